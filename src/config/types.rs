@@ -1,0 +1,484 @@
+//! Configuration as meant: every default filled in, every range checked, every reference resolved.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::audio::AudioFormat;
+
+/// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `offhook.toml`.
+    pub server: Server,
+    /// Deployments by name (the file's stem), each with its agent and model resolved.
+    pub deployments: BTreeMap<String, Arc<Deployment>>,
+    /// Agents by name (the file's stem).
+    pub agents: BTreeMap<String, Arc<Agent>>,
+    /// A short hash of all documents: the revision that a call names as the one it ran with.
+    pub revision: String,
+}
+
+impl Config {
+    /// The deployment that answers `number` (E.164), active or not.
+    pub fn deployment_for(&self, number: &str) -> Option<&Arc<Deployment>> {
+        self.deployments.values().find(|d| d.number == number)
+    }
+}
+
+/// A value that never appears in logs, traces, journals or error messages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Secret(value.into())
+    }
+
+    /// The secret itself, for the one place that must send or compare it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// `offhook.toml` as meant.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where to listen for webhooks, media and operations.
+    pub listen: SocketAddr,
+    /// How the world reaches the server (`https://host[:port]`, no trailing slash). `None`: taken from each request's
+    /// `Host` (fit for loopback only, since signatures are checked against it).
+    pub public_url: Option<String>,
+    /// Where calls' folders are kept.
+    pub data_dir: PathBuf,
+    /// Calls at once; one more is refused by a spoken line.
+    pub max_calls: usize,
+    /// Seconds that running calls get after SIGTERM before they are ended politely.
+    pub drain_s: u64,
+    /// Certificate and key when the server does TLS itself.
+    pub tls: Option<Tls>,
+    /// The carrier's account.
+    pub twilio: Twilio,
+    /// Logs.
+    pub log: Log,
+}
+
+/// TLS by files, read again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+}
+
+/// Twilio account and how its requests are trusted.
+#[derive(Clone, Debug)]
+pub struct Twilio {
+    /// `AC…`; needed for REST.
+    pub account_sid: Option<String>,
+    /// Signs webhooks and authenticates REST.
+    pub auth_token: Option<Secret>,
+    /// Base of the REST API, no trailing slash.
+    pub rest_url: String,
+    /// Whether X-Twilio-Signature is demanded on webhooks and the media upgrade. Off only for loopback trials.
+    pub check_signatures: bool,
+    /// Milliseconds for one REST request.
+    pub rest_timeout_ms: u64,
+    /// Seconds after the webhook in which the media stream must present its token.
+    pub token_ttl_s: u64,
+    /// Spoken by the carrier when the server is full.
+    pub refuse_full: String,
+    /// Spoken by the carrier when the number has no active deployment.
+    pub refuse_inactive: String,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `text` or `json`.
+    pub json: bool,
+    /// A tracing filter such as `info` or `offhook=debug`.
+    pub filter: String,
+}
+
+/// A realtime model's endpoint, from `models.toml`.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Its name in `models.toml`.
+    pub name: String,
+    /// WebSocket URL with its query (`wss://…/v1/realtime?model=…`).
+    pub url: String,
+    /// Sent as `Authorization: Bearer …` when present.
+    pub api_key: Option<Secret>,
+    /// Further request headers (Azure's `api-key`, a vendor's own).
+    pub headers: Vec<(String, Secret)>,
+    /// The format in which audio is exchanged with the model, both ways.
+    pub format: AudioFormat,
+    /// Milliseconds for connect, handshake and session set-up together.
+    pub dial_timeout_ms: u64,
+    /// Minutes after which a session is renewed at a turn's edge; the vendor's limit less a margin.
+    pub max_session_min: u64,
+}
+
+/// Who talks: an agent's document as meant.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// The file's stem.
+    pub name: String,
+    /// The model's system prompt.
+    pub instructions: String,
+    /// Which model runs it.
+    pub model: Arc<Model>,
+    /// Voice name, or the id of a custom voice when it starts with `voice_`. `None`: the model's default.
+    pub voice: Option<String>,
+    /// 0.25–1.5; 1 is the model's own pace.
+    pub speed: f32,
+    /// Language of the conversation (ISO 639-1), given to transcription. `None`: detected.
+    pub language: Option<String>,
+    /// Transcription of the caller beside the model; `None`: off.
+    pub transcription: Option<Transcription>,
+    /// 1–4096; `None`: no limit.
+    pub max_output_tokens: Option<u32>,
+    /// Who decides when the caller's turn begins and ends.
+    pub turn_detection: TurnDetection,
+    /// What caller speech does to an agent who is speaking.
+    pub interruptions: Interruptions,
+    /// Noise reduction at the model's side.
+    pub noise_reduction: NoiseReduction,
+    /// What the caller hears first.
+    pub greeting: Greeting,
+    /// Said when a limit ends the call.
+    pub farewell: Farewell,
+    /// Tools the agent may use.
+    pub tools: Vec<BuiltInTool>,
+    /// When the model cannot go on.
+    pub on_failure: OnFailure,
+    /// Played in a loop while a lost model is dialled again.
+    pub hold_sound: Option<Sound>,
+    /// Played once when the model is slow to answer.
+    pub filler: Option<Sound>,
+}
+
+/// The model vendor's transcription of the caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transcription {
+    /// Model name such as `gpt-transcribe`.
+    pub model: String,
+    /// Hint for names and jargon.
+    pub prompt: Option<String>,
+}
+
+/// Who decides when the caller's turn begins and ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum TurnDetection {
+    /// The model's server VAD.
+    Provider {
+        /// 0–1.
+        threshold: f32,
+        /// 0–1000.
+        prefix_padding_ms: u32,
+        /// 50–2000.
+        silence_duration_ms: u32,
+    },
+    /// The model's semantic VAD.
+    Semantic {
+        /// How soon it takes the turn.
+        eagerness: Eagerness,
+    },
+    /// Nobody: the turn is committed by a key or the control API.
+    Disabled {
+        /// The DTMF key that commits.
+        commit_key: Option<char>,
+    },
+}
+
+/// How soon semantic turn detection takes the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Eagerness {
+    /// The vendor's choice (medium).
+    Auto,
+    /// Waits up to about 8 s.
+    Low,
+    /// Waits up to about 4 s.
+    Medium,
+    /// Waits up to about 2 s.
+    High,
+}
+
+/// What caller speech does to an agent who is speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruptions {
+    /// It stops the agent at once.
+    On,
+    /// The agent finishes.
+    Off,
+    /// It stops the agent after this many milliseconds of speech (1–5000).
+    AfterMs(u32),
+}
+
+/// Noise reduction at the model's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseReduction {
+    /// Off.
+    None,
+    /// For a handset or headset.
+    NearField,
+    /// For a speakerphone or a room.
+    FarField,
+}
+
+/// What the caller hears first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Greeting {
+    /// Nothing: the caller speaks first.
+    None,
+    /// The model speaks, told to say this.
+    Say(String),
+    /// A recording, played while the model is still being dialled.
+    Play(Sound),
+}
+
+/// Said when a limit ends the call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Farewell {
+    /// Nothing.
+    None,
+    /// The model speaks, told to say this.
+    Say(String),
+    /// A recording.
+    Play(Sound),
+}
+
+/// A recording in the line's format, with what it says.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sound {
+    /// The file it came from, for people.
+    pub name: String,
+    /// What is said in it, for the transcript and for the model. Empty for a mere sound.
+    pub text: String,
+    /// Audio in the line's format (G.711 μ-law at 8 kHz for a phone).
+    #[serde(with = "sound_bytes")]
+    pub audio: Arc<[u8]>,
+}
+
+impl fmt::Debug for Sound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sound({}, {} bytes)", self.name, self.audio.len())
+    }
+}
+
+mod sound_bytes {
+    //! Audio as base64, so that a journal's first line stays a line.
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(audio: &Arc<[u8]>, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&base64_simd::STANDARD.encode_to_string(audio))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arc<[u8]>, D::Error> {
+        let text = String::deserialize(d)?;
+        let bytes = base64_simd::STANDARD
+            .decode_to_vec(text.as_bytes())
+            .map_err(|_| D::Error::custom("a sound's audio is not base64"))?;
+        Ok(bytes.into())
+    }
+}
+
+/// A tool that the server itself carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuiltInTool {
+    /// `note {text}`: keeps a line in the call's report.
+    Note,
+    /// `hang_up {reason?}`: ends the call once the goodbye was heard.
+    HangUp,
+}
+
+impl BuiltInTool {
+    /// The name the model calls it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BuiltInTool::Note => "note",
+            BuiltInTool::HangUp => "hang_up",
+        }
+    }
+}
+
+/// What happens when the model cannot go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OnFailure {
+    /// The line the caller hears; `None`: silence.
+    pub line: Option<Sound>,
+    /// What follows it.
+    pub then: AfterFailure,
+}
+
+/// What follows the fallback line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterFailure {
+    /// The call ends.
+    HangUp,
+    /// The caller is put through to this number (E.164).
+    Transfer(String),
+}
+
+/// A phone number and the agent that answers it.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The file's stem.
+    pub name: String,
+    /// E.164.
+    pub number: String,
+    /// Inactive deployments answer with a spoken refusal.
+    pub active: bool,
+    /// Who answers.
+    pub agent: Arc<Agent>,
+    /// How long things may take.
+    pub limits: Limits,
+    /// How agent audio is fed to the line.
+    pub playout: Playout,
+    /// What is kept of a call.
+    pub keep: Keep,
+}
+
+/// How long things may take. All are counted in call time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Seconds a call may last; 0: no limit. (Minutes in the document, default 10.)
+    pub max_duration_s: u64,
+    /// Seconds before the limit at which the model is told; 0: never.
+    pub warn_before_s: u64,
+    /// Seconds for the farewell after the limit; then the line is cut.
+    pub farewell_s: u64,
+    /// Seconds without caller speech, while the agent is silent too, after which the call ends; 0: never.
+    pub caller_silence_s: u64,
+    /// Seconds without any caller audio after which the line is dead.
+    pub caller_gone_s: u64,
+    /// Milliseconds from the end of the caller's turn to the first agent audio before the model counts as silent.
+    pub model_silence_ms: u64,
+    /// Seconds in which a lost model must be back before the call falls back.
+    pub model_recovery_s: u64,
+    /// Seconds from the webhook until the media stream must have started.
+    pub media_start_s: u64,
+    /// Milliseconds of caller audio kept while the model is not there yet; the oldest is dropped beyond that.
+    pub early_audio_ms: u64,
+}
+
+/// How agent audio is fed to the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Playout {
+    /// Audio kept at the line ahead of what is being heard, in ms (40–1000).
+    pub lead_ms: u64,
+    /// The largest message to the line, in ms of audio (20–500). The first of a reply goes out at once.
+    pub batch_ms: u64,
+    /// Agent audio waiting to be sent, in seconds; more is dropped and counted.
+    pub max_queue_s: u64,
+    /// Milliseconds that a mark may be overdue before it counts as lost; until then no more is sent.
+    pub mark_timeout_ms: u64,
+}
+
+/// What is kept of a call in its folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keep {
+    /// `recording.wav`.
+    pub recording: bool,
+    /// `journal`.
+    pub journal: JournalKeep,
+    /// `call.svg` and `call.html`.
+    pub pictures: bool,
+}
+
+/// How much of a call's inputs the journal keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalKeep {
+    /// No journal.
+    Off,
+    /// Everything but the audio itself: enough to decide alike in a replay.
+    Decisions,
+    /// Everything.
+    Audio,
+}
+
+/// What the engine needs to know of the configuration; kept in the journal, so it holds no secret.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallSettings {
+    /// The deployment's name.
+    pub deployment: String,
+    /// The agent's name.
+    pub agent: String,
+    /// [`Config::revision`].
+    pub revision: String,
+    /// The line's format, both ways.
+    pub format: AudioFormat,
+    /// See [`Agent::turn_detection`].
+    pub turn_detection: TurnDetection,
+    /// See [`Agent::interruptions`].
+    pub interruptions: Interruptions,
+    /// See [`Agent::greeting`].
+    pub greeting: Greeting,
+    /// See [`Agent::farewell`].
+    pub farewell: Farewell,
+    /// See [`Agent::tools`].
+    pub tools: Vec<BuiltInTool>,
+    /// See [`Agent::on_failure`].
+    pub on_failure: OnFailure,
+    /// See [`Agent::hold_sound`].
+    pub hold_sound: Option<Sound>,
+    /// See [`Agent::filler`].
+    pub filler: Option<Sound>,
+    /// See [`Deployment::limits`].
+    pub limits: Limits,
+    /// See [`Deployment::playout`].
+    pub playout: Playout,
+    /// See [`Model::max_session_min`].
+    pub max_session_min: u64,
+    /// See [`Model::dial_timeout_ms`].
+    pub dial_timeout_ms: u64,
+}
+
+impl CallSettings {
+    /// What a call to `deployment` over a line of `format` runs by.
+    pub fn new(deployment: &Deployment, revision: &str, format: AudioFormat) -> Self {
+        let agent = &deployment.agent;
+        CallSettings {
+            deployment: deployment.name.clone(),
+            agent: agent.name.clone(),
+            revision: revision.to_owned(),
+            format,
+            turn_detection: agent.turn_detection.clone(),
+            interruptions: agent.interruptions,
+            greeting: agent.greeting.clone(),
+            farewell: agent.farewell.clone(),
+            tools: agent.tools.clone(),
+            on_failure: agent.on_failure.clone(),
+            hold_sound: agent.hold_sound.clone(),
+            filler: agent.filler.clone(),
+            limits: deployment.limits.clone(),
+            playout: deployment.playout.clone(),
+            max_session_min: agent.model.max_session_min,
+            dial_timeout_ms: agent.model.dial_timeout_ms,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The trace: what was decided, in words, with the reason.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::io::{EffectResult, Role};
+use crate::time::Samples;
+
+/// Why a call ended. Says whose doing it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EndReason {
+    /// The caller hung up.
+    CallerHungUp,
+    /// The line's socket died, or its audio stopped for longer than the limit.
+    CallerGone,
+    /// The caller said nothing for longer than the limit.
+    CallerSilent,
+    /// The carrier never opened the media stream.
+    NeverConnected,
+    /// The agent ended the call with its `hang_up` tool.
+    AgentHungUp {
+        /// The model's words for it.
+        why: String,
+    },
+    /// The duration limit was reached.
+    DurationCap,
+    /// The model could not be reached at the start, refused us, or was lost and did not come back in time.
+    ModelUnavailable {
+        /// The last thing that was known.
+        why: String,
+    },
+    /// The model did not answer in time, twice.
+    ModelSilent,
+    /// An operator ended the call.
+    Operator,
+    /// The server was shut down.
+    Shutdown,
+    /// The server failed.
+    Internal {
+        /// What failed.
+        why: String,
+    },
+}
+
+impl EndReason {
+    /// A short stable name, the `kind` of the report and of metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EndReason::CallerHungUp => "caller_hung_up",
+            EndReason::CallerGone => "caller_gone",
+            EndReason::CallerSilent => "caller_silent",
+            EndReason::NeverConnected => "never_connected",
+            EndReason::AgentHungUp { .. } => "agent_hung_up",
+            EndReason::DurationCap => "duration_cap",
+            EndReason::ModelUnavailable { .. } => "model_unavailable",
+            EndReason::ModelSilent => "model_silent",
+            EndReason::Operator => "operator",
+            EndReason::Shutdown => "shutdown",
+            EndReason::Internal { .. } => "internal",
+        }
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        match self {
+            EndReason::AgentHungUp { why } | EndReason::ModelUnavailable { why } | EndReason::Internal { why }
+                if !why.is_empty() =>
+            {
+                write!(f, " ({why})")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One decision or observation. `Display` is its line in the trace: `Name key=value …`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[allow(missing_docs)] // fields are what the line shows; units end their names
+pub enum CallEvent {
+    /// The model is being dialled, for the first time or again.
+    ModelDialled { attempt: u32 },
+    /// The model's session is set up.
+    ModelReady { took_ms: u64 },
+    /// The connection to the model is gone or was never made.
+    ModelLost { reason: String, retry: bool },
+    /// The conversation so far was given to a new session.
+    ConversationReplayed { lines: usize },
+    /// The line's media stream began.
+    MediaStarted,
+    /// Something is about to be said that the model did not think of: a greeting, a fallback line, a farewell.
+    LineQueued { what: String, ms: u64 },
+    /// The caller began to speak, by the named rule.
+    SpeechStarted { rule: String, media_ms: u64 },
+    /// The caller stopped speaking, by the named rule.
+    SpeechStopped { rule: String, media_ms: u64 },
+    /// The caller's turn was committed, by the named rule.
+    TurnCommitted { turn: u32, rule: String },
+    /// The caller spoke over the agent and the agent goes on, by the named rule.
+    InterruptionIgnored { rule: String },
+    /// The caller's speech stops the agent.
+    BargeIn { rule: String, heard_ms: u64, unheard_ms: u64 },
+    /// The caller heard only the first part of an assistant item; the model is told.
+    Truncated { item: String, heard_ms: u64, received_ms: u64 },
+    /// The model began a response.
+    ResponseStarted { response: String },
+    /// The first audio of a response has arrived.
+    FirstAudio { response: String, after_ms: u64 },
+    /// The first audio of an item went to the line.
+    AgentStarted { item: String },
+    /// The caller has heard an item to its end.
+    AgentHeard { item: String, ms: u64 },
+    /// Agent audio that belongs to a cancelled response was dropped.
+    LateAudioDropped { response: String, ms: u64 },
+    /// A response ended.
+    ResponseEnded { response: String, status: String },
+    /// A response is asked for, for the named reason.
+    ResponseAsked { why: String },
+    /// Final words of a side. What the agent said and the caller did not hear is in `unheard`.
+    Said { who: Role, text: String, unheard: String },
+    /// The model calls a tool.
+    ToolCalled { name: String, arguments: String },
+    /// The tool's answer was given to the model.
+    ToolAnswered { name: String, output: String },
+    /// The agent left a note.
+    Noted { text: String },
+    /// A key was pressed.
+    Dtmf { digit: char },
+    /// A gap in the caller's audio was filled with silence for the model.
+    GapFilled { at: Samples, ms: u64 },
+    /// Caller audio that was there before, or came too late, was dropped.
+    CallerAudioDropped { rule: String, ms: u64 },
+    /// The line's clock jumped; positions are counted anew from here.
+    MediaClockReset { from_ms: u64, to_ms: u64 },
+    /// Agent audio was dropped, by the named rule.
+    AgentAudioDropped { rule: String, ms: u64 },
+    /// Marks did not come back; no more is sent until they do or the time is up.
+    LineStalled { unplayed_ms: u64 },
+    /// The line goes on.
+    LineResumed { rule: String },
+    /// The model complains; the call goes on.
+    ModelError { code: String, about: String },
+    /// The model did not answer in time, and what is done about it.
+    ModelSlow { waited_ms: u64, then: String },
+    /// The model was told that the call ends soon.
+    EndAnnounced { left_s: u64 },
+    /// The call is being ended, politely.
+    Closing { why: String },
+    /// An effect was asked for.
+    EffectRun { id: u32, what: String },
+    /// An effect came to its end.
+    EffectDone { id: u32, result: EffectResult },
+    /// The call is over.
+    Ended { reason: EndReason },
+}
+
+impl fmt::Display for CallEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallEvent::ModelDialled { attempt } => write!(f, "ModelDialled attempt={attempt}"),
+            CallEvent::ModelReady { took_ms } => write!(f, "ModelReady took_ms={took_ms}"),
+            CallEvent::ModelLost { reason, retry } => {
+                write!(f, "ModelLost reason={} retry={retry}", Quoted(reason))
+            }
+            CallEvent::ConversationReplayed { lines } => {
+                write!(f, "ConversationReplayed lines={lines}")
+            }
+            CallEvent::MediaStarted => f.write_str("MediaStarted"),
+            CallEvent::LineQueued { what, ms } => {
+                write!(f, "LineQueued what={} ms={ms}", Quoted(what))
+            }
+            CallEvent::SpeechStarted { rule, media_ms } => {
+                write!(f, "SpeechStarted rule={} media_ms={media_ms}", Quoted(rule))
+            }
+            CallEvent::SpeechStopped { rule, media_ms } => {
+                write!(f, "SpeechStopped rule={} media_ms={media_ms}", Quoted(rule))
+            }
+            CallEvent::TurnCommitted { turn, rule } => {
+                write!(f, "TurnCommitted turn={turn} rule={}", Quoted(rule))
+            }
+            CallEvent::InterruptionIgnored { rule } => {
+                write!(f, "InterruptionIgnored rule={}", Quoted(rule))
+            }
+            CallEvent::BargeIn { rule, heard_ms, unheard_ms } => {
+                write!(f, "BargeIn rule={} heard_ms={heard_ms} unheard_ms={unheard_ms}", Quoted(rule))
+            }
+            CallEvent::Truncated { item, heard_ms, received_ms } => {
+                write!(f, "Truncated item={} heard_ms={heard_ms} received_ms={received_ms}", Quoted(item))
+            }
+            CallEvent::ResponseStarted { response } => {
+                write!(f, "ResponseStarted response={}", Quoted(response))
+            }
+            CallEvent::FirstAudio { response, after_ms } => {
+                write!(f, "FirstAudio response={} after_ms={after_ms}", Quoted(response))
+            }
+            CallEvent::AgentStarted { item } => write!(f, "AgentStarted item={}", Quoted(item)),
+            CallEvent::AgentHeard { item, ms } => {
+                write!(f, "AgentHeard item={} ms={ms}", Quoted(item))
+            }
+            CallEvent::LateAudioDropped { response, ms } => {
+                write!(f, "LateAudioDropped response={} ms={ms}", Quoted(response))
+            }
+            CallEvent::ResponseEnded { response, status } => {
+                write!(f, "ResponseEnded response={} status={}", Quoted(response), Quoted(status))
+            }
+            CallEvent::ResponseAsked { why } => write!(f, "ResponseAsked why={}", Quoted(why)),
+            CallEvent::Said { who, text, unheard } => {
+                write!(f, "Said who={} text={} unheard={}", who, Quoted(text), Quoted(unheard))
+            }
+            CallEvent::ToolCalled { name, arguments } => {
+                write!(f, "ToolCalled name={} arguments={}", Quoted(name), Quoted(arguments))
+            }
+            CallEvent::ToolAnswered { name, output } => {
+                write!(f, "ToolAnswered name={} output={}", Quoted(name), Quoted(output))
+            }
+            CallEvent::Noted { text } => write!(f, "Noted text={}", Quoted(text)),
+            CallEvent::Dtmf { digit } => write!(f, "Dtmf digit={digit}"),
+            CallEvent::GapFilled { at, ms } => write!(f, "GapFilled at={} ms={ms}", at.0),
+            CallEvent::CallerAudioDropped { rule, ms } => {
+                write!(f, "CallerAudioDropped rule={} ms={ms}", Quoted(rule))
+            }
+            CallEvent::MediaClockReset { from_ms, to_ms } => {
+                write!(f, "MediaClockReset from_ms={from_ms} to_ms={to_ms}")
+            }
+            CallEvent::AgentAudioDropped { rule, ms } => {
+                write!(f, "AgentAudioDropped rule={} ms={ms}", Quoted(rule))
+            }
+            CallEvent::LineStalled { unplayed_ms } => {
+                write!(f, "LineStalled unplayed_ms={unplayed_ms}")
+            }
+            CallEvent::LineResumed { rule } => write!(f, "LineResumed rule={}", Quoted(rule)),
+            CallEvent::ModelError { code, about } => {
+                write!(f, "ModelError code={} about={}", Quoted(code), Quoted(about))
+            }
+            CallEvent::ModelSlow { waited_ms, then } => {
+                write!(f, "ModelSlow waited_ms={waited_ms} then={}", Quoted(then))
+            }
+            CallEvent::EndAnnounced { left_s } => write!(f, "EndAnnounced left_s={left_s}"),
+            CallEvent::Closing { why } => write!(f, "Closing why={}", Quoted(why)),
+            CallEvent::EffectRun { id, what } => {
+                write!(f, "EffectRun id={id} what={}", Quoted(what))
+            }
+            CallEvent::EffectDone { id, result } => {
+                write!(f, "EffectDone id={id} result={}", result)
+            }
+            CallEvent::Ended { reason } => write!(f, "Ended reason={reason}"),
+        }
+    }
+}
+
+/// A word as it is, anything else in quotes with escapes, so that a line splits at its spaces.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = !self.0.is_empty() && self.0.chars().all(|c| c.is_ascii_alphanumeric() || "_-.+/:#*".contains(c));
+        if plain { f.write_str(self.0) } else { write!(f, "{:?}", self.0) }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::System => "system",
+            Role::Caller => "caller",
+            Role::Agent => "agent",
+        })
+    }
+}
+
+impl fmt::Display for EffectResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EffectResult::Done => f.write_str("done"),
+            EffectResult::Failed(why) => write!(f, "failed:{}", Quoted(why)),
+        }
+    }
+}

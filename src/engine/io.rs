@@ -1,0 +1,405 @@
+//! What goes into the engine and what comes out.
+//!
+//! Inputs borrow what they carry; actions borrow from the engine until the next is polled, so that audio is never
+//! copied into a message of its own.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::{CallEvent, EndReason};
+use crate::time::Samples;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input<'a> {
+    /// From the line.
+    Caller(CallerEvent<'a>),
+    /// From the voice model.
+    Model(ModelEvent<'a>),
+    /// An effect that was asked for has come to its end.
+    Effect(EffectId, EffectResult),
+    /// From the operator.
+    Control(Control),
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What the line reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallerEvent<'a> {
+    /// The media stream has begun; audio may flow both ways.
+    Started,
+    /// Caller audio in the line's format.
+    Audio {
+        /// The line's own clock: milliseconds of media since the stream began.
+        at_ms: u64,
+        /// Whole samples, any amount.
+        payload: &'a [u8],
+    },
+    /// A key was pressed: `0`–`9`, `*`, `#`, `A`–`D`.
+    Dtmf(char),
+    /// A mark came back: everything before it was played, or was cleared.
+    MarkPlayed(MarkId),
+    /// The stream ended: the caller hung up.
+    HungUp,
+    /// The line's socket died without a word.
+    Lost,
+}
+
+/// What the voice model reports, in the terms of the OpenAI Realtime API, by whichever vendor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum ModelEvent<'a> {
+    /// The session is set up; the conversation may go on.
+    Ready {
+        /// The vendor's session id.
+        #[serde(borrow)]
+        session: Cow<'a, str>,
+    },
+    /// The connection could not be made, or has ended.
+    Closed {
+        /// For the report: the close code, HTTP status or error text.
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+        /// Whether trying again can help (false for a wrong key, no quota, an unknown model).
+        retry: bool,
+    },
+    /// The vendor's VAD heard speech begin.
+    SpeechStarted {
+        /// The user item that will come of it.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+        /// Offset in the audio appended to this session, prefix padding included.
+        audio_start_ms: u64,
+    },
+    /// The vendor's VAD heard speech end.
+    SpeechStopped {
+        /// The user item that will come of it.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+        /// Offset in the audio appended to this session, the silence that ended it included.
+        audio_end_ms: u64,
+    },
+    /// The caller's turn is in the conversation.
+    Committed {
+        /// The user item.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+    },
+    /// Words of the caller.
+    CallerTranscript {
+        /// The user item.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+        /// A further piece when not `done`, else the whole.
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+        /// Whether this is the final transcript of the item.
+        done: bool,
+    },
+    /// A response has begun.
+    ResponseStarted {
+        /// The response.
+        #[serde(borrow)]
+        response: Cow<'a, str>,
+    },
+    /// Agent audio, in the line's format.
+    Audio {
+        /// The response it belongs to.
+        #[serde(borrow)]
+        response: Cow<'a, str>,
+        /// The assistant item it belongs to.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+        /// Whole samples, any amount. Kept by the journal in a form of its own.
+        #[serde(skip)]
+        payload: &'a [u8],
+    },
+    /// Words of the agent, in step with its audio.
+    AgentTranscript {
+        /// The response it belongs to.
+        #[serde(borrow)]
+        response: Cow<'a, str>,
+        /// The assistant item.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+        /// A further piece when not `done`, else the whole.
+        #[serde(borrow)]
+        text: Cow<'a, str>,
+        /// Whether this is the final transcript of the item.
+        done: bool,
+    },
+    /// The model calls a tool; its arguments are complete.
+    ToolCall {
+        /// The response it belongs to.
+        #[serde(borrow)]
+        response: Cow<'a, str>,
+        /// Names the call in the answer.
+        #[serde(borrow)]
+        call: Cow<'a, str>,
+        /// The tool's name.
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        /// JSON, as the model wrote it.
+        #[serde(borrow)]
+        arguments: Cow<'a, str>,
+    },
+    /// A response has ended, one way or another.
+    ResponseDone {
+        /// The response.
+        #[serde(borrow)]
+        response: Cow<'a, str>,
+        /// How it ended.
+        status: ResponseStatus,
+        /// The vendor's reason or error, if any.
+        #[serde(borrow)]
+        detail: Option<Cow<'a, str>>,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// The vendor complains; most complaints leave the session usable.
+    Error {
+        /// The vendor's code, or its error type when there is no code.
+        #[serde(borrow)]
+        code: Cow<'a, str>,
+        /// The vendor's words.
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+        /// Which of our commands it is about, when known.
+        about: Option<CommandKind>,
+        /// Whether it is about quota, key, account or billing, and so ends the session for good.
+        fatal: bool,
+    },
+    /// A message that is not of the dialect (not JSON, no type, wrong shape).
+    Garbage,
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResponseStatus {
+    /// Said all it had to say.
+    Completed,
+    /// Stopped by the caller or by us.
+    Cancelled,
+    /// The vendor failed.
+    Failed,
+    /// Ran into a limit or a filter.
+    Incomplete,
+}
+
+/// Tokens of one response, or of a whole call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// All input tokens, the cached ones included.
+    pub input_tokens: u64,
+    /// Of the input tokens, those that were audio.
+    pub input_audio_tokens: u64,
+    /// Of the input tokens, those that were cached.
+    pub cached_tokens: u64,
+    /// All output tokens.
+    pub output_tokens: u64,
+    /// Of the output tokens, those that were audio.
+    pub output_audio_tokens: u64,
+}
+
+impl Usage {
+    /// Adds what a further response cost.
+    pub fn add(&mut self, other: Usage) {
+        self.input_tokens += other.input_tokens;
+        self.input_audio_tokens += other.input_audio_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.output_tokens += other.output_tokens;
+        self.output_audio_tokens += other.output_audio_tokens;
+    }
+}
+
+/// Names an effect, so that its result finds its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectId(pub u32);
+
+/// How an effect ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectResult {
+    /// It is done (a hang-up of a call that is already over counts as done).
+    Done,
+    /// It cannot be done; for the report.
+    Failed(String),
+}
+
+/// What an operator may ask of a running call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// Commit the caller's turn (the `disabled` mode).
+    CommitTurn,
+    /// End the call politely; for whom is kept in the report.
+    End(EndReason),
+}
+
+/// A mark: names a position in what was sent to the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MarkId {
+    /// Counts the clears: marks of an earlier generation were dropped, not played.
+    pub generation: u32,
+    /// Counts the marks of the call.
+    pub seq: u32,
+}
+
+/// What the engine asks of the world. Borrowed from the engine until the next action is polled.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action<'a> {
+    /// To the line.
+    SendCaller(CallerCommand<'a>),
+    /// To the voice model.
+    SendModel(ModelCommand<'a>),
+    /// Open a connection to the model, dropping the one there may be. Answered by `Ready` or `Closed`.
+    DialModel,
+    /// Close the connection to the model; nothing more is expected of it.
+    CloseModel,
+    /// Carry out an effect and report its result.
+    Run(EffectId, Effect),
+    /// Audio for the recording, positioned on the call's media time line.
+    Record(Record<'a>),
+    /// A line of the trace. Owned and small; most subscribers only print it.
+    Emit(CallEvent),
+    /// The call is over: nothing follows.
+    End(EndReason),
+}
+
+/// What is sent to the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallerCommand<'a> {
+    /// Agent audio in the line's format.
+    Audio(&'a [u8]),
+    /// Come back when everything before this was played.
+    Mark(MarkId),
+    /// Drop what was sent and not yet played; pending marks come back at once.
+    Clear,
+}
+
+/// What is sent to the voice model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelCommand<'a> {
+    /// Caller audio in the line's format.
+    AppendAudio(&'a [u8]),
+    /// The appended audio is a turn.
+    CommitAudio,
+    /// Forget the appended audio.
+    ClearAudio,
+    /// Respond now.
+    CreateResponse {
+        /// For this response only, instead of the session's instructions.
+        instructions: Option<&'a str>,
+    },
+    /// Stop the running response.
+    CancelResponse,
+    /// The caller heard only this much of an assistant item.
+    Truncate {
+        /// The assistant item.
+        item: &'a str,
+        /// Heard audio of that item.
+        audio_end_ms: u64,
+    },
+    /// Put text into the conversation.
+    AddMessage {
+        /// Who says it.
+        role: Role,
+        /// The words.
+        text: &'a str,
+        /// An id of our choice, so that the item can be deleted.
+        id: Option<&'a str>,
+        /// At the conversation's start rather than its end.
+        first: bool,
+    },
+    /// Take an item out of the conversation.
+    DeleteItem {
+        /// The item.
+        item: &'a str,
+    },
+    /// The answer to a tool call. Does not ask for a response by itself.
+    ToolOutput {
+        /// [`ModelEvent::ToolCall`]'s `call`.
+        call: &'a str,
+        /// Text or JSON.
+        output: &'a str,
+    },
+}
+
+impl ModelCommand<'_> {
+    /// The kind, by which errors are told apart.
+    pub fn kind(&self) -> CommandKind {
+        match self {
+            ModelCommand::AppendAudio(_) => CommandKind::AppendAudio,
+            ModelCommand::CommitAudio => CommandKind::CommitAudio,
+            ModelCommand::ClearAudio => CommandKind::ClearAudio,
+            ModelCommand::CreateResponse { .. } => CommandKind::CreateResponse,
+            ModelCommand::CancelResponse => CommandKind::CancelResponse,
+            ModelCommand::Truncate { .. } => CommandKind::Truncate,
+            ModelCommand::AddMessage { .. } => CommandKind::AddMessage,
+            ModelCommand::DeleteItem { .. } => CommandKind::DeleteItem,
+            ModelCommand::ToolOutput { .. } => CommandKind::ToolOutput,
+        }
+    }
+}
+
+/// The kind of a [`ModelCommand`]; `Configure` is the link's own session set-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)] // named as the commands
+pub enum CommandKind {
+    Configure,
+    AppendAudio,
+    CommitAudio,
+    ClearAudio,
+    CreateResponse,
+    CancelResponse,
+    Truncate,
+    AddMessage,
+    DeleteItem,
+    ToolOutput,
+}
+
+/// Who speaks in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The operator or the server.
+    System,
+    /// The person on the line.
+    Caller,
+    /// The voice model, or a recording that speaks for it.
+    Agent,
+}
+
+/// Something that only the world can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// End the call at the carrier.
+    HangUp,
+    /// Put the caller through to this number (E.164).
+    Transfer(String),
+}
+
+/// Audio for the recording. Positions are on the line's media time line: samples since its stream began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// What the caller said, placed by the line's media clock.
+    Caller {
+        /// Position of the first sample.
+        at: Samples,
+        /// Audio in the line's format.
+        payload: &'a [u8],
+    },
+    /// What the caller heard of the agent, placed by when it was heard. Arrives after the fact, in order, never overlapping.
+    Agent {
+        /// Position of the first sample.
+        at: Samples,
+        /// Audio in the line's format.
+        payload: &'a [u8],
+    },
+}

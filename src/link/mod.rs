@@ -1,0 +1,1 @@
+//! Bytes from and to the far ends, as engine types. No sockets, no decisions.

@@ -1,0 +1,171 @@
+//! `report.json`: what happened in a call, for people and programs.
+//!
+//! The schema is stable: `schema` counts its breaking changes, keys are only ever added within one. Times are
+//! milliseconds since the call began (`…_at_ms`) unless the name says otherwise; `media_…_ms` are on the line's media
+//! time line, the one of the recording.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::event::EndReason;
+use crate::engine::io::{Role, Usage};
+
+/// The whole report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Version of this schema.
+    pub schema: u32,
+    /// The call's id, also its folder's name.
+    pub call: String,
+    /// The carrier's id of the call.
+    pub carrier_call: String,
+    /// Wall clock of the call's beginning, RFC 3339 in UTC.
+    pub started: String,
+    /// The deployment that answered.
+    pub deployment: String,
+    /// The agent that answered.
+    pub agent: String,
+    /// The configuration's revision.
+    pub revision: String,
+    /// Samples per second of the line and the recording.
+    pub rate_hz: u32,
+    /// From the webhook to the end.
+    pub duration_ms: u64,
+    /// From the webhook to the start of media; `None`: it never started. Media time 0 is here.
+    pub media_start_at_ms: Option<u64>,
+    /// From the webhook to the model's session being ready for the first time.
+    pub model_ready_at_ms: Option<u64>,
+    /// Why it ended.
+    pub end: EndReason,
+    /// The conversation, in the order in which it was begun.
+    pub lines: Vec<Line>,
+    /// One entry per turn of the caller, in order.
+    pub turns: Vec<Turn>,
+    /// Every time the caller stopped the agent.
+    pub interruptions: Vec<Interruption>,
+    /// Notes that the agent left.
+    pub notes: Vec<Note>,
+    /// Keys that were pressed.
+    pub keys: Vec<Key>,
+    /// Tools that were called.
+    pub tools: Vec<ToolUse>,
+    /// Gaps in the caller's audio; the recording has silence there.
+    pub gaps: Vec<Gap>,
+    /// Counters by name; a name is missing while it is zero.
+    pub counters: BTreeMap<String, u64>,
+    /// Tokens, as the model counted them.
+    pub usage: Usage,
+    /// The recording, when there is one.
+    pub recording: Option<Recording>,
+}
+
+/// Something said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Who.
+    pub who: Role,
+    /// When it began to be audible.
+    pub at_ms: u64,
+    /// When it ended, was cut off, or the call ended.
+    pub end_at_ms: u64,
+    /// The same on the media time line.
+    pub media_at_ms: u64,
+    /// The same on the media time line.
+    pub media_end_ms: u64,
+    /// What was said and heard.
+    pub text: String,
+    /// What the agent went on to say and the caller did not hear.
+    pub unheard: String,
+    /// Agent only: audio of this line that the caller heard.
+    pub heard_ms: u64,
+    /// Agent only: audio of this line that the model made.
+    pub received_ms: u64,
+}
+
+/// A turn of the caller and how soon it was answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Counts from 1.
+    pub turn: u32,
+    /// First speech, by whoever detects turns.
+    pub speech_start_at_ms: Option<u64>,
+    /// Last speech: the detected end less the silence that was waited for.
+    pub speech_end_at_ms: Option<u64>,
+    /// When the end was decided.
+    pub stop_decided_at_ms: Option<u64>,
+    /// When the turn was committed.
+    pub commit_at_ms: Option<u64>,
+    /// When the response to it began.
+    pub response_at_ms: Option<u64>,
+    /// First audio from the model.
+    pub first_model_audio_at_ms: Option<u64>,
+    /// First audio sent to the line.
+    pub first_audio_sent_at_ms: Option<u64>,
+    /// First mark that came back played: the caller has heard the beginning by then.
+    pub first_heard_at_ms: Option<u64>,
+}
+
+/// The caller stopped the agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// When.
+    pub at_ms: u64,
+    /// The same on the media time line.
+    pub media_at_ms: u64,
+    /// The item that was being heard.
+    pub item: String,
+    /// Heard of it.
+    pub heard_ms: u64,
+    /// Made by the model and not heard, of it and what was queued behind it.
+    pub unheard_ms: u64,
+}
+
+/// A note that the agent left.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// When.
+    pub at_ms: u64,
+    /// Its words.
+    pub text: String,
+}
+
+/// A key that was pressed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// When.
+    pub at_ms: u64,
+    /// `0`–`9`, `*`, `#`, `A`–`D`.
+    pub digit: char,
+}
+
+/// A tool that was called.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolUse {
+    /// When.
+    pub at_ms: u64,
+    /// Its name.
+    pub name: String,
+    /// What the model was told.
+    pub output: String,
+}
+
+/// A gap in the caller's audio.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Where it begins on the media time line.
+    pub media_at_ms: u64,
+    /// How long it is.
+    pub ms: u64,
+}
+
+/// The recording's own account.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Frames (one sample per channel) in the file.
+    pub frames: u64,
+    /// From where audio is missing, when the disk was full or too slow.
+    pub missing_from_ms: Option<u64>,
+    /// Why it is missing.
+    pub error: Option<String>,
+}
