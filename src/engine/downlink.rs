@@ -326,6 +326,15 @@ impl Downlink {
         lost
     }
 
+    /// What the model said is no longer an item of its session.
+    pub(super) fn forget_model(&mut self) {
+        for item in &mut self.items {
+            if item.kind == ItemKind::Reply {
+                item.kind = ItemKind::Line;
+            }
+        }
+    }
+
     /// Empties the line (told so unless it is gone) and the queue. What was heard until now is kept; the items are
     /// returned in order with what was heard of each.
     pub(super) fn clear(
