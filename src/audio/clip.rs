@@ -148,6 +148,7 @@ impl std::error::Error for ClipError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::level::{dbfs, rms};
 
     const LABELS: &str = r#"
         text = "Hello. Bye."
@@ -184,5 +185,54 @@ mod tests {
             assert!(error.starts_with("c.toml: ") && error.contains(expected), "{error}");
         }
         assert_eq!(Clip::parse("c", LABELS, b"").unwrap_err().to_string(), "c.wav: not a WAV file: the file is empty");
+    }
+
+    fn fixtures() -> Vec<Clip> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio");
+        let mut names: Vec<String> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.extension().is_some_and(|e| e == "wav"))
+            .map(|p| p.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        let read = |name: &str, ext: &str| std::fs::read(folder.join(format!("{name}.{ext}"))).unwrap();
+        let clip = |n: &String| {
+            Clip::parse(n, std::str::from_utf8(&read(n, "toml")).unwrap(), &read(n, "wav"))
+                .unwrap_or_else(|e| panic!("{e}"))
+        };
+        names.iter().map(clip).collect()
+    }
+
+    #[test]
+    fn committed_labels_agree_with_their_audio() {
+        let clips = fixtures();
+        assert!(clips.len() >= 12, "{} clips", clips.len());
+        for clip in &clips {
+            assert_eq!(clip.wav.rate_hz, 8_000, "{}", clip.name);
+            let level = |start_ms, end_ms| dbfs(rms(clip.samples(Span { start_ms, end_ms })));
+            // Every clip begins with the line alone.
+            let floor = level(0, 150);
+            assert!((-65.0..-40.0).contains(&floor), "{}: floor {floor}", clip.name);
+            for span in clip.speech() {
+                let speech = level(span.start_ms, span.end_ms);
+                assert!(speech > floor + 12.0 && speech > -32.0, "{}: {span:?} at {speech}", clip.name);
+            }
+            for cough in &clip.labels.distractors {
+                assert!(level(cough.start_ms, cough.end_ms) > -32.0, "{}: {cough:?}", clip.name);
+            }
+            let mut sounds: Vec<(u64, u64)> = clip.speech().iter().map(|s| (s.start_ms, s.end_ms)).collect();
+            sounds.extend(clip.labels.distractors.iter().map(|d| (d.start_ms - d.start_ms % 10, d.end_ms + 20)));
+            sounds.sort_unstable();
+            let mut from = 0;
+            for (start, end) in sounds.into_iter().chain([(clip.duration_ms(), 0)]) {
+                let silence = level(from, start);
+                assert!(silence < floor.max(-44.0) + 3.0, "{}: {from}–{start} ms at {silence}", clip.name);
+                from = end;
+            }
+            assert_eq!(clip.text(), clip.labels.turns.join(" "), "{}", clip.name);
+        }
+        let speechless: Vec<&str> = clips.iter().filter(|c| c.speech().is_empty()).map(|c| c.name.as_str()).collect();
+        assert_eq!(speechless, ["cough"]);
     }
 }
