@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod config;
 pub mod engine;
+pub mod journal;
 pub mod link;
 pub mod report;
 pub mod time;
