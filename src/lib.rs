@@ -5,5 +5,6 @@ pub mod config;
 pub mod engine;
 pub mod journal;
 pub mod link;
+pub mod replay;
 pub mod report;
 pub mod time;
