@@ -1,0 +1,359 @@
+//! Scenarios: a script of what happens in a call, one line each, and the trace of what the engine decides.
+//!
+//! ```text
+//! # a comment
+//! set interruptions off            settings, before the first step
+//! 00:00.100 ready                  the model's session is set up
+//! 00:00.200 start                  the media stream begins; caller audio flows from here
+//! 00:01.000 speech_started u1 500  by the model's VAD, offset in appended audio
+//! 00:02.000 agent r1 a1 3000       3 s of agent audio, in deltas of 200 ms at five times its own pace
+//! ```
+//!
+//! The verbs are those of [`Step`]; text with spaces stands in double quotes.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::audio::AudioFormat;
+use crate::config::{
+    AfterFailure, BuiltInTool, CallSettings, Eagerness, Farewell, Greeting, Interruptions, Limits, OnFailure, Playout,
+    Sound, TurnDetection,
+};
+use crate::engine::{
+    CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,
+};
+use crate::sim::Sim;
+use crate::time::CallTime;
+
+/// Agent audio arrives in deltas of this length ...
+const DELTA_MS: u64 = 200;
+/// ... this many times faster than it is played.
+const PACE: u64 = 5;
+
+/// A script, read.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    settings: CallSettings,
+    delay_ms: u64,
+    /// Whether audio and marks on the line are part of the trace.
+    show_line: bool,
+    steps: Vec<(CallTime, Step)>,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Start,
+    CallerAudio(bool),
+    Frame { at_ms: u64, ms: u64 },
+    Key(char),
+    Mark(MarkId),
+    StallLine(u64),
+    HangUp,
+    Lost,
+    Ready,
+    Closed { reason: String, retry: bool },
+    SpeechStarted { item: String, at_ms: u64 },
+    SpeechStopped { item: String, at_ms: u64 },
+    Committed(String),
+    CallerWords { item: String, text: String },
+    Response(String),
+    Audio { response: String, item: String, ms: u64 },
+    AgentWords { response: String, item: String, text: String, done: bool },
+    Tool { response: String, call: String, name: String, arguments: String },
+    Done { response: String, status: ResponseStatus },
+    Error { code: String, about: Option<crate::engine::CommandKind>, fatal: bool },
+    Garbage,
+    Effect { id: u32, failed: Option<String> },
+    Control(Control),
+    Wait,
+}
+
+impl Scenario {
+    /// Reads a script. The error names the line and what is wrong with it.
+    pub fn parse(text: &str) -> Result<Scenario, String> {
+        let mut scenario = Scenario { settings: settings(), delay_ms: 30, show_line: false, steps: Vec::new() };
+        for (number, line) in text.lines().enumerate() {
+            let words = split(line);
+            if words.is_empty() {
+                continue;
+            }
+            scenario.line(&words).map_err(|e| format!("line {}: {e}: {line}", number + 1))?;
+        }
+        scenario.steps.sort_by_key(|(at, _)| *at);
+        Ok(scenario)
+    }
+
+    /// Runs it and answers the trace, with a summary of the report at its end.
+    pub fn run(&self) -> (String, Sim) {
+        let mut sim = Sim::new(self.settings.clone(), self.delay_ms);
+        for (at, step) in &self.steps {
+            sim.run_until(*at);
+            apply(&mut sim, step);
+        }
+        let mut text = String::new();
+        let of_line = |l: &&String| self.show_line || !(l.contains(" line audio") || l.contains(" line mark"));
+        for line in sim.trace.iter().filter(of_line) {
+            text.push_str(line);
+            text.push('\n');
+        }
+        let report = sim.engine().report();
+        for line in &report.lines {
+            let _ = write!(text, "= {} {}..{} {:?}", line.who, line.media_at_ms, line.media_end_ms, line.text);
+            if !line.unheard.is_empty() {
+                let _ = write!(text, " unheard {:?}", line.unheard);
+            }
+            text.push('\n');
+        }
+        for (name, value) in &report.counters {
+            let _ = writeln!(text, "= {name} {value}");
+        }
+        (text, sim)
+    }
+
+    fn line(&mut self, words: &[String]) -> Result<(), String> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["set", rest @ ..] => self.set(rest),
+            ["show", "line"] => {
+                self.show_line = true;
+                Ok(())
+            }
+            ["delay", ms] => {
+                self.delay_ms = number(ms)?;
+                Ok(())
+            }
+            [at, "agent", response, item, ms] => {
+                // The audio of a reply arrives piece by piece.
+                let (mut at, mut left) = (time(at)?, number(ms)?);
+                while left > 0 {
+                    let ms = left.min(DELTA_MS);
+                    let step = Step::Audio { response: (*response).into(), item: (*item).into(), ms };
+                    self.steps.push((at, step));
+                    at = at.plus_ms(ms / PACE);
+                    left -= ms;
+                }
+                Ok(())
+            }
+            [at, rest @ ..] => {
+                self.steps.push((time(at)?, step(rest)?));
+                Ok(())
+            }
+            [] => Ok(()),
+        }
+    }
+
+    fn set(&mut self, words: &[&str]) -> Result<(), String> {
+        let s = &mut self.settings;
+        match words {
+            ["interruptions", "on"] => s.interruptions = Interruptions::On,
+            ["interruptions", "off"] => s.interruptions = Interruptions::Off,
+            ["interruptions", "after_ms", ms] => s.interruptions = Interruptions::AfterMs(number(ms)? as u32),
+            ["mode", "semantic"] => s.turn_detection = TurnDetection::Semantic { eagerness: Eagerness::Auto },
+            ["mode", "disabled"] => s.turn_detection = TurnDetection::Disabled { commit_key: Some('#') },
+            ["greeting", "none"] => s.greeting = Greeting::None,
+            ["greeting", "say", text] => s.greeting = Greeting::Say((*text).into()),
+            ["greeting", "play", ms, text] => s.greeting = Greeting::Play(sound("greeting", text, number(ms)?)),
+            ["farewell", "none"] => s.farewell = Farewell::None,
+            ["farewell", "say", text] => s.farewell = Farewell::Say((*text).into()),
+            ["farewell", "play", ms, text] => s.farewell = Farewell::Play(sound("farewell", text, number(ms)?)),
+            ["fallback", "transfer", to] => s.on_failure.then = AfterFailure::Transfer((*to).into()),
+            ["fallback", "play", ms, text] => s.on_failure.line = Some(sound("fallback", text, number(ms)?)),
+            ["hold", ms] => s.hold_sound = Some(sound("hold", "", number(ms)?)),
+            ["filler", ms, text] => s.filler = Some(sound("filler", text, number(ms)?)),
+            ["max_duration_s", n] => s.limits.max_duration_s = number(n)?,
+            ["warn_before_s", n] => s.limits.warn_before_s = number(n)?,
+            ["farewell_s", n] => s.limits.farewell_s = number(n)?,
+            ["caller_silence_s", n] => s.limits.caller_silence_s = number(n)?,
+            ["caller_gone_s", n] => s.limits.caller_gone_s = number(n)?,
+            ["model_silence_ms", n] => s.limits.model_silence_ms = number(n)?,
+            ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,
+            ["early_audio_ms", n] => s.limits.early_audio_ms = number(n)?,
+            ["max_session_min", n] => s.max_session_min = number(n)?,
+            ["mark_timeout_ms", n] => s.playout.mark_timeout_ms = number(n)?,
+            ["max_queue_s", n] => s.playout.max_queue_s = number(n)?,
+            _ => return Err("unknown setting".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// Settings of a phone call with short, round limits, for scenarios and tests.
+pub fn settings() -> CallSettings {
+    CallSettings {
+        deployment: "main-number".to_owned(),
+        agent: "reception".to_owned(),
+        revision: "test".to_owned(),
+        seed: 1,
+        format: AudioFormat::PHONE,
+        turn_detection: TurnDetection::Provider { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 200 },
+        interruptions: Interruptions::On,
+        greeting: Greeting::None,
+        farewell: Farewell::None,
+        tools: vec![BuiltInTool::Note, BuiltInTool::HangUp],
+        on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
+        hold_sound: None,
+        filler: None,
+        limits: Limits {
+            max_duration_s: 600,
+            warn_before_s: 30,
+            farewell_s: 5,
+            caller_silence_s: 0,
+            caller_gone_s: 20,
+            model_silence_ms: 4_000,
+            model_recovery_s: 8,
+            media_start_s: 15,
+            early_audio_ms: 10_000,
+        },
+        playout: Playout { lead_ms: 200, batch_ms: 100, max_queue_s: 60, mark_timeout_ms: 5_000 },
+        max_session_min: 0,
+        dial_timeout_ms: 5_000,
+    }
+}
+
+fn step(words: &[&str]) -> Result<Step, String> {
+    let own = |s: &str| s.to_owned();
+    Ok(match words {
+        ["start"] => Step::Start,
+        ["caller", "on"] => Step::CallerAudio(true),
+        ["caller", "off"] => Step::CallerAudio(false),
+        ["frame", at_ms, ms] => Step::Frame { at_ms: number(at_ms)?, ms: number(ms)? },
+        ["key", digit] => Step::Key(digit.chars().next().ok_or("which key?")?),
+        ["mark", generation, seq] => {
+            Step::Mark(MarkId { generation: number(generation)? as u32, seq: number(seq)? as u32 })
+        }
+        ["stall_line", ms] => Step::StallLine(number(ms)?),
+        ["hang_up"] => Step::HangUp,
+        ["lost"] => Step::Lost,
+        ["ready"] => Step::Ready,
+        ["closed", reason] => Step::Closed { reason: own(reason), retry: true },
+        ["refused", reason] => Step::Closed { reason: own(reason), retry: false },
+        ["speech_started", item, ms] => Step::SpeechStarted { item: own(item), at_ms: number(ms)? },
+        ["speech_stopped", item, ms] => Step::SpeechStopped { item: own(item), at_ms: number(ms)? },
+        ["committed", item] => Step::Committed(own(item)),
+        ["heard", item, text] => Step::CallerWords { item: own(item), text: own(text) },
+        ["response", response] => Step::Response(own(response)),
+        ["words", response, item, text] => {
+            Step::AgentWords { response: own(response), item: own(item), text: own(text), done: true }
+        }
+        ["word_delta", response, item, text] => {
+            Step::AgentWords { response: own(response), item: own(item), text: own(text), done: false }
+        }
+        ["tool", response, call, name, arguments] => {
+            Step::Tool { response: own(response), call: own(call), name: own(name), arguments: own(arguments) }
+        }
+        ["done", response] => Step::Done { response: own(response), status: ResponseStatus::Completed },
+        ["done", response, "cancelled"] => Step::Done { response: own(response), status: ResponseStatus::Cancelled },
+        ["done", response, "failed"] => Step::Done { response: own(response), status: ResponseStatus::Failed },
+        ["error", code] => Step::Error { code: own(code), about: None, fatal: false },
+        ["error", code, "create"] => {
+            let about = Some(crate::engine::CommandKind::CreateResponse);
+            Step::Error { code: own(code), about, fatal: false }
+        }
+        ["fatal", code] => Step::Error { code: own(code), about: None, fatal: true },
+        ["garbage"] => Step::Garbage,
+        ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, failed: None },
+        ["effect", id, "failed", why] => Step::Effect { id: number(id)? as u32, failed: Some(own(why)) },
+        ["commit"] => Step::Control(Control::CommitTurn),
+        ["shutdown"] => Step::Control(Control::End(EndReason::Shutdown)),
+        ["wait"] => Step::Wait,
+        _ => return Err("unknown step".to_owned()),
+    })
+}
+
+fn apply(sim: &mut Sim, step: &Step) {
+    let cow = |s: &'_ String| Cow::Owned(s.clone());
+    let event = match step {
+        Step::Start => {
+            sim.input(Input::Caller(CallerEvent::Started));
+            return sim.caller_audio(true);
+        }
+        Step::CallerAudio(on) => return sim.caller_audio(*on),
+        Step::Frame { at_ms, ms } => {
+            let payload = vec![0xFF; (ms * 8) as usize];
+            return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));
+        }
+        Step::Key(digit) => return sim.input(Input::Caller(CallerEvent::Dtmf(*digit))),
+        Step::Mark(id) => return sim.input(Input::Caller(CallerEvent::MarkPlayed(*id))),
+        Step::StallLine(ms) => {
+            let now = sim.now();
+            return sim.line().stall(now, *ms);
+        }
+        Step::HangUp => {
+            sim.caller_audio(false);
+            return sim.input(Input::Caller(CallerEvent::HungUp));
+        }
+        Step::Lost => {
+            sim.caller_audio(false);
+            return sim.input(Input::Caller(CallerEvent::Lost));
+        }
+        Step::Effect { id, failed } => {
+            let result = failed.clone().map_or(EffectResult::Done, EffectResult::Failed);
+            return sim.input(Input::Effect(EffectId(*id), result));
+        }
+        Step::Control(control) => return sim.input(Input::Control(control.clone())),
+        Step::Wait => return,
+        Step::Ready => ModelEvent::Ready { session: "sess".into() },
+        Step::Closed { reason, retry } => ModelEvent::Closed { reason: cow(reason), retry: *retry },
+        Step::SpeechStarted { item, at_ms } => ModelEvent::SpeechStarted { item: cow(item), audio_start_ms: *at_ms },
+        Step::SpeechStopped { item, at_ms } => ModelEvent::SpeechStopped { item: cow(item), audio_end_ms: *at_ms },
+        Step::Committed(item) => ModelEvent::Committed { item: cow(item) },
+        Step::CallerWords { item, text } => {
+            ModelEvent::CallerTranscript { item: cow(item), text: cow(text), done: true }
+        }
+        Step::Response(response) => ModelEvent::ResponseStarted { response: cow(response) },
+        Step::Audio { response, item, ms } => {
+            let payload = vec![0x55; (ms * 8) as usize];
+            let event = ModelEvent::Audio { response: cow(response), item: cow(item), payload: &payload };
+            return sim.input(Input::Model(event));
+        }
+        Step::AgentWords { response, item, text, done } => {
+            ModelEvent::AgentTranscript { response: cow(response), item: cow(item), text: cow(text), done: *done }
+        }
+        Step::Tool { response, call, name, arguments } => ModelEvent::ToolCall {
+            response: cow(response),
+            call: cow(call),
+            name: cow(name),
+            arguments: cow(arguments),
+        },
+        Step::Done { response, status } => {
+            let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
+            ModelEvent::ResponseDone { response: cow(response), status: *status, detail: None, usage }
+        }
+        Step::Error { code, about, fatal } => {
+            ModelEvent::Error { code: cow(code), message: "said so".into(), about: *about, fatal: *fatal }
+        }
+        Step::Garbage => ModelEvent::Garbage,
+    };
+    sim.input(Input::Model(event));
+}
+
+fn sound(name: &str, text: &str, ms: u64) -> Sound {
+    Sound { name: name.to_owned(), text: text.to_owned(), audio: Arc::from(vec![0x2A; (ms * 8) as usize]) }
+}
+
+fn time(text: &str) -> Result<CallTime, String> {
+    let (minutes, seconds) = text.split_once(':').ok_or("a step begins with mm:ss.mmm")?;
+    let seconds: f64 = seconds.parse().map_err(|_| "a step begins with mm:ss.mmm")?;
+    Ok(CallTime::from_ms(number(minutes)? * 60_000 + (seconds * 1_000.0).round() as u64))
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a number"))
+}
+
+/// Splits at spaces, keeps what stands in double quotes together, ends at `#`. A quote in a word is literal.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() && !rest.starts_with('#') {
+        let (word, after) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+        };
+        words.push(word.to_owned());
+        rest = after.trim_start();
+    }
+    words
+}
