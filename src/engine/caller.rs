@@ -157,9 +157,17 @@ impl CallEngine {
             line.cut = cut.heard < cut.item.received();
             line.ended = Some(self.now);
             line.media_ended = media_now;
+            self.trace_said(cut.item.line);
         }
         self.timers.clear(Timer::MarkOverdue);
         cuts
+    }
+
+    /// A line of the agent is traced when it is known how much of it was heard.
+    pub(super) fn trace_said(&mut self, line: usize) {
+        if let Some((text, unheard)) = self.conversation.take_said(line) {
+            self.emit(CallEvent::Said { who: Role::Agent, text, unheard });
+        }
     }
 
     fn with_downlink(&mut self, run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>)) {
@@ -201,6 +209,9 @@ impl CallEngine {
                 }
                 let ms = item.received().as_ms(rate_hz);
                 self.emit(CallEvent::AgentHeard { item: item.name, ms });
+                if item.kind != ItemKind::Sound {
+                    self.trace_said(item.line);
+                }
             }
             Progress::Stalled { unplayed } => {
                 self.stats.count("line_stalls", 1);

@@ -27,6 +27,10 @@ pub(super) struct Spoken {
     pub(super) received: Samples,
     /// The caller did not hear it to its end.
     pub(super) cut: bool,
+    /// The words are final.
+    pub(super) worded: bool,
+    /// The trace has it.
+    pub(super) traced: bool,
     /// The model's current session has it as an item of our making, so it can be replaced.
     pub(super) ours: bool,
 }
@@ -81,6 +85,8 @@ impl Conversation {
             heard: Samples::ZERO,
             received: Samples::ZERO,
             cut: false,
+            worded: false,
+            traced: false,
             ours: false,
         });
         self.lines.len() - 1
@@ -101,9 +107,21 @@ impl Conversation {
         let line = &mut self.lines[index];
         if done {
             line.text.clear();
+            line.worded = true;
         }
         let room = TEXT_MAX.saturating_sub(line.text.len());
         line.text.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+
+    /// The line's words, heard and unheard, once both its audio and its words are at their end; once only.
+    pub(super) fn take_said(&mut self, index: usize) -> Option<(String, String)> {
+        let line = &mut self.lines[index];
+        if line.traced || !line.worded || line.ended.is_none() {
+            return None;
+        }
+        line.traced = true;
+        let (heard, unheard) = line.heard_and_unheard();
+        Some((heard.to_owned(), unheard.to_owned()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -117,7 +135,7 @@ impl Conversation {
     }
 
     /// For the report. Lines that never became audible and have no words are left out.
-    pub(super) fn report(&self, rate_hz: u32, now: CallTime) -> Vec<Line> {
+    pub(super) fn report(&self, rate_hz: u32, now: CallTime, media_now: Samples) -> Vec<Line> {
         let audible = |l: &&Spoken| l.begun.is_some() || !l.text.is_empty();
         self.lines
             .iter()
@@ -130,7 +148,9 @@ impl Conversation {
                     at_ms: begun.as_ms(),
                     end_at_ms: l.ended.unwrap_or(now).as_ms(),
                     media_at_ms: l.media_begun.as_ms(rate_hz),
-                    media_end_ms: l.media_ended.max(l.media_begun).as_ms(rate_hz),
+                    media_end_ms: if l.ended.is_some() { l.media_ended } else { media_now }
+                        .max(l.media_begun)
+                        .as_ms(rate_hz),
                     text: heard.to_owned(),
                     unheard: unheard.to_owned(),
                     heard_ms: l.heard.as_ms(rate_hz),

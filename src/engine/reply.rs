@@ -58,6 +58,8 @@ struct Cancelled {
 pub(super) struct Owed {
     why: &'static str,
     instructions: Option<String>,
+    /// Moot when the response that runs now says something.
+    unless_audible: bool,
 }
 
 /// The caller waits.
@@ -107,14 +109,14 @@ impl CallEngine {
     }
 
     pub(super) fn owe(&mut self, why: &'static str, instructions: Option<String>) {
-        self.reply.owed = Some(Owed { why, instructions });
+        self.reply.owed = Some(Owed { why, instructions, unless_audible: false });
     }
 
     pub(super) fn pay_owed(&mut self) {
         if !self.session.is_ready() || self.reply.is_occupied() || matches!(self.phase, Phase::Ringing { .. }) {
             return;
         }
-        let Some(Owed { why, instructions }) = self.reply.owed.take() else { return };
+        let Some(Owed { why, instructions, .. }) = self.reply.owed.take() else { return };
         self.reply.asked = true;
         self.emit(CallEvent::ResponseAsked { why: why.to_owned() });
         self.out.model(OwnedCommand::Create { instructions });
@@ -194,11 +196,7 @@ impl CallEngine {
     pub(super) fn on_agent_words(&mut self, item: &str, text: &str, done: bool) {
         let line = self.agent_line(item);
         self.conversation.say(line, text, done);
-        if done {
-            let (heard, unheard) = self.conversation.line(line).heard_and_unheard();
-            let (text, unheard) = (heard.to_owned(), unheard.to_owned());
-            self.emit(CallEvent::Said { who: Role::Agent, text, unheard });
-        }
+        self.trace_said(line);
     }
 
     pub(super) fn on_response_done(
@@ -231,6 +229,9 @@ impl CallEngine {
         // Audio of it that is still on its way comes too late.
         self.remember_cancelled(active.id, false);
         self.downlink.complete_last();
+        if active.audible {
+            self.reply.owed.take_if(|owed| owed.unless_audible);
+        }
         match status {
             ResponseStatus::Failed => {
                 self.stats.count("responses_failed", 1);
@@ -303,8 +304,9 @@ impl CallEngine {
         if about == Some(CommandKind::CreateResponse) && std::mem::take(&mut self.reply.asked) {
             self.reply.cancel_next = false;
             if code == "conversation_already_has_active_response" && self.reply.owed.is_none() {
-                // The model's own detection was first; if that response does not do, this one is asked for after it.
-                self.owe("refused_while_another_ran", None);
+                // The model's own detection was first, with the same conversation before it.
+                self.reply.owed =
+                    Some(Owed { why: "refused_while_another_ran", instructions: None, unless_audible: true });
             }
         }
     }

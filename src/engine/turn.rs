@@ -124,9 +124,6 @@ impl CallEngine {
             self.interrupt(rule);
         }
         self.caller_took_the_floor();
-        if self.floor.open_turn == 0 {
-            self.floor.open_turn = self.stats.open_turn();
-        }
         self.out.model(OwnedCommand::Commit);
         self.turn_committed(rule);
         self.ask("turn_committed", None);
@@ -207,7 +204,11 @@ impl CallEngine {
     }
 
     fn turn_committed(&mut self, rule: &str) {
-        let turn = std::mem::take(&mut self.floor.open_turn);
+        let turn = match std::mem::take(&mut self.floor.open_turn) {
+            // Not every vendor says when speech began.
+            0 => self.stats.open_turn(),
+            turn => turn,
+        };
         self.floor.committed_turn = turn;
         let now = self.now;
         if let Some(entry) = self.stats.turn(turn) {

@@ -343,11 +343,15 @@ fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text:?} is not a number"))
 }
 
-/// Splits at spaces, keeps what stands in double quotes together, ends at `#`. A quote in a word is literal.
+/// Splits at spaces and keeps what stands in double quotes together; a quote in a word is literal. A line that begins
+/// with `#` is a comment.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
-    while !rest.is_empty() && !rest.starts_with('#') {
+    if rest.starts_with('#') {
+        return words;
+    }
+    while !rest.is_empty() {
         let (word, after) = match rest.strip_prefix('"') {
             Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
             None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
