@@ -129,15 +129,7 @@ impl CallEngine {
             dropped = self.downlink.push(&sound.audio);
             self.downlink.complete_last();
         }
-        self.count_dropped_agent_audio(dropped);
-    }
-
-    pub(super) fn count_dropped_agent_audio(&mut self, dropped: Samples) {
-        if dropped > Samples::ZERO {
-            let ms = dropped.as_ms(self.rate_hz());
-            self.stats.count("agent_audio_dropped_ms", ms);
-            self.emit(CallEvent::AgentAudioDropped { rule: "playout_queue_full".to_owned(), ms });
-        }
+        self.stats.count("agent_audio_dropped_samples", dropped.0);
     }
 
     /// Empties line and queue; lines of the conversation learn what was heard. Returns what was cut, in order.
@@ -154,7 +146,7 @@ impl CallEngine {
             let line = self.conversation.line(cut.item.line);
             line.heard = cut.heard;
             line.received = cut.item.received();
-            line.cut = cut.heard < cut.item.received();
+            line.cut |= cut.heard < cut.item.received();
             line.ended = Some(self.now);
             line.media_ended = media_now;
             self.trace_said(cut.item.line);

@@ -25,6 +25,8 @@ pub(super) struct Spoken {
     pub(super) media_ended: Samples,
     pub(super) heard: Samples,
     pub(super) received: Samples,
+    /// Received beyond that, and dropped for want of room.
+    pub(super) refused: Samples,
     /// The caller did not hear it to its end.
     pub(super) cut: bool,
     /// The words are final.
@@ -41,11 +43,12 @@ impl Spoken {
         if !self.cut || self.who != Role::Agent {
             return (&self.text, "");
         }
-        if self.heard >= self.received && self.received > Samples::ZERO {
+        let received = self.received + self.refused;
+        if self.heard >= received && received > Samples::ZERO {
             return (&self.text, "");
         }
         // Speech is even enough that the share of audio is the share of characters.
-        let share = self.heard.0 as f64 / self.received.0.max(1) as f64;
+        let share = self.heard.0 as f64 / received.0.max(1) as f64;
         let target = (self.text.len() as f64 * share) as usize;
         let cut = self
             .text
@@ -84,6 +87,7 @@ impl Conversation {
             media_ended: Samples::ZERO,
             heard: Samples::ZERO,
             received: Samples::ZERO,
+            refused: Samples::ZERO,
             cut: false,
             worded: false,
             traced: false,
@@ -154,7 +158,7 @@ impl Conversation {
                     text: heard.to_owned(),
                     unheard: unheard.to_owned(),
                     heard_ms: l.heard.as_ms(rate_hz),
-                    received_ms: l.received.as_ms(rate_hz),
+                    received_ms: (l.received + l.refused).as_ms(rate_hz),
                 }
             })
             .collect()

@@ -28,6 +28,8 @@ const SHIFT_AFTER_US: u64 = 60_000;
 const LONGEST_LAG_US: u64 = 1_000_000;
 /// Unplayed audio beyond the lead at which no more is sent until marks come back.
 const STALL_AFTER_MS: u64 = 1_000;
+/// A message shorter than this is not worth its overhead while the line has something to play.
+const TINY_MS: u64 = 20;
 /// Items in the ledger at once; audio for more is refused.
 const ITEMS_MAX: usize = 64;
 
@@ -115,6 +117,7 @@ pub(super) struct Downlink {
     format: AudioFormat,
     lead_us: u64,
     batch: Samples,
+    tiny: Samples,
     stall_after: Samples,
     queue_max: Samples,
     items: VecDeque<Item>,
@@ -146,6 +149,7 @@ impl Downlink {
             format,
             lead_us: playout.lead_ms * 1_000,
             batch: samples(playout.batch_ms),
+            tiny: samples(TINY_MS.min(playout.batch_ms)),
             stall_after: samples(playout.lead_ms + STALL_AFTER_MS),
             queue_max: samples(playout.max_queue_s * 1_000),
             items: VecDeque::new(),
@@ -259,14 +263,18 @@ impl Downlink {
             let item = &mut self.items[index];
             let item_unsent = item.end - self.sent;
             let chunk = item_unsent.min(self.batch);
-            // A short piece goes out when nothing more is coming, or when the line would soon run dry waiting for more.
-            let ripe = chunk == self.batch || item.complete || ahead_us * 2 <= self.lead_us;
+            // A short piece goes out when nothing more is coming, or when the line would soon run dry waiting for more; a
+            // tiny one only when the line is dry.
+            let tiny = chunk < self.tiny;
+            let soon_dry = ahead_us * 2 <= self.lead_us;
+            let ripe = chunk == self.batch || item.complete || (soon_dry && !tiny) || ahead_us == 0;
             if room < chunk && ahead_us > 0 {
                 let over_us = (chunk - room).as_us(self.format.rate_hz).max(1_000);
                 return Some(CallTime::from_us(now.as_us() + over_us));
             }
             if !ripe {
-                return Some(CallTime::from_us(self.line_end.as_us() - self.lead_us / 2));
+                let back_us = if tiny { 0 } else { self.lead_us / 2 };
+                return Some(CallTime::from_us(self.line_end.as_us() - back_us));
             }
             let first = !item.begun;
             item.begun = true;

@@ -100,12 +100,12 @@ impl CallEngine {
         match self.settings.farewell.clone() {
             Farewell::None => self.close(reason, AfterFailure::HangUp),
             Farewell::Play(sound) => {
-                self.stop_agent();
+                self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 self.play(&sound, "farewell");
             }
             Farewell::Say(text) => {
-                self.stop_agent();
+                self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 if self.session.is_ready() {
                     let instructions = format!("Say goodbye now. Say exactly this and nothing else: \"{text}\"");
@@ -205,9 +205,9 @@ impl CallEngine {
         }
     }
 
-    fn stop_agent(&mut self) {
+    fn make_room_for_farewell(&mut self) {
         if self.agent_has_the_floor() {
-            self.interrupt("closing");
+            self.stop_agent("closing");
         } else if !self.downlink.is_drained() {
             self.clear_line(true);
         }

@@ -104,6 +104,8 @@ pub enum CallEvent {
     InterruptionIgnored { rule: String },
     /// The caller's speech stops the agent.
     BargeIn { rule: String, heard_ms: u64, unheard_ms: u64 },
+    /// The agent is stopped, not by the caller but by the named rule.
+    AgentStopped { rule: String, heard_ms: u64, unheard_ms: u64 },
     /// The caller heard only the first part of an assistant item; the model is told.
     Truncated { item: String, heard_ms: u64, received_ms: u64 },
     /// The model began a response.
@@ -136,8 +138,8 @@ pub enum CallEvent {
     CallerAudioDropped { rule: String, ms: u64 },
     /// The line's clock jumped; positions are counted anew from here.
     MediaClockReset { from_ms: u64, to_ms: u64 },
-    /// Agent audio was dropped, by the named rule.
-    AgentAudioDropped { rule: String, ms: u64 },
+    /// Agent audio was dropped, by the named rule: this item's from here on.
+    AgentAudioDropped { rule: String, item: String },
     /// Marks did not come back; no more is sent until they do or the time is up.
     LineStalled { unplayed_ms: u64 },
     /// The line goes on.
@@ -188,6 +190,9 @@ impl fmt::Display for CallEvent {
             CallEvent::BargeIn { rule, heard_ms, unheard_ms } => {
                 write!(f, "BargeIn rule={} heard_ms={heard_ms} unheard_ms={unheard_ms}", Quoted(rule))
             }
+            CallEvent::AgentStopped { rule, heard_ms, unheard_ms } => {
+                write!(f, "AgentStopped rule={} heard_ms={heard_ms} unheard_ms={unheard_ms}", Quoted(rule))
+            }
             CallEvent::Truncated { item, heard_ms, received_ms } => {
                 write!(f, "Truncated item={} heard_ms={heard_ms} received_ms={received_ms}", Quoted(item))
             }
@@ -226,9 +231,10 @@ impl fmt::Display for CallEvent {
             CallEvent::MediaClockReset { from_ms, to_ms } => {
                 write!(f, "MediaClockReset from_ms={from_ms} to_ms={to_ms}")
             }
-            CallEvent::AgentAudioDropped { rule, ms } => {
-                write!(f, "AgentAudioDropped rule={} ms={ms}", Quoted(rule))
+            CallEvent::AgentAudioDropped { rule, item } => {
+                write!(f, "AgentAudioDropped rule={} item={}", Quoted(rule), Quoted(item))
             }
+
             CallEvent::LineStalled { unplayed_ms } => {
                 write!(f, "LineStalled unplayed_ms={unplayed_ms}")
             }

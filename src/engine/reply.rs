@@ -34,6 +34,8 @@ pub(super) struct Reply {
     /// Responses since the caller spoke that only called tools.
     pub(super) tool_rounds: u32,
     greeted: bool,
+    /// The item whose audio found no room, last.
+    refused_item: String,
 }
 
 #[derive(Debug)]
@@ -182,15 +184,35 @@ impl CallEngine {
             self.reply.awaiting = None;
             self.timers.clear(Timer::ModelSilent);
         }
+        if self.reply.refused_item == item {
+            self.refuse_audio(item, samples);
+            return;
+        }
         if !self.downlink.continues(item) {
             let line = self.agent_line(item);
             if !self.downlink.begin(ItemKind::Reply, item, turn, line) {
-                self.stats.count("items_refused", 1);
+                self.refuse_audio(item, samples);
                 return;
             }
         }
         let dropped = self.downlink.push(payload);
-        self.count_dropped_agent_audio(dropped);
+        if dropped > Samples::ZERO {
+            self.downlink.complete_last();
+            self.refuse_audio(item, dropped);
+        }
+    }
+
+    /// There is no room: the rest of the item is dropped, since audio with holes in it helps nobody.
+    fn refuse_audio(&mut self, item: &str, samples: Samples) {
+        self.stats.count("agent_audio_dropped_samples", samples.0);
+        let line = self.agent_line(item);
+        let line = self.conversation.line(line);
+        line.refused += samples;
+        line.cut = true;
+        if self.reply.refused_item != item {
+            self.reply.refused_item = item.to_owned();
+            self.emit(CallEvent::AgentAudioDropped { rule: "playout_queue_full".to_owned(), item: item.to_owned() });
+        }
     }
 
     pub(super) fn on_agent_words(&mut self, item: &str, text: &str, done: bool) {

@@ -197,7 +197,7 @@ impl CallEngine {
             self.session.state = State::Off;
             self.out.close_model();
         }
-        self.uplink.close();
+        self.uplink.stop();
         for timer in [Timer::ModelDial, Timer::ModelRedial, Timer::ModelRecovery, Timer::ModelRenew, Timer::Hold] {
             self.timers.clear(timer);
         }

@@ -140,33 +140,43 @@ impl CallEngine {
         self.downlink.speaking() || self.reply.is_running()
     }
 
-    /// Stops the agent: the line first, since the caller hears it; then the model's response; then the model's memory.
+    /// The caller stops the agent.
     pub(super) fn interrupt(&mut self, rule: &str) {
-        let rate_hz = self.rate_hz();
-        let unheard = self.downlink.unheard_at(self.now);
-        let current = self.downlink.heard_of_current(self.now).map(|(item, heard)| (item.name.clone(), heard));
-        let (item, heard) = current.unwrap_or_default();
-        self.emit(CallEvent::BargeIn {
-            rule: rule.to_owned(),
-            heard_ms: heard.as_ms(rate_hz),
-            unheard_ms: unheard.as_ms(rate_hz),
-        });
         let audible = self.downlink.speaking();
+        let (item, heard_ms, unheard_ms) = self.heard_so_far();
+        self.emit(CallEvent::BargeIn { rule: rule.to_owned(), heard_ms, unheard_ms });
+        self.silence_agent();
+        if audible {
+            let media_at_ms = self.uplink.media_at(self.now).as_ms(self.rate_hz());
+            let at_ms = self.now.as_ms();
+            self.stats.interrupted(Interruption { at_ms, media_at_ms, item, heard_ms, unheard_ms });
+        }
+    }
+
+    /// The call's own rules stop the agent.
+    pub(super) fn stop_agent(&mut self, rule: &str) {
+        let (_, heard_ms, unheard_ms) = self.heard_so_far();
+        self.emit(CallEvent::AgentStopped { rule: rule.to_owned(), heard_ms, unheard_ms });
+        self.silence_agent();
+    }
+
+    /// The line first, since the caller hears it; then the model's response; then the model's memory.
+    fn silence_agent(&mut self) {
         let cuts = self.clear_line(true);
         self.cancel_running();
         for cut in cuts {
             self.tell_model_of(cut);
         }
         self.reply.owed = None;
-        if audible {
-            self.stats.interrupted(Interruption {
-                at_ms: self.now.as_ms(),
-                media_at_ms: self.uplink.media_at(self.now).as_ms(rate_hz),
-                item,
-                heard_ms: heard.as_ms(rate_hz),
-                unheard_ms: unheard.as_ms(rate_hz),
-            });
-        }
+    }
+
+    /// The item that is being heard, how much of it was heard, and how much of everything was not.
+    fn heard_so_far(&self) -> (String, u64, u64) {
+        let rate_hz = self.rate_hz();
+        let unheard_ms = self.downlink.unheard_at(self.now).as_ms(rate_hz);
+        let current = self.downlink.heard_of_current(self.now);
+        let (item, heard_ms) = current.map_or_else(Default::default, |(i, h)| (i.name.clone(), h.as_ms(rate_hz)));
+        (item, heard_ms, unheard_ms)
     }
 
     fn consider_interruption(&mut self) {

@@ -178,6 +178,14 @@ impl Uplink {
         self.remember(b);
     }
 
+    /// No session will come: audio is only recorded from here.
+    pub(super) fn stop(&mut self) {
+        self.open = false;
+        self.early_cap = 0;
+        self.early = VecDeque::new();
+        self.recent = VecDeque::new();
+    }
+
     /// The session is gone: audio waits, beginning with what the session had not yet made a turn of.
     pub(super) fn close(&mut self) {
         if self.open {
@@ -280,6 +288,9 @@ impl Uplink {
     }
 
     fn wait(&mut self, payload: &[u8]) -> Samples {
+        if self.early_cap == 0 {
+            return Samples::ZERO;
+        }
         self.early.extend(payload);
         self.trim_early()
     }

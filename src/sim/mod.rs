@@ -7,7 +7,7 @@ pub mod scenario;
 
 use std::sync::Arc;
 
-use crate::config::CallSettings;
+use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{Action, CallEngine, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record};
 use crate::journal;
 use crate::time::{CallTime, Samples};
@@ -32,6 +32,8 @@ pub struct Sim {
     pub trace: Vec<String>,
     /// Everything that was counted on the way.
     pub seen: Seen,
+    /// The call's journal, when one is kept.
+    pub journal: Option<journal::Pen>,
 }
 
 /// What the world around the engine saw of it.
@@ -64,6 +66,16 @@ pub struct Seen {
 impl Sim {
     /// A call that was just announced, on a line with this one-way delay.
     pub fn new(settings: CallSettings, delay_ms: u64) -> Self {
+        Self::start(settings, delay_ms, None)
+    }
+
+    /// The same, with a journal.
+    pub fn with_journal(settings: CallSettings, delay_ms: u64, keep: JournalKeep) -> Self {
+        let pen = journal::Pen::new(&settings, keep);
+        Self::start(settings, delay_ms, Some(pen))
+    }
+
+    fn start(settings: CallSettings, delay_ms: u64, journal: Option<journal::Pen>) -> Self {
         let format = settings.format;
         let mut sim = Sim {
             engine: CallEngine::new(Arc::new(settings)),
@@ -74,6 +86,7 @@ impl Sim {
             frame: vec![format.silence_byte(); format.bytes(Samples::from_ms(FRAME_MS, format.rate_hz))],
             trace: Vec::new(),
             seen: Seen::default(),
+            journal,
         };
         sim.drain();
         sim
@@ -129,6 +142,9 @@ impl Sim {
 
     /// Something happens now.
     pub fn input(&mut self, input: Input<'_>) {
+        if let Some(pen) = &mut self.journal {
+            pen.input(self.now, &input);
+        }
         self.engine.handle(self.now, input);
         self.drain();
     }
@@ -146,6 +162,9 @@ impl Sim {
         let mut actions = 0;
         while let Some(action) = self.engine.poll_action() {
             actions += 1;
+            if let Some(pen) = &mut self.journal {
+                pen.action(self.now, &action);
+            }
             if self.seen.end.is_some() {
                 self.seen.after_end += 1;
             }

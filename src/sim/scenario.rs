@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, BuiltInTool, CallSettings, Eagerness, Farewell, Greeting, Interruptions, Limits, OnFailure, Playout,
-    Sound, TurnDetection,
+    AfterFailure, BuiltInTool, CallSettings, Eagerness, Farewell, Greeting, Interruptions, JournalKeep, Limits,
+    OnFailure, Playout, Sound, TurnDetection,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,
@@ -88,10 +88,7 @@ impl Scenario {
     /// Runs it and answers the trace, with a summary of the report at its end.
     pub fn run(&self) -> (String, Sim) {
         let mut sim = Sim::new(self.settings.clone(), self.delay_ms);
-        for (at, step) in &self.steps {
-            sim.run_until(*at);
-            apply(&mut sim, step);
-        }
+        self.drive(&mut sim);
         let mut text = String::new();
         let of_line = |l: &&String| self.show_line || !(l.contains(" line audio") || l.contains(" line mark"));
         for line in sim.trace.iter().filter(of_line) {
@@ -110,6 +107,20 @@ impl Scenario {
             let _ = writeln!(text, "= {name} {value}");
         }
         (text, sim)
+    }
+
+    /// Runs it with a journal.
+    pub fn run_with_journal(&self, keep: JournalKeep) -> Sim {
+        let mut sim = Sim::with_journal(self.settings.clone(), self.delay_ms, keep);
+        self.drive(&mut sim);
+        sim
+    }
+
+    fn drive(&self, sim: &mut Sim) {
+        for (at, step) in &self.steps {
+            sim.run_until(*at);
+            apply(sim, step);
+        }
     }
 
     fn line(&mut self, words: &[String]) -> Result<(), String> {

@@ -1,1 +1,279 @@
-//! Placeholder.
+//! What holds for every call, whatever happens in it.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+use offhook::config::{Farewell, Greeting, Interruptions, JournalKeep, Sound};
+use offhook::engine::{
+    CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
+    Usage,
+};
+use offhook::journal::Journal;
+use offhook::replay::Replay;
+use offhook::sim::{Sim, scenario};
+use offhook::time::CallTime;
+use proptest::prelude::*;
+
+/// One thing that may happen, in any order and at any time.
+#[derive(Clone, Debug)]
+enum Happening {
+    Start,
+    CallerAudio(bool),
+    Frame { at_ms: u64, bytes: usize },
+    Key(char),
+    StrayMark(u32, u32),
+    Stall(u64),
+    HangUp,
+    Lost,
+    Ready,
+    Closed(bool),
+    SpeechStarted(u8, u64),
+    SpeechStopped(u8, u64),
+    Committed(u8),
+    CallerWords(u8),
+    Response(u8),
+    Audio { response: u8, item: u8, bytes: usize },
+    Words { item: u8, done: bool },
+    Tool { response: u8, name: &'static str },
+    Done(u8, ResponseStatus),
+    Error { about: Option<CommandKind>, fatal: bool },
+    Garbage,
+    Effect(u32, bool),
+    Commit,
+    Shutdown,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening::*;
+    let id = 0u8..4;
+    prop_oneof![
+        2 => Just(Start),
+        2 => any::<bool>().prop_map(CallerAudio),
+        2 => (prop_oneof![0u64..20_000, any::<u64>()], 0usize..2_000).prop_map(|(at_ms, bytes)| Frame { at_ms, bytes }),
+        1 => prop_oneof![Just('5'), Just('#')].prop_map(Key),
+        1 => (0u32..4, 0u32..40).prop_map(|(g, s)| StrayMark(g, s)),
+        1 => (0u64..4_000).prop_map(Stall),
+        1 => prop_oneof![Just(HangUp), Just(Lost), Just(Shutdown)],
+        4 => Just(Ready),
+        2 => any::<bool>().prop_map(Closed),
+        6 => (id.clone(), 0u64..30_000).prop_map(|(i, ms)| SpeechStarted(i, ms)),
+        6 => (id.clone(), 0u64..30_000).prop_map(|(i, ms)| SpeechStopped(i, ms)),
+        6 => id.clone().prop_map(Committed),
+        2 => id.clone().prop_map(CallerWords),
+        6 => id.clone().prop_map(Response),
+        20 => (id.clone(), id.clone(), 0usize..16_000).prop_map(|(response, item, bytes)| Audio { response, item, bytes }),
+        4 => (id.clone(), any::<bool>()).prop_map(|(item, done)| Words { item, done }),
+        3 => (id.clone(), prop_oneof![Just("note"), Just("hang_up"), Just("fly")])
+            .prop_map(|(response, name)| Tool { response, name }),
+        6 => (id, prop_oneof![
+                Just(ResponseStatus::Completed), Just(ResponseStatus::Cancelled),
+                Just(ResponseStatus::Failed), Just(ResponseStatus::Incomplete)
+            ]).prop_map(|(r, s)| Done(r, s)),
+        2 => (prop_oneof![Just(None), Just(Some(CommandKind::CreateResponse))], prop::bool::weighted(0.05))
+            .prop_map(|(about, fatal)| Error { about, fatal }),
+        1 => Just(Garbage),
+        2 => (0u32..3, any::<bool>()).prop_map(|(id, ok)| Effect(id, ok)),
+        1 => Just(Commit),
+    ]
+}
+
+fn apply(sim: &mut Sim, happening: &Happening) {
+    let name = |prefix: &str, id: u8| -> Cow<'static, str> { Cow::Owned(format!("{prefix}{id}")) };
+    let event = match happening {
+        Happening::Start => return sim.input(Input::Caller(CallerEvent::Started)),
+        Happening::CallerAudio(on) => return sim.caller_audio(*on),
+        Happening::Frame { at_ms, bytes } => {
+            let payload = vec![0x31; *bytes];
+            return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));
+        }
+        Happening::Key(digit) => return sim.input(Input::Caller(CallerEvent::Dtmf(*digit))),
+        Happening::StrayMark(generation, seq) => {
+            let id = MarkId { generation: *generation, seq: *seq };
+            return sim.input(Input::Caller(CallerEvent::MarkPlayed(id)));
+        }
+        Happening::Stall(ms) => {
+            let now = sim.now();
+            return sim.line().stall(now, *ms);
+        }
+        Happening::HangUp => return sim.input(Input::Caller(CallerEvent::HungUp)),
+        Happening::Lost => return sim.input(Input::Caller(CallerEvent::Lost)),
+        Happening::Effect(id, ok) => {
+            let result = if *ok { EffectResult::Done } else { EffectResult::Failed("no".into()) };
+            return sim.input(Input::Effect(EffectId(*id), result));
+        }
+        Happening::Commit => return sim.input(Input::Control(Control::CommitTurn)),
+        Happening::Shutdown => return sim.input(Input::Control(Control::End(EndReason::Shutdown))),
+        Happening::Ready => ModelEvent::Ready { session: "s".into() },
+        Happening::Closed(retry) => ModelEvent::Closed { reason: "gone".into(), retry: *retry },
+        Happening::SpeechStarted(item, ms) => ModelEvent::SpeechStarted { item: name("u", *item), audio_start_ms: *ms },
+        Happening::SpeechStopped(item, ms) => ModelEvent::SpeechStopped { item: name("u", *item), audio_end_ms: *ms },
+        Happening::Committed(item) => ModelEvent::Committed { item: name("u", *item) },
+        Happening::CallerWords(item) => {
+            ModelEvent::CallerTranscript { item: name("u", *item), text: "some words".into(), done: true }
+        }
+        Happening::Response(response) => ModelEvent::ResponseStarted { response: name("r", *response) },
+        Happening::Audio { response, item, bytes } => {
+            let payload = vec![0x55; *bytes];
+            let event = ModelEvent::Audio { response: name("r", *response), item: name("a", *item), payload: &payload };
+            return sim.input(Input::Model(event));
+        }
+        Happening::Words { item, done } => ModelEvent::AgentTranscript {
+            response: "r0".into(),
+            item: name("a", *item),
+            text: "a few words ".into(),
+            done: *done,
+        },
+        Happening::Tool { response, name: tool } => ModelEvent::ToolCall {
+            response: name("r", *response),
+            call: "c".into(),
+            name: (*tool).into(),
+            arguments: r#"{"text":"x","reason":"y"}"#.into(),
+        },
+        Happening::Done(response, status) => ModelEvent::ResponseDone {
+            response: name("r", *response),
+            status: *status,
+            detail: None,
+            usage: Usage::default(),
+        },
+        Happening::Error { about, fatal } => {
+            ModelEvent::Error { code: "oops".into(), message: "m".into(), about: *about, fatal: *fatal }
+        }
+        Happening::Garbage => ModelEvent::Garbage,
+    };
+    sim.input(Input::Model(event));
+}
+
+fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
+    let sound =
+        |ms: usize| Sound { name: "x".into(), text: "some spoken words".into(), audio: vec![0x2A; ms * 8].into() };
+    let greeting =
+        prop_oneof![Just(Greeting::None), Just(Greeting::Say("Hello.".into())), Just(Greeting::Play(sound(900))),];
+    let farewell =
+        prop_oneof![Just(Farewell::None), Just(Farewell::Say("Bye.".into())), Just(Farewell::Play(sound(700)))];
+    let interruptions =
+        prop_oneof![Just(Interruptions::On), Just(Interruptions::Off), Just(Interruptions::AfterMs(300))];
+    (greeting, farewell, interruptions, any::<bool>(), 1u64..60).prop_map(move |(g, f, i, sounds, cap_s)| {
+        let mut settings = scenario::settings();
+        settings.greeting = g;
+        settings.farewell = f;
+        settings.interruptions = i;
+        settings.limits.max_duration_s = cap_s;
+        settings.limits.caller_silence_s = 7;
+        settings.limits.model_silence_ms = 1_500;
+        settings.playout.mark_timeout_ms = 1_000;
+        settings.playout.max_queue_s = 5;
+        if sounds {
+            settings.hold_sound = Some(Sound { text: String::new(), ..sound(600) });
+            settings.filler = Some(sound(300));
+            settings.on_failure.line = Some(sound(500));
+        }
+        settings
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_call_keeps_its_promises(
+        settings in any_settings(),
+        delay_ms in 0u64..250,
+        script in prop::collection::vec((0u64..1_500, happening()), 1..60),
+    ) {
+        let mut sim = Sim::with_journal(settings, delay_ms, JournalKeep::Decisions);
+        sim.run_until(CallTime::from_ms(100));
+        // Most calls connect; the script may do so again.
+        sim.input(Input::Caller(CallerEvent::Started));
+        sim.caller_audio(true);
+        for (wait_ms, what) in &script {
+            let at = sim.now().plus_ms(*wait_ms);
+            sim.run_until(at);
+            apply(&mut sim, what);
+            let now = sim.now();
+            let played = sim.line().played(now).0;
+            // What counts as heard was played: by less than one message it may be a guess, never more, unless marks
+            // were lost and nothing is known.
+            let lost = sim.engine().report().counters.contains_key("marks_lost");
+            prop_assert!(
+                lost || sim.seen.recorded <= played + 8 * 120,
+                "recorded {} but played {played}", sim.seen.recorded
+            );
+        }
+        // Every call ends by itself: by its cap, or by a line that is dead.
+        sim.caller_audio(false);
+        let at = sim.now().plus_ms(200_000);
+        sim.run_until(at);
+        prop_assert!(sim.engine().is_over());
+        prop_assert!(sim.seen.end.is_some());
+        prop_assert_eq!(sim.seen.after_end, 0);
+        prop_assert_eq!(sim.engine().next_deadline(), None);
+        prop_assert!(!sim.seen.record_overlap, "the agent's side of the recording overlaps itself");
+        prop_assert!(sim.seen.recorded <= sim.seen.sent);
+        prop_assert!(sim.seen.most_actions < 500, "one input led to {} actions", sim.seen.most_actions);
+        let report = sim.engine().report();
+        for line in &report.lines {
+            prop_assert!(line.heard_ms <= line.received_ms, "{line:?}");
+            prop_assert!(line.at_ms <= line.end_at_ms.max(line.at_ms));
+        }
+        // Nothing follows the clear of a line but a new item; marks of a generation come after those of the last.
+        let mut generation = 0u32;
+        for line in &sim.trace {
+            if line.ends_with("line clear") {
+                generation += 1;
+            } else if let Some((_, mark)) = line.split_once("line mark g") {
+                let of: u32 = mark.split_once('-').unwrap().0.parse().unwrap();
+                prop_assert_eq!(of, generation, "audio of an earlier generation after a clear");
+            }
+        }
+        // The journal replays to the same decisions, without the audio.
+        let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();
+        let replay = Replay::new(&journal);
+        prop_assert!(replay.difference.is_none(), "{:?}", replay.difference);
+    }
+
+    #[test]
+    fn the_same_audio_in_any_chunking_is_heard_alike(chunks in prop::collection::vec(1usize..4_000, 1..40), stop_ms in 300u64..2_800) {
+        let total = 24_000;
+        let heard = |sizes: &mut dyn Iterator<Item = usize>| {
+            let mut sim = Sim::new(scenario::settings(), 40);
+            sim.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+            sim.input(Input::Caller(CallerEvent::Started));
+            sim.caller_audio(true);
+            sim.input(Input::Model(ModelEvent::ResponseStarted { response: "r".into() }));
+            let mut left = total;
+            while left > 0 {
+                let size = sizes.next().unwrap_or(left).min(left);
+                let payload = vec![0x55; size];
+                sim.input(Input::Model(ModelEvent::Audio { response: "r".into(), item: "a".into(), payload: &payload }));
+                left -= size;
+            }
+            sim.run_until(CallTime::from_ms(stop_ms));
+            sim.input(Input::Model(ModelEvent::SpeechStarted { item: "u".into(), audio_start_ms: stop_ms }));
+            sim.seen.truncated.clone()
+        };
+        let whole = heard(&mut std::iter::empty());
+        let pieces = heard(&mut chunks.iter().copied().cycle());
+        prop_assert_eq!(whole.len(), 1);
+        // A first piece that is shorter than a message goes out at once and shifts the marks, not what was heard.
+        let (a, b) = (whole[0].1 as i64, pieces.first().map_or(3_000, |t| t.1 as i64));
+        prop_assert!((a - b).abs() <= 20, "{a} ms heard of the whole, {b} ms of the pieces");
+    }
+}
+
+#[test]
+fn every_scenario_replays_from_its_journal() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "scene") {
+            let scene = scenario::Scenario::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+            for keep in [JournalKeep::Decisions, JournalKeep::Audio] {
+                let mut sim = scene.run_with_journal(keep);
+                let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();
+                let replay = Replay::new(&journal);
+                assert!(replay.difference.is_none(), "{}: {:?}", path.display(), replay.difference);
+            }
+        }
+    }
+}
