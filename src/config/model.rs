@@ -29,7 +29,7 @@ impl ModelDraft {
     pub(super) fn with_secrets(&self, world: &dyn World) -> Result<Arc<Model>, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut model = self.model.clone();
-        let mut look_up = |secret: &SecretRef| secret.resolve(world).map_err(|p| problems.push(p)).ok();
+        let mut look_up = |secret: &SecretRef| secret.resolve(world).map_err(|p| problems.push(*p)).ok();
         model.api_key = self.api_key.as_ref().and_then(&mut look_up);
         for (name, secret) in &self.headers {
             if let Some(secret) = look_up(secret) {

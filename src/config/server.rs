@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::reader::Table;
 use super::types::{Log, Server, Tls, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
@@ -79,7 +79,7 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
     let mut auth_token = None;
     match secret.map(|secret| secret.resolve(world)) {
         Some(Ok(token)) => auth_token = Some(token),
-        Some(Err(problem)) => table.note(problem),
+        Some(Err(problem)) => table.note(*problem),
         None => {}
     }
     let twilio = Twilio {
@@ -118,7 +118,7 @@ fn log(mut table: Table<'_, '_>) -> Log {
 }
 
 /// What is doubtful about the server as a whole, said of `file`.
-pub(super) fn doubts(server: &Server, file: &super::problem::Place) -> Vec<Problem> {
+pub(super) fn doubts(server: &Server, file: &Place) -> Vec<Problem> {
     let mut doubts = Vec::new();
     let twilio = &server.twilio;
     if twilio.check_signatures && twilio.auth_token.is_none() {

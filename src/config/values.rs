@@ -71,26 +71,34 @@ impl SecretRef {
     }
 
     /// The secret itself.
-    pub(super) fn resolve(&self, world: &dyn World) -> Result<Secret, Problem> {
-        let text = match &self.kept {
-            Kept::Env(name) => world.env(name).ok_or_else(|| {
-                let message = format!("environment variable {name} is not set");
-                Problem::error(&self.place, message).allowed("set it where the server is started")
-            })?,
-            Kept::File(path) => {
-                let bytes = world.file(path, MAX_SECRET_BYTES).map_err(|why| Problem::error(&self.place, why))?;
-                String::from_utf8(bytes).map_err(|_| Problem::error(&self.place, "the file is not text"))?
-            }
-        };
+    pub(super) fn resolve(&self, world: &dyn World) -> Result<Secret, Box<Problem>> {
+        let text = self.text(world)?;
         // Files and shells leave a line end behind.
         let text = text.trim();
         if text.is_empty() {
-            return Err(Problem::error(&self.place, "the secret is empty"));
+            return Err(self.problem("the secret is empty"));
         }
         if text.len() as u64 > MAX_SECRET_BYTES || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
-            return Err(Problem::error(&self.place, "the secret is not one line of printable ASCII"));
+            return Err(self.problem("the secret is not one line of printable ASCII"));
         }
         Ok(Secret::new(text))
+    }
+
+    fn text(&self, world: &dyn World) -> Result<String, Box<Problem>> {
+        match &self.kept {
+            Kept::Env(name) => world.env(name).ok_or_else(|| {
+                let problem = self.problem(format!("environment variable {name} is not set"));
+                Box::new(problem.allowed("set it where the server is started"))
+            }),
+            Kept::File(path) => {
+                let bytes = world.file(path, MAX_SECRET_BYTES).map_err(|why| self.problem(why))?;
+                String::from_utf8(bytes).map_err(|_| self.problem("the file is not text"))
+            }
+        }
+    }
+
+    fn problem(&self, message: impl Into<String>) -> Box<Problem> {
+        Box::new(Problem::error(&self.place, message))
     }
 }
 

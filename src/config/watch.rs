@@ -105,10 +105,13 @@ impl State {
     }
 }
 
+type OwnEnv = Box<dyn Fn(&str) -> Option<String> + Send>;
+type Adjust = Box<dyn Fn(&mut Config) + Send>;
+
 struct Watched {
     dir: PathBuf,
-    env: Box<dyn Fn(&str) -> Option<String> + Send>,
-    adjust: Box<dyn Fn(&mut Config) + Send>,
+    env: OwnEnv,
+    adjust: Adjust,
     seen: Option<Seen>,
 }
 
