@@ -15,7 +15,7 @@ pub fn check(dir: &Path) -> CheckReport {
     check_with(dir, &|name| std::env::var(name).ok())
 }
 
-/// As [`check`], with an environment of one's own.
+/// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
     let (resolved, _) = files::load(dir, env);
     let found = resolved.config.map(|config| Found {

@@ -20,8 +20,7 @@ pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(super) fn load(dir: &Path, env: Env<'_>) -> (Resolved, Seen) {
     let files = Files { dir, env, seen: RefCell::new(Seen::new()), digest: RefCell::new(Digest::new()) };
     let documents = files.documents();
-    let revision = files.digest.borrow().short();
-    let mut resolved = resolve(documents, revision, &files);
+    let mut resolved = resolve(documents, &files);
     if let Some(config) = &mut resolved.config {
         // Recordings are part of what a call does; secrets are kept out of the digest.
         config.revision = files.digest.borrow().short();
@@ -80,6 +79,15 @@ impl Stamp {
     }
 }
 
+/// The text of a document.
+pub(super) fn decode(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|b| **b == b'\n').count() + 1;
+        format!("is not UTF-8 (line {line})")
+    })
+}
+
 struct Files<'a> {
     dir: &'a Path,
     env: Env<'a>,
@@ -133,11 +141,7 @@ impl Files<'_> {
         let text = self.read(&path, MAX_DOCUMENT_BYTES).and_then(|bytes| {
             let inside = path.strip_prefix(self.dir).unwrap_or(&path);
             self.digest.borrow_mut().add(&inside.to_string_lossy(), &bytes);
-            String::from_utf8(bytes).map_err(|e| {
-                let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
-                let line = valid.iter().filter(|b| **b == b'\n').count() + 1;
-                format!("is not UTF-8 (line {line})")
-            })
+            decode(bytes)
         });
         Document { file: show(&path), name, text }
     }
@@ -180,14 +184,15 @@ impl World for Files<'_> {
     }
 }
 
-struct Digest(digest::Context);
+/// Tells configurations apart.
+pub(super) struct Digest(digest::Context);
 
 impl Digest {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Digest(digest::Context::new(&digest::SHA256))
     }
 
-    fn add(&mut self, name: &str, bytes: &[u8]) {
+    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
         for part in [name.as_bytes(), bytes] {
             self.0.update(&(part.len() as u64).to_le_bytes());
             self.0.update(part);
@@ -195,7 +200,7 @@ impl Digest {
     }
 
     /// 48 bits: enough to tell revisions of one configuration apart.
-    fn short(&self) -> String {
+    pub(super) fn short(&self) -> String {
         let digest = self.0.clone().finish();
         digest.as_ref().iter().take(6).map(|b| format!("{b:02x}")).collect()
     }

@@ -21,6 +21,7 @@ mod agent;
 mod check;
 mod deployment;
 mod files;
+mod memory;
 mod model;
 mod problem;
 mod reader;
@@ -37,11 +38,12 @@ mod world;
 use std::path::Path;
 
 pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
+pub use memory::from_memory;
 pub use problem::{Problem, Problems, Severity};
 pub use types::*;
 pub use watch::Source;
 
-/// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check`] and
+/// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and
 /// [`Source`].
 ///
 /// # Errors

@@ -21,6 +21,10 @@ pub(super) struct ModelDraft {
 /// Reads the document. `None` stands for a model that is there and wrong.
 pub(super) fn read(mut table: Table<'_, '_>) -> Vec<(String, Option<ModelDraft>)> {
     let models = table.rest();
+    if models.len() > MAX_MODELS {
+        let place = table.place();
+        table.note(Problem::error(&place, "has too many models").allowed(format!("at most {MAX_MODELS}")));
+    }
     models.into_iter().take(MAX_MODELS).map(|(name, field)| (name.to_owned(), one(name, field))).collect()
 }
 
@@ -115,6 +119,6 @@ fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
     headers
 }
 
-const MAX_MODELS: usize = 1_000;
+const MAX_MODELS: usize = 200;
 const MAX_HEADERS: usize = 32;
 const RESERVED: [&str; 5] = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];

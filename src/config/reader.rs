@@ -3,7 +3,7 @@
 //! Nothing here stops at the first problem. A take that fails notes it and gives the default, so that reading goes on;
 //! what was read is used only when no error was noted.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub(super) struct Doc<'i> {
     file: Arc<str>,
     source: &'i str,
     problems: RefCell<Vec<Problem>>,
+    /// Errors beyond [`MAX_PROBLEMS`].
+    more: Cell<usize>,
     /// Dotted paths of all keys that were asked for.
     known: RefCell<BTreeSet<String>>,
 }
@@ -33,7 +35,8 @@ pub(super) struct Noted {
 /// Reads `source` with `read`. A document with syntax errors gives only those and no value: what a broken document
 /// means is anyone's guess.
 pub(super) fn read<T>(file: &str, source: &str, read: impl FnOnce(&Doc<'_>, Table<'_, '_>) -> T) -> (Option<T>, Noted) {
-    let doc = Doc { file: file.into(), source, problems: RefCell::default(), known: RefCell::default() };
+    let doc =
+        Doc { file: file.into(), source, problems: RefCell::default(), more: Cell::new(0), known: RefCell::default() };
     let (tree, errors) = DeTable::parse_recoverable(source);
     let mut value = None;
     if errors.is_empty() {
@@ -48,13 +51,27 @@ pub(super) fn read<T>(file: &str, source: &str, read: impl FnOnce(&Doc<'_>, Tabl
         }
         doc.note(Problem::error(&place, error.message().replace('\n', ", ")));
     }
-    (value, Noted { problems: doc.problems.into_inner(), known: doc.known.into_inner() })
+    let mut problems = doc.problems.into_inner();
+    if doc.more.get() > 0 {
+        problems.push(Problem::error(&Place::file(file), format!("has {} more errors", doc.more.get())));
+    }
+    (value, Noted { problems, known: doc.known.into_inner() })
 }
 
 impl Doc<'_> {
     /// Notes a problem.
     pub(super) fn note(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < MAX_PROBLEMS {
+            problems.push(problem);
+        } else if problem.is_error() {
+            self.more.set(self.more.get() + 1);
+        }
+    }
+
+    /// Notes that there are more errors, which nobody would read.
+    fn note_more(&self, errors: usize) {
+        self.more.set(self.more.get() + errors);
     }
 }
 
@@ -160,7 +177,8 @@ impl<'d, 'i> Table<'d, 'i> {
 
     /// Notes every key that nobody asked for.
     pub(super) fn finish(self) {
-        for (key, (span, _)) in &self.entries {
+        self.doc.note_more(self.entries.len().saturating_sub(MAX_UNKNOWN));
+        for (key, (span, _)) in self.entries.iter().take(MAX_UNKNOWN) {
             let place = Place::new(&self.doc.file, self.doc.source, span.clone(), span.clone());
             let message = match nearest(key, self.known.iter().copied()) {
                 Some(meant) => format!("unknown key; did you mean {meant}?"),
@@ -366,6 +384,10 @@ impl<'d, 'i> Field<'d, 'i> {
 
 /// More says nothing new about a document that is not TOML at all.
 const MAX_SYNTAX_ERRORS: usize = 20;
+/// Of one table: each costs a walk through the document.
+const MAX_UNKNOWN: usize = 50;
+/// Of one document: nobody reads more.
+const MAX_PROBLEMS: usize = 200;
 /// Between a key's end and its value's start, `key     = value` at most.
 const MAX_APART: usize = 24;
 

@@ -45,8 +45,8 @@ pub(super) struct Resolved {
     pub(super) models: Vec<(String, String)>,
 }
 
-/// Reads all documents. `revision` goes into the configuration as it is.
-pub(super) fn resolve(documents: Documents, revision: String, world: &dyn World) -> Resolved {
+/// Reads all documents. The configuration's revision is left empty: only the caller knows all that was read.
+pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     let mut problems = Vec::new();
     let server = open(&documents.server, &mut problems, |table| server::read(table, world));
     let models = documents.models.as_ref().and_then(|d| open(d, &mut problems, model::read));
@@ -124,7 +124,7 @@ pub(super) fn resolve(documents: Documents, revision: String, world: &dyn World)
         Some(server) if !problems.has_errors() => {
             let agents = meant_agents(agents, &meant_models);
             let deployments = meant_deployments(deployments, &agents);
-            Some(Config { server, deployments, agents, revision })
+            Some(Config { server, deployments, agents, revision: String::new() })
         }
         _ => None,
     };

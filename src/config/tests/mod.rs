@@ -226,6 +226,10 @@ fn odd_files_are_told_and_survived() {
     assert!(dir.errors().iter().all(|e| e.starts_with("agents/reception.toml:1:")), "{:?}", dir.errors());
     dir.write("agents/reception.toml", "[".repeat(100_000));
     assert!((1..=20).contains(&dir.errors().len()));
+    let keys: String = (0..60_000).map(|i| format!("key_{i} = 1\n")).collect();
+    dir.write("agents/reception.toml", keys);
+    let errors = dir.errors();
+    assert_eq!((errors.len(), errors[2].as_str()), (53, "agents/reception.toml: has 59950 more errors"));
     // What editors leave behind is no document.
     dir.write("agents/reception.toml", AGENT).write("agents/.x.toml", "[").write("agents/x.toml~", "[");
     assert!(dir.load().is_ok());
@@ -249,6 +253,26 @@ fn recordings_are_bounded_and_converted() {
     assert!(dir.errors()[0].contains("holds no samples"), "{:?}", dir.errors());
     dir.wav("sounds/hold.wav", 44_101, 100);
     assert!(dir.errors()[0].contains("is a WAV file at 44101 Hz"), "{:?}", dir.errors());
+}
+
+#[test]
+fn a_configuration_can_come_from_memory() {
+    let dir = Dir::shipped();
+    let mut files = std::collections::BTreeMap::new();
+    for file in ["offhook.toml", "models.toml", "agents/reception.toml", "deployments/main-number.toml"] {
+        files.insert(file.to_owned(), fs::read(dir.path().join(file)).unwrap());
+    }
+    let missing = from_memory(&files, &env).unwrap_err();
+    assert!(missing.to_string().contains("sounds/greeting.wav: there is no such file"), "{missing}");
+    for name in SOUNDS {
+        let file = format!("sounds/{name}.wav");
+        files.insert(file.clone(), fs::read(dir.path().join(file)).unwrap());
+    }
+    let config = from_memory(&files, &env).unwrap();
+    assert_eq!(format!("{:?}", config.deployments), format!("{:?}", dir.load().unwrap().deployments));
+    // A recording is part of what a call does.
+    files.insert("sounds/hold.wav".to_owned(), [&files["sounds/hold.wav"][..], &[0]].concat());
+    assert_ne!(from_memory(&files, &env).unwrap().revision, config.revision);
 }
 
 #[test]
@@ -300,7 +324,7 @@ proptest! {
             agents: vec![document("x.toml", &pick(2, AGENT))],
             deployments: vec![document("x.toml", &pick(3, DEPLOYMENT))],
         };
-        let resolved = resolve::resolve(documents, String::new(), &Silent);
+        let resolved = resolve::resolve(documents, &Silent);
         let _ = resolved.problems.to_string();
         prop_assert_eq!(resolved.config.is_none(), resolved.problems.has_errors());
     }
