@@ -1,0 +1,31 @@
+//! WAV files as the line plays them.
+
+use std::sync::Arc;
+
+use crate::audio::{g711, resample, wav};
+
+/// Longest recording.
+pub(super) const MAX_S: usize = 60;
+/// Largest file: 60 s of stereo floats at 48 kHz, and room for chunks that are not audio.
+pub(super) const MAX_BYTES: u64 = 32 * 1_024 * 1_024;
+/// What a recording may be.
+pub(super) const ALLOWED: &str = "a WAV file of at most 60 s at 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz";
+
+/// The audio of a WAV file as G.711 μ-law at 8 kHz.
+pub(super) fn load(bytes: &[u8]) -> Result<Arc<[u8]>, String> {
+    let wav = wav::read(bytes).map_err(|e| e.to_string())?;
+    // Any other rate shares so few factors with the line's that its filter would be larger than the recording.
+    if !RATES_HZ.contains(&wav.rate_hz) {
+        return Err(format!("is a WAV file at {} Hz", wav.rate_hz));
+    }
+    if wav.samples.len() > MAX_S * wav.rate_hz as usize {
+        return Err(format!("is longer than {MAX_S} s"));
+    }
+    let samples = resample::convert(&wav.samples, wav.rate_hz, LINE_HZ);
+    let mut audio = Vec::with_capacity(samples.len());
+    g711::encode_ulaw(&samples, &mut audio);
+    Ok(audio.into())
+}
+
+const LINE_HZ: u32 = 8_000;
+const RATES_HZ: [u32; 9] = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];

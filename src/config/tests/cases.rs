@@ -1,0 +1,139 @@
+//! What each bad document is told.
+
+use super::super::sound;
+use super::Dir;
+
+/// Each case replaces one document of the shipped configuration.
+#[test]
+fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
+    let agent = |rest: &str| format!("model = \"rehearsal\"\ninstructions = \"x\"\n{rest}");
+    let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
+    let cases: Vec<(&str, String, &[&str])> = vec![
+        ("offhook.toml", "max_cals = 3".into(), &[
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, data_dir, max_calls, drain_s, tls, twilio, log",
+        ]),
+        ("offhook.toml", "zzz = 3".into(), &[
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, data_dir, max_calls, drain_s, tls, twilio, log",
+        ]),
+        ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
+            "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
+        ]),
+        ("offhook.toml", "max_calls = -1".into(), &["offhook.toml:1:13: max_calls = -1: out of range; allowed: 1-10000"]),
+        ("offhook.toml", "max_calls = 99999999999999999999".into(), &[
+            "offhook.toml:1:13: max_calls = 99999999999999999999: out of range; allowed: 1-10000",
+        ]),
+        ("offhook.toml", "max_calls = \"many\"".into(), &[
+            "offhook.toml:1:13: max_calls = \"many\": must be a whole number, not a string; allowed: 1-10000",
+        ]),
+        ("offhook.toml", "listen = \"localhost\"".into(), &[
+            "offhook.toml:1:10: listen = \"localhost\": is not an address and port; allowed: such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+        ]),
+        ("offhook.toml", "public_url = \"https://x.example/calls\"".into(), &[
+            "offhook.toml:1:14: public_url = \"https://x.example/calls\": has a path; allowed: scheme, host and port only, such as \"https://calls.example.com\"",
+        ]),
+        ("offhook.toml", "public_url = \"calls.example.com\"".into(), &[
+            "offhook.toml:1:14: public_url = \"calls.example.com\": is not a URL (relative URL without a base); allowed: a URL such as https://example.com",
+        ]),
+        ("offhook.toml", "[twilio]\ncheck_signatures = 1".into(), &[
+            "offhook.toml:2:20: check_signatures = 1: must be a boolean, not an integer; allowed: true, false",
+        ]),
+        ("offhook.toml", "[twilio]\naccount_sid = \"AC1\"".into(), &[
+            "offhook.toml:2:15: account_sid = \"AC1\": is not valid; allowed: AC and 32 hexadecimal digits, as the console shows it",
+        ]),
+        ("offhook.toml", "[twilio]\nauth_token = { env = \"NOPE\" }".into(), &[
+            "offhook.toml:2:14: auth_token = { env = \"NOPE\" }: environment variable NOPE is not set; allowed: set it where the server is started",
+        ]),
+        ("offhook.toml", "[tls]\ncert = \"no.pem\"".into(), &[
+            "offhook.toml:1:1: tls.key is missing: the PEM file of the certificate's private key",
+            "offhook.toml:2:8: cert = \"no.pem\": {dir}no.pem: there is no such file",
+        ]),
+        ("offhook.toml", "[log]\nformat = \"jsno\"".into(), &[
+            "offhook.toml:2:10: format = \"jsno\": unknown value; did you mean json?; allowed: text, json",
+        ]),
+        ("offhook.toml", "log = 3\nlog.format = 4".into(), &["offhook.toml:2:1: log: cannot extend value of type integer with a dotted key"]),
+        ("offhook.toml", "a = 1\na = 2".into(), &["offhook.toml:2:1: a: duplicate key"]),
+        ("models.toml", "[rehearsal]\nurl = \"https://example.com\"".into(), &[
+            "models.toml:2:7: url = \"https://example.com\": cannot be of https:; allowed: ws://, wss://",
+        ]),
+        ("models.toml", "[rehearsal]".into(), &["models.toml:1:1: rehearsal.url is missing: the model's WebSocket URL"]),
+        ("models.toml", "[rehearsal]\nurl = \"ws://127.0.0.1/\"\nheaders = { \"a b\" = { env = \"KEY\" }, Host = { env = \"KEY\" } }".into(), &[
+            "models.toml:3:13: \"a b\": is not the name of a header; allowed: letters, digits and -",
+            "models.toml:3:38: Host: is a header that the WebSocket handshake sets itself",
+        ]),
+        ("agents/reception.toml", agent("speed = 2"), &["agents/reception.toml:3:9: speed = 2: out of range; allowed: 0.25-1.5"]),
+        ("agents/reception.toml", agent("speed = nan"), &["agents/reception.toml:3:9: speed = nan: out of range; allowed: 0.25-1.5"]),
+        ("agents/reception.toml", agent("language = \"English\""), &[
+            "agents/reception.toml:3:12: language = \"English\": is not valid; allowed: an ISO 639-1 code such as \"en\" or \"pl\"",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nsilence_duration_ms = 20"), &[
+            "agents/reception.toml:4:23: silence_duration_ms = 20: out of range; allowed: 50-2000",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nmode = \"local\""), &[
+            "agents/reception.toml:4:8: mode = \"local\": local turn detection is not there yet; use provider, semantic or disabled",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nmode = \"disabled\"\ncommit_key = \"##\""), &[
+            "agents/reception.toml:5:14: commit_key = \"##\": is not valid; allowed: one key: 0-9, *, #, A-D",
+        ]),
+        ("agents/reception.toml", agent("interruptions = { after_ms = 0 }"), &[
+            "agents/reception.toml:3:30: after_ms = 0: out of range; allowed: 1-5000",
+        ]),
+        ("agents/reception.toml", agent("interruptions = true"), &[
+            "agents/reception.toml:3:17: interruptions = true: is of the wrong type; allowed: \"on\", \"off\", { after_ms = 1-5000 }",
+        ]),
+        ("agents/reception.toml", agent("greeting = { say = \"a\", play = \"sounds/greeting.wav\" }"), &[
+            "agents/reception.toml:3:12: greeting = { say = \"a\", play = \"sounds/greeting.wav\" }: needs either say or play; allowed: \"none\", { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }",
+        ]),
+        ("agents/reception.toml", agent("tools = [\"note\", \"hangup\", \"note\"]"), &[
+            "agents/reception.toml:3:18: \"hangup\": unknown value; did you mean hang_up?; allowed: note, hang_up",
+            "agents/reception.toml:3:28: \"note\": is named twice",
+        ]),
+        ("agents/reception.toml", agent("on_failure.then = { transfer = \"5550100\" }"), &[
+            "agents/reception.toml:3:32: transfer = \"5550100\": is not valid; allowed: E.164: + and 7 to 15 digits, such as \"+15550100100\"",
+        ]),
+        ("agents/reception.toml", agent("transcription = \"on\""), &[
+            "agents/reception.toml:3:17: transcription = \"on\": unknown value; allowed: off",
+        ]),
+        ("agents/reception.toml", agent("hold_sound = \"sounds/nope.wav\""), &[
+            "agents/reception.toml:3:14: hold_sound = \"sounds/nope.wav\": {dir}sounds/nope.wav: there is no such file; allowed: {wav}",
+        ]),
+        ("agents/reception.toml", agent("hold_sound = \"offhook.toml\""), &[
+            "agents/reception.toml:3:14: hold_sound = \"offhook.toml\": not a WAV file: it does not begin with RIFF and WAVE; allowed: {wav}",
+        ]),
+        ("agents/reception.toml", agent("filler = \"sounds\""), &[
+            "agents/reception.toml:3:10: filler = \"sounds\": {dir}sounds: is not a file; allowed: {wav}",
+        ]),
+        ("agents/reception.toml", "model = \"rehersal\"".into(), &[
+            "agents/reception.toml: instructions is missing: what the agent is told about itself and its work",
+            "agents/reception.toml:1:9: model = \"rehersal\": there is no model \"rehersal\"; did you mean \"rehearsal\"?; allowed: openai, rehearsal",
+        ]),
+        ("agents/reception.toml", "model = \"rehearsal\"\ninstructions = \" \"".into(), &[
+            "agents/reception.toml:2:16: instructions = \" \": is empty",
+        ]),
+        ("deployments/main-number.toml", "agent = \"receptoin\"\nnumber = \"+0155\"".into(), &[
+            "deployments/main-number.toml:1:9: agent = \"receptoin\": there is no agent \"receptoin\"; did you mean \"reception\"?; allowed: reception",
+            "deployments/main-number.toml:2:10: number = \"+0155\": is not valid; allowed: E.164: + and 7 to 15 digits, such as \"+15550100100\"",
+        ]),
+        ("deployments/main-number.toml", deployment("[limits]\nmax_minutes = 1\nwarn_before_s = 60"), &[
+            "deployments/main-number.toml:5:17: warn_before_s = 60: is as long as the call; allowed: less than max_minutes, which is 60 s; 0 for no warning",
+        ]),
+        ("deployments/main-number.toml", deployment("[keep]\njournal = true"), &[
+            "deployments/main-number.toml:4:11: journal = true: must be a string, not a boolean; allowed: off, decisions, audio",
+        ]),
+        ("deployments/main-number.toml", deployment("limits = 5"), &[
+            "deployments/main-number.toml:3:10: limits = 5: must be a table, not an integer",
+        ]),
+        ("deployments/no good.toml", deployment("").replace("0100", "0101"), &[
+            "deployments/no good.toml: the file's name is not a name; allowed: 1 to 64 letters, digits, - and _",
+        ]),
+    ];
+    for (file, text, expected) in cases {
+        let dir = Dir::shipped();
+        dir.write(file, &text);
+        let prefix = format!("{}/", dir.path().display());
+        let expected: Vec<String> =
+            expected.iter().map(|e| e.replace("{dir}", "").replace("{wav}", sound::ALLOWED)).collect();
+        let said: Vec<String> = dir.errors().iter().map(|line| line.replace(&prefix, "")).collect();
+        assert_eq!(said, expected, "\n{file}:\n{text}");
+        assert!(dir.load().is_err(), "{file}:\n{text}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Keeping up with files.
+
+use super::*;
+
+#[test]
+fn a_change_applies_at_once_and_a_bad_one_leaves_the_last_good() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |config| config.server.max_calls = 7).unwrap();
+    let first = source.current();
+    assert_eq!(first.server.max_calls, 7);
+    assert_eq!(source.current().revision, first.revision);
+    for round in 0..20 {
+        // Same length, same inode, within one tick of the clock: seen all the same.
+        dir.write(
+            "agents/reception.toml",
+            AGENT.replace("language = \"en\"", &format!("language = \"a{}\"", (b'a' + round) as char)),
+        );
+        let language = source.current().agents["reception"].language.clone();
+        assert_eq!(language.as_deref(), Some(format!("a{}", (b'a' + round) as char).as_str()));
+    }
+    let good = source.current();
+    dir.write("agents/reception.toml", "model = ");
+    assert_eq!(source.current().revision, good.revision);
+    assert!(source.problems().has_errors());
+    dir.write("agents/reception.toml", AGENT);
+    assert_eq!(source.current().revision, first.revision);
+    assert!(!source.problems().has_errors());
+    // A recording that comes back, and documents that come and go, are changes too.
+    dir.remove("sounds/hold.wav");
+    assert!(source.problems().has_errors());
+    dir.wav("sounds/hold.wav", 8_000, 320);
+    assert!(!source.problems().has_errors());
+    assert_eq!(source.current().agents["reception"].hold_sound.as_ref().unwrap().audio.len(), 320);
+    dir.write("deployments/more.toml", DEPLOYMENT.replace("+1555", "+1556"));
+    assert!(source.current().deployment_for("+15560100100").is_some());
+    dir.remove("deployments/more.toml");
+    assert!(source.current().deployment_for("+15560100100").is_none());
+}
+
+#[test]
+fn an_unchanged_directory_is_not_read_again() {
+    let dir = Dir::shipped();
+    let reads = Arc::new(Mutex::new(0));
+    let counted = reads.clone();
+    let source = Source::open_with(dir.path(), env, move |_| *counted.lock().unwrap() += 1).unwrap();
+    // Until the files are old enough to be told apart by their times they are read each time.
+    let settled = (0..1_000).any(|_| {
+        let before = *reads.lock().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        source.current();
+        *reads.lock().unwrap() == before
+    });
+    assert!(settled);
+    let before = *reads.lock().unwrap();
+    for _ in 0..100 {
+        source.current();
+    }
+    assert_eq!(*reads.lock().unwrap(), before);
+}
+
+#[test]
+fn a_rotated_secret_file_is_taken_up() {
+    let dir = Dir::shipped();
+    dir.write("token", "one").write("offhook.toml", "twilio.auth_token = { file = \"token\" }");
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    dir.write("token", "two");
+    assert_eq!(source.current().server.twilio.auth_token.as_ref().unwrap().expose(), "two");
+}
