@@ -182,8 +182,8 @@ fn latencies(out: &mut String, report: &Report) -> fmt::Result {
         write!(out, " Heard after {median} ms in the middle, {worst} ms at worst.")?;
     }
     out.push_str("</p>\n<div class=\"scroll\"><table>\n<thead><tr><th>Turn</th><th>speech ended</th>");
-    for (name, _) in STAGES {
-        write!(out, "<th>{name}</th>")?;
+    for (stage, (name, _)) in STAGES.iter().enumerate() {
+        write!(out, "<th class=\"head{stage}\">{name}</th>")?;
     }
     out.push_str("<th class=\"bars\"></th></tr></thead>\n<tbody>\n");
     for turn in &report.turns {

@@ -17,6 +17,9 @@ const AXIS: f64 = 24.0;
 const FLAG: f64 = 19.0;
 const ROW_GAP: f64 = 22.0;
 const LINE: f64 = 14.0;
+/// Room for the words after a wait and beside the call's end.
+const WAIT_TEXT: f64 = 56.0;
+const END_TEXT: f64 = 220.0;
 /// Width of a character of the labels, on average; text is cut by it, since no font can be measured here.
 const CHAR: f64 = 6.1;
 
@@ -38,7 +41,7 @@ pub(super) const STYLE: &str = "\
 .call .title{font-size:20px;font-weight:650}.call .sub{font-size:13px;fill:var(--soft)}\
 .call .tick{stroke:var(--rule);stroke-width:1}.call .zero{stroke:var(--rule);stroke-width:1}\
 .call .caller{fill:var(--caller)}.call .agent{fill:var(--agent)}.call .who{font-weight:600}\
-.call .speech{fill:var(--caller);opacity:.1}.call .commit{stroke:var(--caller);stroke-width:1.5}\
+.call .speech{fill:var(--caller);opacity:.14}.call .commit{stroke:var(--caller);stroke-width:1.5}\
 .call .chip-caller{fill:var(--chip-caller)}.call .chip-agent{fill:var(--chip-agent)}\
 .call .ghost{fill:none;stroke:var(--soft);stroke-width:1;stroke-dasharray:3 3}\
 .call .unheard{fill:var(--soft);text-decoration:line-through}\
@@ -137,7 +140,7 @@ impl<'a> Picture<'a> {
             peaks,
             length_ms,
             row_ms,
-            chip_lines: if row_ms == 30_000 { 3 } else { 2 },
+            chip_lines: if row_ms >= 30_000 { 3 } else { 2 },
             rests: report.lines.iter().map(|l| l.text.clone()).collect(),
             flags: flags(report),
         }
@@ -205,9 +208,10 @@ impl<'a> Picture<'a> {
         self.turns(out, row)?;
         self.wave(out, row, Role::Caller)?;
         self.wave(out, row, Role::Agent)?;
-        self.chips(out, row)?;
         self.waits(out, row)?;
+        // Before the words, so that no line runs through them.
         self.marks(out, row)?;
+        self.chips(out, row)?;
         self.end(out, row)?;
         out.push_str("</g>\n");
         Ok(())
@@ -240,7 +244,7 @@ impl<'a> Picture<'a> {
                 row.caller_y(),
                 row.agent_y() + WAVE
             )?;
-            if at < row.to {
+            if at < row.to && !self.axis_taken(row, x + 4.0) {
                 let y = row.axis_y() + 16.0;
                 writeln!(out, "<text class=\"soft\" x=\"{:.1}\" y=\"{y:.1}\">{}</text>", x + 4.0, clock_s(at))?;
             }
@@ -405,6 +409,10 @@ impl<'a> Picture<'a> {
             lines.push(shorten(&all, width));
             rest.clear();
         }
+        if lines.is_empty() && width >= 1 {
+            // The words were told in the row before, or a word is too long.
+            lines.push("…".to_owned());
+        }
         let first = y + h / 2.0 + 4.0 - (lines.len().saturating_sub(1)) as f64 * LINE / 2.0;
         for (n, line) in lines.iter().enumerate() {
             let class = if text_class.is_empty() { String::new() } else { format!(" class=\"{text_class}\"") };
@@ -416,29 +424,43 @@ impl<'a> Picture<'a> {
 
     /// From the end of the caller's speech to the first of the answer that was heard.
     fn waits(&self, out: &mut String, row: &Row) -> fmt::Result {
-        for turn in &self.report.turns {
-            let heard = turn.first_heard_at_ms.or(turn.first_audio_sent_at_ms);
-            let (Some(from), Some(to)) = (turn.speech_end_at_ms, heard) else { continue };
-            let Some((x, w)) = row.part(media_ms(self.report, from), media_ms(self.report, to)) else { continue };
-            let ms = to.saturating_sub(from);
+        for (turn, from, to, ms) in waits(self.report) {
+            let Some((x, w)) = row.part(from, to) else { continue };
             let y = row.axis_y() + AXIS / 2.0;
             write!(
                 out,
-                "<g><title>Turn {}: answered {ms} ms after the end of speech</title>\
-                 <rect class=\"bg\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\
+                "<g><title>Turn {turn}: answered {ms} ms after the end of speech</title>\
                  <rect class=\"wait\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{w:.1}\" height=\"4\" rx=\"2\"/>",
-                turn.turn,
-                row.axis_y() + 1.0,
-                w + 52.0,
-                AXIS - 2.0,
                 y - 2.0
             )?;
-            if row.holds(media_ms(self.report, to)) {
-                write!(out, "<text class=\"wait-text\" x=\"{:.1}\" y=\"{:.1}\">{ms} ms</text>", x + w + 5.0, y + 4.0)?;
+            if row.holds(to) {
+                let (x, anchor) = if x + w + WAIT_TEXT > WIDTH { (x - 5.0, "end") } else { (x + w + 5.0, "start") };
+                write!(
+                    out,
+                    "<text class=\"wait-text\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{ms} ms</text>",
+                    y + 4.0
+                )?;
             }
             out.push_str("</g>\n");
         }
         Ok(())
+    }
+
+    /// Whether the words of a tick at `x` would lie over something else on the axis.
+    fn axis_taken(&self, row: &Row, x: f64) -> bool {
+        let over = |from: f64, to: f64| x + 32.0 > from && x < to;
+        let ends = (row.from..=row.to).contains(&self.length_ms).then(|| row.x(self.length_ms));
+        ends.is_some_and(|end| if end > WIDTH - END_TEXT { over(end - END_TEXT, end) } else { over(end, WIDTH) })
+            || waits(self.report).any(|(_, from, to, _)| {
+                row.part(from, to).is_some_and(|(left, w)| {
+                    let text = if row.holds(to) { WAIT_TEXT } else { 4.0 };
+                    if left + w + text > WIDTH {
+                        over(left - text, left + w)
+                    } else {
+                        over(left - 4.0, left + w + text)
+                    }
+                })
+            })
     }
 
     fn marks(&self, out: &mut String, row: &Row) -> fmt::Result {
@@ -447,7 +469,7 @@ impl<'a> Picture<'a> {
             let (x, y) = (row.x(flag.at_ms), row.top + lane.min(lanes - 1.0) * FLAG);
             let (line, pill, text) = if flag.cut { ("cut-line", "cut", "cut-text") } else { ("stem", "flag", "") };
             let bottom = if flag.cut { row.agent_y() + WAVE } else { row.axis_y() };
-            let w = flag.label.chars().count() as f64 * CHAR + 12.0;
+            let w = flag_width(&flag.label);
             let left = x.min(WIDTH - RIGHT - w);
             writeln!(
                 out,
@@ -469,7 +491,7 @@ impl<'a> Picture<'a> {
         }
         let x = row.x(self.length_ms);
         let why = shorten(&self.report.end.to_string().replace('_', " "), 40);
-        let (anchor, tx) = if x > WIDTH - 220.0 { ("end", x - 6.0) } else { ("start", x + 7.0) };
+        let (anchor, tx) = if x > WIDTH - END_TEXT { ("end", x - 6.0) } else { ("start", x + 7.0) };
         let y = row.axis_y() + 16.0;
         writeln!(
             out,
@@ -492,10 +514,19 @@ impl<'a> Picture<'a> {
         self.flags.iter().filter(move |f| (from..to).contains(&f.at_ms)).map(move |flag| {
             let x = (flag.at_ms - from) as f64 * px_per_ms;
             let lane = ends.iter().position(|&end| x >= end).unwrap_or(2);
-            ends[lane] = x + flag.label.chars().count() as f64 * CHAR + 18.0;
+            ends[lane] = x + flag_width(&flag.label) + 4.0;
             (flag, lane as f64)
         })
     }
+}
+
+/// Every answered turn: its number, the end of its speech and the first of the answer that was heard on the media time
+/// line, and the milliseconds between.
+fn waits(report: &Report) -> impl Iterator<Item = (u32, u64, u64, u64)> {
+    report.turns.iter().filter_map(|turn| {
+        let (from, to) = (turn.speech_end_at_ms?, turn.first_heard_at_ms.or(turn.first_audio_sent_at_ms)?);
+        Some((turn.turn, media_ms(report, from), media_ms(report, to), to.saturating_sub(from)))
+    })
 }
 
 /// Agent and deployment.
@@ -516,6 +547,10 @@ fn tooltip(line: &Line) -> String {
         let _ = write!(text, " [not heard: {}]", line.unheard);
     }
     text
+}
+
+fn flag_width(label: &str) -> f64 {
+    label.chars().count() as f64 * (CHAR + 0.5) + 12.0
 }
 
 fn flags(report: &Report) -> Vec<Flag> {
