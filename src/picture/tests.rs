@@ -1,0 +1,193 @@
+use super::*;
+use crate::audio::wav;
+use crate::engine::event::EndReason;
+use crate::engine::io::{Role, Usage};
+use crate::report::{Gap, Interruption, Key, Line, Note, Recording, ToolUse, Turn};
+
+fn line(who: Role, media_at_ms: u64, media_end_ms: u64, text: &str, unheard: &str, unheard_ms: u64) -> Line {
+    Line {
+        who,
+        at_ms: media_at_ms + 400,
+        end_at_ms: media_end_ms + 400,
+        media_at_ms,
+        media_end_ms,
+        text: text.into(),
+        unheard: unheard.into(),
+        heard_ms: media_end_ms - media_at_ms,
+        received_ms: media_end_ms - media_at_ms + unheard_ms,
+    }
+}
+
+fn turn(turn: u32, start: u64, end: u64, heard: u64) -> Turn {
+    Turn {
+        turn,
+        speech_start_at_ms: Some(start + 400),
+        speech_end_at_ms: Some(end + 400),
+        stop_decided_at_ms: Some(end + 600),
+        commit_at_ms: Some(end + 620),
+        response_at_ms: Some(end + 640),
+        first_model_audio_at_ms: Some(heard + 330),
+        first_audio_sent_at_ms: Some(heard + 335),
+        first_heard_at_ms: Some(heard + 400),
+    }
+}
+
+/// A call of 14 s with one of everything, media beginning 400 ms after the webhook.
+fn report() -> Report {
+    Report {
+        schema: 1,
+        call: "c-0001".into(),
+        carrier_call: "CA0".into(),
+        started: "2026-01-02T03:04:05Z".into(),
+        deployment: "harbour".into(),
+        agent: "front-desk".into(),
+        revision: "abc123".into(),
+        rate_hz: 8_000,
+        duration_ms: 14_400,
+        media_start_at_ms: Some(400),
+        model_ready_at_ms: Some(310),
+        end: EndReason::AgentHungUp { why: "said <goodbye>".into() },
+        lines: vec![
+            line(Role::Agent, 100, 1_900, "Good afternoon. How can I help you?", "", 0),
+            line(Role::Caller, 2_500, 4_600, "A table for two & a \"quiet\" one.", "", 0),
+            line(Role::Agent, 5_300, 8_200, "Of course. At seven, or", "at half past eight on the terrace.", 2_400),
+            line(Role::Caller, 8_000, 9_100, "<script>alert(1)</script>", "", 0),
+            line(Role::Agent, 9_600, 12_500, "Four, then. Goodbye!", "", 0),
+        ],
+        turns: vec![turn(1, 2_500, 4_600, 5_300), turn(2, 8_000, 9_100, 9_600)],
+        interruptions: vec![Interruption {
+            at_ms: 8_600,
+            media_at_ms: 8_200,
+            item: "i".into(),
+            heard_ms: 2_900,
+            unheard_ms: 2_400,
+        }],
+        notes: vec![Note { at_ms: 10_200, text: "Four people, Friday".into() }],
+        keys: vec![Key { at_ms: 3_400, digit: '5' }],
+        tools: vec![ToolUse { at_ms: 12_000, name: "hang_up".into(), output: "ok".into() }],
+        gaps: vec![Gap { media_at_ms: 6_000, ms: 240 }],
+        counters: [("late_audio_dropped".to_owned(), 3)].into(),
+        usage: Usage { input_tokens: 120, output_tokens: 90, ..Usage::default() },
+        recording: Some(Recording { frames: 112_000, missing_from_ms: None, error: None }),
+    }
+}
+
+/// Bursts where the report has lines.
+fn recording(report: &Report, length_ms: u64) -> Vec<u8> {
+    let mut samples = vec![0i16; length_ms as usize * 16];
+    for line in &report.lines {
+        let side = usize::from(line.who == Role::Agent);
+        for n in line.media_at_ms as usize * 8..line.media_end_ms as usize * 8 {
+            // A triangle of 1 s: plain integers, the same on every machine.
+            let loud = 4_000 - (n as i32 % 8_000 - 4_000).abs();
+            samples[n * 2 + side] = (if n % 2 == 0 { loud } else { -loud } * 3) as i16;
+        }
+    }
+    wav::write(8_000, 2, &samples)
+}
+
+fn drawn(report: &Report, with_recording: bool) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("report.json"), serde_json::to_vec(report).unwrap()).unwrap();
+    if with_recording {
+        fs::write(folder.path().join("recording.wav"), recording(report, 14_000)).unwrap();
+    }
+    draw(folder.path()).unwrap();
+    let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+    (read("call.svg"), read("call.html"))
+}
+
+/// Compares with a kept file; `UPDATE_GOLDEN=1` keeps the new one.
+fn golden(name: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, actual).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    if let Some((n, (a, e))) = actual.lines().zip(expected.lines()).enumerate().find(|(_, (a, e))| a != e) {
+        panic!("{name}:{}: drawn\n  {a}\nkept\n  {e}\nif it is meant: UPDATE_GOLDEN=1", n + 1);
+    }
+    assert_eq!(actual.len(), expected.len(), "{name} has another length; if it is meant: UPDATE_GOLDEN=1");
+}
+
+#[test]
+fn a_small_call_is_drawn_as_kept() {
+    let (svg, html) = drawn(&report(), true);
+    golden("call.svg", &svg);
+    // The page's audio is left out of the kept file.
+    let (before, rest) = html.split_once("base64,").unwrap();
+    let (audio, after) = rest.split_once('"').unwrap();
+    assert!(audio.len() > 500_000);
+    golden("call.html", &format!("{before}base64,\"{after}"));
+}
+
+#[test]
+fn words_of_callers_stay_words() {
+    let (svg, html) = drawn(&report(), false);
+    for text in [&svg, &html] {
+        assert!(!text.contains("alert(1)</script>") && text.contains("&lt;script&gt;"));
+        assert!(!text.contains("<goodbye>"));
+    }
+    assert!(html.contains("This call has no recording."));
+}
+
+#[test]
+fn the_policy_names_the_script_and_the_style_that_are_there() {
+    let (_, html) = drawn(&report(), false);
+    for (tag, directive) in [("style", "style-src"), ("script", "script-src")] {
+        let inside = html.split_once(&format!("<{tag}>")).unwrap().1.split_once(&format!("</{tag}>")).unwrap().0;
+        let digest = ring::digest::digest(&ring::digest::SHA256, inside.as_bytes());
+        let hash = base64_simd::STANDARD.encode_to_string(digest.as_ref());
+        assert!(html.contains(&format!("{directive} 'sha256-{hash}'")), "{tag}");
+    }
+    assert!(
+        !html.contains("http://")
+            || html.matches("http://").count() == html.matches("http://www.w3.org/2000/svg").count()
+    );
+    assert!(!html.contains(" style=\""), "the policy would drop it");
+}
+
+#[test]
+fn what_was_not_heard_is_struck_out() {
+    let (svg, html) = drawn(&report(), false);
+    assert!(svg.contains("class=\"unheard\""));
+    assert!(html.contains("<del title=\"not heard\">at half past eight on the terrace.</del>"));
+}
+
+#[test]
+fn calls_of_any_length_can_be_drawn() {
+    let mut long = report();
+    long.duration_ms = 3_600_000;
+    let peaks = Peaks::read(&wav::write(8_000, 2, &vec![100; 2 * 8_000 * 60])[..]).unwrap();
+    let svg = picture(&long, Some(&peaks));
+    assert_eq!(svg.matches("class=\"row\"").count(), 30);
+
+    let mut empty = report();
+    (empty.lines, empty.turns, empty.media_start_at_ms) = (vec![], vec![], None);
+    (empty.interruptions, empty.duration_ms) = (vec![], 0);
+    assert!(picture(&empty, None).ends_with("</svg>\n"));
+    assert!(page(&empty, None, &Audio::TooLarge { bytes: 40 << 20 }).contains("40 MiB"));
+
+    let mut absurd = report();
+    absurd.duration_ms = u64::MAX;
+    absurd.gaps = vec![Gap { media_at_ms: u64::MAX, ms: u64::MAX }];
+    absurd.lines[0].media_end_ms = u64::MAX;
+    absurd.lines[2].received_ms = u64::MAX;
+    absurd.turns[0].first_heard_at_ms = Some(0);
+    absurd.interruptions[0].media_at_ms = u64::MAX;
+    assert!(picture(&absurd, None).len() < 2_000_000);
+}
+
+#[test]
+fn broken_folders_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = draw(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("cannot read") && error.contains("report.json"), "{error}");
+    fs::write(folder.path().join("report.json"), "{}").unwrap();
+    let error = draw(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("not a call's report") && error.contains("schema"), "{error}");
+    fs::write(folder.path().join("report.json"), serde_json::to_vec(&report()).unwrap()).unwrap();
+    fs::write(folder.path().join("recording.wav"), "RIFF").unwrap();
+    let error = draw(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("not a call's recording"), "{error}");
+}
