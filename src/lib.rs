@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod config;
 pub mod engine;
+pub mod explain;
 pub mod journal;
 pub mod link;
 pub mod picture;
@@ -11,3 +12,4 @@ pub mod replay;
 pub mod report;
 pub mod sim;
 pub mod time;
+pub mod verify;

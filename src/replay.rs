@@ -6,6 +6,7 @@
 mod difference;
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -42,6 +43,11 @@ pub struct ReplayArgs {
 
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> ExitCode {
+    run_to(args, &mut io::stdout().lock())
+}
+
+/// Runs the command, printing to `to` instead of stdout. Why it cannot do its work is still said on stderr.
+pub fn run_to(args: &ReplayArgs, to: &mut dyn io::Write) -> ExitCode {
     let files = match CallFiles::load(&args.call) {
         Ok(files) => files,
         Err(error) => return fail(&error),
@@ -56,7 +62,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         }
         replay.write_verdict(&files, &mut out);
     }
-    crate::replay::print(&out);
+    print(to, &out);
     if args.report
         && let Err(error) = write_report(&files, &replay)
     {
@@ -85,7 +91,7 @@ pub struct Step {
     pub at: CallTime,
     /// Index of the input among [`Journal::entries`].
     pub entry: Option<usize>,
-    /// For a tick: the deadline that had passed by then.
+    /// A deadline that had passed by then; it is acted upon after the input.
     pub due: Option<Timer>,
     /// The decisions, in words.
     pub lines: Vec<String>,
@@ -136,8 +142,8 @@ impl Replay {
         let engine = run_through(journal, |at, seen| {
             visit(at, &seen);
             match seen {
-                Seen::Input { entry, input, due } => {
-                    let due = due.filter(|(when, _)| matches!(input, Input::Tick) && *when <= at);
+                Seen::Input { entry, due, .. } => {
+                    let due = due.filter(|(when, _)| *when <= at);
                     steps.push(Step { at, entry: Some(entry), due: due.map(|(_, timer)| timer), lines: Vec::new() });
                 }
                 Seen::Action(action) => {
@@ -253,10 +259,9 @@ pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Prints to stdout; a reader that went away (`| head`) is no error.
-pub(crate) fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+/// Prints; a reader that went away (`| head`) is no error.
+pub(crate) fn print(to: &mut dyn io::Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
 
 /// Writes `report.json` from the replay when the call has none. What the engine does not know and the folder does not

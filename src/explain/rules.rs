@@ -1,0 +1,377 @@
+//! Which setting governs a decision: the engine's rules by name, what each means, and the keys behind it.
+
+use serde::Serialize;
+
+use crate::config::{
+    AfterFailure, CallSettings, Eagerness, Farewell, Greeting, Interruptions, OnFailure, Sound, TurnDetection,
+};
+use crate::engine::Timer;
+
+/// A rule that decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// The decision's name, such as `BargeIn`.
+    pub decision: String,
+    /// The rule's name as the decision shows it; empty for decisions that follow one rule only.
+    pub rule: String,
+    /// What it says.
+    pub meaning: &'static str,
+    /// The settings that govern it; none for what no setting changes.
+    pub settings: Vec<Governing>,
+}
+
+/// A setting that governs a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Governing {
+    /// The key in the document, with its table.
+    pub key: &'static str,
+    /// Its value in this call.
+    pub value: String,
+    /// The document, relative to the configuration's directory.
+    pub file: String,
+}
+
+/// The rule behind a line of the trace; `None` for observations and for plain commands.
+pub fn rule_of(line: &str, settings: &CallSettings) -> Option<Rule> {
+    let (decision, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let name = match decision {
+        // An end shows its kind first.
+        "End" => rest.split(' ').next(),
+        "LineQueued" => field(rest, "what"),
+        _ => ["rule", "why", "then"].iter().find_map(|key| field(rest, key)),
+    };
+    // The words after a kind are the model's or the vendor's.
+    let name = name.and_then(|name| name.split(' ').next()).unwrap_or("");
+    let known = TABLE.iter().find(|row| row.0 == decision && (row.1 == name || row.1.is_empty()));
+    let (meaning, keys) = match known {
+        Some((_, _, meaning, keys)) => (*meaning, *keys),
+        None if name.is_empty() => return None,
+        None => ("a rule that this version of explain does not know; the line above is all there is", &[][..]),
+    };
+    let settings = keys.iter().filter_map(|key| governing(key, settings)).collect();
+    Some(Rule { decision: decision.to_owned(), rule: name.to_owned(), meaning, settings })
+}
+
+/// A deadline in words, with the key that sets it where there is one.
+pub(super) fn deadline(timer: Timer) -> String {
+    let (words, key) = match timer {
+        Timer::MediaStart => ("the media stream must have started", "limits.media_start_s"),
+        Timer::Feed => ("the next agent audio is due at the line", "playout.lead_ms"),
+        Timer::MarkOverdue => ("marks count as lost", "playout.mark_timeout_ms"),
+        Timer::Pad => ("silence for the model in place of missing caller audio", ""),
+        Timer::CallerGone => ("no caller audio for too long", "limits.caller_gone_s"),
+        Timer::CallerSilent => ("the caller has said nothing for too long", "limits.caller_silence_s"),
+        Timer::Interrupt => ("the caller has spoken long enough to interrupt", "interruptions"),
+        Timer::ModelDial => ("the model's session must be set up", "dial_timeout_ms"),
+        Timer::ModelRedial => ("a lost model is dialled again", ""),
+        Timer::ModelRecovery => ("a lost model must be back", "limits.model_recovery_s"),
+        Timer::ModelSilent => ("the model must have answered", "limits.model_silence_ms"),
+        Timer::ModelRenew => ("the model's session is to be renewed", "max_session_min"),
+        Timer::Hold => ("the hold sound is due", "hold_sound"),
+        Timer::CapWarning => ("the model is told that the call will end", "limits.warn_before_s"),
+        Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
+        Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
+        Timer::HangUp => ("the carrier has had its time to end the call", ""),
+    };
+    if key.is_empty() { format!("{timer:?}: {words}") } else { format!("{timer:?}: {words} ({key})") }
+}
+
+/// Decision, rule (empty: any), meaning, keys. The first that fits counts.
+type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
+
+const VAD: &[&str] = &["turn_detection.mode", "turn_detection.threshold", "turn_detection.prefix_padding_ms"];
+const VAD_END: &[&str] = &["turn_detection.mode", "turn_detection.silence_duration_ms", "turn_detection.threshold"];
+const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
+const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
+const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
+const BY_AGENT: &str = "the agent called its hang_up tool; the call ends once what it said was heard";
+const BY_OPERATOR: &str = "an operator asked for it";
+const NO_MODEL: &str = "the model refused, or was not back in time";
+const MODEL_SILENT: &str = "the model did not answer in time, twice";
+const QUIET: &str = "neither side said anything for too long";
+const CAP: &str = "the call reached its longest duration";
+const GONE: &str = "the line's socket died, or no caller audio came for too long";
+
+const TABLE: &[Row] = &[
+    ("SpeechStarted", "server_vad", "the model's VAD found speech above the threshold", VAD),
+    ("SpeechStarted", "semantic_vad", "the model's semantic VAD found speech", SEMANTIC),
+    ("SpeechStopped", "server_vad", "the model's VAD heard this much silence after speech", VAD_END),
+    ("SpeechStopped", "semantic_vad", "the model's semantic VAD takes the caller to have finished", SEMANTIC),
+    ("TurnCommitted", "server_vad", "the model commits a turn when its VAD hears speech end", VAD_END),
+    ("TurnCommitted", "semantic_vad", "the model commits a turn when its semantic VAD takes it as finished", SEMANTIC),
+    ("TurnCommitted", "key", "the caller pressed the key that commits", &["turn_detection.commit_key"]),
+    ("TurnCommitted", "operator", BY_OPERATOR, &["turn_detection.mode"]),
+    ("BargeIn", "server_vad", "caller speech stops the agent at once", &["interruptions", "turn_detection.threshold"]),
+    (
+        "BargeIn",
+        "semantic_vad",
+        "caller speech stops the agent at once",
+        &["interruptions", "turn_detection.eagerness"],
+    ),
+    ("BargeIn", "after_ms", "the caller spoke over the agent for this long", &["interruptions"]),
+    ("BargeIn", "key", "the key that commits stops the agent too", &["turn_detection.commit_key"]),
+    ("BargeIn", "operator", BY_OPERATOR, &[]),
+    ("BargeIn", "closing", "the farewell takes the agent's place", &["farewell"]),
+    ("InterruptionIgnored", "off", "the agent finishes what it says", &["interruptions"]),
+    (
+        "InterruptionIgnored",
+        "shorter_than_after_ms",
+        "the caller's speech was too short to stop the agent",
+        &["interruptions"],
+    ),
+    (
+        "InterruptionIgnored",
+        "closing",
+        "the call is ending: the last words are said to their end",
+        &["limits.farewell_s"],
+    ),
+    (
+        "Truncated",
+        "",
+        "the model remembers an item only as far as the caller heard it, by the marks that came back",
+        &["playout.lead_ms"],
+    ),
+    ("CallerAudioDropped", "late_or_duplicate", "audio for a place on the time line that was filled already", &[]),
+    ("AgentAudioDropped", "playout_queue_full", "more agent audio than may wait", &["playout.max_queue_s"]),
+    ("LateAudioDropped", "", "audio of a response that was cancelled is not played", &[]),
+    ("GapFilled", "", "the line's clock jumped over audio that never came; the model is given silence", &[]),
+    ("MediaClockReset", "", "the line's clock jumped further than audio can be missing", &[]),
+    (
+        "LineStalled",
+        "",
+        "marks did not come back; no more is sent until they do",
+        &["playout.mark_timeout_ms", "playout.lead_ms"],
+    ),
+    ("LineResumed", "marks_back", "the marks came back", &["playout.mark_timeout_ms"]),
+    (
+        "LineResumed",
+        "marks_lost",
+        "the marks were overdue for too long and count as lost",
+        &["playout.mark_timeout_ms"],
+    ),
+    (
+        "ModelSlow",
+        "filler_and_retry",
+        "no agent audio in time: the filler is played and a response asked for again",
+        SILENT,
+    ),
+    ("ModelSlow", "fall_back", "no agent audio in time for the second time", SILENT),
+    (
+        "ModelDialled",
+        "",
+        "a session is set up when the call is announced, and again when it was lost",
+        &["dial_timeout_ms", "limits.model_recovery_s"],
+    ),
+    ("ModelLost", "", "the connection ended; it is dialled again where that can help", LOST),
+    ("ConversationReplayed", "", "a new session is given what was said as text", &["max_session_min"]),
+    ("ResponseAsked", "greeting", "the agent speaks first", &["greeting"]),
+    ("ResponseAsked", "farewell", "the agent says goodbye", &["farewell"]),
+    ("ResponseAsked", "turn_committed", "nobody but us asks for a response in this mode", &["turn_detection.mode"]),
+    ("ResponseAsked", "tool_answered", "the agent goes on with what its tools answered", &["tools"]),
+    ("ResponseAsked", "model_silent", "the model was asked once more, since it had not answered in time", SILENT),
+    ("ResponseAsked", "model_came_back", "the answer that the lost session owed", LOST),
+    ("ResponseAsked", "refused_while_another_ran", "the model's own response was first; this one follows it", &[]),
+    ("LineQueued", "greeting", "a recording greets the caller", &["greeting"]),
+    ("LineQueued", "farewell", "a recording says goodbye", &["farewell"]),
+    ("LineQueued", "fallback", "the line for when the model cannot go on", &["on_failure.play", "on_failure.then"]),
+    ("LineQueued", "filler", "played once when the model is slow", &["filler", "limits.model_silence_ms"]),
+    ("LineQueued", "hold", "played while the model is dialled again", &["hold_sound"]),
+    (
+        "EndAnnounced",
+        "",
+        "the model is told some time before the longest duration",
+        &["limits.warn_before_s", "limits.max_minutes"],
+    ),
+    ("ToolCalled", "", "the agent may use the tools of its document", &["tools"]),
+    ("Closing", "agent_hung_up", BY_AGENT, &["tools", "limits.farewell_s"]),
+    ("Closing", "caller_silent", QUIET, &["limits.caller_silence_s", "farewell"]),
+    ("Closing", "duration_cap", CAP, &["limits.max_minutes", "farewell", "limits.farewell_s"]),
+    ("Closing", "model_unavailable", NO_MODEL, LOST),
+    ("Closing", "model_silent", MODEL_SILENT, SILENT),
+    ("Closing", "operator", BY_OPERATOR, &["farewell"]),
+    ("Closing", "shutdown", "the server is being shut down", &["farewell", "limits.farewell_s"]),
+    ("End", "agent_hung_up", BY_AGENT, &["tools"]),
+    ("End", "caller_hung_up", "the carrier said that the caller hung up", &[]),
+    ("End", "caller_gone", GONE, &["limits.caller_gone_s"]),
+    ("End", "caller_silent", QUIET, &["limits.caller_silence_s"]),
+    ("End", "never_connected", "the carrier did not open the media stream in time", &["limits.media_start_s"]),
+    ("End", "duration_cap", CAP, &["limits.max_minutes", "limits.farewell_s"]),
+    ("End", "model_unavailable", NO_MODEL, LOST),
+    ("End", "model_silent", MODEL_SILENT, SILENT),
+    ("End", "operator", BY_OPERATOR, &[]),
+    ("End", "shutdown", "the server was shut down", &[]),
+    ("End", "internal", "the server failed; its log says more", &[]),
+];
+
+/// A key's value in this call; `None` where the mode in force has no such key.
+fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
+    let limits = &settings.limits;
+    let playout = &settings.playout;
+    let in_agent = |value: String| (value, format!("agents/{}.toml", settings.agent));
+    let in_deployment = |value: u64| (value.to_string(), format!("deployments/{}.toml", settings.deployment));
+    let in_models = |value: u64| (value.to_string(), "models.toml".to_owned());
+    let (value, file) = match key {
+        "interruptions" => in_agent(match settings.interruptions {
+            Interruptions::On => quoted("on"),
+            Interruptions::Off => quoted("off"),
+            Interruptions::AfterMs(ms) => format!("{{ after_ms = {ms} }}"),
+        }),
+        "greeting" => in_agent(match &settings.greeting {
+            Greeting::None => quoted("none"),
+            Greeting::Say(text) => format!("{{ say = {text:?} }}"),
+            Greeting::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+        }),
+        "farewell" => in_agent(match &settings.farewell {
+            Farewell::None => quoted("none"),
+            Farewell::Say(text) => format!("{{ say = {text:?} }}"),
+            Farewell::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+        }),
+        "tools" => {
+            let names: Vec<_> = settings.tools.iter().map(|tool| quoted(tool.name())).collect();
+            in_agent(format!("[{}]", names.join(", ")))
+        }
+        "filler" => in_agent(sound(settings.filler.as_ref())),
+        "hold_sound" => in_agent(sound(settings.hold_sound.as_ref())),
+        "on_failure.play" => in_agent(sound(settings.on_failure.line.as_ref())),
+        "on_failure.then" => in_agent(match &settings.on_failure {
+            OnFailure { then: AfterFailure::HangUp, .. } => quoted("hang_up"),
+            // The number is in the document; it is nobody's business here.
+            OnFailure { then: AfterFailure::Transfer(_), .. } => "{ transfer = … }".to_owned(),
+        }),
+        "limits.max_minutes" => in_deployment(limits.max_duration_s / 60),
+        "limits.warn_before_s" => in_deployment(limits.warn_before_s),
+        "limits.farewell_s" => in_deployment(limits.farewell_s),
+        "limits.caller_silence_s" => in_deployment(limits.caller_silence_s),
+        "limits.caller_gone_s" => in_deployment(limits.caller_gone_s),
+        "limits.model_silence_ms" => in_deployment(limits.model_silence_ms),
+        "limits.model_recovery_s" => in_deployment(limits.model_recovery_s),
+        "limits.media_start_s" => in_deployment(limits.media_start_s),
+        "playout.lead_ms" => in_deployment(playout.lead_ms),
+        "playout.max_queue_s" => in_deployment(playout.max_queue_s),
+        "playout.mark_timeout_ms" => in_deployment(playout.mark_timeout_ms),
+        "max_session_min" => in_models(settings.max_session_min),
+        "dial_timeout_ms" => in_models(settings.dial_timeout_ms),
+        _ => in_agent(turn_detection(key, &settings.turn_detection)?),
+    };
+    Some(Governing { key, value, file })
+}
+
+fn turn_detection(key: &str, detection: &TurnDetection) -> Option<String> {
+    Some(match (key, detection) {
+        ("turn_detection.mode", TurnDetection::Provider { .. }) => quoted("provider"),
+        ("turn_detection.mode", TurnDetection::Semantic { .. }) => quoted("semantic"),
+        ("turn_detection.mode", TurnDetection::Disabled { .. }) => quoted("disabled"),
+        ("turn_detection.threshold", TurnDetection::Provider { threshold, .. }) => threshold.to_string(),
+        ("turn_detection.prefix_padding_ms", TurnDetection::Provider { prefix_padding_ms, .. }) => {
+            prefix_padding_ms.to_string()
+        }
+        ("turn_detection.silence_duration_ms", TurnDetection::Provider { silence_duration_ms, .. }) => {
+            silence_duration_ms.to_string()
+        }
+        ("turn_detection.eagerness", TurnDetection::Semantic { eagerness }) => quoted(match eagerness {
+            Eagerness::Auto => "auto",
+            Eagerness::Low => "low",
+            Eagerness::Medium => "medium",
+            Eagerness::High => "high",
+        }),
+        ("turn_detection.commit_key", TurnDetection::Disabled { commit_key: Some(key) }) => quoted(&key.to_string()),
+        _ => return None,
+    })
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn sound(sound: Option<&Sound>) -> String {
+    sound.map_or_else(|| "none".to_owned(), |sound| quoted(&sound.name))
+}
+
+/// The value of `key=value` in a line of the trace, without its quotes.
+fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let mut rest = line;
+    while let Some((name, after)) = rest.split_once('=') {
+        let (value, next) = match after.strip_prefix('"') {
+            Some(quoted) => {
+                let end = closing_quote(quoted)?;
+                (&quoted[..end], &quoted[end + 1..])
+            }
+            None => after.split_at(after.find(' ').unwrap_or(after.len())),
+        };
+        if name == key {
+            return Some(value);
+        }
+        rest = next.trim_start();
+    }
+    None
+}
+
+fn closing_quote(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|b| {
+        let end = b == b'"' && !escaped;
+        escaped = b == b'\\' && !escaped;
+        end
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::settings;
+
+    #[test]
+    fn a_rule_names_the_settings_that_govern_it() {
+        let rule = rule_of("BargeIn rule=server_vad heard_ms=1200 unheard_ms=3400", &settings()).unwrap();
+        assert_eq!((rule.decision.as_str(), rule.rule.as_str()), ("BargeIn", "server_vad"));
+        let shown: Vec<_> = rule.settings.iter().map(|s| (s.key, s.value.as_str(), s.file.as_str())).collect();
+        assert_eq!(
+            shown,
+            [("interruptions", "\"on\"", "agents/mia.toml"), ("turn_detection.threshold", "0.5", "agents/mia.toml")]
+        );
+        let rule = rule_of("End duration_cap", &settings()).unwrap();
+        assert_eq!(rule.settings[0].key, "limits.max_minutes");
+        assert_eq!(
+            (rule.settings[0].value.as_str(), rule.settings[0].file.as_str()),
+            ("10", "deployments/front-desk.toml")
+        );
+    }
+
+    #[test]
+    fn reasons_with_words_behind_them_are_found() {
+        let line = r#"Closing why="agent_hung_up (done \"for now\", rule=x)""#;
+        assert_eq!(rule_of(line, &settings()).unwrap().meaning, BY_AGENT);
+        let line = r#"ModelSlow waited_ms=4000 then=fall_back"#;
+        assert_eq!(rule_of(line, &settings()).unwrap().rule, "fall_back");
+        let line = r#"End agent_hung_up (bye)"#;
+        assert_eq!(rule_of(line, &settings()).unwrap().meaning, BY_AGENT);
+    }
+
+    #[test]
+    fn an_unknown_rule_is_shown_as_such_and_an_observation_is_none() {
+        let rule = rule_of("TurnCommitted turn=1 rule=phase_of_the_moon", &settings()).unwrap();
+        assert_eq!(rule.rule, "phase_of_the_moon");
+        assert!(rule.meaning.contains("does not know") && rule.settings.is_empty());
+        assert_eq!(rule_of("MediaStarted", &settings()), None);
+        assert_eq!(rule_of("EffectRun id=1 what=hang_up", &settings()), None);
+        assert_eq!(rule_of("line clear", &settings()), None);
+        assert_eq!(rule_of("ResponseEnded response=r1 status=completed", &settings()), None);
+        // What somebody said is not a rule, whatever it says.
+        assert_eq!(rule_of(r#"Said who=caller text="rule=off why=x" unheard="""#, &settings()), None);
+    }
+
+    #[test]
+    fn every_key_of_the_table_has_a_value_in_some_mode() {
+        let modes = [
+            settings().turn_detection,
+            TurnDetection::Semantic { eagerness: Eagerness::Auto },
+            TurnDetection::Disabled { commit_key: Some('#') },
+        ];
+        for key in TABLE.iter().flat_map(|row| row.3) {
+            let known = modes
+                .iter()
+                .any(|mode| governing(key, &CallSettings { turn_detection: mode.clone(), ..settings() }).is_some());
+            assert!(known, "{key}");
+        }
+    }
+}
