@@ -9,6 +9,7 @@ pub mod link;
 pub mod picture;
 pub mod recording;
 pub mod replay;
+pub mod rehearsal;
 pub mod report;
 pub mod sim;
 pub mod time;

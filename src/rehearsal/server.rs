@@ -1,0 +1,277 @@
+//! The sockets of the built-in model.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use tokio::sync::watch;
+
+use super::clips::Clips;
+use super::outbox::Output;
+use super::probe::Probe;
+use super::script::Script;
+use super::session::{Session, Shared};
+
+/// A running built-in model. It stops when dropped.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    host: Arc<Host>,
+    stop: watch::Sender<bool>,
+}
+
+/// Sessions at once; one more is refused with 503.
+const MAX_SESSIONS: usize = 1_000;
+/// The largest message that is taken.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// A client that does not take a message for so long is gone.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Types of client events that are kept, the oldest forgotten beyond.
+const MAX_LOG: usize = 100_000;
+
+#[derive(Debug)]
+struct Host {
+    shared: Arc<Shared>,
+    probe: Probe,
+    started: Instant,
+    /// Sessions opened, which numbers them.
+    sessions: AtomicU64,
+    open: AtomicUsize,
+    refused: AtomicU32,
+    dropped: AtomicBool,
+    received: Mutex<VecDeque<String>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Server {
+    /// Listens on `addr` (port 0: any) and serves `script` on tasks of its own. Fails when the address is taken or a
+    /// clip cannot be read. Must be called within a tokio runtime.
+    pub async fn bind(addr: SocketAddr, script: Script) -> io::Result<Server> {
+        Self::bind_with(addr, script, Probe::new()).await
+    }
+
+    /// The same, with an account of when audio passed.
+    pub async fn bind_with(addr: SocketAddr, script: Script, probe: Probe) -> io::Result<Server> {
+        let shared = Arc::new(Shared::new(script.clone(), Clips::load(&script)?));
+        let listener = tokio::net::TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        let (stop, stopped) = watch::channel(false);
+        let host = Arc::new(Host {
+            shared,
+            probe,
+            started: Instant::now(),
+            sessions: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            refused: AtomicU32::new(0),
+            dropped: AtomicBool::new(false),
+            received: Mutex::default(),
+            stop: stopped.clone(),
+        });
+        let router = Router::new().route("/v1/realtime", get(upgrade)).with_state(Arc::clone(&host));
+        // Small messages go out when they are written: a stand-in that waits for acknowledgements would not be measured
+        // but its socket.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+            let mut stopped = stopped;
+            stopped_or_gone(&mut stopped).await;
+        });
+        tokio::spawn(async move { serving.await });
+        Ok(Server { addr, host, stop })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What to dial.
+    pub fn url(&self) -> String {
+        format!("ws://{}/v1/realtime?model=rehearsal", self.addr)
+    }
+
+    /// Types of the client events received so far, over all sessions, oldest first; `invalid` for what was no event.
+    pub fn received(&self) -> Vec<String> {
+        self.host.log().iter().cloned().collect()
+    }
+
+    /// Sessions that are open now.
+    pub fn sessions(&self) -> usize {
+        self.host.open.load(Ordering::Relaxed)
+    }
+
+    /// Sessions that were ever opened.
+    pub fn sessions_ever(&self) -> u64 {
+        self.host.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Closes the listener and every session.
+    pub fn shutdown(&self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Host {
+    fn log(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The HTTP answer that refuses an upgrade, if it is to be refused.
+    fn refusal(&self, headers: &HeaderMap) -> Option<(u16, String)> {
+        let script = &self.shared.script;
+        let faults = &script.faults;
+        let code = |otherwise: &str| faults.refuse_code.clone().unwrap_or_else(|| otherwise.to_owned());
+        if let Some(key) = &script.api_key {
+            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+            if sent.and_then(|value| value.strip_prefix("Bearer ")) != Some(key) {
+                return Some((401, "invalid_api_key".to_owned()));
+            }
+        }
+        if faults.never_back && self.dropped.load(Ordering::Relaxed) {
+            return Some((503, code("server_unavailable")));
+        }
+        if let Some(status) = faults.refuse
+            && faults.refuse_times.is_none_or(|times| self.refused.load(Ordering::Relaxed) < times)
+        {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Some((status, code("refused_on_purpose")));
+        }
+        if self.open.load(Ordering::Relaxed) >= MAX_SESSIONS {
+            return Some((503, "too_many_sessions".to_owned()));
+        }
+        None
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Wanted {
+    model: Option<String>,
+}
+
+async fn upgrade(
+    State(host): State<Arc<Host>>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if let Some((status, code)) = host.refusal(&headers) {
+        let body = serde_json::json!({ "error": {
+            "type": "invalid_request_error", "code": code, "message": "Refused by the built-in model.", "param": null
+        } });
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        return (status, axum::Json(body)).into_response();
+    }
+    let beta = headers.contains_key("openai-beta");
+    let model = wanted.model.unwrap_or_else(|| "rehearsal".to_owned());
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES).protocols(["realtime"]);
+    upgrade.on_upgrade(move |socket| async move {
+        host.open.fetch_add(1, Ordering::Relaxed);
+        match beta {
+            true => refuse_beta(socket).await,
+            false => converse(socket, &host, &model).await,
+        }
+        host.open.fetch_sub(1, Ordering::Relaxed);
+    })
+}
+
+/// One session, until either side ends it.
+async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
+    let number = host.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+    let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) + 3_600;
+    let mut session = Session::new(host.started.elapsed(), Arc::clone(&host.shared), number, model, expires_at);
+    let mut stop = host.stop.clone();
+    loop {
+        while let Some(output) = session.poll(host.started.elapsed()) {
+            match output {
+                Output::Text { text, audio_bytes } => {
+                    if audio_bytes > 0 {
+                        host.probe.note_sent(Instant::now(), audio_bytes);
+                    }
+                    if !send(&mut socket, Message::Text(text.into())).await {
+                        return;
+                    }
+                }
+                Output::Close(code, reason) => return close(socket, code, reason).await,
+                Output::Drop => {
+                    host.dropped.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+        }
+        let due = session.due().map(|due| host.started + due);
+        let message = tokio::select! {
+            message = socket.recv() => message,
+            () = until(due) => continue,
+            () = stopped_or_gone(&mut stop) => return close(socket, 1001, "The server is shutting down.").await,
+        };
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                let at = Instant::now();
+                let kind = session.handle(host.started.elapsed(), &text);
+                let appended = session.take_appended();
+                if appended > 0 {
+                    host.probe.note_heard(at, appended);
+                }
+                let mut log = host.log();
+                if log.len() == MAX_LOG {
+                    log.pop_front();
+                }
+                log.push_back(kind);
+            }
+            // Pings are answered by the library; binary messages are not of the dialect.
+            Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+        }
+    }
+}
+
+/// The answer to the header of the API's withdrawn beta.
+async fn refuse_beta(mut socket: WebSocket) {
+    let error = serde_json::json!({ "type": "error", "event_id": "event_beta", "error": {
+        "type": "invalid_request_error", "code": "beta_api_shape_disabled", "param": null, "event_id": null,
+        "message": "The beta API shape is no longer supported: leave out the OpenAI-Beta header." } });
+    if send(&mut socket, Message::Text(error.to_string().into())).await {
+        close(socket, 4000, "beta_api_shape_disabled").await;
+    }
+}
+
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(tokio::time::timeout(SEND_TIMEOUT, socket.send(message)).await, Ok(Ok(())))
+}
+
+async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+    let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+    if send(&mut socket, Message::Close(Some(frame))).await {
+        // The client's own close message, so that ours is not lost in a reset.
+        let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+        let _ = tokio::time::timeout(Duration::from_secs(1), answered).await;
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped_or_gone(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
