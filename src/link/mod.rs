@@ -1,1 +1,3 @@
 //! Bytes from and to the far ends, as engine types. No sockets, no decisions.
+
+pub mod twilio;

@@ -1,0 +1,112 @@
+//! The TwiML documents that the server answers with.
+
+/// `Content-Type` of a TwiML answer.
+pub const CONTENT_TYPE: &str = "text/xml; charset=utf-8";
+
+const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Response>"#;
+const TAIL: &str = "<Hangup/></Response>";
+
+/// Connects the call to a two-way media stream at `url` (`wss://…`, without a query: Twilio refuses one), and hangs up
+/// when the server closes it. `parameters` come back in the stream's `start`; name and value together should stay under
+/// 500 characters.
+pub fn connect_stream(url: &str, name: &str, status_callback: Option<&str>, parameters: &[(&str, &str)]) -> String {
+    let mut xml = String::from(HEAD);
+    xml.push_str("<Connect><Stream");
+    attribute(&mut xml, "url", url);
+    attribute(&mut xml, "name", name);
+    if let Some(callback) = status_callback {
+        attribute(&mut xml, "statusCallback", callback);
+    }
+    xml.push('>');
+    for (name, value) in parameters {
+        xml.push_str("<Parameter");
+        attribute(&mut xml, "name", name);
+        attribute(&mut xml, "value", value);
+        xml.push_str("/>");
+    }
+    xml.push_str("</Stream></Connect>");
+    xml.push_str(TAIL);
+    xml
+}
+
+/// Says why nobody answers, in the carrier's voice, and hangs up. `language` is a tag such as `en-US`; `None` is the
+/// carrier's default.
+pub fn refuse(text: &str, language: Option<&str>) -> String {
+    let mut xml = String::from(HEAD);
+    xml.push_str("<Say");
+    if let Some(language) = language {
+        attribute(&mut xml, "language", language);
+    }
+    xml.push('>');
+    escape(&mut xml, text);
+    xml.push_str("</Say>");
+    xml.push_str(TAIL);
+    xml
+}
+
+/// Puts the caller through to `number` (E.164), and hangs up when that call is over.
+pub fn dial(number: &str) -> String {
+    let mut xml = String::from(HEAD);
+    xml.push_str("<Dial>");
+    escape(&mut xml, number);
+    xml.push_str("</Dial>");
+    xml.push_str(TAIL);
+    xml
+}
+
+fn attribute(xml: &mut String, name: &str, value: &str) {
+    xml.push(' ');
+    xml.push_str(name);
+    xml.push_str("=\"");
+    escape(xml, value);
+    xml.push('"');
+}
+
+/// Text for an element or a quoted attribute. Characters that XML 1.0 cannot carry are left out.
+fn escape(xml: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '"' => xml.push_str("&quot;"),
+            '\'' => xml.push_str("&apos;"),
+            // Written out, a parser would turn these into spaces or other line ends.
+            '\t' => xml.push_str("&#9;"),
+            '\n' => xml.push_str("&#10;"),
+            '\r' => xml.push_str("&#13;"),
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
+            c => xml.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_connected_with_its_parameters_and_then_hung_up() {
+        assert_eq!(
+            connect_stream("wss://h/media", "call", Some("https://h/s?a=1&b=2"), &[("token", "t"), ("n", "<\"'&>")]),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Connect><Stream url=\"wss://h/media\" name=\"call\" \
+             statusCallback=\"https://h/s?a=1&amp;b=2\"><Parameter name=\"token\" value=\"t\"/><Parameter name=\"n\" \
+             value=\"&lt;&quot;&apos;&amp;&gt;\"/></Stream></Connect><Hangup/></Response>"
+        );
+    }
+
+    #[test]
+    fn a_refusal_is_said_and_cannot_break_out_of_its_element() {
+        assert_eq!(
+            refuse("Bye</Say>\u{1}\n", Some("en-US")),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Say language=\"en-US\">Bye&lt;/Say&gt;&#10;</Say>\
+             <Hangup/></Response>"
+        );
+        assert!(refuse("Bye", None).contains("<Say>Bye</Say>"));
+    }
+
+    #[test]
+    fn a_transfer_dials_the_number() {
+        assert!(dial("+14155550100").ends_with("<Dial>+14155550100</Dial><Hangup/></Response>"));
+    }
+}
