@@ -4,5 +4,6 @@ pub mod audio;
 pub mod config;
 pub mod engine;
 pub mod link;
+pub mod phone;
 pub mod report;
 pub mod time;
