@@ -10,6 +10,7 @@ pub mod picture;
 pub mod recording;
 pub mod replay;
 pub mod rehearsal;
+pub mod phone;
 pub mod report;
 pub mod sim;
 pub mod time;

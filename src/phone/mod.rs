@@ -1,0 +1,26 @@
+//! A caller as Twilio shows one: the far end of the Twilio line, for the demo, the tests and the load tester.
+//!
+//! [`place`] rings in through the voice webhook, does what the TwiML says, opens the media WebSocket, speaks a script in
+//! real time and hears what the server plays. It is strict where Twilio is strict ([`Violation`]) and knows what the
+//! caller **heard**, sample by sample ([`Line`]), which a call's own account can be held against. [`Carrier`] stands in for
+//! Twilio's REST API, and really ends the calls that it is asked to end.
+
+pub mod caller;
+pub mod carrier;
+pub mod ears;
+pub mod line;
+pub mod report;
+pub mod script;
+mod stream;
+pub mod twiml;
+mod webhook;
+
+#[cfg(test)]
+mod tests;
+
+pub use caller::{CallOptions, place};
+pub use carrier::{Carrier, Fault, Order};
+pub use ears::Ears;
+pub use line::{Line, Received};
+pub use report::{Audio, Clear, EndedBy, Heard, MarkEcho, Outcome, PhoneEvent, PhoneReport, Probe, Violation, What};
+pub use script::{Clip, Step};
