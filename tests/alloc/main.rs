@@ -1,0 +1,123 @@
+//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic.
+
+use std::path::Path;
+
+use allocation_counter::measure;
+use offhook::audio::{AudioFormat, g711};
+use offhook::config;
+use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
+use offhook::link::openai::Session;
+use offhook::link::twilio::{Decoded, Stream};
+use offhook::sim::scenario;
+use offhook::time::CallTime;
+
+/// Frames of warm-up: buffers grow to what a call needs.
+const WARM: u64 = 200;
+/// Frames measured: 20 s of a call.
+const FRAMES: u64 = 1_000;
+
+#[test]
+fn an_idle_and_a_speaking_call_allocate_nothing_per_frame() {
+    let mut settings = scenario::settings();
+    settings.playout.max_queue_s = 600;
+    let mut engine = CallEngine::new(settings.into());
+    let mut input = |at_ms, input: Input<'_>| {
+        engine.handle(CallTime::from_ms(at_ms), input);
+        let mut sent = 0;
+        while let Some(action) = engine.poll_action() {
+            if let Action::SendCaller(CallerCommand::Audio(_)) | Action::SendModel(ModelCommand::AppendAudio(_)) =
+                action
+            {
+                sent += 1;
+            }
+        }
+        sent
+    };
+    input(10, Input::Model(ModelEvent::Ready { session: "s".into() }));
+    input(10, Input::Caller(CallerEvent::Started));
+    let frame = [0x31; 160];
+    let mut one = |n: u64| {
+        let at_ms = 30 + n * 20;
+        input(at_ms, Input::Caller(CallerEvent::Audio { at_ms: n * 20, payload: &frame }))
+    };
+    (0..WARM).for_each(|n| assert_eq!(one(n), 1));
+    let idle = measure(|| (WARM..WARM + FRAMES).for_each(|n| assert_eq!(one(n), 1)));
+    assert_eq!(idle.count_total, 0, "an idle call allocates");
+
+    // The agent speaks: a delta every 200 ms, a message and a mark every 100 ms.
+    let begin = WARM + FRAMES;
+    input(30 + begin * 20, Input::Model(ModelEvent::ResponseStarted { response: "r".into() }));
+    let delta = [0x55; 1_600];
+    let mut seq = 0;
+    let mut sent = 0;
+    let mut one = |n: u64| {
+        let at_ms = 30 + n * 20;
+        if n % 10 == 0 {
+            let event = ModelEvent::Audio { response: "r".into(), item: "a".into(), payload: &delta };
+            sent += input(at_ms, Input::Model(event));
+        }
+        if n % 5 == 4 {
+            sent += input(at_ms, Input::Caller(CallerEvent::MarkPlayed(MarkId { generation: 0, seq })));
+            seq += 1;
+        }
+        sent += input(at_ms, Input::Caller(CallerEvent::Audio { at_ms: n * 20, payload: &frame }));
+    };
+    (begin..begin + WARM).for_each(&mut one);
+    let speaking = measure(|| (begin + WARM..begin + WARM + FRAMES).for_each(&mut one));
+    assert!(sent > FRAMES, "the agent was silent");
+    assert_eq!(speaking.count_total, 0, "a call in which the agent speaks allocates");
+}
+
+#[test]
+fn the_twilio_link_allocates_nothing_per_frame() {
+    let mut stream = Stream::new();
+    let start = r#"{"event":"start","sequenceNumber":"1","streamSid":"MZ1","start":{"streamSid":"MZ1","accountSid":"AC1","callSid":"CA1"}}"#;
+    assert!(matches!(stream.decode(start), Decoded::Start(_)));
+    let payload = base64_simd::STANDARD.encode_to_string([0x31; 160]);
+    let mut message = String::with_capacity(1_024);
+    let mut out = String::new();
+    let mut one = |n: u64| {
+        use std::fmt::Write as _;
+        message.clear();
+        write!(
+            message,
+            r#"{{"event":"media","sequenceNumber":"{}","streamSid":"MZ1","media":{{"track":"inbound","chunk":"{n}","timestamp":"{}","payload":"{payload}"}}}}"#,
+            n + 2, n * 20
+        ).unwrap();
+        assert!(matches!(stream.decode(&message), Decoded::Event(CallerEvent::Audio { .. })));
+        stream.encode(&CallerCommand::Audio(&[0x55; 800]), &mut out);
+        stream.encode(&CallerCommand::Mark(MarkId { generation: 1, seq: n as u32 }), &mut out);
+    };
+    (0..WARM).for_each(&mut one);
+    assert_eq!(measure(|| (WARM..WARM + FRAMES).for_each(&mut one)).count_total, 0);
+}
+
+#[test]
+fn the_realtime_link_allocates_nothing_per_audio_event() {
+    let config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).unwrap();
+    let mut session = Session::new(config.agents.values().next().unwrap(), AudioFormat::PHONE);
+    let delta = format!(
+        r#"{{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,"content_index":0,"delta":"{}"}}"#,
+        base64_simd::STANDARD.encode_to_string([0x31; 1_600])
+    );
+    let mut out = String::new();
+    let mut one = |_: u64| {
+        assert!(matches!(session.decode(&delta), Some(ModelEvent::Audio { .. })));
+        session.encode(&ModelCommand::AppendAudio(&[0x31; 160]), &mut out);
+    };
+    (0..WARM).for_each(&mut one);
+    assert_eq!(measure(|| (WARM..WARM + FRAMES).for_each(&mut one)).count_total, 0);
+}
+
+#[test]
+fn g711_allocates_nothing() {
+    let bytes = [0x31u8; 160];
+    let sum = |_: u64| bytes.iter().map(|b| i64::from(g711::ulaw_to_linear(*b))).sum::<i64>();
+    assert!(sum(0) != 0);
+    let used = measure(|| {
+        for n in 0..FRAMES {
+            std::hint::black_box(g711::linear_to_ulaw(sum(n) as i16));
+        }
+    });
+    assert_eq!(used.count_total, 0);
+}
