@@ -3,6 +3,8 @@
 pub mod audio;
 pub mod config;
 pub mod engine;
+pub mod journal;
 pub mod link;
+pub mod replay;
 pub mod report;
 pub mod time;

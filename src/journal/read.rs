@@ -1,0 +1,323 @@
+//! Reading a journal. Pure: bytes in, entries out.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::config::CallSettings;
+use crate::engine::{CallerEvent, Control, EffectId, EffectResult, Input, MarkId, ModelEvent};
+use crate::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
+use crate::time::CallTime;
+
+/// A journal that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Journal {
+    /// What the call ran by.
+    pub settings: CallSettings,
+    /// Inputs and decisions in the order in which they were written.
+    pub entries: Vec<Entry>,
+    /// The file ends in the middle of a line: the server was killed while it wrote. That line is left out.
+    pub torn: bool,
+    /// As much silence as the longest audio that was not kept.
+    silence: Vec<u8>,
+}
+
+/// One line of a journal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// When.
+    pub at: CallTime,
+    /// What.
+    pub kind: Kind,
+}
+
+/// What a line of a journal keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// The engine was given this.
+    In(OwnedInput),
+    /// The engine decided this; the words of [`trace::write_action`](crate::journal::trace::write_action).
+    Out(String),
+}
+
+/// An [`Input`] that owns what it carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnedInput {
+    /// The input without its audio.
+    input: Input<'static>,
+    payload: Payload,
+}
+
+/// The audio of an input, in the line's format.
+#[derive(Clone, Debug, PartialEq)]
+enum Payload {
+    None,
+    /// Bytes it had.
+    Length(usize),
+    Kept(Box<[u8]>),
+}
+
+/// A journal that cannot be read, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalError {
+    /// Counts from 1.
+    pub line: usize,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+impl Journal {
+    /// Reads a whole journal. A torn last line is tolerated and flagged; anything else that is not of the format is an
+    /// error, and so is a file over [`MAX_BYTES`] or a line over [`MAX_LINE_BYTES`].
+    pub fn parse(bytes: &[u8]) -> Result<Journal, JournalError> {
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(error(1, format!("the journal has {} bytes; at most {MAX_BYTES} are read", bytes.len())));
+        }
+        let (head, mut rest) = match bytes.iter().position(|&b| b == b'\n') {
+            Some(end) => (&bytes[..end], &bytes[end + 1..]),
+            None => (bytes, &[][..]),
+        };
+        let settings = parse_head(head)?;
+        let mut journal = Journal { settings, entries: Vec::new(), torn: false, silence: Vec::new() };
+        let mut longest = 0;
+        let mut line = 1;
+        while !rest.is_empty() {
+            line += 1;
+            let (text, whole) = match rest.iter().position(|&b| b == b'\n') {
+                Some(end) => {
+                    let text = &rest[..end];
+                    rest = &rest[end + 1..];
+                    (text, true)
+                }
+                None => (std::mem::take(&mut rest), false),
+            };
+            match parse_entry(text) {
+                Ok(entry) => {
+                    if let Kind::In(OwnedInput { payload: Payload::Length(bytes), .. }) = &entry.kind {
+                        longest = longest.max(*bytes);
+                    }
+                    journal.entries.push(entry);
+                }
+                Err(_) if !whole => journal.torn = true,
+                Err(message) => return Err(error(line, message)),
+            }
+        }
+        journal.silence = vec![journal.settings.format.silence_byte(); longest];
+        Ok(journal)
+    }
+
+    /// The input of an entry as the engine takes it; audio that was not kept is silence of the same length. `None` for a
+    /// decision.
+    pub fn input<'a>(&'a self, entry: &'a Entry) -> Option<Input<'a>> {
+        match &entry.kind {
+            Kind::In(input) => Some(input.with_silence(&self.silence)),
+            Kind::Out(_) => None,
+        }
+    }
+
+    /// Whether the call's end is in the journal. When it is not, the server was killed during the call.
+    pub fn is_finished(&self) -> bool {
+        let end = |e: &Entry| matches!(&e.kind, Kind::Out(line) if line.starts_with("End "));
+        self.entries.iter().rev().any(end)
+    }
+
+    /// Whether the audio itself was kept, and not only its lengths. True for a journal without any audio.
+    pub fn has_audio(&self) -> bool {
+        let missing = |e: &Entry| matches!(&e.kind, Kind::In(OwnedInput { payload: Payload::Length(1..), .. }));
+        !self.entries.iter().any(missing)
+    }
+
+    /// The time of the last entry: how long the call lasted, as far as the journal knows.
+    pub fn length(&self) -> CallTime {
+        self.entries.iter().map(|e| e.at).max().unwrap_or_default()
+    }
+}
+
+impl OwnedInput {
+    /// The input as the engine takes it. Audio that was not kept is cut from `silence`, or shorter when that is.
+    pub fn with_silence<'a>(&'a self, silence: &'a [u8]) -> Input<'a> {
+        let audio = match &self.payload {
+            Payload::None => &[],
+            Payload::Length(bytes) => &silence[..silence.len().min(*bytes)],
+            Payload::Kept(bytes) => &bytes[..],
+        };
+        match &self.input {
+            Input::Caller(CallerEvent::Audio { at_ms, .. }) => {
+                Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: audio })
+            }
+            Input::Model(ModelEvent::Audio { response, item, .. }) => Input::Model(ModelEvent::Audio {
+                response: Cow::Borrowed(response),
+                item: Cow::Borrowed(item),
+                payload: audio,
+            }),
+            other => other.clone(),
+        }
+    }
+}
+
+/// An input on the wire of the journal. The audio is written by hand (`Pen::input`) and read from here.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Wire<'a> {
+    Started,
+    Audio {
+        at_ms: u64,
+        len: usize,
+        #[serde(borrow)]
+        b64: Option<Cow<'a, str>>,
+    },
+    Dtmf(char),
+    Mark(MarkId),
+    HungUp,
+    Lost,
+    Model {
+        #[serde(borrow)]
+        say: ModelEvent<'a>,
+        len: Option<usize>,
+        #[serde(borrow)]
+        b64: Option<Cow<'a, str>>,
+    },
+    Effect {
+        id: EffectId,
+        result: EffectResult,
+    },
+    Control(Control),
+    Tick,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    offhook_journal: u32,
+    #[serde(borrow)]
+    settings: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    at_us: u64,
+    #[serde(borrow, rename = "in")]
+    input: Option<Wire<'a>>,
+    #[serde(rename = "out")]
+    output: Option<String>,
+}
+
+fn parse_head(head: &[u8]) -> Result<CallSettings, JournalError> {
+    if head.len() > MAX_LINE_BYTES {
+        return Err(error(1, format!("longer than {MAX_LINE_BYTES} bytes")));
+    }
+    let head: Head<'_> = serde_json::from_slice(head).map_err(|e| {
+        error(1, format!("not an offhook journal: it must begin with {{\"offhook_journal\":{VERSION},…}} ({e})"))
+    })?;
+    if head.offhook_journal != VERSION {
+        let found = head.offhook_journal;
+        return Err(error(1, format!("a journal of version {found}; this offhook reads version {VERSION}")));
+    }
+    serde_json::from_str(head.settings.get()).map_err(|e| error(1, format!("the settings cannot be read: {e}")))
+}
+
+fn parse_entry(line: &[u8]) -> Result<Entry, String> {
+    if line.len() > MAX_LINE_BYTES {
+        return Err(format!("longer than {MAX_LINE_BYTES} bytes"));
+    }
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+    let at = CallTime::from_us(line.at_us);
+    let kind = match (line.input, line.output) {
+        (Some(wire), None) => Kind::In(owned(wire)?),
+        (None, Some(text)) => Kind::Out(text),
+        _ => return Err("expected either \"in\" or \"out\"".to_owned()),
+    };
+    Ok(Entry { at, kind })
+}
+
+fn owned(wire: Wire<'_>) -> Result<OwnedInput, String> {
+    let mut payload = Payload::None;
+    let input = match wire {
+        Wire::Started => Input::Caller(CallerEvent::Started),
+        Wire::Audio { at_ms, len, b64 } => {
+            payload = read_payload(len, b64)?;
+            Input::Caller(CallerEvent::Audio { at_ms, payload: &[] })
+        }
+        Wire::Dtmf(digit) => Input::Caller(CallerEvent::Dtmf(digit)),
+        Wire::Mark(mark) => Input::Caller(CallerEvent::MarkPlayed(mark)),
+        Wire::HungUp => Input::Caller(CallerEvent::HungUp),
+        Wire::Lost => Input::Caller(CallerEvent::Lost),
+        Wire::Model { say, len, b64 } => {
+            match (&say, len) {
+                (ModelEvent::Audio { .. }, Some(len)) => payload = read_payload(len, b64)?,
+                (ModelEvent::Audio { .. }, None) => return Err("model audio without \"len\"".to_owned()),
+                (_, None) if b64.is_none() => {}
+                _ => return Err("audio beside a model event that carries none".to_owned()),
+            }
+            Input::Model(into_owned(say))
+        }
+        Wire::Effect { id, result } => Input::Effect(id, result),
+        Wire::Control(control) => Input::Control(control),
+        Wire::Tick => Input::Tick,
+    };
+    Ok(OwnedInput { input, payload })
+}
+
+fn read_payload(len: usize, b64: Option<Cow<'_, str>>) -> Result<Payload, String> {
+    if len > MAX_AUDIO_BYTES {
+        return Err(format!("{len} bytes of audio in one input; at most {MAX_AUDIO_BYTES} are read"));
+    }
+    let Some(text) = b64 else { return Ok(Payload::Length(len)) };
+    let bytes = base64_simd::STANDARD.decode_to_vec(text.as_bytes()).map_err(|_| "\"b64\" is not base64".to_owned())?;
+    if bytes.len() != len {
+        return Err(format!("\"b64\" holds {} bytes, \"len\" says {len}", bytes.len()));
+    }
+    Ok(Payload::Kept(bytes.into()))
+}
+
+fn into_owned(event: ModelEvent<'_>) -> ModelEvent<'static> {
+    fn own(text: Cow<'_, str>) -> Cow<'static, str> {
+        Cow::Owned(text.into_owned())
+    }
+    match event {
+        ModelEvent::Ready { session } => ModelEvent::Ready { session: own(session) },
+        ModelEvent::Closed { reason, retry } => ModelEvent::Closed { reason: own(reason), retry },
+        ModelEvent::SpeechStarted { item, audio_start_ms } => {
+            ModelEvent::SpeechStarted { item: own(item), audio_start_ms }
+        }
+        ModelEvent::SpeechStopped { item, audio_end_ms } => ModelEvent::SpeechStopped { item: own(item), audio_end_ms },
+        ModelEvent::Committed { item } => ModelEvent::Committed { item: own(item) },
+        ModelEvent::CallerTranscript { item, text, done } => {
+            ModelEvent::CallerTranscript { item: own(item), text: own(text), done }
+        }
+        ModelEvent::ResponseStarted { response } => ModelEvent::ResponseStarted { response: own(response) },
+        ModelEvent::Audio { response, item, .. } => {
+            ModelEvent::Audio { response: own(response), item: own(item), payload: &[] }
+        }
+        ModelEvent::AgentTranscript { response, item, text, done } => {
+            ModelEvent::AgentTranscript { response: own(response), item: own(item), text: own(text), done }
+        }
+        ModelEvent::ToolCall { response, call, name, arguments } => ModelEvent::ToolCall {
+            response: own(response),
+            call: own(call),
+            name: own(name),
+            arguments: own(arguments),
+        },
+        ModelEvent::ResponseDone { response, status, detail, usage } => {
+            ModelEvent::ResponseDone { response: own(response), status, detail: detail.map(own), usage }
+        }
+        ModelEvent::Error { code, message, about, fatal } => {
+            ModelEvent::Error { code: own(code), message: own(message), about, fatal }
+        }
+        ModelEvent::Garbage => ModelEvent::Garbage,
+    }
+}
+
+fn error(line: usize, message: String) -> JournalError {
+    JournalError { line, message }
+}

@@ -1,0 +1,282 @@
+//! `offhook replay`: a call's journal through the engine again, held against the decisions that were kept.
+//!
+//! The journal holds every input with its time, passed deadlines included, so a replay needs no clock and is done in
+//! milliseconds. [`run_through`] is what the other tools on a call's folder are made of.
+
+mod difference;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+
+pub use difference::Difference;
+
+use crate::engine::{Action, CallEngine, Input, Timer};
+use crate::journal::{CallFiles, Journal, Kind, LoadError, trace};
+use crate::report::{Recording, Report};
+use crate::time::CallTime;
+
+/// Runs a call's journal through the engine and fails if it decides differently now.
+///
+/// Prints the trace of decisions. Exit status: 0 the same, 1 a difference (shown with what led to it), 2 no usable
+/// journal.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// A call's folder, or its journal
+    #[arg(value_name = "CALL")]
+    pub call: PathBuf,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Leave the trace out
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Write report.json if the call has none (its server was killed)
+    #[arg(long)]
+    pub report: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &ReplayArgs) -> ExitCode {
+    let files = match CallFiles::load(&args.call) {
+        Ok(files) => files,
+        Err(error) => return fail(&error),
+    };
+    let replay = Replay::new(&files.journal);
+    let mut out = String::new();
+    if args.json {
+        out = replay.to_json(&files, args.quiet);
+    } else {
+        if !args.quiet {
+            replay.steps.iter().for_each(|step| step.write_trace(&mut out));
+        }
+        replay.write_verdict(&files, &mut out);
+    }
+    crate::replay::print(&out);
+    if args.report
+        && let Err(error) = write_report(&files, &replay)
+    {
+        return fail(&error);
+    }
+    if replay.difference.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+/// A journal's inputs after the engine has handled them all.
+#[derive(Debug)]
+pub struct Replay {
+    /// What each input led to; the first step is a new engine's own and has no input.
+    pub steps: Vec<Step>,
+    /// The first place where a kept decision and a replayed one differ.
+    pub difference: Option<Difference>,
+    /// The report as the engine has it at the end (see [`CallEngine::report`]).
+    pub report: Report,
+    /// Whether the replayed call came to its end.
+    pub is_over: bool,
+}
+
+/// One input and what was decided on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Step {
+    /// When.
+    pub at: CallTime,
+    /// Index of the input among [`Journal::entries`].
+    pub entry: Option<usize>,
+    /// For a tick: the deadline that had passed by then.
+    pub due: Option<Timer>,
+    /// The decisions, in words.
+    pub lines: Vec<String>,
+}
+
+/// What a replay shows to its visitor.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// This input is about to be handled.
+    Input {
+        /// Its index among [`Journal::entries`].
+        entry: usize,
+        /// The input.
+        input: &'a Input<'a>,
+        /// What the engine was waiting for.
+        due: Option<(CallTime, Timer)>,
+    },
+    /// This came of it (or of the beginning).
+    Action(&'a Action<'a>),
+}
+
+/// Runs a journal's inputs through a new engine, shows everything to `visit` in order, and answers with the engine.
+pub fn run_through(journal: &Journal, mut visit: impl FnMut(CallTime, Seen<'_>)) -> CallEngine {
+    let mut engine = CallEngine::new(Arc::new(journal.settings.clone()));
+    while let Some(action) = engine.poll_action() {
+        visit(CallTime::ZERO, Seen::Action(&action));
+    }
+    for (index, entry) in journal.entries.iter().enumerate() {
+        let Some(input) = journal.input(entry) else { continue };
+        visit(entry.at, Seen::Input { entry: index, input: &input, due: engine.next_deadline() });
+        engine.handle(entry.at, input);
+        while let Some(action) = engine.poll_action() {
+            visit(entry.at, Seen::Action(&action));
+        }
+    }
+    engine
+}
+
+impl Replay {
+    /// Replays a journal and compares.
+    pub fn new(journal: &Journal) -> Replay {
+        Replay::with(journal, |_, _| {})
+    }
+
+    /// The same, with everything shown to `visit` too.
+    pub fn with(journal: &Journal, mut visit: impl FnMut(CallTime, &Seen<'_>)) -> Replay {
+        let mut steps = vec![Step::default()];
+        let engine = run_through(journal, |at, seen| {
+            visit(at, &seen);
+            match seen {
+                Seen::Input { entry, input, due } => {
+                    let due = due.filter(|(when, _)| matches!(input, Input::Tick) && *when <= at);
+                    steps.push(Step { at, entry: Some(entry), due: due.map(|(_, timer)| timer), lines: Vec::new() });
+                }
+                Seen::Action(action) => {
+                    let mut line = String::new();
+                    if trace::write_action(action, &mut line)
+                        && let Some(step) = steps.last_mut()
+                    {
+                        step.lines.push(line);
+                    }
+                }
+            }
+        });
+        let kept = kept_steps(journal);
+        let difference = difference::first(journal, &kept, &steps);
+        Replay { steps, difference, report: engine.report(), is_over: engine.is_over() }
+    }
+
+    fn to_json(&self, files: &CallFiles, quiet: bool) -> String {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            call: String,
+            journal: &'static str,
+            length_ms: u64,
+            inputs: usize,
+            decisions: usize,
+            same: bool,
+            difference: Option<&'a Difference>,
+            trace: Option<Vec<TraceLine<'a>>>,
+        }
+        #[derive(Serialize)]
+        struct TraceLine<'a> {
+            at_us: u64,
+            line: &'a str,
+        }
+        let trace = self.steps.iter().flat_map(|s| s.lines.iter().map(|line| TraceLine { at_us: s.at.as_us(), line }));
+        let shown = Shown {
+            call: files.name(),
+            journal: state(&files.journal),
+            length_ms: files.journal.length().as_ms(),
+            inputs: self.steps.len() - 1,
+            decisions: self.decisions(),
+            same: self.difference.is_none(),
+            difference: self.difference.as_ref(),
+            trace: (!quiet).then(|| trace.collect()),
+        };
+        let mut text = serde_json::to_string_pretty(&shown).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    fn decisions(&self) -> usize {
+        self.steps.iter().map(|s| s.lines.len()).sum()
+    }
+
+    fn write_verdict(&self, files: &CallFiles, out: &mut String) {
+        if files.journal.torn {
+            out.push_str("The journal ends in the middle of a line, which is left out: its server was killed.\n");
+        } else if !files.journal.is_finished() {
+            out.push_str("The journal ends before the call does: its server was killed.\n");
+        }
+        // Writing to a String cannot fail.
+        let _ = match &self.difference {
+            None => writeln!(
+                out,
+                "{}: the same {} decisions on {} inputs in {}",
+                files.name(),
+                self.decisions(),
+                self.steps.len() - 1,
+                files.journal.length()
+            ),
+            Some(difference) => write!(out, "{}: decides differently now\n{difference}", files.name()),
+        };
+    }
+}
+
+impl Step {
+    fn write_trace(&self, out: &mut String) {
+        for line in &self.lines {
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{} {line}", self.at);
+        }
+    }
+}
+
+/// The steps as the journal has them: each input with the decisions that follow it in the file.
+pub(crate) fn kept_steps(journal: &Journal) -> Vec<Step> {
+    let mut steps = vec![Step::default()];
+    for (index, entry) in journal.entries.iter().enumerate() {
+        match &entry.kind {
+            Kind::In(_) => steps.push(Step { at: entry.at, entry: Some(index), ..Step::default() }),
+            Kind::Out(line) => {
+                if let Some(step) = steps.last_mut() {
+                    step.lines.push(line.clone());
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// `finished`, `unfinished` (the call's end is missing) or `torn` (so is the end of a line).
+pub(crate) fn state(journal: &Journal) -> &'static str {
+    match (journal.torn, journal.is_finished()) {
+        (true, _) => "torn",
+        (false, false) => "unfinished",
+        (false, true) => "finished",
+    }
+}
+
+/// Says on stderr why a tool cannot do its work; the exit status of that.
+pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("offhook: {error}");
+    ExitCode::from(2)
+}
+
+/// Prints to stdout; a reader that went away (`| head`) is no error.
+pub(crate) fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes `report.json` from the replay when the call has none. What the engine does not know and the folder does not
+/// say stays empty.
+fn write_report(files: &CallFiles, replay: &Replay) -> Result<(), LoadError> {
+    let path = files.report_path();
+    if path.exists() {
+        eprintln!("offhook: {} is there already and was left as it is", path.display());
+        return Ok(());
+    }
+    let mut report = replay.report.clone();
+    report.call = files.name();
+    report.recording = recorded(&files.recording_path());
+    let text = serde_json::to_vec_pretty(&report).map_err(|error| LoadError::Report(path.clone(), error))?;
+    std::fs::write(&path, text).map_err(|error| LoadError::Io(path.clone(), error))?;
+    eprintln!("offhook: wrote {}", path.display());
+    Ok(())
+}
+
+fn recorded(path: &Path) -> Option<Recording> {
+    let frames = hound::WavReader::open(path).ok()?.duration();
+    Some(Recording { frames: frames.into(), missing_from_ms: None, error: None })
+}
