@@ -5,6 +5,7 @@ pub mod config;
 pub mod engine;
 pub mod journal;
 pub mod link;
+pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod time;

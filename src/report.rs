@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::event::EndReason;
 use crate::engine::io::{Role, Usage};
 
+/// The version of the schema that this server writes.
+pub const SCHEMA: u32 = 1;
+
 /// The whole report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {

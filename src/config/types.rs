@@ -430,6 +430,8 @@ pub struct CallSettings {
     pub agent: String,
     /// [`Config::revision`].
     pub revision: String,
+    /// Seeds what the call leaves to chance (the jitter of redials), so that a replay decides alike.
+    pub seed: u64,
     /// The line's format, both ways.
     pub format: AudioFormat,
     /// See [`Agent::turn_detection`].
@@ -460,12 +462,13 @@ pub struct CallSettings {
 
 impl CallSettings {
     /// What a call to `deployment` over a line of `format` runs by.
-    pub fn new(deployment: &Deployment, revision: &str, format: AudioFormat) -> Self {
+    pub fn new(deployment: &Deployment, revision: &str, format: AudioFormat, seed: u64) -> Self {
         let agent = &deployment.agent;
         CallSettings {
             deployment: deployment.name.clone(),
             agent: agent.name.clone(),
             revision: revision.to_owned(),
+            seed,
             format,
             turn_detection: agent.turn_detection.clone(),
             interruptions: agent.interruptions,

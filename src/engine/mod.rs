@@ -1,8 +1,22 @@
 //! THE CALL: every decision about one call, and no socket, clock, task, thread or file.
+//!
+//! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
+//! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
+//! [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
+mod caller;
+mod conversation;
+mod downlink;
+mod ending;
 pub mod event;
 pub mod io;
+mod outbox;
+mod reply;
+mod session;
+mod stats;
 pub mod timer;
+mod turn;
+mod uplink;
 
 use std::sync::Arc;
 
@@ -11,8 +25,18 @@ pub use io::*;
 pub use timer::Timer;
 
 use crate::config::CallSettings;
-use crate::report::Report;
+use crate::report::{Report, SCHEMA};
 use crate::time::CallTime;
+use conversation::Conversation;
+use downlink::{Downlink, ItemKind, Progress};
+use ending::Closing;
+use outbox::{Outbox, OwnedCommand};
+use reply::Reply;
+use session::Session;
+use stats::Stats;
+use timer::Timers;
+use turn::Floor;
+use uplink::Uplink;
 
 /// One call, as a value.
 ///
@@ -23,39 +47,222 @@ use crate::time::CallTime;
 #[derive(Debug)]
 pub struct CallEngine {
     settings: Arc<CallSettings>,
+    now: CallTime,
+    phase: Phase,
+    out: Outbox,
+    timers: Timers,
+    uplink: Uplink,
+    downlink: Downlink,
+    conversation: Conversation,
+    session: Session,
+    reply: Reply,
+    floor: Floor,
+    stats: Stats,
+    /// Used again by every step, so that reporting progress allocates nothing.
+    progress: Vec<Progress>,
+    effects: u32,
+}
+
+/// How far the call has come.
+///
+/// ```text
+///            media started                hang_up, a limit, a failure,
+///  Ringing ───────────────► Talking ───── an operator, shutdown ─────► Closing
+///     │                        │                                         │ all was heard, or its time is up:
+///     │ no media in time       │ caller hung up, line dead               │ effect run and done, or its time is up
+///     ▼                        ▼                                         ▼
+///    Over ◄────────────────── Over ◄──────────────────────────────────  Over
+/// ```
+///
+/// The model's connection has states of its own ([`session`]); it is dialled while the phase is still `Ringing`.
+#[derive(Debug)]
+enum Phase {
+    /// The carrier announced the call; its media stream is not there yet.
+    Ringing {
+        /// The model failed already: the fallback line waits for the stream.
+        failed: Option<EndReason>,
+    },
+    /// Audio flows.
+    Talking,
+    /// The last words, then the way out.
+    Closing(Closing),
+    /// Nothing follows.
+    Over(EndReason),
 }
 
 impl CallEngine {
     /// A call that has just been announced by the carrier, at [`CallTime::ZERO`].
     pub fn new(settings: Arc<CallSettings>) -> Self {
-        CallEngine { settings }
+        let mut engine = CallEngine {
+            now: CallTime::ZERO,
+            phase: Phase::Ringing { failed: None },
+            out: Outbox::default(),
+            timers: Timers::default(),
+            uplink: Uplink::new(settings.format, settings.limits.early_audio_ms),
+            downlink: Downlink::new(settings.format, &settings.playout),
+            conversation: Conversation::default(),
+            session: Session::new(settings.seed),
+            reply: Reply::default(),
+            floor: Floor::default(),
+            stats: Stats::default(),
+            progress: Vec::new(),
+            effects: 0,
+            settings,
+        };
+        engine.timers.set(Timer::MediaStart, CallTime::from_ms(engine.settings.limits.media_start_s * 1_000));
+        engine.dial();
+        engine
     }
 
     /// Takes in what happened at `at`. Never fails: bad input degrades or ends the call, with a reason. `at` never runs
     /// backwards; an earlier time counts as the latest one seen.
     pub fn handle(&mut self, at: CallTime, input: Input<'_>) {
-        let _ = (at, input);
+        if self.is_over() {
+            return;
+        }
+        self.now = self.now.max(at);
+        self.out.begin_step();
+        match input {
+            Input::Caller(event) => self.on_caller(event),
+            Input::Model(event) => self.on_model(event),
+            Input::Effect(id, result) => self.on_effect(id, result),
+            Input::Control(control) => self.on_control(control),
+            Input::Tick => {}
+        }
+        // After the input: audio that is here counts, even when it is handled late.
+        while !self.is_over()
+            && let Some(timer) = self.timers.pop_due(self.now)
+        {
+            self.on_timer(timer);
+        }
+        if !self.is_over() {
+            self.settle();
+        }
     }
 
     /// The next thing to do, in order. After [`Action::End`] there is nothing more, for good.
     pub fn poll_action(&mut self) -> Option<Action<'_>> {
-        None
+        self.out.poll()
     }
 
     /// When to send [`Input::Tick`], and what it waits for; `None` once the call is over.
     pub fn next_deadline(&self) -> Option<(CallTime, Timer)> {
-        None
+        self.timers.next()
     }
 
     /// Whether [`Action::End`] was given out.
     pub fn is_over(&self) -> bool {
-        false
+        matches!(self.phase, Phase::Over(_))
+    }
+
+    /// A short stable name of the phase, for operators.
+    pub fn phase(&self) -> &'static str {
+        match self.phase {
+            Phase::Ringing { .. } => "ringing",
+            Phase::Talking => "talking",
+            Phase::Closing(_) => "closing",
+            Phase::Over(_) => "over",
+        }
     }
 
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
-    #[allow(clippy::unimplemented)]
     pub fn report(&self) -> Report {
-        let _ = &self.settings;
-        unimplemented!()
+        let rate_hz = self.settings.format.rate_hz;
+        let mut counters = self.stats.counters();
+        let more = [
+            ("caller_frames", self.uplink.frames),
+            ("caller_gap_ms", self.uplink.gap_samples.as_ms(rate_hz)),
+            ("agent_audio_sent_ms", self.downlink.sent_total.as_ms(rate_hz)),
+            ("marks_of_cleared_audio", self.downlink.marks_cleared),
+            ("marks_unknown", self.downlink.marks_unknown),
+            ("lines_unlisted", self.conversation.refused),
+        ];
+        counters.extend(more.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
+        Report {
+            schema: SCHEMA,
+            call: String::new(),
+            carrier_call: String::new(),
+            started: String::new(),
+            deployment: self.settings.deployment.clone(),
+            agent: self.settings.agent.clone(),
+            revision: self.settings.revision.clone(),
+            rate_hz,
+            duration_ms: self.now.as_ms(),
+            media_start_at_ms: self.uplink.started_at().map(CallTime::as_ms),
+            model_ready_at_ms: self.stats.model_ready_at.map(CallTime::as_ms),
+            end: match &self.phase {
+                Phase::Over(reason) => reason.clone(),
+                Phase::Closing(closing) => closing.reason.clone(),
+                _ => EndReason::Internal { why: "the call has not ended".to_owned() },
+            },
+            lines: self.conversation.report(rate_hz, self.now),
+            turns: self.stats.turns.clone(),
+            interruptions: self.stats.interruptions.clone(),
+            notes: self.stats.notes.clone(),
+            keys: self.stats.keys.clone(),
+            tools: self.stats.tools.clone(),
+            gaps: self.uplink.gaps.clone(),
+            counters,
+            usage: self.stats.usage,
+            recording: None,
+        }
+    }
+
+    fn on_model(&mut self, event: ModelEvent<'_>) {
+        match event {
+            ModelEvent::Ready { .. } => self.on_ready(),
+            ModelEvent::Closed { reason, retry } => self.on_closed(&reason, retry),
+            ModelEvent::Error { code, message, about, fatal } => self.on_model_error(&code, &message, about, fatal),
+            ModelEvent::Garbage => self.stats.count("model_garbage", 1),
+            ModelEvent::SpeechStarted { item, audio_start_ms } => self.on_speech_started(&item, audio_start_ms),
+            ModelEvent::SpeechStopped { audio_end_ms, .. } => self.on_speech_stopped(audio_end_ms),
+            ModelEvent::Committed { item } => self.on_committed(&item),
+            ModelEvent::CallerTranscript { item, text, done } => self.on_caller_words(&item, &text, done),
+            ModelEvent::ResponseStarted { response } => self.on_response_started(&response),
+            ModelEvent::Audio { response, item, payload } => self.on_agent_audio(&response, &item, payload),
+            ModelEvent::AgentTranscript { item, text, done, .. } => self.on_agent_words(&item, &text, done),
+            ModelEvent::ToolCall { call, name, arguments, .. } => self.on_tool_call(&call, &name, &arguments),
+            ModelEvent::ResponseDone { response, status, detail, usage } => {
+                self.on_response_done(&response, status, detail.as_deref(), usage);
+            }
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Feed => {} // settling feeds
+            Timer::MarkOverdue => self.on_marks_overdue(),
+            Timer::Pad => self.on_pad(),
+            Timer::Interrupt => self.on_interrupt_due(),
+            Timer::ModelDial => self.on_dial_timeout(),
+            Timer::ModelRedial => self.dial(),
+            Timer::ModelRecovery => self.on_recovery_timeout(),
+            Timer::ModelRenew => self.session.renew_due = true,
+            Timer::Hold => self.on_hold_due(),
+            Timer::ModelSilent => self.on_model_silent(),
+            Timer::MediaStart => self.finish(EndReason::NeverConnected),
+            Timer::CallerGone => self.finish(EndReason::CallerGone),
+            Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
+            Timer::CapWarning => self.on_cap_warning(),
+            Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
+            Timer::Farewell => self.leave(),
+            Timer::HangUp => self.on_hang_up_timeout(),
+        }
+    }
+
+    /// What follows from the new state, whatever brought it about.
+    fn settle(&mut self) {
+        self.feed();
+        self.watch_caller_silence();
+        self.renew_at_edge();
+        self.leave_when_heard();
+    }
+
+    fn emit(&mut self, event: CallEvent) {
+        self.out.emit(event);
+    }
+
+    fn rate_hz(&self) -> u32 {
+        self.settings.format.rate_hz
     }
 }

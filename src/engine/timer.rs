@@ -1,8 +1,132 @@
-//! What a call may be waiting for.
+//! What a call may be waiting for: one small table, so that it can always be printed.
+
+use crate::time::CallTime;
 
 /// Names a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Timer {
     /// The media stream must start.
     MediaStart,
+    /// The next agent audio is due at the line.
+    Feed,
+    /// A mark is so late that it counts as lost.
+    MarkOverdue,
+    /// Silence is due to the model in place of missing caller audio.
+    Pad,
+    /// The line is dead: no caller audio for too long.
+    CallerGone,
+    /// The caller has said nothing for too long.
+    CallerSilent,
+    /// The caller has spoken long enough to interrupt.
+    Interrupt,
+    /// The model's session must be set up.
+    ModelDial,
+    /// A lost model is dialled again.
+    ModelRedial,
+    /// A lost model must be back.
+    ModelRecovery,
+    /// The model must have answered.
+    ModelSilent,
+    /// The model's session is so old that it is renewed at the next turn's edge.
+    ModelRenew,
+    /// The hold sound is due.
+    Hold,
+    /// The model is told that the call will end.
+    CapWarning,
+    /// The call has reached its longest duration.
+    Cap,
+    /// The farewell has had its time.
+    Farewell,
+    /// The carrier has had its time to end the call.
+    HangUp,
+}
+
+impl Timer {
+    const COUNT: usize = Timer::HangUp as usize + 1;
+    const ALL: [Timer; Timer::COUNT] = [
+        Timer::MediaStart,
+        Timer::Feed,
+        Timer::MarkOverdue,
+        Timer::Pad,
+        Timer::CallerGone,
+        Timer::CallerSilent,
+        Timer::Interrupt,
+        Timer::ModelDial,
+        Timer::ModelRedial,
+        Timer::ModelRecovery,
+        Timer::ModelSilent,
+        Timer::ModelRenew,
+        Timer::Hold,
+        Timer::CapWarning,
+        Timer::Cap,
+        Timer::Farewell,
+        Timer::HangUp,
+    ];
+}
+
+/// The deadlines that are set.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    at: [Option<CallTime>; Timer::COUNT],
+}
+
+impl Timers {
+    /// Sets or moves a deadline.
+    pub(super) fn set(&mut self, timer: Timer, at: CallTime) {
+        self.at[timer as usize] = Some(at);
+    }
+
+    /// Forgets a deadline.
+    pub(super) fn clear(&mut self, timer: Timer) {
+        self.at[timer as usize] = None;
+    }
+
+    /// Forgets all of them.
+    pub(super) fn clear_all(&mut self) {
+        self.at = Default::default();
+    }
+
+    /// Whether the deadline is set.
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.at[timer as usize].is_some()
+    }
+
+    /// The earliest deadline; of equals, the one that is named first.
+    pub(super) fn next(&self) -> Option<(CallTime, Timer)> {
+        Timer::ALL.iter().filter_map(|t| self.at[*t as usize].map(|at| (at, *t))).min_by_key(|(at, _)| *at)
+    }
+
+    /// Takes one deadline that has passed by `now`, the earliest first.
+    pub(super) fn pop_due(&mut self, now: CallTime) -> Option<Timer> {
+        let (at, timer) = self.next()?;
+        if at > now {
+            return None;
+        }
+        self.clear(timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_timer_has_a_place_of_its_own() {
+        for (i, t) in Timer::ALL.iter().enumerate() {
+            assert_eq!(*t as usize, i);
+        }
+    }
+
+    #[test]
+    fn the_earliest_is_due_first_and_only_once() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Cap, CallTime::from_ms(30));
+        timers.set(Timer::Feed, CallTime::from_ms(10));
+        assert_eq!(timers.next(), Some((CallTime::from_ms(10), Timer::Feed)));
+        assert_eq!(timers.pop_due(CallTime::from_ms(9)), None);
+        assert_eq!(timers.pop_due(CallTime::from_ms(40)), Some(Timer::Feed));
+        assert_eq!(timers.pop_due(CallTime::from_ms(40)), Some(Timer::Cap));
+        assert_eq!(timers.pop_due(CallTime::from_ms(40)), None);
+    }
 }

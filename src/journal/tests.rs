@@ -13,6 +13,7 @@ use crate::time::CallTime;
 /// Settings of a phone call with something in every field.
 pub(crate) fn settings() -> CallSettings {
     CallSettings {
+        seed: 7,
         deployment: "front-desk".into(),
         agent: "mia".into(),
         revision: "0123abcd".into(),

@@ -1,0 +1,221 @@
+//! The line: its stream, its audio, its marks, and feeding it.
+
+use super::*;
+use crate::engine::outbox::Outbox;
+use crate::time::Samples;
+
+impl CallEngine {
+    pub(super) fn on_caller(&mut self, event: CallerEvent<'_>) {
+        match event {
+            CallerEvent::Started => self.on_media_started(),
+            CallerEvent::Audio { at_ms, payload } => self.on_caller_audio(at_ms, payload),
+            CallerEvent::Dtmf(digit) => self.on_key(digit),
+            CallerEvent::MarkPlayed(id) => self.on_mark(id),
+            CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
+            CallerEvent::Lost => self.on_line_ended(EndReason::CallerGone),
+        }
+    }
+
+    fn on_media_started(&mut self) {
+        let Phase::Ringing { failed } = &mut self.phase else {
+            self.stats.count("second_starts", 1);
+            return;
+        };
+        let failed = failed.take();
+        self.phase = Phase::Talking;
+        self.uplink.start(self.now);
+        self.emit(CallEvent::MediaStarted);
+        self.timers.clear(Timer::MediaStart);
+        self.arm_limits();
+        match failed {
+            Some(reason) => self.fail(reason),
+            None => self.greet(),
+        }
+    }
+
+    fn on_caller_audio(&mut self, at_ms: u64, payload: &[u8]) {
+        if matches!(self.phase, Phase::Ringing { .. }) {
+            self.stats.count("media_before_start", 1);
+            return;
+        }
+        let taken = self.uplink.take(self.now, at_ms, payload, &mut self.out);
+        if taken.dropped > Samples::ZERO {
+            let ms = taken.dropped.as_ms(self.rate_hz());
+            self.stats.count("caller_late_ms", ms);
+            self.emit(CallEvent::CallerAudioDropped { rule: "late_or_duplicate".to_owned(), ms });
+        }
+        if taken.overflowed > Samples::ZERO {
+            // Counted without a line in the trace: it happens for every frame while the model is away.
+            self.stats.count("caller_early_dropped_samples", taken.overflowed.0);
+        }
+        self.timers.set(Timer::CallerGone, self.now.plus_ms(self.settings.limits.caller_gone_s * 1_000));
+        if self.floor.is_speaking() {
+            self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
+        }
+    }
+
+    pub(super) fn on_pad(&mut self) {
+        if self.floor.is_speaking() && self.uplink.pad(&mut self.out) {
+            self.stats.count("padded_steps", 1);
+            self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
+        }
+    }
+
+    fn on_key(&mut self, digit: char) {
+        self.stats.pressed(self.now, digit);
+        self.emit(CallEvent::Dtmf { digit });
+        self.floor.voice_at = self.now;
+        if let crate::config::TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
+            && key == digit
+        {
+            self.commit("key");
+        }
+    }
+
+    fn on_line_ended(&mut self, reason: EndReason) {
+        // A line that ends because we ended it keeps our reason.
+        match &self.phase {
+            Phase::Closing(closing) if closing.effect.is_some() => {
+                let reason = closing.reason.clone();
+                self.finish(reason);
+            }
+            _ => self.finish(reason),
+        }
+    }
+
+    fn on_mark(&mut self, id: MarkId) {
+        self.with_downlink(|downlink, now, uplink, out, progress| {
+            downlink.mark_played(now, id, |t| uplink.media_at(t), out, |p| progress.push(p));
+        });
+    }
+
+    pub(super) fn on_marks_overdue(&mut self) {
+        let mut lost = 0;
+        self.with_downlink(|downlink, _, uplink, out, progress| {
+            lost = downlink.give_up_marks(|t| uplink.media_at(t), out, |p| progress.push(p));
+        });
+        self.stats.count("marks_lost", lost);
+    }
+
+    /// Sends what is due at the line and sets when to come back.
+    pub(super) fn feed(&mut self) {
+        if matches!(self.phase, Phase::Ringing { .. } | Phase::Over(_)) {
+            return;
+        }
+        let mut next = None;
+        self.with_downlink(|downlink, now, _, out, progress| {
+            next = downlink.feed(now, out, |p| progress.push(p));
+            downlink.settle(|p| progress.push(p));
+        });
+        match next {
+            Some(at) => self.timers.set(Timer::Feed, at),
+            None => self.timers.clear(Timer::Feed),
+        }
+    }
+
+    /// Queues a recording. Its words become a line of the conversation.
+    pub(super) fn play(&mut self, sound: &crate::config::Sound, what: &str) {
+        let kind = if sound.text.is_empty() { ItemKind::Sound } else { ItemKind::Line };
+        let mut line = usize::MAX;
+        if kind == ItemKind::Line {
+            line = self.conversation.begin(Role::Agent, what);
+            self.conversation.say(line, &sound.text, true);
+            self.conversation.line(line).received = self.settings.format.samples(sound.audio.len());
+        }
+        let length = self.settings.format.samples(sound.audio.len());
+        self.emit(CallEvent::LineQueued { what: what.to_owned(), ms: length.as_ms(self.rate_hz()) });
+        let mut dropped = length;
+        if self.downlink.begin(kind, what, 0, line) {
+            dropped = self.downlink.push(&sound.audio);
+            self.downlink.complete_last();
+        }
+        self.count_dropped_agent_audio(dropped);
+    }
+
+    pub(super) fn count_dropped_agent_audio(&mut self, dropped: Samples) {
+        if dropped > Samples::ZERO {
+            let ms = dropped.as_ms(self.rate_hz());
+            self.stats.count("agent_audio_dropped_ms", ms);
+            self.emit(CallEvent::AgentAudioDropped { rule: "playout_queue_full".to_owned(), ms });
+        }
+    }
+
+    /// Empties line and queue; lines of the conversation learn what was heard. Returns what was cut, in order.
+    pub(super) fn clear_line(&mut self, tell_line: bool) -> Vec<downlink::Cut> {
+        let mut cuts = Vec::new();
+        self.with_downlink(|downlink, now, uplink, out, progress| {
+            cuts = downlink.clear(now, tell_line, |t| uplink.media_at(t), out, |p| progress.push(p));
+        });
+        let media_now = self.uplink.media_at(self.now);
+        for cut in &cuts {
+            if cut.item.kind == ItemKind::Sound {
+                continue;
+            }
+            let line = self.conversation.line(cut.item.line);
+            line.heard = cut.heard;
+            line.received = cut.item.received();
+            line.cut = cut.heard < cut.item.received();
+            line.ended = Some(self.now);
+            line.media_ended = media_now;
+        }
+        self.timers.clear(Timer::MarkOverdue);
+        cuts
+    }
+
+    fn with_downlink(&mut self, run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>)) {
+        let mut progress = std::mem::take(&mut self.progress);
+        run(&mut self.downlink, self.now, &self.uplink, &mut self.out, &mut progress);
+        for step in progress.drain(..) {
+            self.on_progress(step);
+        }
+        self.progress = progress;
+    }
+
+    fn on_progress(&mut self, progress: Progress) {
+        let (now, media_now) = (self.now, self.uplink.media_at(self.now));
+        let rate_hz = self.rate_hz();
+        match progress {
+            Progress::Begun(item) => {
+                if item.kind != ItemKind::Sound {
+                    let line = self.conversation.line(item.line);
+                    line.begun = line.begun.or(Some(now));
+                    line.media_begun = media_now;
+                }
+                if let Some(turn) = self.stats.turn(item.turn) {
+                    turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());
+                }
+                self.emit(CallEvent::AgentStarted { item: item.name });
+            }
+            Progress::FirstHeard(item) => {
+                if let Some(turn) = self.stats.turn(item.turn) {
+                    turn.first_heard_at_ms.get_or_insert(now.as_ms());
+                }
+            }
+            Progress::Heard(item) => {
+                if item.kind != ItemKind::Sound {
+                    let line = self.conversation.line(item.line);
+                    line.heard = item.received();
+                    line.received = item.received();
+                    line.ended = Some(now);
+                    line.media_ended = media_now;
+                }
+                let ms = item.received().as_ms(rate_hz);
+                self.emit(CallEvent::AgentHeard { item: item.name, ms });
+            }
+            Progress::Stalled { unplayed } => {
+                self.stats.count("line_stalls", 1);
+                self.emit(CallEvent::LineStalled { unplayed_ms: unplayed.as_ms(rate_hz) });
+                self.timers.set(Timer::MarkOverdue, now.plus_ms(self.settings.playout.mark_timeout_ms));
+            }
+            Progress::Resumed => {
+                let rule = if self.timers.is_set(Timer::MarkOverdue) { "marks_back" } else { "marks_lost" };
+                self.timers.clear(Timer::MarkOverdue);
+                self.emit(CallEvent::LineResumed { rule: rule.to_owned() });
+            }
+            Progress::Underrun { ms } => {
+                self.stats.count("underruns", 1);
+                self.stats.count("underrun_ms", ms);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What was said, by whom, and how much of it was heard: for the report, and for a new session of the model.
+
+use crate::engine::io::Role;
+use crate::report::Line;
+use crate::time::{CallTime, Samples};
+
+/// Lines kept; a conversation that goes beyond keeps its beginning for the report.
+const LINES_MAX: usize = 2_000;
+/// Lines that a new session is given: the latest ones.
+pub(super) const REPLAYED_MAX: usize = 100;
+/// Characters kept of one line.
+const TEXT_MAX: usize = 16 * 1024;
+
+/// One line as the engine keeps it.
+#[derive(Clone, Debug)]
+pub(super) struct Spoken {
+    pub(super) who: Role,
+    /// The model's item id, or the id that we gave the item.
+    pub(super) item: String,
+    /// Everything that was said, heard or not.
+    pub(super) text: String,
+    pub(super) begun: Option<CallTime>,
+    pub(super) ended: Option<CallTime>,
+    pub(super) media_begun: Samples,
+    pub(super) media_ended: Samples,
+    pub(super) heard: Samples,
+    pub(super) received: Samples,
+    /// The caller did not hear it to its end.
+    pub(super) cut: bool,
+    /// The model's current session has it as an item of our making, so it can be replaced.
+    pub(super) ours: bool,
+}
+
+impl Spoken {
+    /// The text split where the caller stopped hearing, at a word's edge.
+    pub(super) fn heard_and_unheard(&self) -> (&str, &str) {
+        if !self.cut || self.who != Role::Agent {
+            return (&self.text, "");
+        }
+        if self.heard >= self.received && self.received > Samples::ZERO {
+            return (&self.text, "");
+        }
+        // Speech is even enough that the share of audio is the share of characters.
+        let share = self.heard.0 as f64 / self.received.0.max(1) as f64;
+        let target = (self.text.len() as f64 * share) as usize;
+        let cut = self
+            .text
+            .char_indices()
+            .filter(|(_, c)| c.is_whitespace())
+            .map(|(i, _)| i)
+            .take_while(|i| *i <= target)
+            .last()
+            .unwrap_or(0);
+        let (heard, unheard) = self.text.split_at(cut);
+        (heard, unheard.trim_start())
+    }
+}
+
+/// The conversation.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    lines: Vec<Spoken>,
+    pub(super) refused: u64,
+}
+
+impl Conversation {
+    /// Begins a line and names its place. Beyond the bound all further lines share the last place.
+    pub(super) fn begin(&mut self, who: Role, item: &str) -> usize {
+        if self.lines.len() == LINES_MAX {
+            self.refused += 1;
+            return LINES_MAX - 1;
+        }
+        self.lines.push(Spoken {
+            who,
+            item: item.to_owned(),
+            text: String::new(),
+            begun: None,
+            ended: None,
+            media_begun: Samples::ZERO,
+            media_ended: Samples::ZERO,
+            heard: Samples::ZERO,
+            received: Samples::ZERO,
+            cut: false,
+            ours: false,
+        });
+        self.lines.len() - 1
+    }
+
+    /// The line of an item, the latest first.
+    pub(super) fn find(&self, who: Role, item: &str) -> Option<usize> {
+        self.lines.iter().rposition(|l| l.who == who && l.item == item)
+    }
+
+    pub(super) fn line(&mut self, index: usize) -> &mut Spoken {
+        // Indices come from `begin` and lines are never removed.
+        &mut self.lines[index]
+    }
+
+    /// Takes in a piece, or with `done` the whole, of a line's text.
+    pub(super) fn say(&mut self, index: usize, text: &str, done: bool) {
+        let line = &mut self.lines[index];
+        if done {
+            line.text.clear();
+        }
+        let room = TEXT_MAX.saturating_sub(line.text.len());
+        line.text.push_str(&text[..text.floor_char_boundary(room)]);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.iter().all(|l| l.text.is_empty())
+    }
+
+    /// What a new session is told, oldest first.
+    pub(super) fn for_replay(&mut self) -> impl Iterator<Item = (usize, &mut Spoken)> {
+        let skip = self.lines.iter().filter(|l| !l.text.is_empty()).count().saturating_sub(REPLAYED_MAX);
+        self.lines.iter_mut().enumerate().filter(|(_, l)| !l.text.is_empty()).skip(skip)
+    }
+
+    /// For the report. Lines that never became audible and have no words are left out.
+    pub(super) fn report(&self, rate_hz: u32, now: CallTime) -> Vec<Line> {
+        let audible = |l: &&Spoken| l.begun.is_some() || !l.text.is_empty();
+        self.lines
+            .iter()
+            .filter(audible)
+            .map(|l| {
+                let (heard, unheard) = l.heard_and_unheard();
+                let begun = l.begun.or(l.ended).unwrap_or(now);
+                Line {
+                    who: l.who,
+                    at_ms: begun.as_ms(),
+                    end_at_ms: l.ended.unwrap_or(now).as_ms(),
+                    media_at_ms: l.media_begun.as_ms(rate_hz),
+                    media_end_ms: l.media_ended.max(l.media_begun).as_ms(rate_hz),
+                    text: heard.to_owned(),
+                    unheard: unheard.to_owned(),
+                    heard_ms: l.heard.as_ms(rate_hz),
+                    received_ms: l.received.as_ms(rate_hz),
+                }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_line_is_split_at_a_words_edge() {
+        let mut c = Conversation::default();
+        let i = c.begin(Role::Agent, "item");
+        c.say(i, "one two three four", true);
+        let line = c.line(i);
+        line.cut = true;
+        line.received = Samples(1000);
+        line.heard = Samples(500);
+        assert_eq!(line.heard_and_unheard(), ("one two", "three four"));
+        line.heard = Samples::ZERO;
+        assert_eq!(line.heard_and_unheard(), ("", "one two three four"));
+        line.heard = Samples(1000);
+        assert_eq!(line.heard_and_unheard(), ("one two three four", ""));
+    }
+
+    #[test]
+    fn deltas_add_up_and_the_final_text_replaces_them() {
+        let mut c = Conversation::default();
+        let i = c.begin(Role::Caller, "item");
+        c.say(i, "Hel", false);
+        c.say(i, "lo", false);
+        assert_eq!(c.line(i).text, "Hello");
+        c.say(i, "Hello!", true);
+        assert_eq!(c.line(i).text, "Hello!");
+    }
+}

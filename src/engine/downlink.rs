@@ -1,0 +1,499 @@
+//! The one ledger of agent audio: received, sent, heard.
+//!
+//! ```text
+//!   model ──push──► received ──feed──► sent ──mark──► heard
+//!                   |<---- unsent ---->|<-- at the line -->|
+//! ```
+//!
+//! Positions are samples since the call began, in the order in which they are played, over all items. Audio stays in
+//! the queue until it was heard, so that a barge-in can say exactly what was not and the recording holds exactly what
+//! was. Whoever must know what the caller heard asks here.
+//!
+//! The line is fed a short lead ahead of real time, each message followed by a mark. Two clocks tell what was heard:
+//! marks that came back prove it; between them a reckoning by call time, held back by how late marks arrive and never
+//! past a mark that is still out, estimates it. When marks come later than reckoned, the reckoning is moved, and the
+//! recording with it.
+
+use std::collections::VecDeque;
+
+use crate::audio::AudioFormat;
+use crate::config::Playout;
+use crate::engine::io::MarkId;
+use crate::engine::outbox::Outbox;
+use crate::time::{CallTime, Samples};
+
+/// A mark this much later than the line's usual lag means that the line played later than reckoned.
+const SHIFT_AFTER_US: u64 = 60_000;
+/// The lag that is believed at most: beyond it a line is not lagging but stalled.
+const LONGEST_LAG_US: u64 = 1_000_000;
+/// Unplayed audio beyond the lead at which no more is sent until marks come back.
+const STALL_AFTER_MS: u64 = 1_000;
+/// Items in the ledger at once; audio for more is refused.
+const ITEMS_MAX: usize = 64;
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ItemKind {
+    /// The model's own words: truncated at the model when interrupted.
+    Reply,
+    /// A recording that speaks for the agent: a greeting, a fallback, a farewell, a filler.
+    Line,
+    /// Not speech: a hold sound. Nobody interrupts it.
+    Sound,
+}
+
+/// One stretch of agent audio.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) kind: ItemKind,
+    /// The model's item id, or the name of a recording.
+    pub(super) name: String,
+    /// The turn of the caller that it answers; 0 for none.
+    pub(super) turn: u32,
+    /// Its line in the conversation.
+    pub(super) line: usize,
+    start: Samples,
+    end: Samples,
+    complete: bool,
+    begun: bool,
+}
+
+impl Item {
+    /// Audio of it that has arrived.
+    pub(super) fn received(&self) -> Samples {
+        self.end - self.start
+    }
+
+    /// Audio of it before `position`.
+    fn before(&self, position: Samples) -> Samples {
+        position.min(self.end).saturating_sub(self.start)
+    }
+}
+
+/// What was cut off by a clear.
+#[derive(Clone, Debug)]
+pub(super) struct Cut {
+    pub(super) item: Item,
+    pub(super) heard: Samples,
+}
+
+/// What feeding or a mark brought about.
+#[derive(Clone, Debug)]
+pub(super) enum Progress {
+    /// The first audio of an item went to the line.
+    Begun(Item),
+    /// The first audio of an item was heard by now.
+    FirstHeard(Item),
+    /// An item was heard to its end.
+    Heard(Item),
+    /// No more is sent until marks come back.
+    Stalled { unplayed: Samples },
+    /// Marks came back.
+    Resumed,
+    /// The line had nothing left to play in the middle of an item.
+    Underrun { ms: u64 },
+}
+
+/// Audio at the line and when it is played, by reckoning.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    start: Samples,
+    end: Samples,
+    /// When its first sample is played.
+    at: CallTime,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    id: MarkId,
+    position: Samples,
+}
+
+/// The ledger.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    format: AudioFormat,
+    lead_us: u64,
+    batch: Samples,
+    stall_after: Samples,
+    queue_max: Samples,
+    items: VecDeque<Item>,
+    /// Bytes from `heard` to `received`.
+    queue: VecDeque<u8>,
+    received: Samples,
+    sent: Samples,
+    heard: Samples,
+    runs: VecDeque<Run>,
+    marks: VecDeque<Mark>,
+    generation: u32,
+    next_seq: u32,
+    /// When the line will have played everything that was sent, by reckoning.
+    line_end: CallTime,
+    /// How long after its reckoned time a mark arrives, in µs.
+    lag_us: u64,
+    stalled: bool,
+    /// Media position up to which the recording was written.
+    recorded: Samples,
+    pub(super) marks_cleared: u64,
+    pub(super) marks_unknown: u64,
+    pub(super) sent_total: Samples,
+}
+
+impl Downlink {
+    pub(super) fn new(format: AudioFormat, playout: &Playout) -> Self {
+        let samples = |ms| Samples::from_ms(ms, format.rate_hz);
+        Downlink {
+            format,
+            lead_us: playout.lead_ms * 1_000,
+            batch: samples(playout.batch_ms),
+            stall_after: samples(playout.lead_ms + STALL_AFTER_MS),
+            queue_max: samples(playout.max_queue_s * 1_000),
+            items: VecDeque::new(),
+            queue: VecDeque::new(),
+            received: Samples::ZERO,
+            sent: Samples::ZERO,
+            heard: Samples::ZERO,
+            runs: VecDeque::new(),
+            marks: VecDeque::new(),
+            generation: 0,
+            next_seq: 0,
+            line_end: CallTime::ZERO,
+            lag_us: 0,
+            stalled: false,
+            recorded: Samples::ZERO,
+            marks_cleared: 0,
+            marks_unknown: 0,
+            sent_total: Samples::ZERO,
+        }
+    }
+
+    /// Begins an item behind all others. An unfinished one before it is complete with this. Refuses when too many wait.
+    pub(super) fn begin(&mut self, kind: ItemKind, name: &str, turn: u32, line: usize) -> bool {
+        self.complete_last();
+        if self.items.len() == ITEMS_MAX {
+            return false;
+        }
+        self.items.push_back(Item {
+            kind,
+            name: name.to_owned(),
+            turn,
+            line,
+            start: self.received,
+            end: self.received,
+            complete: false,
+            begun: false,
+        });
+        true
+    }
+
+    /// Whether audio of this item goes on where the last audio ended.
+    pub(super) fn continues(&self, name: &str) -> bool {
+        self.items.back().is_some_and(|i| !i.complete && i.name == name)
+    }
+
+    /// More audio of the last item. Returns what did not fit and was dropped.
+    pub(super) fn push(&mut self, audio: &[u8]) -> Samples {
+        let room = self.queue_max.saturating_sub(self.received - self.heard);
+        let whole = self.format.samples(audio.len());
+        let take = whole.min(room);
+        let Some(item) = self.items.back_mut().filter(|i| !i.complete) else { return whole };
+        item.end += take;
+        self.received += take;
+        self.queue.extend(&audio[..self.format.bytes(take)]);
+        whole - take
+    }
+
+    /// The last item gets no more audio.
+    pub(super) fn complete_last(&mut self) {
+        if let Some(last) = self.items.back_mut() {
+            last.complete = true;
+        }
+    }
+
+    /// Items that ended without any audio, or were heard before they were known to be complete.
+    pub(super) fn settle(&mut self, mut on: impl FnMut(Progress)) {
+        while let Some(first) = self.items.front() {
+            if !first.complete || first.end > self.heard {
+                break;
+            }
+            if let Some(item) = self.items.pop_front()
+                && item.received() > Samples::ZERO
+            {
+                on(Progress::Heard(item));
+            }
+        }
+    }
+
+    /// Whether the caller hears, or will hear, speech of the agent.
+    pub(super) fn speaking(&self) -> bool {
+        self.items.iter().any(|i| i.kind != ItemKind::Sound && i.end > self.heard)
+    }
+
+    /// Whether nothing is left to be heard.
+    pub(super) fn is_drained(&self) -> bool {
+        self.heard == self.received
+    }
+
+    /// Whether all that waits is mere sound, and there is some.
+    pub(super) fn only_sound(&self) -> bool {
+        !self.is_drained() && !self.speaking()
+    }
+
+    /// Sends what is due at the line. Returns when to come back.
+    pub(super) fn feed(&mut self, now: CallTime, out: &mut Outbox, mut on: impl FnMut(Progress)) -> Option<CallTime> {
+        loop {
+            let unsent = self.received - self.sent;
+            if unsent == Samples::ZERO {
+                return None;
+            }
+            if self.sent - self.heard >= self.stall_after {
+                if !self.stalled {
+                    self.stalled = true;
+                    on(Progress::Stalled { unplayed: self.sent - self.heard });
+                }
+                return None;
+            }
+            let ahead_us = self.line_end.as_us().saturating_sub(now.as_us());
+            let room = Samples::from_us(self.lead_us.saturating_sub(ahead_us), self.format.rate_hz);
+            let index = self.items.iter().position(|i| i.end > self.sent)?;
+            let item = &mut self.items[index];
+            let item_unsent = item.end - self.sent;
+            let chunk = item_unsent.min(self.batch);
+            // A short piece goes out when nothing more is coming, or when the line would soon run dry waiting for more.
+            let ripe = chunk == self.batch || item.complete || ahead_us * 2 <= self.lead_us;
+            if room < chunk && ahead_us > 0 {
+                let over_us = (chunk - room).as_us(self.format.rate_hz).max(1_000);
+                return Some(CallTime::from_us(now.as_us() + over_us));
+            }
+            if !ripe {
+                return Some(CallTime::from_us(self.line_end.as_us() - self.lead_us / 2));
+            }
+            let first = !item.begun;
+            item.begun = true;
+            let begun = first.then(|| item.clone());
+            let dry = !first && self.line_end < now;
+            if let Some(item) = begun {
+                on(Progress::Begun(item));
+            }
+            if dry {
+                on(Progress::Underrun { ms: now.ms_since(self.line_end) });
+            }
+            self.send(now, chunk, out);
+        }
+    }
+
+    /// A mark came back. Returns whether it was one of ours that was still out.
+    pub(super) fn mark_played(
+        &mut self,
+        now: CallTime,
+        id: MarkId,
+        media_of: impl Fn(CallTime) -> Samples,
+        out: &mut Outbox,
+        mut on: impl FnMut(Progress),
+    ) -> bool {
+        if id.generation < self.generation {
+            self.marks_cleared += 1;
+            return false;
+        }
+        // Marks come back in order: one that is back vouches for those before it.
+        let Some(index) = self.marks.iter().position(|m| m.id == id) else {
+            self.marks_unknown += 1;
+            return false;
+        };
+        let mark = self.marks[index];
+        self.marks.drain(..=index);
+        self.reckon(now, mark.position);
+        self.hear(mark.position, media_of, out, &mut on);
+        if self.stalled {
+            self.stalled = false;
+            on(Progress::Resumed);
+        }
+        true
+    }
+
+    /// Marks that are overdue count as lost: what was sent counts as heard, and sending goes on.
+    pub(super) fn give_up_marks(
+        &mut self,
+        media_of: impl Fn(CallTime) -> Samples,
+        out: &mut Outbox,
+        mut on: impl FnMut(Progress),
+    ) -> u64 {
+        let lost = self.marks.len() as u64;
+        self.marks.clear();
+        self.hear(self.sent, media_of, out, &mut on);
+        self.stalled = false;
+        on(Progress::Resumed);
+        lost
+    }
+
+    /// What the model said is no longer an item of its session.
+    pub(super) fn forget_model(&mut self) {
+        for item in &mut self.items {
+            if item.kind == ItemKind::Reply {
+                item.kind = ItemKind::Line;
+            }
+        }
+    }
+
+    /// Empties the line (told so unless it is gone) and the queue. What was heard until now is kept; the items are
+    /// returned in order with what was heard of each.
+    pub(super) fn clear(
+        &mut self,
+        now: CallTime,
+        tell_line: bool,
+        media_of: impl Fn(CallTime) -> Samples,
+        out: &mut Outbox,
+        mut on: impl FnMut(Progress),
+    ) -> Vec<Cut> {
+        let heard = self.heard_at(now);
+        let at_line = self.sent > self.heard || !self.marks.is_empty();
+        self.hear(heard, media_of, out, &mut on);
+        if at_line && tell_line {
+            out.line_clear();
+            self.generation += 1;
+        }
+        let cuts = self.items.drain(..).map(|item| Cut { heard: item.before(heard), item }).collect();
+        self.queue.clear();
+        self.runs.clear();
+        self.marks.clear();
+        self.sent = self.received;
+        self.heard = self.received;
+        self.line_end = now;
+        self.stalled = false;
+        cuts
+    }
+
+    /// What is at the line or waiting, in samples.
+    pub(super) fn unheard_at(&self, now: CallTime) -> Samples {
+        self.received - self.heard_at(now)
+    }
+
+    /// Heard audio of the item that is being heard at `now`.
+    pub(super) fn heard_of_current(&self, now: CallTime) -> Option<(&Item, Samples)> {
+        let heard = self.heard_at(now);
+        let item = self.items.iter().find(|i| i.end > heard).or(self.items.back())?;
+        Some((item, item.before(heard)))
+    }
+
+    /// The position that the caller has heard by `now`: proven by marks, else reckoned.
+    fn heard_at(&self, now: CallTime) -> Samples {
+        let limit = self.marks.front().map_or(self.sent, |m| m.position);
+        let then_us = now.as_us().saturating_sub(self.lag_us);
+        let mut heard = self.heard;
+        for run in &self.runs {
+            if run.at.as_us() > then_us {
+                break;
+            }
+            let played = Samples::from_us(then_us - run.at.as_us(), self.format.rate_hz);
+            heard = heard.max((run.start + played).min(run.end));
+        }
+        heard.min(limit).max(self.heard)
+    }
+
+    /// When `position` is played, by reckoning.
+    fn played_at(&self, position: Samples) -> CallTime {
+        match self.runs.iter().find(|r| position <= r.end) {
+            Some(run) => {
+                CallTime::from_us(run.at.as_us() + position.saturating_sub(run.start).as_us(self.format.rate_hz))
+            }
+            None => self.line_end,
+        }
+    }
+
+    /// Learns from a mark that came back at `now` how late marks are, and moves the reckoning when the line was late.
+    fn reckon(&mut self, now: CallTime, position: Samples) {
+        let expected_us = self.played_at(position).as_us();
+        let late_us = now.as_us().saturating_sub(expected_us);
+        let first = self.heard == Samples::ZERO && self.lag_us == 0;
+        if first || late_us < self.lag_us {
+            self.lag_us = late_us.min(LONGEST_LAG_US);
+        } else if late_us > self.lag_us + SHIFT_AFTER_US {
+            let shift_us = late_us - self.lag_us;
+            for run in &mut self.runs {
+                run.at = CallTime::from_us(run.at.as_us() + shift_us);
+            }
+            self.line_end = CallTime::from_us(self.line_end.as_us() + shift_us);
+        } else {
+            self.lag_us += (late_us - self.lag_us) / 16;
+        }
+    }
+
+    /// Moves what was heard forward to `position`, writes it to the recording and retires what is finished.
+    fn hear(
+        &mut self,
+        position: Samples,
+        media_of: impl Fn(CallTime) -> Samples,
+        out: &mut Outbox,
+        on: &mut impl FnMut(Progress),
+    ) {
+        let before = self.heard;
+        if position > before {
+            for item in &self.items {
+                if item.start >= before && item.start < position && item.received() > Samples::ZERO {
+                    on(Progress::FirstHeard(item.clone()));
+                }
+            }
+            self.record(position, media_of, out);
+            self.heard = position;
+        }
+        self.settle(on);
+    }
+
+    fn record(&mut self, position: Samples, media_of: impl Fn(CallTime) -> Samples, out: &mut Outbox) {
+        while let Some(run) = self.runs.front().copied() {
+            let from = run.start.max(self.heard);
+            let to = run.end.min(position);
+            if from < to {
+                let at = (media_of(run.at) + (from - run.start)).max(self.recorded);
+                let bytes = self.format.bytes(to - from);
+                let piece = out.keep_parts(front(&self.queue, bytes));
+                self.queue.drain(..bytes);
+                self.recorded = at + (to - from);
+                out.record_agent(at, piece);
+                self.heard = to;
+            }
+            if run.end > position {
+                break;
+            }
+            self.runs.pop_front();
+        }
+    }
+
+    fn send(&mut self, now: CallTime, chunk: Samples, out: &mut Outbox) {
+        let offset = self.format.bytes(self.sent - self.heard);
+        let bytes = self.format.bytes(chunk);
+        let piece = out.keep_parts(slice(&self.queue, offset, bytes));
+        out.line_audio(piece);
+        let start = self.sent;
+        self.sent += chunk;
+        self.sent_total += chunk;
+        let at = self.line_end.max(now);
+        match self.runs.back_mut() {
+            Some(run) if self.line_end >= now && run.end == start => run.end = self.sent,
+            _ => self.runs.push_back(Run { start, end: self.sent, at }),
+        }
+        self.line_end = CallTime::from_us(at.as_us() + chunk.as_us(self.format.rate_hz));
+        let id = MarkId { generation: self.generation, seq: self.next_seq };
+        self.next_seq = self.next_seq.wrapping_add(1);
+        self.marks.push_back(Mark { id, position: self.sent });
+        out.line_mark(id);
+    }
+}
+
+/// The first `len` bytes of a ring.
+fn front(ring: &VecDeque<u8>, len: usize) -> (&[u8], &[u8]) {
+    slice(ring, 0, len)
+}
+
+/// `len` bytes of a ring from `offset`.
+fn slice(ring: &VecDeque<u8>, offset: usize, len: usize) -> (&[u8], &[u8]) {
+    let (a, b) = ring.as_slices();
+    if offset >= a.len() {
+        let from = offset - a.len();
+        (&b[from..from + len], &[])
+    } else if offset + len <= a.len() {
+        (&a[offset..offset + len], &[])
+    } else {
+        (&a[offset..], &b[..offset + len - a.len()])
+    }
+}

@@ -1,0 +1,237 @@
+//! Limits, failures and the way out: the last words are heard before the line is cut, but only for so long.
+
+use super::*;
+use crate::config::{AfterFailure, Farewell};
+
+/// How long the carrier may take to end or transfer a call.
+const HANG_UP_TIMEOUT_MS: u64 = 10_000;
+/// Beyond its own length, a fallback line may take this long to be heard.
+const LINE_MARGIN_MS: u64 = 3_000;
+
+/// A call on its way out.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) reason: EndReason,
+    then: AfterFailure,
+    /// The effect that ends the call, once it runs.
+    pub(super) effect: Option<EffectId>,
+}
+
+impl CallEngine {
+    pub(super) fn arm_limits(&mut self) {
+        let limits = &self.settings.limits;
+        self.timers.set(Timer::CallerGone, self.now.plus_ms(limits.caller_gone_s * 1_000));
+        if limits.max_duration_s > 0 {
+            let end = self.now.plus_ms(limits.max_duration_s * 1_000);
+            self.timers.set(Timer::Cap, end);
+            if limits.warn_before_s > 0 && limits.warn_before_s < limits.max_duration_s {
+                self.timers.set(Timer::CapWarning, end.minus_ms(limits.warn_before_s * 1_000));
+            }
+        }
+    }
+
+    pub(super) fn on_cap_warning(&mut self) {
+        let left_s = self.settings.limits.warn_before_s;
+        self.emit(CallEvent::EndAnnounced { left_s });
+        if self.session.is_ready() {
+            let text = format!("This call ends in {left_s} seconds. Come to an end and say goodbye before that.");
+            self.out.model(OwnedCommand::Add { role: Role::System, text, id: None, first: false });
+        }
+    }
+
+    /// The caller's silence counts while nobody has anything to say.
+    pub(super) fn watch_caller_silence(&mut self) {
+        let limit_ms = self.settings.limits.caller_silence_s * 1_000;
+        let quiet = matches!(self.phase, Phase::Talking)
+            && limit_ms > 0
+            && !self.floor.is_speaking()
+            && !self.agent_has_the_floor()
+            && self.reply.awaiting.is_none()
+            && self.session.is_ready();
+        if !quiet {
+            self.timers.clear(Timer::CallerSilent);
+        } else if !self.timers.is_set(Timer::CallerSilent) {
+            self.timers.set(Timer::CallerSilent, self.now.plus_ms(limit_ms));
+        }
+    }
+
+    pub(super) fn on_control(&mut self, control: Control) {
+        match control {
+            Control::CommitTurn => self.commit("operator"),
+            Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
+            Control::End(reason) => self.close_with_farewell(reason),
+        }
+    }
+
+    /// The model cannot go on: the caller hears why, and what was configured follows.
+    pub(super) fn fail(&mut self, reason: EndReason) {
+        match &mut self.phase {
+            Phase::Ringing { failed } => {
+                *failed = Some(reason);
+                self.hang_up_model();
+                return;
+            }
+            Phase::Talking => {}
+            // It is ending already.
+            Phase::Closing(_) | Phase::Over(_) => {
+                self.hang_up_model();
+                return;
+            }
+        }
+        self.hang_up_model();
+        self.reply.forget_session();
+        self.reply.owed = None;
+        if self.downlink.only_sound() {
+            self.clear_line(true);
+        }
+        let on_failure = self.settings.on_failure.clone();
+        self.close(reason, on_failure.then);
+        if let Some(line) = on_failure.line {
+            self.play(&line, "fallback");
+        }
+        self.give_time_for_what_waits();
+    }
+
+    /// A limit was reached: the agent is stopped, says goodbye, and the call ends.
+    pub(super) fn close_with_farewell(&mut self, reason: EndReason) {
+        if !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        match self.settings.farewell.clone() {
+            Farewell::None => self.close(reason, AfterFailure::HangUp),
+            Farewell::Play(sound) => {
+                self.stop_agent();
+                self.close(reason, AfterFailure::HangUp);
+                self.play(&sound, "farewell");
+            }
+            Farewell::Say(text) => {
+                self.stop_agent();
+                self.close(reason, AfterFailure::HangUp);
+                if self.session.is_ready() {
+                    let instructions = format!("Say goodbye now. Say exactly this and nothing else: \"{text}\"");
+                    self.ask("farewell", Some(instructions));
+                }
+            }
+        }
+    }
+
+    /// Nothing new is begun; what is being said may still be heard.
+    pub(super) fn close(&mut self, reason: EndReason, then: AfterFailure) {
+        if !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        self.emit(CallEvent::Closing { why: reason.to_string() });
+        self.phase = Phase::Closing(Closing { reason, then, effect: None });
+        self.reply.owed = None;
+        self.reply.awaiting = None;
+        for timer in [
+            Timer::CallerSilent,
+            Timer::Interrupt,
+            Timer::ModelSilent,
+            Timer::CapWarning,
+            Timer::Cap,
+            Timer::Hold,
+            Timer::ModelRecovery,
+            Timer::ModelRedial,
+        ] {
+            self.timers.clear(timer);
+        }
+        self.timers.set(Timer::Farewell, self.now.plus_ms(self.settings.limits.farewell_s * 1_000));
+        self.give_time_for_what_waits();
+    }
+
+    /// Once everything was heard, the way out.
+    pub(super) fn leave_when_heard(&mut self) {
+        let Phase::Closing(Closing { effect: None, .. }) = self.phase else { return };
+        if self.downlink.is_drained() && !self.reply.is_running() && self.reply.owed.is_none() {
+            self.leave();
+        }
+    }
+
+    /// The way out, heard or not: the carrier is asked to end or to transfer the call.
+    pub(super) fn leave(&mut self) {
+        let Phase::Closing(closing) = &self.phase else { return };
+        if closing.effect.is_some() {
+            return;
+        }
+        let effect = match &closing.then {
+            AfterFailure::HangUp => Effect::HangUp,
+            AfterFailure::Transfer(number) => Effect::Transfer(number.clone()),
+        };
+        self.clear_line(true);
+        self.hang_up_model();
+        self.timers.clear(Timer::Farewell);
+        self.run(effect);
+    }
+
+    pub(super) fn on_effect(&mut self, id: EffectId, result: EffectResult) {
+        self.emit(CallEvent::EffectDone { id: id.0, result: result.clone() });
+        let Phase::Closing(closing) = &mut self.phase else { return };
+        if closing.effect != Some(id) {
+            return;
+        }
+        if let EffectResult::Failed(_) = result {
+            self.stats.count("effects_failed", 1);
+            // A transfer that fails must not leave the caller in silence.
+            if let AfterFailure::Transfer(_) = std::mem::replace(&mut closing.then, AfterFailure::HangUp) {
+                self.run(Effect::HangUp);
+                return;
+            }
+        }
+        let reason = closing.reason.clone();
+        self.finish(reason);
+    }
+
+    pub(super) fn on_hang_up_timeout(&mut self) {
+        let Phase::Closing(closing) = &self.phase else { return };
+        self.stats.count("hang_up_timeouts", 1);
+        let reason = closing.reason.clone();
+        self.finish(reason);
+    }
+
+    /// The end. What was heard until now is settled; nothing follows.
+    pub(super) fn finish(&mut self, reason: EndReason) {
+        self.cancel_line_at_end();
+        self.hang_up_model();
+        self.timers.clear_all();
+        self.emit(CallEvent::Ended { reason: reason.clone() });
+        self.out.end(reason.clone());
+        self.phase = Phase::Over(reason);
+    }
+
+    fn cancel_line_at_end(&mut self) {
+        if self.uplink.started_at().is_some() {
+            self.clear_line(false);
+        }
+    }
+
+    fn stop_agent(&mut self) {
+        if self.agent_has_the_floor() {
+            self.interrupt("closing");
+        } else if !self.downlink.is_drained() {
+            self.clear_line(true);
+        }
+    }
+
+    /// What is queued is heard even when it is longer than the farewell's time, up to its own length.
+    fn give_time_for_what_waits(&mut self) {
+        let waiting_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+        let farewell_ms = self.settings.limits.farewell_s * 1_000;
+        self.timers.set(Timer::Farewell, self.now.plus_ms(farewell_ms.max(waiting_ms + LINE_MARGIN_MS)));
+    }
+
+    fn run(&mut self, effect: Effect) {
+        let id = EffectId(self.effects);
+        self.effects += 1;
+        let what = match &effect {
+            Effect::HangUp => "hang_up",
+            Effect::Transfer(_) => "transfer",
+        };
+        self.emit(CallEvent::EffectRun { id: id.0, what: what.to_owned() });
+        if let Phase::Closing(closing) = &mut self.phase {
+            closing.effect = Some(id);
+        }
+        self.timers.set(Timer::HangUp, self.now.plus_ms(HANG_UP_TIMEOUT_MS));
+        self.out.run(id, effect);
+    }
+}

@@ -1,0 +1,373 @@
+//! What the model says, is asked to say, and owes.
+//!
+//! One response runs at a time. A response that is wanted while another runs is owed and asked for when that one is
+//! done; what a cancelled response still sends is dropped.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::config::BuiltInTool;
+use crate::time::Samples;
+
+/// Cancelled responses that are remembered, so that their late audio is known.
+const CANCELLED_MAX: usize = 16;
+/// Responses in a row that only call tools; then the caller has to speak first.
+const TOOL_ROUNDS_MAX: u32 = 16;
+/// Characters kept of a note.
+const NOTE_MAX: usize = 2_000;
+/// A failed response is asked for again after this long.
+const RETRY_FAILED_MS: u64 = 1_000;
+
+/// Replies of the model.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    active: Option<Active>,
+    /// A response was asked for and has not begun.
+    asked: bool,
+    /// A response that was asked for is cancelled as soon as it begins.
+    cancel_next: bool,
+    /// Wanted as soon as nothing runs.
+    pub(super) owed: Option<Owed>,
+    cancelled: VecDeque<Cancelled>,
+    /// The caller waits for an answer.
+    pub(super) awaiting: Option<Awaiting>,
+    /// Responses since the caller spoke that only called tools.
+    pub(super) tool_rounds: u32,
+    greeted: bool,
+}
+
+#[derive(Debug)]
+struct Active {
+    id: String,
+    started_at: CallTime,
+    turn: u32,
+    audible: bool,
+    tools: bool,
+}
+
+#[derive(Debug)]
+struct Cancelled {
+    id: String,
+    late: Samples,
+    /// The model has not said yet that it is over.
+    running: bool,
+}
+
+/// A response that is wanted.
+#[derive(Debug)]
+pub(super) struct Owed {
+    why: &'static str,
+    instructions: Option<String>,
+}
+
+/// The caller waits.
+#[derive(Debug)]
+pub(super) struct Awaiting {
+    since: CallTime,
+    retried: bool,
+}
+
+impl Reply {
+    /// Whether a response runs, or was asked for, that is not cancelled.
+    pub(super) fn is_running(&self) -> bool {
+        self.active.is_some() || (self.asked && !self.cancel_next)
+    }
+
+    /// Whether the model would refuse another response.
+    fn is_occupied(&self) -> bool {
+        self.active.is_some() || self.asked || self.cancelled.iter().any(|c| c.running)
+    }
+
+    /// The session is gone, and its responses with it.
+    pub(super) fn forget_session(&mut self) {
+        self.active = None;
+        self.asked = false;
+        self.cancel_next = false;
+        self.cancelled.clear();
+        self.awaiting = None;
+    }
+}
+
+impl CallEngine {
+    /// The caller waits for an answer from here; the model's time runs.
+    pub(super) fn await_reply(&mut self) {
+        if !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        let now = self.now;
+        let awaiting = self.reply.awaiting.get_or_insert(Awaiting { since: now, retried: false });
+        awaiting.since = now;
+        self.timers.set(Timer::ModelSilent, now.plus_ms(self.settings.limits.model_silence_ms));
+    }
+
+    /// Asks for a response, now or as soon as it can be had.
+    pub(super) fn ask(&mut self, why: &'static str, instructions: Option<String>) {
+        self.owe(why, instructions);
+        self.pay_owed();
+    }
+
+    pub(super) fn owe(&mut self, why: &'static str, instructions: Option<String>) {
+        self.reply.owed = Some(Owed { why, instructions });
+    }
+
+    pub(super) fn pay_owed(&mut self) {
+        if !self.session.is_ready() || self.reply.is_occupied() || matches!(self.phase, Phase::Ringing { .. }) {
+            return;
+        }
+        let Some(Owed { why, instructions }) = self.reply.owed.take() else { return };
+        self.reply.asked = true;
+        self.emit(CallEvent::ResponseAsked { why: why.to_owned() });
+        self.out.model(OwnedCommand::Create { instructions });
+        self.await_reply();
+    }
+
+    /// Stops the running response, or the one that was asked for.
+    pub(super) fn cancel_running(&mut self) {
+        if let Some(active) = self.reply.active.take() {
+            self.out.model(OwnedCommand::Cancel);
+            self.remember_cancelled(active.id, true);
+        } else if self.reply.asked {
+            self.reply.cancel_next = true;
+        }
+        self.downlink.complete_last();
+    }
+
+    pub(super) fn on_response_started(&mut self, response: &str) {
+        let caller_speaks = self.floor.is_speaking()
+            && !matches!(self.settings.interruptions, crate::config::Interruptions::Off)
+            && matches!(self.phase, Phase::Talking);
+        self.emit(CallEvent::ResponseStarted { response: response.to_owned() });
+        self.reply.asked = false;
+        let turn = self.floor.committed_turn;
+        self.reply.active =
+            Some(Active { id: response.to_owned(), started_at: self.now, turn, audible: false, tools: false });
+        // A response that begins while the caller speaks answers what was said before: the caller goes on.
+        if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
+            self.stats.count("responses_overtaken", 1);
+            self.cancel_running();
+            return;
+        }
+        let now = self.now;
+        if let Some(turn) = self.stats.turn(turn) {
+            turn.response_at_ms.get_or_insert(now.as_ms());
+        }
+    }
+
+    pub(super) fn on_agent_audio(&mut self, response: &str, item: &str, payload: &[u8]) {
+        let samples = self.settings.format.samples(payload.len());
+        if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
+            cancelled.late += samples;
+            self.stats.count("late_audio_samples", samples.0);
+            return;
+        }
+        if matches!(self.phase, Phase::Ringing { .. }) {
+            self.stats.count("audio_before_media", 1);
+            return;
+        }
+        if self.reply.active.as_ref().is_none_or(|a| a.id != response) {
+            // Some vendors leave out the beginning of a response.
+            self.on_response_started(response);
+        }
+        let now = self.now;
+        let Some(active) = &mut self.reply.active else { return };
+        let turn = active.turn;
+        if !std::mem::replace(&mut active.audible, true) {
+            let after_ms = now.ms_since(active.started_at);
+            if let Some(turn) = self.stats.turn(turn) {
+                turn.first_model_audio_at_ms.get_or_insert(now.as_ms());
+            }
+            self.emit(CallEvent::FirstAudio { response: response.to_owned(), after_ms });
+            self.reply.awaiting = None;
+            self.timers.clear(Timer::ModelSilent);
+        }
+        if !self.downlink.continues(item) {
+            let line = self.agent_line(item);
+            if !self.downlink.begin(ItemKind::Reply, item, turn, line) {
+                self.stats.count("items_refused", 1);
+                return;
+            }
+        }
+        let dropped = self.downlink.push(payload);
+        self.count_dropped_agent_audio(dropped);
+    }
+
+    pub(super) fn on_agent_words(&mut self, item: &str, text: &str, done: bool) {
+        let line = self.agent_line(item);
+        self.conversation.say(line, text, done);
+        if done {
+            let (heard, unheard) = self.conversation.line(line).heard_and_unheard();
+            let (text, unheard) = (heard.to_owned(), unheard.to_owned());
+            self.emit(CallEvent::Said { who: Role::Agent, text, unheard });
+        }
+    }
+
+    pub(super) fn on_response_done(
+        &mut self,
+        response: &str,
+        status: ResponseStatus,
+        detail: Option<&str>,
+        usage: Usage,
+    ) {
+        self.stats.usage.add(usage);
+        let status_name = match status {
+            ResponseStatus::Completed => "completed",
+            ResponseStatus::Cancelled => "cancelled",
+            ResponseStatus::Failed => "failed",
+            ResponseStatus::Incomplete => "incomplete",
+        };
+        let status_text = detail.map_or(status_name.to_owned(), |d| format!("{status_name}: {d}"));
+        self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text });
+        if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
+            cancelled.running = false;
+            let late = std::mem::take(&mut cancelled.late);
+            if late > Samples::ZERO {
+                let ms = late.as_ms(self.rate_hz());
+                self.emit(CallEvent::LateAudioDropped { response: response.to_owned(), ms });
+            }
+            self.pay_owed();
+            return;
+        }
+        let Some(active) = self.reply.active.take_if(|a| a.id == response) else { return };
+        // Audio of it that is still on its way comes too late.
+        self.remember_cancelled(active.id, false);
+        self.downlink.complete_last();
+        match status {
+            ResponseStatus::Failed => {
+                self.stats.count("responses_failed", 1);
+                if self.reply.awaiting.is_some() {
+                    self.timers.set(Timer::ModelSilent, self.now.plus_ms(RETRY_FAILED_MS));
+                }
+            }
+            _ if active.audible || active.tools => {}
+            ResponseStatus::Cancelled => {}
+            // Nothing was said: the time that the caller waits goes on.
+            _ => self.stats.count("responses_empty", 1),
+        }
+        if !self.floor.is_speaking() {
+            self.pay_owed();
+        }
+    }
+
+    pub(super) fn on_tool_call(&mut self, call: &str, name: &str, arguments: &str) {
+        let tool = self.settings.tools.iter().copied().find(|t| t.name() == name);
+        self.emit(CallEvent::ToolCalled { name: name.to_owned(), arguments: arguments.to_owned() });
+        if let Some(active) = &mut self.reply.active {
+            active.tools = true;
+        }
+        let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
+        let text = |key: &str| {
+            let text = arguments.get(key).and_then(|v| v.as_str()).unwrap_or_default().trim();
+            text[..text.floor_char_boundary(NOTE_MAX)].to_owned()
+        };
+        let output = match tool {
+            Some(BuiltInTool::Note) => match text("text") {
+                note if note.is_empty() => r#"{"error":"note needs {\"text\": \"...\"}"}"#.to_owned(),
+                note => {
+                    self.stats.noted(self.now, &note);
+                    self.emit(CallEvent::Noted { text: note });
+                    r#"{"ok":true}"#.to_owned()
+                }
+            },
+            Some(BuiltInTool::HangUp) => {
+                self.stats.used(self.now, name, "");
+                self.close(EndReason::AgentHungUp { why: text("reason") }, crate::config::AfterFailure::HangUp);
+                return;
+            }
+            None => {
+                let known: Vec<_> = self.settings.tools.iter().map(|t| t.name()).collect();
+                serde_json::json!({ "error": format!("there is no tool {name:?}; the tools are {known:?}") })
+                    .to_string()
+            }
+        };
+        self.stats.used(self.now, name, &output);
+        self.emit(CallEvent::ToolAnswered { name: name.to_owned(), output: output.clone() });
+        self.out.model(OwnedCommand::ToolOutput { call: call.to_owned(), output });
+        self.reply.tool_rounds += 1;
+        if self.reply.tool_rounds > TOOL_ROUNDS_MAX {
+            self.stats.count("tool_rounds_refused", 1);
+            return;
+        }
+        if !self.floor.is_speaking() && matches!(self.phase, Phase::Talking) {
+            self.ask("tool_answered", None);
+        }
+    }
+
+    pub(super) fn on_model_error(&mut self, code: &str, message: &str, about: Option<CommandKind>, fatal: bool) {
+        self.stats.count("model_errors", 1);
+        let about_text = about.map_or(String::new(), |a| format!("{a:?}"));
+        self.emit(CallEvent::ModelError { code: code.to_owned(), about: about_text });
+        if fatal {
+            self.fail(EndReason::ModelUnavailable { why: format!("{code}: {message}") });
+            return;
+        }
+        if about == Some(CommandKind::CreateResponse) && std::mem::take(&mut self.reply.asked) {
+            self.reply.cancel_next = false;
+            if code == "conversation_already_has_active_response" && self.reply.owed.is_none() {
+                // The model's own detection was first; if that response does not do, this one is asked for after it.
+                self.owe("refused_while_another_ran", None);
+            }
+        }
+    }
+
+    /// The caller has waited too long for the model.
+    pub(super) fn on_model_silent(&mut self) {
+        let Some(awaiting) = &mut self.reply.awaiting else { return };
+        if self.floor.is_speaking() || !self.session.is_ready() || !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        let waited_ms = self.now.ms_since(awaiting.since);
+        self.stats.count("model_slow", 1);
+        if std::mem::replace(&mut awaiting.retried, true) {
+            self.emit(CallEvent::ModelSlow { waited_ms, then: "fall_back".to_owned() });
+            self.fail(EndReason::ModelSilent);
+            return;
+        }
+        self.emit(CallEvent::ModelSlow { waited_ms, then: "filler_and_retry".to_owned() });
+        if let Some(filler) = self.settings.filler.clone()
+            && !self.downlink.speaking()
+        {
+            self.play(&filler, "filler");
+        }
+        self.cancel_running();
+        // A model that does not answer does not say either that a response is over.
+        self.reply.cancelled.iter_mut().for_each(|c| c.running = false);
+        self.reply.asked = false;
+        self.reply.cancel_next = false;
+        self.ask("model_silent", None);
+    }
+
+    /// The first words, once the line and, where they are the model's, the model are there.
+    pub(super) fn greet(&mut self) {
+        if self.reply.greeted {
+            return;
+        }
+        match &self.settings.greeting {
+            crate::config::Greeting::None => self.reply.greeted = true,
+            crate::config::Greeting::Play(sound) => {
+                let sound = sound.clone();
+                self.reply.greeted = true;
+                self.play(&sound, "greeting");
+                if self.session.is_ready() {
+                    self.replay_conversation();
+                }
+            }
+            crate::config::Greeting::Say(text) if self.session.is_ready() => {
+                let instructions = format!("Greet the caller. Say exactly this and nothing else: \"{text}\"");
+                self.reply.greeted = true;
+                self.ask("greeting", Some(instructions));
+            }
+            crate::config::Greeting::Say(_) => {}
+        }
+    }
+
+    fn agent_line(&mut self, item: &str) -> usize {
+        self.conversation.find(Role::Agent, item).unwrap_or_else(|| self.conversation.begin(Role::Agent, item))
+    }
+
+    fn remember_cancelled(&mut self, id: String, running: bool) {
+        if self.reply.cancelled.len() == CANCELLED_MAX {
+            self.reply.cancelled.pop_front();
+        }
+        self.reply.cancelled.push_back(Cancelled { id, late: Samples::ZERO, running });
+    }
+}

@@ -1,0 +1,264 @@
+//! The connection to the voice model: dialled when the call is announced, dialled again when it is lost, renewed at a
+//! turn's edge before the vendor's limit.
+//!
+//! ```text
+//!             Ready                  lost, can be retried          backoff over
+//!  Dialling ─────────► Ready ─────────────────────────► Waiting ───────────────► Dialling
+//!     │ time is up       │ old, at a turn's edge           │ not back in time
+//!     └──► Waiting       └──► Dialling                     └──► Off: the call falls back
+//! ```
+//!
+//! A new session is a new conversation: it is given what was said so far as text.
+
+use super::*;
+
+/// The first wait before dialling again; it doubles up to the longest.
+const FIRST_BACKOFF_MS: u64 = 250;
+const LONGEST_BACKOFF_MS: u64 = 4_000;
+/// The caller hears nothing for this long before the hold sound begins.
+const HOLD_AFTER_MS: u64 = 800;
+/// Characters kept of a reason for the report.
+const REASON_MAX: usize = 200;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Dialling,
+    Ready,
+    Waiting,
+    Off,
+}
+
+/// The connection to the model.
+#[derive(Debug)]
+pub(super) struct Session {
+    state: State,
+    /// Dials since it was last ready.
+    attempt: u32,
+    dialled_at: CallTime,
+    /// Why it was lost, last.
+    reason: String,
+    /// Old enough to be renewed at the next turn's edge.
+    pub(super) renew_due: bool,
+    /// State of the jitter's generator.
+    random: u64,
+}
+
+impl Session {
+    pub(super) fn new(seed: u64) -> Self {
+        Session {
+            state: State::Off,
+            attempt: 0,
+            dialled_at: CallTime::ZERO,
+            reason: String::new(),
+            renew_due: false,
+            random: seed | 1,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// How long to wait before the next dial: doubling, with jitter of a quarter, so that many calls that lost their
+    /// model together do not come back together.
+    fn backoff_ms(&mut self) -> u64 {
+        let full = (FIRST_BACKOFF_MS << self.attempt.saturating_sub(1).min(8)).min(LONGEST_BACKOFF_MS);
+        // xorshift64: jitter needs no more.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        full * 3 / 4 + self.random % (full / 4 + 1)
+    }
+}
+
+impl CallEngine {
+    pub(super) fn dial(&mut self) {
+        self.session.attempt += 1;
+        self.session.state = State::Dialling;
+        self.session.dialled_at = self.now;
+        self.session.renew_due = false;
+        self.timers.clear(Timer::ModelRenew);
+        self.timers.set(Timer::ModelDial, self.now.plus_ms(self.settings.dial_timeout_ms));
+        if !self.timers.is_set(Timer::ModelRecovery) {
+            self.timers.set(Timer::ModelRecovery, self.now.plus_ms(self.settings.limits.model_recovery_s * 1_000));
+        }
+        self.emit(CallEvent::ModelDialled { attempt: self.session.attempt });
+        self.out.dial_model();
+    }
+
+    pub(super) fn on_ready(&mut self) {
+        if self.session.state != State::Dialling {
+            return;
+        }
+        self.session.state = State::Ready;
+        self.session.attempt = 0;
+        let took_ms = self.now.ms_since(self.session.dialled_at);
+        self.emit(CallEvent::ModelReady { took_ms });
+        self.stats.model_ready_at.get_or_insert(self.now);
+        for timer in [Timer::ModelDial, Timer::ModelRecovery, Timer::ModelRedial, Timer::Hold] {
+            self.timers.clear(timer);
+        }
+        if self.settings.max_session_min > 0 {
+            self.timers.set(Timer::ModelRenew, self.now.plus_ms(self.settings.max_session_min * 60_000));
+        }
+        if self.downlink.only_sound() {
+            self.clear_line(true);
+        }
+        self.replay_conversation();
+        // Words first, then the audio that waited: it is what is said now.
+        self.uplink.open(&mut self.out);
+        if matches!(self.phase, Phase::Talking) {
+            self.greet();
+        }
+        self.pay_owed();
+    }
+
+    pub(super) fn on_closed(&mut self, reason: &str, retry: bool) {
+        if matches!(self.session.state, State::Off | State::Waiting) {
+            return;
+        }
+        self.session.reason = reason[..reason.floor_char_boundary(REASON_MAX)].to_owned();
+        self.emit(CallEvent::ModelLost { reason: self.session.reason.clone(), retry });
+        self.stats.count("model_losses", 1);
+        let was_ready = self.session.is_ready();
+        self.session.state = State::Waiting;
+        self.timers.clear(Timer::ModelDial);
+        self.timers.clear(Timer::ModelRenew);
+        self.uplink.close();
+        if was_ready {
+            self.drop_session_state();
+        }
+        if !retry {
+            let why = self.session.reason.clone();
+            self.fail(EndReason::ModelUnavailable { why });
+            return;
+        }
+        if matches!(self.phase, Phase::Closing(_)) {
+            self.session.state = State::Off;
+            return;
+        }
+        let backoff_ms = self.session.backoff_ms();
+        // The first redial of a session that worked needs no wait: most losses are single.
+        let wait_ms = if was_ready { 0 } else { backoff_ms };
+        self.timers.set(Timer::ModelRedial, self.now.plus_ms(wait_ms.max(1)));
+        if !self.timers.is_set(Timer::ModelRecovery) {
+            self.timers.set(Timer::ModelRecovery, self.now.plus_ms(self.settings.limits.model_recovery_s * 1_000));
+        }
+        self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS));
+    }
+
+    pub(super) fn on_dial_timeout(&mut self) {
+        self.out.close_model();
+        let reason = format!("no session within {} ms", self.settings.dial_timeout_ms);
+        self.on_closed(&reason, true);
+    }
+
+    pub(super) fn on_recovery_timeout(&mut self) {
+        let why = match self.session.reason.as_str() {
+            "" => format!("no session within {} s", self.settings.limits.model_recovery_s),
+            reason => reason.to_owned(),
+        };
+        self.fail(EndReason::ModelUnavailable { why });
+    }
+
+    /// The model is away: the caller hears that the line is not dead.
+    pub(super) fn on_hold_due(&mut self) {
+        if self.session.is_ready() || !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        let Some(sound) = self.settings.hold_sound.clone() else { return };
+        if self.downlink.is_drained() {
+            self.play(&crate::config::Sound { text: String::new(), ..sound }, "hold");
+        }
+        self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS / 4));
+    }
+
+    /// A session that is old is renewed when nobody is in the middle of anything.
+    pub(super) fn renew_at_edge(&mut self) {
+        let idle = self.session.renew_due
+            && self.session.is_ready()
+            && matches!(self.phase, Phase::Talking)
+            && !self.floor.is_speaking()
+            && !self.reply.is_running()
+            && self.reply.awaiting.is_none()
+            && self.downlink.is_drained();
+        if idle {
+            self.stats.count("sessions_renewed", 1);
+            self.uplink.close();
+            self.drop_session_state();
+            self.session.attempt = 0;
+            self.dial();
+        }
+    }
+
+    /// Nothing more is expected of the model.
+    pub(super) fn hang_up_model(&mut self) {
+        if self.session.state != State::Off {
+            self.session.state = State::Off;
+            self.out.close_model();
+        }
+        self.uplink.close();
+        for timer in [Timer::ModelDial, Timer::ModelRedial, Timer::ModelRecovery, Timer::ModelRenew, Timer::Hold] {
+            self.timers.clear(timer);
+        }
+    }
+
+    /// Replaces a line that the session knows as text by what was heard of it.
+    pub(super) fn replace_in_session(&mut self, index: usize) {
+        let line = self.conversation.line(index);
+        if !std::mem::take(&mut line.ours) || !self.session.is_ready() {
+            return;
+        }
+        self.out.model(OwnedCommand::Delete { item: line_id(index) });
+        let heard = line.heard_and_unheard().0.to_owned();
+        if !heard.is_empty() {
+            line.ours = true;
+            let text = format!("{heard}…");
+            let id = Some(line_id(index));
+            self.out.model(OwnedCommand::Add { role: Role::Agent, text, id, first: index == 0 });
+        }
+    }
+
+    /// What the lost session would have gone on with is owed by the next one.
+    fn drop_session_state(&mut self) {
+        self.downlink.complete_last();
+        self.downlink.forget_model();
+        let owes = self.reply.is_running() || self.reply.awaiting.is_some() || self.reply.owed.is_some();
+        self.reply.forget_session();
+        if owes && !self.floor.is_speaking() {
+            self.owe("model_came_back", None);
+        }
+        self.floor.reset();
+        self.timers.clear(Timer::ModelSilent);
+        self.timers.clear(Timer::Interrupt);
+        self.timers.clear(Timer::Pad);
+    }
+
+    pub(super) fn replay_conversation(&mut self) {
+        if self.conversation.is_empty() {
+            return;
+        }
+        let mut lines = 0;
+        let mut commands = Vec::new();
+        for (index, line) in self.conversation.for_replay() {
+            let (heard, unheard) = line.heard_and_unheard();
+            if heard.is_empty() {
+                continue;
+            }
+            let text = if unheard.is_empty() { heard.to_owned() } else { format!("{heard}…") };
+            line.ours = true;
+            let id = Some(line_id(index));
+            commands.push(OwnedCommand::Add { role: line.who, text, id, first: false });
+            lines += 1;
+        }
+        for command in commands {
+            self.out.model(command);
+        }
+        self.emit(CallEvent::ConversationReplayed { lines });
+    }
+}
+
+/// The id under which a line of the conversation is an item of our making.
+fn line_id(index: usize) -> String {
+    format!("line_{index}")
+}

@@ -1,0 +1,77 @@
+//! What a call leaves behind in numbers: turns, interruptions and counters.
+
+use std::collections::BTreeMap;
+
+use crate::engine::io::Usage;
+use crate::report::{Interruption, Key, Note, ToolUse, Turn};
+use crate::time::CallTime;
+
+/// Entries of each list in the report; beyond that they are only counted.
+const LIST_MAX: usize = 1_000;
+
+/// The call's statistics.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    pub(super) turns: Vec<Turn>,
+    pub(super) interruptions: Vec<Interruption>,
+    pub(super) notes: Vec<Note>,
+    pub(super) keys: Vec<Key>,
+    pub(super) tools: Vec<ToolUse>,
+    pub(super) usage: Usage,
+    pub(super) model_ready_at: Option<CallTime>,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+impl Stats {
+    /// Adds to a counter.
+    pub(super) fn count(&mut self, name: &'static str, by: u64) {
+        if by > 0 {
+            *self.counters.entry(name).or_default() += by;
+        }
+    }
+
+    pub(super) fn counters(&self) -> BTreeMap<String, u64> {
+        self.counters.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect()
+    }
+
+    /// Opens the next turn and answers its number, which counts from 1.
+    pub(super) fn open_turn(&mut self) -> u32 {
+        if self.turns.len() < LIST_MAX {
+            let turn = self.turns.len() as u32 + 1;
+            self.turns.push(Turn { turn, ..Turn::default() });
+        } else {
+            self.count("turns_unlisted", 1);
+        }
+        self.turns.len() as u32
+    }
+
+    /// A turn by its number.
+    pub(super) fn turn(&mut self, turn: u32) -> Option<&mut Turn> {
+        self.turns.get_mut((turn as usize).checked_sub(1)?)
+    }
+
+    pub(super) fn interrupted(&mut self, interruption: Interruption) {
+        self.count("barge_ins", 1);
+        keep(&mut self.interruptions, interruption);
+    }
+
+    pub(super) fn noted(&mut self, at: CallTime, text: &str) {
+        keep(&mut self.notes, Note { at_ms: at.as_ms(), text: text.to_owned() });
+    }
+
+    pub(super) fn pressed(&mut self, at: CallTime, digit: char) {
+        self.count("keys", 1);
+        keep(&mut self.keys, Key { at_ms: at.as_ms(), digit });
+    }
+
+    pub(super) fn used(&mut self, at: CallTime, name: &str, output: &str) {
+        self.count("tool_calls", 1);
+        keep(&mut self.tools, ToolUse { at_ms: at.as_ms(), name: name.to_owned(), output: output.to_owned() });
+    }
+}
+
+fn keep<T>(list: &mut Vec<T>, entry: T) {
+    if list.len() < LIST_MAX {
+        list.push(entry);
+    }
+}

@@ -1,0 +1,239 @@
+//! The caller's turn, as the model's turn detection reports it, and what it does to an agent who is speaking.
+//!
+//! ```text
+//!            speech started             speech stopped          committed
+//!   quiet ──────────────────► speaking ────────────────► ended ───────────► awaiting the reply
+//!     ▲                          ▲  barge-in when the       │ speech started    │ first agent audio
+//!     │                          │  agent is audible        ▼                   ▼
+//!     └──────────────────────────┴────────────────────── speaking            quiet
+//! ```
+//!
+//! Turn detection of our own takes the place of the model's events here; what follows from them stays.
+
+use super::*;
+use crate::config::{Interruptions, TurnDetection};
+use crate::report::Interruption;
+use crate::time::Samples;
+
+/// Who has the floor.
+#[derive(Debug, Default)]
+pub(super) struct Floor {
+    /// Since when the caller speaks.
+    speaking_since: Option<CallTime>,
+    /// The turn that is open (speech began, not yet committed); 0 for none.
+    open_turn: u32,
+    /// The last turn that was committed; 0 for none.
+    pub(super) committed_turn: u32,
+    /// When the caller was last heard to speak, or pressed a key.
+    pub(super) voice_at: CallTime,
+}
+
+impl Floor {
+    pub(super) fn is_speaking(&self) -> bool {
+        self.speaking_since.is_some()
+    }
+
+    /// What was being said is lost with the model's session.
+    pub(super) fn reset(&mut self) {
+        self.speaking_since = None;
+    }
+}
+
+impl CallEngine {
+    pub(super) fn on_speech_started(&mut self, item: &str, audio_start_ms: u64) {
+        let rate_hz = self.rate_hz();
+        let lead_in = match self.settings.turn_detection {
+            TurnDetection::Provider { prefix_padding_ms, .. } => u64::from(prefix_padding_ms),
+            _ => 0,
+        };
+        let media = self.uplink.media_of_appended_ms(audio_start_ms.saturating_add(lead_in));
+        let begun = self.uplink.call_time_of(media).min(self.now);
+        self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
+        self.floor.speaking_since = Some(self.now);
+        self.floor.voice_at = self.now;
+        self.uplink.speech_began();
+        if self.floor.open_turn == 0 {
+            self.floor.open_turn = self.stats.open_turn();
+        }
+        if let Some(turn) = self.stats.turn(self.floor.open_turn) {
+            turn.speech_start_at_ms.get_or_insert(begun.as_ms());
+        }
+        let line = self.caller_line(item);
+        let line = self.conversation.line(line);
+        line.begun = Some(begun);
+        line.media_begun = media;
+        self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
+        self.caller_took_the_floor();
+        self.consider_interruption();
+    }
+
+    pub(super) fn on_speech_stopped(&mut self, audio_end_ms: u64) {
+        let rate_hz = self.rate_hz();
+        let waited = match self.settings.turn_detection {
+            TurnDetection::Provider { silence_duration_ms, .. } => u64::from(silence_duration_ms),
+            _ => 0,
+        };
+        let media = self.uplink.media_of_appended_ms(audio_end_ms.saturating_sub(waited));
+        let ended = self.uplink.call_time_of(media).min(self.now);
+        self.emit(CallEvent::SpeechStopped { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
+        self.floor.speaking_since = None;
+        self.floor.voice_at = self.now;
+        self.timers.clear(Timer::Pad);
+        if self.timers.is_set(Timer::Interrupt) {
+            self.timers.clear(Timer::Interrupt);
+            self.emit(CallEvent::InterruptionIgnored { rule: "shorter_than_after_ms".to_owned() });
+        }
+        let now = self.now;
+        if let Some(turn) = self.stats.turn(self.floor.open_turn) {
+            turn.speech_end_at_ms = Some(ended.as_ms());
+            turn.stop_decided_at_ms = Some(now.as_ms());
+        }
+        self.await_reply();
+    }
+
+    pub(super) fn on_committed(&mut self, item: &str) {
+        let line = self.caller_line(item);
+        let (now, media_now) = (self.now, self.uplink.media_at(self.now));
+        let ended = self.stats.turn(self.floor.open_turn).and_then(|t| t.speech_end_at_ms).map(CallTime::from_ms);
+        let started_at = self.uplink.started_at().unwrap_or_default();
+        let rate_hz = self.rate_hz();
+        let line = self.conversation.line(line);
+        line.ended = ended.or(Some(now));
+        line.media_ended = ended.map_or(media_now, |t| Samples::from_ms(t.ms_since(started_at), rate_hz));
+        if !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
+            self.turn_committed(self.turn_rule());
+        }
+    }
+
+    pub(super) fn on_caller_words(&mut self, item: &str, text: &str, done: bool) {
+        let line = self.caller_line(item);
+        self.conversation.say(line, text, done);
+        if done {
+            self.stats.count("caller_transcripts", 1);
+            self.emit(CallEvent::Said { who: Role::Caller, text: text.to_owned(), unheard: String::new() });
+        }
+    }
+
+    /// The caller's turn ends because a key or an operator says so.
+    pub(super) fn commit(&mut self, rule: &str) {
+        if !matches!(self.phase, Phase::Talking) || !self.session.is_ready() {
+            self.stats.count("commits_ignored", 1);
+            return;
+        }
+        if self.agent_has_the_floor() {
+            self.interrupt(rule);
+        }
+        self.caller_took_the_floor();
+        if self.floor.open_turn == 0 {
+            self.floor.open_turn = self.stats.open_turn();
+        }
+        self.out.model(OwnedCommand::Commit);
+        self.turn_committed(rule);
+        self.ask("turn_committed", None);
+    }
+
+    pub(super) fn on_interrupt_due(&mut self) {
+        if self.floor.is_speaking() && self.agent_has_the_floor() && matches!(self.phase, Phase::Talking) {
+            self.interrupt("after_ms");
+        }
+    }
+
+    /// Whether the caller hears the agent, or is about to.
+    pub(super) fn agent_has_the_floor(&self) -> bool {
+        self.downlink.speaking() || self.reply.is_running()
+    }
+
+    /// Stops the agent: the line first, since the caller hears it; then the model's response; then the model's memory.
+    pub(super) fn interrupt(&mut self, rule: &str) {
+        let rate_hz = self.rate_hz();
+        let unheard = self.downlink.unheard_at(self.now);
+        let current = self.downlink.heard_of_current(self.now).map(|(item, heard)| (item.name.clone(), heard));
+        let (item, heard) = current.unwrap_or_default();
+        self.emit(CallEvent::BargeIn {
+            rule: rule.to_owned(),
+            heard_ms: heard.as_ms(rate_hz),
+            unheard_ms: unheard.as_ms(rate_hz),
+        });
+        let audible = self.downlink.speaking();
+        let cuts = self.clear_line(true);
+        self.cancel_running();
+        for cut in cuts {
+            self.tell_model_of(cut);
+        }
+        self.reply.owed = None;
+        if audible {
+            self.stats.interrupted(Interruption {
+                at_ms: self.now.as_ms(),
+                media_at_ms: self.uplink.media_at(self.now).as_ms(rate_hz),
+                item,
+                heard_ms: heard.as_ms(rate_hz),
+                unheard_ms: unheard.as_ms(rate_hz),
+            });
+        }
+    }
+
+    fn consider_interruption(&mut self) {
+        if !self.agent_has_the_floor() {
+            return;
+        }
+        if !matches!(self.phase, Phase::Talking) {
+            self.emit(CallEvent::InterruptionIgnored { rule: "closing".to_owned() });
+            return;
+        }
+        match self.settings.interruptions {
+            Interruptions::On => self.interrupt(self.turn_rule()),
+            Interruptions::Off => self.emit(CallEvent::InterruptionIgnored { rule: "off".to_owned() }),
+            Interruptions::AfterMs(ms) => self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(ms))),
+        }
+    }
+
+    /// The model remembers an item only as far as the caller heard it.
+    fn tell_model_of(&mut self, cut: downlink::Cut) {
+        let rate_hz = self.rate_hz();
+        let received = cut.item.received();
+        if cut.heard >= received {
+            return;
+        }
+        match cut.item.kind {
+            ItemKind::Reply => {
+                let heard_ms = cut.heard.as_ms(rate_hz);
+                let received_ms = received.as_ms(rate_hz);
+                self.out.model(OwnedCommand::Truncate { item: cut.item.name.clone(), audio_end_ms: heard_ms });
+                self.emit(CallEvent::Truncated { item: cut.item.name, heard_ms, received_ms });
+            }
+            ItemKind::Line => self.replace_in_session(cut.item.line),
+            ItemKind::Sound => {}
+        }
+    }
+
+    fn turn_committed(&mut self, rule: &str) {
+        let turn = std::mem::take(&mut self.floor.open_turn);
+        self.floor.committed_turn = turn;
+        let now = self.now;
+        if let Some(entry) = self.stats.turn(turn) {
+            entry.commit_at_ms = Some(now.as_ms());
+        }
+        self.uplink.committed();
+        self.emit(CallEvent::TurnCommitted { turn, rule: rule.to_owned() });
+        self.await_reply();
+    }
+
+    /// What the agent owed to what was said before is moot: the caller goes on.
+    fn caller_took_the_floor(&mut self) {
+        self.reply.awaiting = None;
+        self.reply.tool_rounds = 0;
+        self.timers.clear(Timer::ModelSilent);
+    }
+
+    fn caller_line(&mut self, item: &str) -> usize {
+        self.conversation.find(Role::Caller, item).unwrap_or_else(|| self.conversation.begin(Role::Caller, item))
+    }
+
+    fn turn_rule(&self) -> &'static str {
+        match self.settings.turn_detection {
+            TurnDetection::Provider { .. } => "server_vad",
+            TurnDetection::Semantic { .. } => "semantic_vad",
+            TurnDetection::Disabled { .. } => "disabled",
+        }
+    }
+}

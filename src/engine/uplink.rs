@@ -1,0 +1,315 @@
+//! The caller's audio on its way to the model.
+//!
+//! The line's media clock says where audio belongs: a gap becomes silence, what was there before is dropped, a clock
+//! that jumps is anchored anew. While the model is not there, audio waits (bounded, oldest dropped).
+
+use std::collections::VecDeque;
+
+use crate::audio::AudioFormat;
+use crate::engine::event::CallEvent;
+use crate::engine::outbox::Outbox;
+use crate::report::Gap;
+use crate::time::{CallTime, Samples};
+
+/// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.
+const TOLERANCE_MS: u64 = 10;
+/// A gap longer than this is not filled for the model to its whole length, and a clock this far off is a new clock.
+const LONGEST_FILL_MS: u64 = 10_000;
+/// Audio this far behind what came before is not late but a clock that began again.
+const LONGEST_LATE_MS: u64 = 5_000;
+/// Speech that a lost session has not yet made a turn of, kept for the session after it.
+const SPEECH_KEPT_MS: u64 = 15_000;
+/// Of audio that is not known to be speech, this much is kept: detection comes after the first sound.
+const LEAD_IN_KEPT_MS: u64 = 1_000;
+/// Silence is padded in steps of this length ...
+const PAD_STEP_MS: u64 = 100;
+/// ... and no longer than this without any caller audio.
+const LONGEST_PAD_MS: u64 = 3_000;
+/// Entries in the map from a session's audio to media time; the oldest are forgotten.
+const MAP_LEN: usize = 64;
+/// Gaps listed in the report; further ones are only counted.
+const GAPS_LISTED: usize = 200;
+
+/// What became of one message of caller audio.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// Samples that were late or there before.
+    pub(super) dropped: Samples,
+    /// Samples of early audio that made room.
+    pub(super) overflowed: Samples,
+}
+
+/// The caller's direction.
+#[derive(Debug)]
+pub(super) struct Uplink {
+    format: AudioFormat,
+    /// Call time of media time 0.
+    origin: Option<CallTime>,
+    /// Where the next audio belongs; `None` before the first.
+    expected: Option<Samples>,
+    /// Added to the line's clock since it was last anchored anew.
+    shift: i64,
+    /// The model's session takes audio.
+    open: bool,
+    /// Audio that waits for a session.
+    early: VecDeque<u8>,
+    early_cap: usize,
+    /// The end of what was sent, in case the session is lost with it.
+    recent: VecDeque<u8>,
+    /// Whether `recent` is known to hold speech.
+    speech: bool,
+    /// Samples appended to this session.
+    appended: Samples,
+    /// From the session's audio to media time, where the two part.
+    map: VecDeque<(Samples, Samples)>,
+    /// Silence sent since the last caller audio.
+    padded: Samples,
+    pub(super) gaps: Vec<Gap>,
+    pub(super) frames: u64,
+    pub(super) gap_samples: Samples,
+}
+
+impl Uplink {
+    pub(super) fn new(format: AudioFormat, early_audio_ms: u64) -> Self {
+        Uplink {
+            format,
+            origin: None,
+            expected: None,
+            shift: 0,
+            open: false,
+            early: VecDeque::new(),
+            early_cap: format.bytes(Samples::from_ms(early_audio_ms, format.rate_hz)),
+            recent: VecDeque::new(),
+            speech: false,
+            appended: Samples::ZERO,
+            map: VecDeque::new(),
+            padded: Samples::ZERO,
+            gaps: Vec::new(),
+            frames: 0,
+            gap_samples: Samples::ZERO,
+        }
+    }
+
+    /// The media stream began.
+    pub(super) fn start(&mut self, now: CallTime) {
+        self.origin = Some(now);
+    }
+
+    /// Caller audio; `at_ms` by the line's clock.
+    pub(super) fn take(&mut self, now: CallTime, at_ms: u64, payload: &[u8], out: &mut Outbox) -> Taken {
+        let mut taken = Taken::default();
+        let whole = payload.len() - payload.len() % self.format.bytes_per_sample();
+        let mut payload = &payload[..whole];
+        let len = self.format.samples(whole);
+        if len == Samples::ZERO {
+            return taken;
+        }
+        self.frames += 1;
+        let mut at = self.place(now, at_ms, len, out);
+        if let Some(expected) = self.expected {
+            let tolerance = self.samples(TOLERANCE_MS);
+            if at >= expected + tolerance {
+                self.fill(expected, at - expected, &mut taken, out);
+            } else if at + tolerance <= expected {
+                let behind = expected - at;
+                if behind >= len {
+                    taken.dropped += len;
+                    return taken;
+                }
+                taken.dropped += behind;
+                payload = &payload[self.format.bytes(behind)..];
+                at = expected;
+            } else {
+                at = expected;
+            }
+        }
+        self.expected = Some(at + self.format.samples(payload.len()));
+        self.padded = Samples::ZERO;
+        let piece = out.keep(payload);
+        out.record_caller(at, piece.clone());
+        if self.open {
+            self.note_appended(at, payload.len());
+            out.model_audio(piece);
+            self.remember(payload);
+        } else {
+            taken.overflowed += self.wait(payload);
+        }
+        taken
+    }
+
+    /// Silence for the model in place of audio that does not come, so that its VAD can end the turn. Returns whether
+    /// more may follow.
+    pub(super) fn pad(&mut self, out: &mut Outbox) -> bool {
+        if !self.open || self.padded >= self.samples(LONGEST_PAD_MS) {
+            return false;
+        }
+        let step = self.samples(PAD_STEP_MS);
+        let bytes = self.format.bytes(step);
+        let piece = out.keep_silence(self.format.silence_byte(), bytes);
+        let at = self.expected.unwrap_or_default() + self.padded;
+        self.note_appended(at, bytes);
+        self.padded += step;
+        out.model_audio(piece);
+        true
+    }
+
+    /// How long after the last caller audio, or the last padding, padding is due.
+    pub(super) const fn pad_after_ms(&self) -> u64 {
+        if self.padded.0 == 0 { 300 } else { PAD_STEP_MS }
+    }
+
+    /// A new session takes audio from here: what waited goes first.
+    pub(super) fn open(&mut self, out: &mut Outbox) {
+        self.open = true;
+        self.appended = Samples::ZERO;
+        self.map.clear();
+        if self.early.is_empty() {
+            return;
+        }
+        let len = self.early.len();
+        let end = self.expected.unwrap_or_default();
+        let at = end.saturating_sub(self.format.samples(len));
+        let piece = out.keep_parts(self.early.as_slices());
+        self.note_appended(at, len);
+        out.model_audio(piece);
+        let early = std::mem::take(&mut self.early);
+        let (a, b) = early.as_slices();
+        self.remember(a);
+        self.remember(b);
+    }
+
+    /// The session is gone: audio waits, beginning with what the session had not yet made a turn of.
+    pub(super) fn close(&mut self) {
+        if self.open {
+            self.open = false;
+            self.early = std::mem::take(&mut self.recent);
+        }
+    }
+
+    /// The model heard speech begin: what is sent from now on matters until it is a turn.
+    pub(super) fn speech_began(&mut self) {
+        self.speech = true;
+    }
+
+    /// What was sent is a turn of the conversation now.
+    pub(super) fn committed(&mut self) {
+        self.speech = false;
+        self.recent.clear();
+    }
+
+    /// Media time at `now`; zero before the stream began.
+    pub(super) fn media_at(&self, now: CallTime) -> Samples {
+        match self.origin {
+            Some(origin) => Samples::from_us(now.since(origin).as_micros() as u64, self.format.rate_hz),
+            None => Samples::ZERO,
+        }
+    }
+
+    /// Call time of a media time.
+    pub(super) fn call_time_of(&self, media: Samples) -> CallTime {
+        let origin = self.origin.unwrap_or_default();
+        CallTime::from_us(origin.as_us() + media.as_us(self.format.rate_hz))
+    }
+
+    /// Media time of an offset in the audio appended to this session.
+    pub(super) fn media_of_appended_ms(&self, appended_ms: u64) -> Samples {
+        let appended = self.samples(appended_ms);
+        match self.map.iter().rev().find(|(from, _)| *from <= appended).or(self.map.front()) {
+            Some((from, media)) => *media + appended.saturating_sub(*from),
+            None => appended,
+        }
+    }
+
+    /// When media began.
+    pub(super) fn started_at(&self) -> Option<CallTime> {
+        self.origin
+    }
+
+    /// Where audio of the line's time `at_ms` belongs, anchoring a clock that jumped anew.
+    fn place(&mut self, now: CallTime, at_ms: u64, len: Samples, out: &mut Outbox) -> Samples {
+        let Some(expected) = self.expected else {
+            // A first stamp beyond what can have passed says nothing; then it is now.
+            let media_now = self.media_at(now);
+            let stamped = self.stamped(at_ms);
+            let limit = media_now + self.samples(LONGEST_FILL_MS);
+            if stamped <= limit {
+                return stamped;
+            }
+            return self.anchor(at_ms, media_now.saturating_sub(len), out);
+        };
+        let stamped = self.stamped(at_ms);
+        let media_now = self.media_at(now).max(expected);
+        let too_far = stamped > media_now + self.samples(LONGEST_FILL_MS);
+        let too_late = stamped + self.samples(LONGEST_LATE_MS) < expected;
+        if too_far || too_late { self.anchor(at_ms, media_now.saturating_sub(len).max(expected), out) } else { stamped }
+    }
+
+    fn stamped(&self, at_ms: u64) -> Samples {
+        // A stamp so large that it overflows is a clock that jumped: the bound sends it there.
+        let raw = at_ms.min(u64::from(u32::MAX)) * u64::from(self.format.rate_hz) / 1_000;
+        Samples(raw.saturating_add_signed(self.shift))
+    }
+
+    fn anchor(&mut self, at_ms: u64, at: Samples, out: &mut Outbox) -> Samples {
+        let from = self.expected.unwrap_or_default();
+        self.shift = 0;
+        self.shift = at.0 as i64 - self.stamped(at_ms).0 as i64;
+        out.emit(CallEvent::MediaClockReset { from_ms: from.as_ms(self.format.rate_hz), to_ms: at_ms });
+        at
+    }
+
+    fn fill(&mut self, at: Samples, gap: Samples, taken: &mut Taken, out: &mut Outbox) {
+        let rate = self.format.rate_hz;
+        self.gap_samples += gap;
+        if self.gaps.len() < GAPS_LISTED {
+            self.gaps.push(Gap { media_at_ms: at.as_ms(rate), ms: gap.as_ms(rate) });
+        }
+        out.emit(CallEvent::GapFilled { at, ms: gap.as_ms(rate) });
+        let fill = gap.saturating_sub(self.padded).min(self.samples(LONGEST_FILL_MS));
+        let bytes = self.format.bytes(fill);
+        let silence = self.format.silence_byte();
+        if self.open {
+            let piece = out.keep_silence(silence, bytes);
+            self.note_appended(at, bytes);
+            out.model_audio(piece);
+        } else {
+            let room = bytes.min(self.early_cap);
+            self.early.extend(std::iter::repeat_n(silence, room));
+            taken.overflowed += self.trim_early();
+        }
+    }
+
+    fn wait(&mut self, payload: &[u8]) -> Samples {
+        self.early.extend(payload);
+        self.trim_early()
+    }
+
+    fn trim_early(&mut self) -> Samples {
+        let over = self.early.len().saturating_sub(self.early_cap);
+        self.early.drain(..over);
+        self.format.samples(over)
+    }
+
+    fn remember(&mut self, payload: &[u8]) {
+        self.recent.extend(payload);
+        let keep_ms = if self.speech { SPEECH_KEPT_MS } else { LEAD_IN_KEPT_MS };
+        let keep = self.format.bytes(self.samples(keep_ms));
+        let over = self.recent.len().saturating_sub(keep);
+        self.recent.drain(..over);
+    }
+
+    fn note_appended(&mut self, at: Samples, bytes: usize) {
+        let contiguous = self.map.back().is_some_and(|(from, media)| *media + (self.appended - *from) == at);
+        if !contiguous {
+            if self.map.len() == MAP_LEN {
+                self.map.pop_front();
+            }
+            self.map.push_back((self.appended, at));
+        }
+        self.appended += self.format.samples(bytes);
+    }
+
+    fn samples(&self, ms: u64) -> Samples {
+        Samples::from_ms(ms, self.format.rate_hz)
+    }
+}
