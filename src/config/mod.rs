@@ -1,6 +1,68 @@
 //! Configuration: documents as written (TOML) are read into values as meant ([`types`]); the rest of the program sees
 //! only the second.
+//!
+//! A configuration is a directory:
+//!
+//! | document | what it is |
+//! |---|---|
+//! | `offhook.toml` | the server |
+//! | `models.toml` | endpoints of realtime models, one table each |
+//! | `agents/*.toml` | who talks; the file's stem is the agent's name |
+//! | `deployments/*.toml` | a number and the agent that answers it; the file's stem is its name |
+//!
+//! Paths in documents are relative to that directory, but for `data_dir`. Secrets are never in documents:
+//! `{ env = "NAME" }` or `{ file = "path" }` says where they are.
+//!
+//! Reading never stops at the first problem: every [`Problem`] of every document is told at once, with its place and
+//! with what is allowed. Reading is pure but for what documents name (the private `World`); the private `files` is the
+//! one place that touches the disk, and [`Source`] the one that keeps up with it.
 
+mod agent;
+mod check;
+mod deployment;
+mod files;
+mod model;
+mod problem;
+mod reader;
+mod resolve;
+mod server;
+mod sound;
+#[cfg(test)]
+mod tests;
 pub mod types;
+mod values;
+mod watch;
+mod world;
 
+use std::path::Path;
+
+pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
+pub use problem::{Problem, Problems, Severity};
 pub use types::*;
+pub use watch::Source;
+
+/// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check`] and
+/// [`Source`].
+///
+/// # Errors
+/// Every problem of every document, warnings too, when there is an error among them.
+pub fn load(dir: &Path) -> Result<Config, Problems> {
+    load_with(dir, &|name| std::env::var(name).ok())
+}
+
+/// As [`load`], with an environment of one's own.
+///
+/// # Errors
+/// Every problem of every document, warnings too, when there is an error among them.
+pub fn load_with(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+    let (resolved, _) = files::load(dir, env);
+    resolved.config.ok_or(resolved.problems)
+}
+
+/// Whether `text` can name an agent, a model or a deployment; names become labels, file names and parts of URLs.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// What [`is_name`] takes.
+const NAME_SHAPE: &str = "1 to 64 letters, digits, - and _";

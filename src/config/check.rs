@@ -1,0 +1,170 @@
+//! What `offhook check` prints.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::files::{self, Env};
+use super::problem::{Problems, Severity};
+
+/// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
+///
+/// The report displays as text, and serializes for `--json`.
+pub fn check(dir: &Path) -> CheckReport {
+    check_with(dir, &|name| std::env::var(name).ok())
+}
+
+/// As [`check`], with an environment of one's own.
+pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
+    let (resolved, _) = files::load(dir, env);
+    let found = resolved.config.map(|config| Found {
+        revision: config.revision,
+        deployments: config
+            .deployments
+            .values()
+            .map(|d| FoundDeployment {
+                name: d.name.clone(),
+                number: d.number.clone(),
+                active: d.active,
+                agent: d.agent.name.clone(),
+                model: d.agent.model.name.clone(),
+            })
+            .collect(),
+        agents: config
+            .agents
+            .values()
+            .map(|a| FoundAgent { name: a.name.clone(), model: a.model.name.clone(), voice: a.voice.clone() })
+            .collect(),
+        models: resolved.models.into_iter().map(|(name, url)| FoundModel { name, url }).collect(),
+    });
+    CheckReport {
+        ok: found.is_some(),
+        dir: dir.display().to_string(),
+        errors: resolved.problems.count(Severity::Error),
+        warnings: resolved.problems.count(Severity::Warning),
+        problems: resolved.problems,
+        found,
+    }
+}
+
+/// What was found in a configuration directory, and what is wrong with it.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// Whether a server can run by it.
+    pub ok: bool,
+    /// The directory.
+    pub dir: String,
+    /// How many of the problems are errors.
+    pub errors: usize,
+    /// How many of the problems are warnings.
+    pub warnings: usize,
+    /// All problems, by file and line.
+    pub problems: Problems,
+    /// What was found; `None` when there are errors.
+    pub found: Option<Found>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// The configuration's revision.
+    pub revision: String,
+    /// Numbers and who answers them.
+    pub deployments: Vec<FoundDeployment>,
+    /// Agents, whether they answer a number or not.
+    pub agents: Vec<FoundAgent>,
+    /// Models, whether they are used or not.
+    pub models: Vec<FoundModel>,
+}
+
+/// A deployment in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundDeployment {
+    /// The file's stem.
+    pub name: String,
+    /// E.164.
+    pub number: String,
+    /// Whether it answers.
+    pub active: bool,
+    /// Its agent's name.
+    pub agent: String,
+    /// The agent's model's name.
+    pub model: String,
+}
+
+/// An agent in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundAgent {
+    /// The file's stem.
+    pub name: String,
+    /// Its model's name.
+    pub model: String,
+    /// Its voice, when it names one.
+    pub voice: Option<String>,
+}
+
+/// A model in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundModel {
+    /// Its name in `models.toml`.
+    pub name: String,
+    /// Where it is, without the query.
+    pub url: String,
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in self.problems.iter() {
+            writeln!(f, "{problem}")?;
+        }
+        let Some(found) = &self.found else {
+            let (s, w) = (plural(self.errors, "error"), plural(self.warnings, "warning"));
+            return write!(f, "{}: {s}, {w}", self.dir);
+        };
+        if !self.problems.is_empty() {
+            writeln!(f)?;
+        }
+        let mut rows = vec![row(["deployment", "number", "agent", "model", ""])];
+        for d in &found.deployments {
+            rows.push(row([&d.name, &d.number, &d.agent, &d.model, if d.active { "" } else { "inactive" }]));
+        }
+        table(f, &rows)?;
+        writeln!(f)?;
+        let mut rows = vec![row(["agent", "model", "voice"])];
+        for a in &found.agents {
+            rows.push(row([&a.name, &a.model, a.voice.as_deref().unwrap_or("the model's own")]));
+        }
+        table(f, &rows)?;
+        writeln!(f)?;
+        let mut rows = vec![row(["model", "endpoint"])];
+        for m in &found.models {
+            rows.push(row([&m.name, &m.url]));
+        }
+        table(f, &rows)?;
+        write!(f, "\n{}: good, {}, revision {}", self.dir, plural(self.warnings, "warning"), found.revision)
+    }
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).into()
+}
+
+/// Prints `rows` in aligned columns.
+fn table(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> =
+        (0..columns).map(|c| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0)).collect();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn plural(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

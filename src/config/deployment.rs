@@ -1,0 +1,101 @@
+//! `deployments/*.toml`: a phone number and the agent that answers it.
+
+use std::sync::Arc;
+
+use super::problem::{Place, Problem};
+use super::reader::Table;
+use super::types::{Agent, Deployment, JournalKeep, Keep, Limits, Playout};
+use super::values;
+
+/// A deployment as written: its agent is only a name.
+#[derive(Clone, Debug)]
+pub(super) struct DeploymentDraft {
+    pub(super) agent: Option<(String, Place)>,
+    pub(super) number: Option<(String, Place)>,
+    active: bool,
+    limits: Limits,
+    playout: Playout,
+    keep: Keep,
+}
+
+/// Reads the document.
+pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
+    let agent = table.need("agent", "the name of a document in agents/");
+    let agent = agent.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
+    let number = table.need("number", "the phone number it answers, in E.164");
+    let number = number.and_then(|field| Some((values::e164(&field)?, field.place())));
+    let draft = DeploymentDraft {
+        agent,
+        number,
+        active: table.boolean("active", true),
+        limits: limits(table.table("limits")),
+        playout: playout(table.table("playout")),
+        keep: keep(table.table("keep")),
+    };
+    table.finish();
+    draft
+}
+
+impl DeploymentDraft {
+    /// The deployment as meant.
+    pub(super) fn resolve(self, name: &str, agent: Arc<Agent>) -> Option<Deployment> {
+        Some(Deployment {
+            name: name.to_owned(),
+            number: self.number?.0,
+            active: self.active,
+            agent,
+            limits: self.limits,
+            playout: self.playout,
+            keep: self.keep,
+        })
+    }
+}
+
+fn limits(mut table: Table<'_, '_>) -> Limits {
+    let max_duration_s = 60 * table.integer("max_minutes", 10, 0..=1_440);
+    let warn_before = table.take("warn_before_s");
+    let warn_before_s = warn_before.as_ref().and_then(|f| f.integer(0..=600)).unwrap_or(30);
+    if let Some(field) = warn_before.filter(|_| max_duration_s > 0 && warn_before_s >= max_duration_s) {
+        let place = field.place();
+        let allowed = format!("less than max_minutes, which is {max_duration_s} s; 0 for no warning");
+        field.note(Problem::error(&place, "is as long as the call").allowed(allowed));
+    }
+    let limits = Limits {
+        max_duration_s,
+        warn_before_s,
+        farewell_s: table.integer("farewell_s", 10, 1..=60),
+        caller_silence_s: table.integer("caller_silence_s", 120, 0..=3_600),
+        caller_gone_s: table.integer("caller_gone_s", 30, 5..=600),
+        model_silence_ms: table.integer("model_silence_ms", 6_000, 500..=60_000),
+        model_recovery_s: table.integer("model_recovery_s", 15, 0..=300),
+        media_start_s: table.integer("media_start_s", 30, 1..=300),
+        early_audio_ms: table.integer("early_audio_ms", 15_000, 0..=60_000),
+    };
+    table.finish();
+    limits
+}
+
+fn playout(mut table: Table<'_, '_>) -> Playout {
+    let playout = Playout {
+        lead_ms: table.integer("lead_ms", 200, 40..=1_000),
+        batch_ms: table.integer("batch_ms", 100, 20..=500),
+        max_queue_s: table.integer("max_queue_s", 180, 1..=600),
+        mark_timeout_ms: table.integer("mark_timeout_ms", 15_000, 1_000..=120_000),
+    };
+    table.finish();
+    playout
+}
+
+fn keep(mut table: Table<'_, '_>) -> Keep {
+    let keep = Keep {
+        recording: table.boolean("recording", false),
+        journal: table.choice(
+            "journal",
+            JournalKeep::Decisions,
+            &[("off", JournalKeep::Off), ("decisions", JournalKeep::Decisions), ("audio", JournalKeep::Audio)],
+        ),
+        pictures: table.boolean("pictures", false),
+    };
+    table.finish();
+    keep
+}

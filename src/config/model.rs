@@ -1,0 +1,120 @@
+//! `models.toml`: endpoints of realtime models, one table each.
+
+use std::sync::Arc;
+
+use super::problem::Problem;
+use super::reader::{Field, Table};
+use super::types::{Model, Secret};
+use super::values::{self, SecretRef};
+use super::world::World;
+use crate::audio::{AudioFormat, Codec};
+
+/// A model as written: its secrets are looked up only when a deployment uses it.
+#[derive(Clone, Debug)]
+pub(super) struct ModelDraft {
+    /// Without its secrets.
+    model: Model,
+    api_key: Option<SecretRef>,
+    headers: Vec<(String, SecretRef)>,
+}
+
+/// Reads the document. `None` stands for a model that is there and wrong.
+pub(super) fn read(mut table: Table<'_, '_>) -> Vec<(String, Option<ModelDraft>)> {
+    let models = table.rest();
+    models.into_iter().take(MAX_MODELS).map(|(name, field)| (name.to_owned(), one(name, field))).collect()
+}
+
+impl ModelDraft {
+    /// The model with its secrets.
+    pub(super) fn with_secrets(&self, world: &dyn World) -> Result<Arc<Model>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut model = self.model.clone();
+        let mut look_up = |secret: &SecretRef| secret.resolve(world).map_err(|p| problems.push(p)).ok();
+        model.api_key = self.api_key.as_ref().and_then(&mut look_up);
+        for (name, secret) in &self.headers {
+            if let Some(secret) = look_up(secret) {
+                model.headers.push((name.clone(), secret));
+            }
+        }
+        if problems.is_empty() { Ok(Arc::new(model)) } else { Err(problems) }
+    }
+
+    /// The model as far as it is known, for agents that answer no number.
+    pub(super) fn without_secrets(&self) -> Arc<Model> {
+        Arc::new(self.model.clone())
+    }
+
+    /// Where the model is, without its query, which may say more than a summary should.
+    pub(super) fn endpoint(&self) -> &str {
+        self.model.url.split('?').next().unwrap_or_default()
+    }
+
+    /// The model's name.
+    pub(super) fn name(&self) -> &str {
+        &self.model.name
+    }
+}
+
+fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
+    if !super::is_name(name) {
+        let place = field.key_place();
+        field.note(Problem::error(&place, "is not a name").allowed(super::NAME_SHAPE));
+    }
+    let mut table = field.table()?;
+    let url = table.need("url", "the model's WebSocket URL").and_then(|field| {
+        let url = values::url(&field, &["ws", "wss"])?;
+        if url.scheme() == "ws" && !values::is_loopback(&url) {
+            field.doubtful("calls and keys would travel in the clear; use wss://");
+        }
+        Some(url.to_string())
+    });
+    let api_key = table.take("api_key").and_then(SecretRef::read);
+    let headers = headers(table.table("headers"));
+    let format = table.choice(
+        "format",
+        AudioFormat::PHONE,
+        &[
+            ("pcmu", AudioFormat::PHONE),
+            ("pcma", AudioFormat { codec: Codec::Pcma, rate_hz: 8_000 }),
+            ("pcm", AudioFormat::PCM_24K),
+        ],
+    );
+    let dial_timeout_ms = table.integer("dial_timeout_ms", 8_000, 500..=60_000);
+    let max_session_min = table.integer("max_session_min", 55, 1..=1_440);
+    table.finish();
+    let model = Model {
+        name: name.to_owned(),
+        url: url?,
+        api_key: None,
+        headers: Vec::<(String, Secret)>::new(),
+        format,
+        dial_timeout_ms,
+        max_session_min,
+    };
+    Some(ModelDraft { model, api_key, headers })
+}
+
+fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
+    let mut headers = Vec::new();
+    for (i, (name, field)) in table.rest().into_iter().enumerate() {
+        let place = field.key_place();
+        if i >= MAX_HEADERS {
+            field.note(Problem::error(&place, "is one header too many").allowed(format!("at most {MAX_HEADERS}")));
+            break;
+        }
+        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
+            field.note(Problem::error(&place, "is not the name of a header").allowed("letters, digits and -"));
+        } else if RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r) || name.to_ascii_lowercase().starts_with("sec-"))
+        {
+            field.note(Problem::error(&place, "is a header that the WebSocket handshake sets itself"));
+        } else if let Some(secret) = SecretRef::read(field) {
+            headers.push((name.to_owned(), secret));
+        }
+    }
+    headers
+}
+
+const MAX_MODELS: usize = 1_000;
+const MAX_HEADERS: usize = 32;
+const RESERVED: [&str; 5] = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];

@@ -1,0 +1,382 @@
+//! A reader over a document's spanned tree: typed takes that fill in defaults and note every problem.
+//!
+//! Nothing here stops at the first problem. A take that fails notes it and gives the default, so that reading goes on;
+//! what was read is used only when no error was noted.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem, nearest};
+
+/// One document while it is read.
+pub(super) struct Doc<'i> {
+    file: Arc<str>,
+    source: &'i str,
+    problems: RefCell<Vec<Problem>>,
+    /// Dotted paths of all keys that were asked for.
+    known: RefCell<BTreeSet<String>>,
+}
+
+/// What reading a document left behind.
+pub(super) struct Noted {
+    pub(super) problems: Vec<Problem>,
+    /// Dotted paths of all keys that can stand in such a document.
+    #[cfg_attr(not(test), allow(dead_code, reason = "tests hold the shipped documents against it"))]
+    pub(super) known: BTreeSet<String>,
+}
+
+/// Reads `source` with `read`. A document with syntax errors gives only those and no value: what a broken document
+/// means is anyone's guess.
+pub(super) fn read<T>(file: &str, source: &str, read: impl FnOnce(&Doc<'_>, Table<'_, '_>) -> T) -> (Option<T>, Noted) {
+    let doc = Doc { file: file.into(), source, problems: RefCell::default(), known: RefCell::default() };
+    let (tree, errors) = DeTable::parse_recoverable(source);
+    let mut value = None;
+    if errors.is_empty() {
+        let root = Table::new(&doc, String::new(), 0..0, Some(tree.get_ref()));
+        value = Some(read(&doc, root));
+    }
+    for error in errors.iter().take(MAX_SYNTAX_ERRORS) {
+        let span = error.span().unwrap_or(0..0);
+        let mut place = Place::new(&doc.file, source, span.clone(), span.clone());
+        if may_be_secret(source, &span) {
+            place = place.hidden("");
+        }
+        doc.note(Problem::error(&place, error.message().replace('\n', ", ")));
+    }
+    (value, Noted { problems: doc.problems.into_inner(), known: doc.known.into_inner() })
+}
+
+impl Doc<'_> {
+    /// Notes a problem.
+    pub(super) fn note(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+}
+
+/// A table of a document; it may be absent, and then gives defaults only.
+pub(super) struct Table<'d, 'i> {
+    doc: &'d Doc<'i>,
+    /// Dotted path with a trailing dot; empty for the document itself.
+    path: String,
+    span: Range<usize>,
+    entries: BTreeMap<&'d str, (Range<usize>, &'d Spanned<DeValue<'i>>)>,
+    known: Vec<&'static str>,
+    present: bool,
+}
+
+impl<'d, 'i> Table<'d, 'i> {
+    fn new(doc: &'d Doc<'i>, path: String, span: Range<usize>, table: Option<&'d DeTable<'i>>) -> Self {
+        let entries = table.into_iter().flat_map(|t| t.iter());
+        Table {
+            doc,
+            path,
+            span,
+            entries: entries.map(|(k, v)| (k.get_ref().as_ref(), (k.span(), v))).collect(),
+            known: Vec::new(),
+            present: table.is_some(),
+        }
+    }
+
+    /// Whether the document has this table at all.
+    pub(super) fn is_present(&self) -> bool {
+        self.present
+    }
+
+    /// The table's header, or the file when the table is the document.
+    pub(super) fn place(&self) -> Place {
+        if self.path.is_empty() {
+            Place::file(&self.doc.file)
+        } else {
+            Place::new(&self.doc.file, self.doc.source, self.span.clone(), self.span.clone()).hidden("")
+        }
+    }
+
+    /// Notes a problem.
+    pub(super) fn note(&self, problem: Problem) {
+        self.doc.note(problem);
+    }
+
+    /// The table `key` as it is when the document does not have it.
+    pub(super) fn absent(&self, key: &str) -> Table<'d, 'i> {
+        Table::new(self.doc, format!("{}{key}.", self.path), 0..0, None)
+    }
+
+    /// Takes `key`, whatever it is.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'d, 'i>> {
+        self.known.push(key);
+        self.doc.known.borrow_mut().insert(format!("{}{key}", self.path));
+        let (key_span, value) = self.entries.remove(key)?;
+        Some(Field { doc: self.doc, path: format!("{}{key}", self.path), key_span, value })
+    }
+
+    /// Takes `key`, which must be there.
+    pub(super) fn need(&mut self, key: &'static str, what: &str) -> Option<Field<'d, 'i>> {
+        let field = self.take(key);
+        if field.is_none() {
+            let message = format!("{}{key} is missing: {what}", self.path);
+            self.doc.note(Problem::error(&self.place(), message));
+        }
+        field
+    }
+
+    /// Takes `key` as a table; absent, it is read as if it were empty.
+    pub(super) fn table(&mut self, key: &'static str) -> Table<'d, 'i> {
+        self.take(key).and_then(Field::table).unwrap_or_else(|| self.absent(key))
+    }
+
+    /// Takes `key` as a whole number within `range`.
+    pub(super) fn integer(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        self.take(key).and_then(|f| f.integer(range)).unwrap_or(default)
+    }
+
+    /// Takes `key` as a switch.
+    pub(super) fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        self.take(key).and_then(|f| f.boolean()).unwrap_or(default)
+    }
+
+    /// Takes `key` as text of 1 to `max` characters.
+    pub(super) fn string(&mut self, key: &'static str, max: usize) -> Option<String> {
+        self.take(key).and_then(|f| f.string(max))
+    }
+
+    /// Takes `key` as one of `choices`.
+    pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&'static str, T)]) -> T {
+        self.take(key).and_then(|f| f.choice(choices)).unwrap_or(default)
+    }
+
+    /// Takes all that is left, for tables whose keys are names.
+    pub(super) fn rest(&mut self) -> Vec<(&'d str, Field<'d, 'i>)> {
+        let entries = std::mem::take(&mut self.entries);
+        let field = |(name, (key_span, value)): (&'d str, _)| {
+            (name, Field { doc: self.doc, path: format!("{}{name}", self.path), key_span, value })
+        };
+        entries.into_iter().map(field).collect()
+    }
+
+    /// Notes every key that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, (span, _)) in &self.entries {
+            let place = Place::new(&self.doc.file, self.doc.source, span.clone(), span.clone());
+            let message = match nearest(key, self.known.iter().copied()) {
+                Some(meant) => format!("unknown key; did you mean {meant}?"),
+                None => "unknown key".to_owned(),
+            };
+            self.doc.note(Problem::error(&place, message).allowed(self.known.join(", ")));
+        }
+    }
+}
+
+/// A key with its value.
+pub(super) struct Field<'d, 'i> {
+    doc: &'d Doc<'i>,
+    path: String,
+    key_span: Range<usize>,
+    value: &'d Spanned<DeValue<'i>>,
+}
+
+impl<'d, 'i> Field<'d, 'i> {
+    /// Where the value stands.
+    pub(super) fn place(&self) -> Place {
+        let value = self.value.span();
+        // `key = value` is quoted as a whole, unless they are apart, as a table's header and its content are.
+        let shown = if self.key_span.end <= value.start && value.start - self.key_span.end <= MAX_APART {
+            self.key_span.start..value.end
+        } else {
+            value.clone()
+        };
+        let place = Place::new(&self.doc.file, self.doc.source, value.clone(), shown.clone());
+        if may_be_secret(self.doc.source, &shown) { place.hidden(&format!("{} = (hidden)", self.key())) } else { place }
+    }
+
+    /// Where the key stands.
+    pub(super) fn key_place(&self) -> Place {
+        Place::new(&self.doc.file, self.doc.source, self.key_span.clone(), self.key_span.clone())
+    }
+
+    /// Notes a problem that is put in its own words.
+    pub(super) fn note(&self, problem: Problem) {
+        self.doc.note(problem);
+    }
+
+    /// Notes a problem with the value.
+    pub(super) fn wrong(&self, message: impl Into<String>) {
+        self.doc.note(Problem::error(&self.place(), message));
+    }
+
+    /// Notes a problem with the value, and what is allowed.
+    pub(super) fn wrong_allowed(&self, message: impl Into<String>, allowed: impl Into<String>) {
+        self.doc.note(Problem::error(&self.place(), message).allowed(allowed));
+    }
+
+    /// Notes something doubtful about the value.
+    pub(super) fn doubtful(&self, message: impl Into<String>) {
+        self.doc.note(Problem::warning(&self.place(), message));
+    }
+
+    /// A table.
+    pub(super) fn table(self) -> Option<Table<'d, 'i>> {
+        let Some(table) = self.value.get_ref().as_table() else {
+            self.wrong_type("a table");
+            return None;
+        };
+        let span = if self.value.span().is_empty() { self.key_span.clone() } else { self.value.span() };
+        Some(Table::new(self.doc, format!("{}.", self.path), span, Some(table)))
+    }
+
+    /// Whether the value is a table, for keys that take several shapes.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
+    /// The text, for keys that take several shapes.
+    pub(super) fn as_str(&self) -> Option<&'d str> {
+        self.value.get_ref().as_str()
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {
+        let allowed = || format!("{}-{}", range.start(), range.end());
+        let Some(written) = self.value.get_ref().as_integer() else {
+            self.wrong_type_allowed("a whole number", allowed());
+            return None;
+        };
+        let value = u64::from_str_radix(written.as_str(), written.radix()).ok().filter(|v| range.contains(v));
+        if value.is_none() {
+            self.wrong_allowed("out of range", allowed());
+        }
+        value
+    }
+
+    /// A number within `range`, with or without a fraction.
+    pub(super) fn number(&self, range: RangeInclusive<f32>) -> Option<f32> {
+        let allowed = || format!("{}-{}", range.start(), range.end());
+        let value = match self.value.get_ref() {
+            DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().map(|i| i as f32),
+            DeValue::Float(f) => f.as_str().parse().ok(),
+            _ => {
+                self.wrong_type_allowed("a number", allowed());
+                return None;
+            }
+        };
+        let value = value.filter(|v| range.contains(v));
+        if value.is_none() {
+            self.wrong_allowed("out of range", allowed());
+        }
+        value
+    }
+
+    /// A switch.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        let value = self.value.get_ref().as_bool();
+        if value.is_none() {
+            self.wrong_type_allowed("a boolean", "true, false".to_owned());
+        }
+        value
+    }
+
+    /// Text of 1 to `max` characters.
+    pub(super) fn string(&self, max: usize) -> Option<String> {
+        let Some(text) = self.value.get_ref().as_str() else {
+            self.wrong_type("a string");
+            return None;
+        };
+        if text.trim().is_empty() {
+            self.wrong("is empty");
+            return None;
+        }
+        if text.chars().count() > max {
+            self.wrong_allowed("is too long", format!("at most {max} characters"));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// Text that `check` takes; else `allowed` is said.
+    pub(super) fn string_that(&self, max: usize, allowed: &str, check: impl Fn(&str) -> bool) -> Option<String> {
+        let text = self.string(max)?;
+        if check(&text) {
+            return Some(text);
+        }
+        self.wrong_allowed("is not valid", allowed);
+        None
+    }
+
+    /// One of `choices`.
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+        let names = || choices.iter().map(|(name, _)| *name);
+        let allowed = || names().collect::<Vec<_>>().join(", ");
+        let Some(text) = self.value.get_ref().as_str() else {
+            self.wrong_type_allowed("a string", allowed());
+            return None;
+        };
+        let found = choices.iter().find(|(name, _)| *name == text);
+        if found.is_none() {
+            let message = match nearest(text, names()) {
+                Some(meant) => format!("unknown value; did you mean {meant}?"),
+                None => "unknown value".to_owned(),
+            };
+            self.wrong_allowed(message, allowed());
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    /// The values of a list, each as a field of its own.
+    pub(super) fn list(&self, max: usize) -> Vec<Field<'d, 'i>> {
+        let Some(items) = self.value.get_ref().as_array() else {
+            self.wrong_type("a list");
+            return Vec::new();
+        };
+        if items.len() > max {
+            self.wrong_allowed("is too long", format!("at most {max} values"));
+        }
+        let field = |value: &'d Spanned<DeValue<'i>>| Field {
+            doc: self.doc,
+            path: self.path.clone(),
+            key_span: value.span(),
+            value,
+        };
+        items.iter().take(max).map(field).collect()
+    }
+
+    /// Says that the value has another type than `wanted`.
+    pub(super) fn wrong_type(&self, wanted: &str) {
+        self.wrong(self.type_message(wanted));
+    }
+
+    fn wrong_type_allowed(&self, wanted: &str, allowed: String) {
+        self.wrong_allowed(self.type_message(wanted), allowed);
+    }
+
+    fn type_message(&self, wanted: &str) -> String {
+        let found = self.value.get_ref().type_str();
+        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
+        format!("must be {wanted}, not {article} {found}")
+    }
+
+    /// The key's own name.
+    pub(super) fn key(&self) -> &str {
+        self.path.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// More says nothing new about a document that is not TOML at all.
+const MAX_SYNTAX_ERRORS: usize = 20;
+/// Between a key's end and its value's start, `key     = value` at most.
+const MAX_APART: usize = 24;
+
+/// Whether the lines of `span`, up to its end, hold something that looks like a secret or its key.
+fn may_be_secret(source: &str, span: &Range<usize>) -> bool {
+    let bytes = source.as_bytes();
+    let end = span.end.min(bytes.len());
+    let start = bytes[..span.start.min(end)].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    let mut text = String::from_utf8_lossy(&bytes[start..end]).to_ascii_lowercase();
+    for harmless in ["max_output_tokens", "token_ttl_s", "commit_key"] {
+        text = text.replace(harmless, "");
+    }
+    ["key", "token", "secret", "passw", "auth", "bearer", "sk-", "headers"].iter().any(|word| text.contains(word))
+}

@@ -1,0 +1,152 @@
+//! `offhook.toml`: the server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+
+use super::problem::Problem;
+use super::reader::Table;
+use super::types::{Log, Server, Tls, Twilio};
+use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
+use super::world::World;
+
+/// Reads the document.
+pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
+    let listen = table.take("listen").and_then(|field| {
+        let text = field.string(MAX_NAME)?;
+        let address = text.parse::<SocketAddr>().ok();
+        if address.is_none() {
+            field.wrong_allowed("is not an address and port", "such as \"127.0.0.1:8080\" or \"[::]:8080\"");
+        }
+        address
+    });
+    let public_url = table.take("public_url").and_then(|field| {
+        let url = values::url(&field, &["http", "https"])?;
+        if url.path() != "/" || url.query().is_some() {
+            field.wrong_allowed("has a path", "scheme, host and port only, such as \"https://calls.example.com\"");
+            return None;
+        }
+        field.as_str().map(|text| text.trim_end_matches('/').to_owned())
+    });
+    let server = Server {
+        listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        public_url,
+        data_dir: table.string("data_dir", MAX_NAME).map_or_else(|| PathBuf::from("data"), PathBuf::from),
+        max_calls: table.integer("max_calls", 100, 1..=10_000) as usize,
+        drain_s: table.integer("drain_s", 60, 0..=86_400),
+        tls: tls(table.table("tls"), world),
+        twilio: twilio(table.table("twilio"), world),
+        log: log(table.table("log")),
+    };
+    table.finish();
+    server
+}
+
+fn tls(mut table: Table<'_, '_>, world: &dyn World) -> Option<Tls> {
+    let present = table.is_present();
+    let mut path = |key, what| {
+        // Asked for even when the table is absent, so that the key is known.
+        let field = if present { table.need(key, what) } else { table.take(key) }?;
+        let path = field.string(MAX_NAME)?;
+        if let Err(why) = world.file(&path, MAX_PEM_BYTES) {
+            field.wrong(why);
+            return None;
+        }
+        Some(world.locate(&path))
+    };
+    let cert = path("cert", "the PEM file of the certificate and its chain");
+    let key = path("key", "the PEM file of the certificate's private key");
+    table.finish();
+    Some(Tls { cert: cert?, key: key? })
+}
+
+fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
+    let account_sid = table.take("account_sid").and_then(|field| {
+        field.string_that(MAX_NAME, "AC and 32 hexadecimal digits, as the console shows it", |text| {
+            text.strip_prefix("AC").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        })
+    });
+    let secret = table.take("auth_token").and_then(SecretRef::read);
+    let rest_url = table.take("rest_url").and_then(|field| {
+        let url = values::url(&field, &["http", "https"])?;
+        if url.scheme() == "http" && !values::is_loopback(&url) {
+            field.wrong_allowed("would send the auth token in the clear", "https://, or http:// to this machine");
+        }
+        field.as_str().map(|text| text.trim_end_matches('/').to_owned())
+    });
+    let check_signatures = table.boolean("check_signatures", true);
+    let mut auth_token = None;
+    match secret.map(|secret| secret.resolve(world)) {
+        Some(Ok(token)) => auth_token = Some(token),
+        Some(Err(problem)) => table.note(problem),
+        None => {}
+    }
+    let twilio = Twilio {
+        account_sid,
+        auth_token,
+        rest_url: rest_url.unwrap_or_else(|| "https://api.twilio.com".to_owned()),
+        check_signatures,
+        rest_timeout_ms: table.integer("rest_timeout_ms", 5_000, 500..=60_000),
+        token_ttl_s: table.integer("token_ttl_s", 60, 5..=600),
+        refuse_full: table.string("refuse_full", MAX_LINE).unwrap_or_else(|| {
+            "All of our lines are busy at the moment. Please call again in a few minutes. Goodbye.".to_owned()
+        }),
+        refuse_inactive: table
+            .string("refuse_inactive", MAX_LINE)
+            .unwrap_or_else(|| "This number is not in service at the moment. Goodbye.".to_owned()),
+    };
+    table.finish();
+    twilio
+}
+
+fn log(mut table: Table<'_, '_>) -> Log {
+    let json = table.choice("format", false, &[("text", false), ("json", true)]);
+    let filter = table.take("filter").and_then(|field| {
+        let text = field.string(MAX_NAME)?;
+        if let Err(e) = EnvFilter::builder().parse(&text) {
+            field.wrong_allowed(
+                format!("is not a filter ({e})"),
+                "a level (error, warn, info, debug, trace) or target=level, …",
+            );
+            return None;
+        }
+        Some(text)
+    });
+    table.finish();
+    Log { json, filter: filter.unwrap_or_else(|| "info".to_owned()) }
+}
+
+/// What is doubtful about the server as a whole, said of `file`.
+pub(super) fn doubts(server: &Server, file: &super::problem::Place) -> Vec<Problem> {
+    let mut doubts = Vec::new();
+    let twilio = &server.twilio;
+    if twilio.check_signatures && twilio.auth_token.is_none() {
+        doubts.push(Problem::warning(
+            file,
+            "no calls will be accepted until twilio.auth_token is set: signatures cannot be checked without it",
+        ));
+    }
+    if !twilio.check_signatures && (!server.listen.ip().is_loopback() || server.public_url.is_some()) {
+        doubts.push(Problem::warning(
+            file,
+            "twilio.check_signatures is off and the server can be reached from elsewhere: anyone can place calls",
+        ));
+    }
+    if twilio.auth_token.is_some() && twilio.account_sid.is_none() {
+        doubts.push(Problem::warning(
+            file,
+            "twilio.account_sid is not set: calls cannot be hung up or transferred over REST",
+        ));
+    }
+    if twilio.auth_token.is_some() && twilio.check_signatures && server.public_url.is_none() {
+        doubts.push(Problem::warning(
+            file,
+            "public_url is not set: signatures are checked against each request's own Host, which fails behind a proxy",
+        ));
+    }
+    doubts
+}
+
+/// A certificate chain or key; more is not one.
+const MAX_PEM_BYTES: u64 = 1_024 * 1_024;

@@ -1,0 +1,171 @@
+//! Shapes that several documents share: secrets, sounds, numbers, URLs.
+
+use reqwest::Url;
+
+use super::problem::{Place, Problem};
+use super::reader::Field;
+use super::sound;
+use super::types::{Secret, Sound};
+use super::world::World;
+
+/// Longest spoken line in a document.
+pub(super) const MAX_LINE: usize = 2_000;
+/// Longest name, path or URL.
+pub(super) const MAX_NAME: usize = 1_024;
+
+/// Where a secret is kept; read only when it is needed.
+#[derive(Clone, Debug)]
+pub(super) struct SecretRef {
+    kept: Kept,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Env(String),
+    File(String),
+}
+
+impl SecretRef {
+    /// `{ env = "NAME" }` or `{ file = "path" }`.
+    pub(super) fn read(field: Field<'_, '_>) -> Option<Self> {
+        let key = field.key().to_owned();
+        if !field.is_table() {
+            let hidden = field.place().hidden(&format!("{key} = (hidden)"));
+            let message = "a secret is never written in a document";
+            field.note(Problem::error(&hidden, message).allowed(SECRET_SHAPES));
+            return None;
+        }
+        let place = field.place();
+        let mut table = field.table()?;
+        let env = table.take("env");
+        let file = table.take("file");
+        let kept = match (&env, &file) {
+            (Some(env), None) => match env.string(MAX_NAME) {
+                // The name is shown in messages: a secret that was put there by mistake must not be.
+                Some(name) if is_env_name(&name) => Some(Kept::Env(name)),
+                Some(_) => {
+                    let hidden = place.clone().hidden(&format!("{key} = {{ env = (hidden) }}"));
+                    env.note(
+                        Problem::error(&hidden, "is not the name of an environment variable")
+                            .allowed("letters, digits and _, such as OPENAI_API_KEY"),
+                    );
+                    None
+                }
+                None => None,
+            },
+            (None, Some(file)) => file.string(MAX_NAME).map(Kept::File),
+            _ => {
+                let hidden = place.clone().hidden(&format!("{key} = (hidden)"));
+                table.note(Problem::error(&hidden, "must name one place").allowed(SECRET_SHAPES));
+                None
+            }
+        };
+        table.finish();
+        let kept = kept?;
+        let text = match &kept {
+            Kept::Env(name) => format!("{key} = {{ env = \"{name}\" }}"),
+            Kept::File(path) => format!("{key} = {{ file = \"{path}\" }}"),
+        };
+        Some(SecretRef { kept, place: place.hidden(&text) })
+    }
+
+    /// The secret itself.
+    pub(super) fn resolve(&self, world: &dyn World) -> Result<Secret, Problem> {
+        let text = match &self.kept {
+            Kept::Env(name) => world.env(name).ok_or_else(|| {
+                let message = format!("environment variable {name} is not set");
+                Problem::error(&self.place, message).allowed("set it where the server is started")
+            })?,
+            Kept::File(path) => {
+                let bytes = world.file(path, MAX_SECRET_BYTES).map_err(|why| Problem::error(&self.place, why))?;
+                String::from_utf8(bytes).map_err(|_| Problem::error(&self.place, "the file is not text"))?
+            }
+        };
+        // Files and shells leave a line end behind.
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(Problem::error(&self.place, "the secret is empty"));
+        }
+        if text.len() as u64 > MAX_SECRET_BYTES || !text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+            return Err(Problem::error(&self.place, "the secret is not one line of printable ASCII"));
+        }
+        Ok(Secret::new(text))
+    }
+}
+
+/// Reads a recording: a path, or `{ play = path, text = … }`.
+pub(super) fn sound(field: Field<'_, '_>, world: &dyn World) -> Option<Sound> {
+    if !field.is_table() {
+        return play(&field, String::new(), world);
+    }
+    let mut table = field.table()?;
+    let file = table.need("play", "the path of a WAV file");
+    let text = table.string("text", MAX_LINE).unwrap_or_default();
+    table.finish();
+    play(&file?, text, world)
+}
+
+/// Reads the recording that `file` names.
+pub(super) fn play(file: &Field<'_, '_>, text: String, world: &dyn World) -> Option<Sound> {
+    let name = file.string(MAX_NAME)?;
+    let audio = world.file(&name, sound::MAX_BYTES).and_then(|bytes| sound::load(&bytes));
+    match audio {
+        Ok(audio) => Some(Sound { name, text, audio }),
+        Err(why) => {
+            file.wrong_allowed(why, sound::ALLOWED);
+            None
+        }
+    }
+}
+
+/// Reads a phone number.
+pub(super) fn e164(field: &Field<'_, '_>) -> Option<String> {
+    field.string_that(MAX_NAME, "E.164: + and 7 to 15 digits, such as \"+15550100100\"", is_e164)
+}
+
+/// Reads a URL of one of `schemes`. User names, passwords and fragments have no place in any of ours.
+pub(super) fn url(field: &Field<'_, '_>, schemes: &[&str]) -> Option<Url> {
+    let text = field.string(MAX_NAME)?;
+    let example = format!("a URL such as {}://example.com", schemes.last().copied().unwrap_or("https"));
+    match Url::parse(&text) {
+        Err(e) => field.wrong_allowed(format!("is not a URL ({e})"), example),
+        Ok(url) if !schemes.contains(&url.scheme()) => {
+            let allowed: Vec<_> = schemes.iter().map(|s| format!("{s}://")).collect();
+            field.wrong_allowed(format!("cannot be of {}:", url.scheme()), allowed.join(", "));
+        }
+        Ok(url) if url.host_str().is_none_or(str::is_empty) => field.wrong_allowed("has no host", example),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() => {
+            field.wrong_allowed("has a user name, password or fragment", example);
+        }
+        Ok(url) => return Some(url),
+    }
+    None
+}
+
+/// Whether `url` stays on this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url_host) => {
+            let host = url_host.to_string();
+            let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+            host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
+        }
+        None => false,
+    }
+}
+
+const SECRET_SHAPES: &str = "{ env = \"NAME\" }, { file = \"path\" }";
+const MAX_SECRET_BYTES: u64 = 16 * 1_024;
+
+fn is_env_name(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && name.len() <= 128
+}
+
+fn is_e164(text: &str) -> bool {
+    let Some(digits) = text.strip_prefix('+') else { return false };
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+}

@@ -1,0 +1,16 @@
+//! What documents refer to outside of themselves, as the reader of documents sees it.
+
+use std::path::PathBuf;
+
+/// The environment and the files that documents name. Reading documents is pure but for this.
+pub(super) trait World {
+    /// An environment variable, when it is set and is Unicode.
+    fn env(&self, name: &str) -> Option<String>;
+
+    /// The file at `path`, relative to the configuration directory, of at most `max` bytes. The error says in a few
+    /// words why it cannot be read.
+    fn file(&self, path: &str, max: u64) -> Result<Vec<u8>, String>;
+
+    /// `path` as the rest of the program can open it.
+    fn locate(&self, path: &str) -> PathBuf;
+}
