@@ -8,4 +8,5 @@ pub mod link;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod serve;
 pub mod time;

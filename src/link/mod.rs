@@ -1,4 +1,4 @@
 //! Bytes from and to the far ends, as engine types. No sockets, no decisions.
 
-pub mod twilio;
 pub mod openai;
+pub mod twilio;
