@@ -13,5 +13,6 @@ pub mod rehearsal;
 pub mod replay;
 pub mod report;
 pub mod sim;
+pub mod serve;
 pub mod time;
 pub mod verify;

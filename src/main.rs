@@ -1,3 +1,9 @@
-//! The `offhook` binary.
+//! The `offhook` binary: see `offhook --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -1,0 +1,67 @@
+//! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
+
+mod check;
+mod serve;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use offhook::config::Log;
+
+/// Real-time voice media server: answers phone calls and bridges them to realtime voice models.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer calls, by the configuration in a directory.
+    Serve(serve::Args),
+    /// Say what is wrong with a configuration, all of it, and what is in it.
+    Check(check::Args),
+}
+
+/// Runs what the command line asks for. Exit code 0: done; 1: it failed, as said on standard error; 2: not understood.
+pub(crate) fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => run_async(serve::run(args)),
+        Command::Check(args) => check::run(&args),
+    }
+}
+
+/// Why a subcommand failed, in words for the person who called it.
+type Failure = String;
+
+fn run_async(work: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode {
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no async runtime: {error}"))
+        .and_then(|runtime| {
+            let done = runtime.block_on(work);
+            // A thread that is stuck in a system call must not keep the process.
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            done
+        });
+    done.unwrap_or_else(|failure| {
+        eprintln!("{failure}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Logs to standard error from now on; standard output is for results.
+fn start_logs(log: &Log) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
+        .map_err(|error| format!("log.filter {:?} is not a tracing filter: {error}", log.filter))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if log.json {
+        logs.json().try_init()
+    } else {
+        logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+    };
+    started.map_err(|error| format!("logs cannot be started: {error}"))
+}

@@ -1,0 +1,29 @@
+//! `offhook check`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Flags of `offhook check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Directory with offhook.toml, models.toml, agents/ and deployments/.
+    #[arg(default_value = "config")]
+    dir: PathBuf,
+    /// Print one JSON document instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code 0: a server can run by it; 1: it cannot.
+pub(super) fn run(args: &Args) -> ExitCode {
+    let report = offhook::config::check(&args.dir);
+    if args.json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => println!("{text}"),
+            Err(error) => eprintln!("the report cannot be written as JSON: {error}"),
+        }
+    } else {
+        println!("{report}");
+    }
+    if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

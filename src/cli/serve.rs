@@ -1,0 +1,67 @@
+//! `offhook serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use offhook::config::{Config, Source};
+use offhook::serve::{ServeOptions, Server, shutdown};
+
+use super::{Failure, start_logs};
+
+/// Flags of `offhook serve`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Directory with offhook.toml, models.toml, agents/ and deployments/.
+    #[arg(long, value_name = "DIR", default_value = "config")]
+    config: PathBuf,
+    /// Listen here instead of server.listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Keep calls here instead of server.data_dir.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Answers calls until SIGTERM or Ctrl-C, drains, and ends; a second signal ends at once.
+pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let source = Source::open(&args.config).map_err(|problems| problems.to_string())?;
+    let config = source.current();
+    start_logs(&config.server.log)?;
+    let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
+    let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None };
+    let running = Server::start(options).await.map_err(|error| error.to_string())?;
+    banner(&config, running.addr(), &data);
+    signal().await;
+    eprintln!("draining; once more ends all calls at once");
+    let again = signal();
+    let hurry = async {
+        again.await;
+        running.hurry();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = running.shutdown() => {}
+        () = hurry => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn banner(config: &Config, addr: SocketAddr, data: &std::path::Path) {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    println!("offhook listens on {scheme}://{addr}");
+    let public = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"));
+    println!("  voice webhook   {public}/twilio/voice");
+    for deployment in config.deployments.values() {
+        let active = if deployment.active { "" } else { " (inactive)" };
+        println!("  {:<15} {} by {}{active}", deployment.number, deployment.name, deployment.agent.name);
+    }
+    if config.deployments.is_empty() {
+        println!("  no deployment: every call is refused");
+    }
+    println!("  calls kept in   {}", data.join("calls").display());
+    if !config.server.twilio.check_signatures {
+        println!("  SIGNATURES ARE NOT CHECKED: fit for loopback only");
+    }
+}

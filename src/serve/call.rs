@@ -1,0 +1,553 @@
+//! One call's loop: **handle, drain, wait**, around a [`CallEngine`] that decides everything.
+//!
+//! There is one `select!`. Its arms only fetch what happened; nothing here awaits a socket that is written to.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{CloseFrame, Message as LineMessage, Utf8Bytes, close_code};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Sleep, sleep_until};
+use tokio_tungstenite::tungstenite::Message as ModelMessage;
+
+use crate::config::{CallSettings, Deployment};
+use crate::engine::{
+    Action, CallEngine, CallerCommand, CallerEvent, EffectId, EffectResult, EndReason, Input, ModelCommand, ModelEvent,
+};
+use crate::journal::Pen;
+use crate::link::{openai, twilio};
+use crate::report::Report;
+use crate::time::CallTime;
+
+use super::Shared;
+use super::effects::{Carrier, Outcome};
+use super::keeper::Files;
+use super::media::{Claim, LineLeg};
+use super::metrics::Metrics;
+use super::model::{self, Dial, ModelLeg};
+use super::outlet::{Kind, Pushed};
+use super::registry::Command;
+
+/// Messages that one wake-up may handle before the other calls of the thread have their turn.
+const BURST: usize = 16;
+/// Effects at once; the engine asks for one or two in a call.
+const MAX_EFFECTS: usize = 8;
+/// How long our end of the stream waits for the carrier to close the other.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A running call.
+pub(super) struct Call<'s> {
+    shared: &'s Arc<Shared>,
+    id: &'s str,
+    began: Instant,
+    deployment: &'s Deployment,
+    settings: &'s CallSettings,
+    carrier: Carrier,
+    engine: CallEngine,
+    pen: Pen,
+    line: Line,
+    stream: twilio::Stream,
+    model: Model,
+    session: openai::Session,
+    effects: FuturesUnordered<BoxFuture<'static, (EffectId, Outcome)>>,
+    commanded: mpsc::Receiver<Command>,
+    alarm: Pin<Box<Sleep>>,
+    /// What the alarm is set to, if it is.
+    alarm_at: Option<Instant>,
+    /// The stream is being closed by us, until then at the latest; the effect that asked for it, if one did.
+    closing: Option<(Instant, Option<EffectId>)>,
+    ended: Option<EndReason>,
+    phase: PhaseGauge<'s>,
+}
+
+/// The line's socket.
+enum Line {
+    /// The carrier has not connected yet.
+    Awaited(oneshot::Receiver<Claim>),
+    Up(Box<LineLeg>),
+    Gone,
+}
+
+/// The model's socket.
+enum Model {
+    Off,
+    Dialling(Dial),
+    Up(Box<ModelLeg>),
+}
+
+/// What the loop was woken by.
+enum Wake {
+    Claimed(Option<Claim>),
+    Line(Option<Result<LineMessage, axum::Error>>),
+    Dialled(Result<Box<ModelLeg>, ModelEvent<'static>>),
+    Model(Option<Result<ModelMessage, tokio_tungstenite::tungstenite::Error>>),
+    Effect(EffectId, Outcome),
+    Command(Command),
+    Alarm,
+}
+
+/// Where the input came from that is being answered, and when it was read: to tell how long it took through us.
+#[derive(Clone, Copy)]
+enum Origin {
+    Line(Instant),
+    Model(Instant),
+    Other,
+}
+
+impl<'s> Call<'s> {
+    #[allow(clippy::too_many_arguments)] // one place makes it, and every part is a different thing
+    pub(super) fn new(
+        shared: &'s Arc<Shared>,
+        id: &'s str,
+        began: Instant,
+        deployment: &'s Deployment,
+        settings: &'s Arc<CallSettings>,
+        carrier: Carrier,
+        claimed: oneshot::Receiver<Claim>,
+        commanded: mpsc::Receiver<Command>,
+    ) -> Self {
+        Call {
+            shared,
+            id,
+            began,
+            deployment,
+            settings,
+            carrier,
+            engine: CallEngine::new(Arc::clone(settings)),
+            pen: Pen::new(settings, deployment.keep.journal),
+            line: Line::Awaited(claimed),
+            stream: twilio::Stream::new(),
+            model: Model::Off,
+            session: openai::Session::new(&deployment.agent, settings.format),
+            effects: FuturesUnordered::new(),
+            commanded,
+            alarm: Box::pin(sleep_until(began.into())),
+            alarm_at: None,
+            closing: None,
+            ended: None,
+            phase: PhaseGauge::waiting(&shared.metrics),
+        }
+    }
+
+    /// Until the call is over: its report, and the rest of its journal.
+    pub(super) async fn run(mut self, files: &mut Files) -> (Report, Vec<u8>) {
+        self.carry_out(CallTime::ZERO, Origin::Other, files);
+        while self.ended.is_none() {
+            poll_fn(|cx| self.flush(cx)).await;
+            let wake = self.wait().await;
+            self.take(wake, Instant::now(), files);
+            poll_fn(|cx| self.catch_up(cx, files)).await;
+            files.tend(self.pen.len(), || self.pen.take(), Instant::now());
+        }
+        self.close(files).await;
+        let mut report = self.engine.report();
+        if let Some(end) = self.ended.take() {
+            report.end = end;
+        }
+        for (name, n) in
+            self.stream.counters().iter().filter(|(name, n)| *n > 0 && !matches!(*name, "messages" | "media"))
+        {
+            self.shared.metrics.line_ignored.add(name, n);
+            *report.counters.entry(format!("line_{name}")).or_default() += n;
+        }
+        (report, self.pen.take())
+    }
+
+    /// Waits for whatever is next. Sockets are written meanwhile.
+    async fn wait(&mut self) -> Wake {
+        self.set_alarm();
+        let Call { line, model, effects, commanded, alarm, alarm_at, .. } = self;
+        tokio::select! {
+            wake = poll_fn(|cx| line.poll_next(cx)) => wake,
+            wake = poll_fn(|cx| model.poll_next(cx)) => wake,
+            Some((id, outcome)) = effects.next() => Wake::Effect(id, outcome),
+            Some(command) = commanded.recv() => Wake::Command(command),
+            () = alarm.as_mut(), if alarm_at.is_some() => Wake::Alarm,
+        }
+    }
+
+    /// Turns what happened into the engine's input, and carries out what it answers.
+    fn take(&mut self, wake: Wake, now: Instant, files: &mut Files) {
+        match wake {
+            Wake::Claimed(Some(Claim { leg, stream })) => {
+                self.line = Line::Up(leg);
+                self.stream = stream;
+                self.shared.metrics.started.add(1);
+                self.phase.talking();
+                tracing::info!("media stream up");
+                self.input(now, Input::Caller(CallerEvent::Started), Origin::Line(now), files);
+            }
+            // Only when the registry let go of the call, which it does after us.
+            Wake::Claimed(None) => self.line = Line::Gone,
+            Wake::Line(read) => self.take_line(read, now, files),
+            Wake::Dialled(Ok(leg)) => {
+                self.shared.metrics.dials.add("connected", 1);
+                self.model = Model::Up(leg);
+            }
+            Wake::Dialled(Err(event)) => {
+                self.shared.metrics.dials.add("failed", 1);
+                self.model = Model::Off;
+                self.input(now, Input::Model(event), Origin::Other, files);
+            }
+            Wake::Model(read) => self.take_model(read, now, files),
+            Wake::Effect(id, outcome) => self.take_effect(id, outcome, now, files),
+            Wake::Command(Command::Control(control)) => {
+                self.input(now, Input::Control(control), Origin::Other, files);
+            }
+            Wake::Command(Command::HungUp) => {
+                self.input(now, Input::Caller(CallerEvent::HungUp), Origin::Other, files);
+            }
+            Wake::Command(Command::Kill) => self.ended = Some(EndReason::Shutdown),
+            Wake::Alarm => self.take_alarm(now, files),
+        }
+    }
+
+    fn take_line(&mut self, read: Option<Result<LineMessage, axum::Error>>, now: Instant, files: &mut Files) {
+        match read {
+            Some(Ok(LineMessage::Text(text))) => {
+                tracing::trace!(bytes = text.len(), "from the line");
+                let at = call_time(self.began, now);
+                if let twilio::Decoded::Event(event) = self.stream.decode(text.as_str())
+                    && self.ended.is_none()
+                {
+                    let input = Input::Caller(event);
+                    self.pen.input(at, &input);
+                    self.engine.handle(at, input);
+                }
+                self.carry_out(at, Origin::Line(now), files);
+            }
+            Some(Ok(LineMessage::Binary(_))) => self.stream.binary(),
+            Some(Ok(LineMessage::Ping(_) | LineMessage::Pong(_))) => {}
+            ending => {
+                let closed = matches!(ending, Some(Ok(LineMessage::Close(_))));
+                self.line_is_gone(closed, now, files);
+            }
+        }
+    }
+
+    /// The line's socket is done for. `closed`: by the rules, rather than without a word.
+    fn line_is_gone(&mut self, closed: bool, now: Instant, files: &mut Files) {
+        self.line = Line::Gone;
+        match self.closing.take() {
+            Some((_, Some(effect))) => {
+                self.input(now, Input::Effect(effect, EffectResult::Done), Origin::Other, files);
+            }
+            Some((_, None)) => {}
+            None => {
+                let event = if closed { CallerEvent::HungUp } else { CallerEvent::Lost };
+                self.input(now, Input::Caller(event), Origin::Other, files);
+            }
+        }
+    }
+
+    fn take_model(
+        &mut self,
+        read: Option<Result<ModelMessage, tokio_tungstenite::tungstenite::Error>>,
+        now: Instant,
+        files: &mut Files,
+    ) {
+        if let Some(event) = model::ending(&read) {
+            self.model = Model::Off;
+            self.input(now, Input::Model(event), Origin::Other, files);
+            return;
+        }
+        let Some(Ok(ModelMessage::Text(text))) = read else { return };
+        tracing::trace!(bytes = text.len(), "from the model");
+        let at = call_time(self.began, now);
+        if let Some(event) = self.session.decode(text.as_str()) {
+            let input = Input::Model(event);
+            self.pen.input(at, &input);
+            self.engine.handle(at, input);
+        }
+        while let Some(reply) = self.session.poll_reply() {
+            self.model.send(Kind::Other, reply, None, self.shared);
+        }
+        self.carry_out(at, Origin::Model(now), files);
+    }
+
+    fn take_effect(&mut self, id: EffectId, outcome: Outcome, now: Instant, files: &mut Files) {
+        let result = match outcome {
+            Outcome::CloseInstead if self.hang_up_by_closing(Some(id), now) => return,
+            // There is no stream to close: nothing keeps the carrier from its <Hangup/>.
+            Outcome::CloseInstead => EffectResult::Done,
+            Outcome::Ended(result) => result,
+        };
+        self.shared.metrics.effects.add(if result == EffectResult::Done { "done" } else { "failed" }, 1);
+        self.input(now, Input::Effect(id, result), Origin::Other, files);
+    }
+
+    fn take_alarm(&mut self, now: Instant, files: &mut Files) {
+        self.alarm_at = None;
+        if self.closing.is_some_and(|(until, _)| until <= now) {
+            self.line_is_gone(true, now, files);
+        }
+        if let Line::Up(leg) = &self.line
+            && leg.deadline().is_some_and(|at| at <= now)
+        {
+            self.shared.metrics.stalled.add("line", 1);
+            self.line_is_gone(false, now, files);
+        }
+        if let Model::Up(leg) = &self.model
+            && (leg.deadline().is_some_and(|at| at <= now))
+        {
+            self.model_is_stuck("the model's socket takes nothing", now, files);
+        }
+        if self.engine.next_deadline().is_some_and(|(at, _)| at <= call_time(self.began, now)) {
+            self.input(now, Input::Tick, Origin::Other, files);
+        }
+    }
+
+    fn model_is_stuck(&mut self, why: &str, now: Instant, files: &mut Files) {
+        self.shared.metrics.stalled.add("model", 1);
+        self.model = Model::Off;
+        self.input(now, Input::Model(model::closed(why.to_owned(), true)), Origin::Other, files);
+    }
+
+    /// One input that borrows nothing of ours.
+    fn input(&mut self, now: Instant, input: Input<'_>, origin: Origin, files: &mut Files) {
+        if self.ended.is_some() {
+            return;
+        }
+        let at = call_time(self.began, now);
+        self.pen.input(at, &input);
+        self.engine.handle(at, input);
+        self.carry_out(at, origin, files);
+    }
+
+    /// Drains the engine. Everything here is done at once or queued; results come back as inputs.
+    fn carry_out(&mut self, at: CallTime, origin: Origin, files: &mut Files) {
+        while let Some(action) = self.engine.poll_action() {
+            self.pen.action(at, &action);
+            match action {
+                Action::SendCaller(command) => {
+                    let read_at = if let Origin::Model(at) = origin { Some(at) } else { None };
+                    self.line.send(&mut self.stream, &command, read_at, self.shared);
+                }
+                Action::SendModel(command) => {
+                    let audio = matches!(command, ModelCommand::AppendAudio(_));
+                    let mut text = String::with_capacity(512);
+                    self.session.encode(&command, &mut text);
+                    let read_at = if let (true, Origin::Line(at)) = (audio, origin) { Some(at) } else { None };
+                    self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, self.shared);
+                }
+                Action::DialModel => {
+                    let model = Arc::clone(&self.deployment.agent.model);
+                    self.session = openai::Session::new(&self.deployment.agent, self.settings.format);
+                    let dial = model::dial(model, self.shared.model_tls.clone());
+                    self.model.replace(Model::Dialling(dial));
+                }
+                Action::CloseModel => self.model.replace(Model::Off),
+                Action::Run(id, effect) => {
+                    if self.effects.len() < MAX_EFFECTS {
+                        let carrier = self.carrier.clone();
+                        self.effects.push(Box::pin(async move { (id, carrier.run(effect).await) }));
+                    } else {
+                        let failed = Outcome::Ended(EffectResult::Failed("too many effects at once".to_owned()));
+                        self.effects.push(Box::pin(std::future::ready((id, failed))));
+                    }
+                }
+                Action::Record(record) => files.record(&record, Instant::now()),
+                Action::Emit(event) => {
+                    tracing::debug!(%at, %event);
+                    if let Some(observer) = &self.shared.observer {
+                        observer.event(self.id, at, &event);
+                    }
+                }
+                Action::End(reason) => self.ended = Some(reason),
+            }
+        }
+    }
+
+    /// Writes what the sockets take now; never waits. Errors show when the socket is read next.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Line::Up(leg) = &mut self.line {
+            let _ = leg.poll_write(cx);
+            if let Some(took) = leg.take_latency() {
+                self.shared.metrics.model_to_caller.observe(took);
+            }
+        }
+        if let Model::Up(leg) = &mut self.model {
+            let _ = leg.poll_write(cx);
+            if let Some(took) = leg.take_latency() {
+                self.shared.metrics.caller_to_model.observe(took);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Handles messages that are here already, in turns, so that a burst is answered by one write.
+    fn catch_up(&mut self, cx: &mut Context<'_>, files: &mut Files) -> Poll<()> {
+        for _ in 0..BURST / 2 {
+            let mut any = false;
+            if let Line::Up(leg) = &mut self.line
+                && let Poll::Ready(read) = leg.poll_read(cx)
+            {
+                any = true;
+                self.take_line(read, Instant::now(), files);
+            }
+            if let Model::Up(leg) = &mut self.model
+                && let Poll::Ready(read) = leg.poll_read(cx)
+            {
+                any = true;
+                self.take_model(read, Instant::now(), files);
+            }
+            if !any || self.ended.is_some() {
+                break;
+            }
+        }
+        if matches!(&self.line, Line::Up(leg) if leg.is_full()) {
+            self.shared.metrics.stalled.add("line", 1);
+            self.line_is_gone(false, Instant::now(), files);
+        }
+        if matches!(&self.model, Model::Up(leg) if leg.is_full()) {
+            self.model_is_stuck("the model's socket is too slow", Instant::now(), files);
+        }
+        Poll::Ready(())
+    }
+
+    /// Sets the alarm to what is due first. One that rings too early is cheaper than one that is moved for every frame.
+    fn set_alarm(&mut self) {
+        let engine = self.engine.next_deadline().map(|(at, _)| self.began + Duration::from_micros(at.as_us()));
+        let line = if let Line::Up(leg) = &self.line { leg.deadline() } else { None };
+        let model = if let Model::Up(leg) = &self.model { leg.deadline() } else { None };
+        let closing = self.closing.map(|(until, _)| until);
+        let Some(due) = [engine, line, model, closing].into_iter().flatten().min() else { return };
+        if self.alarm_at.is_none_or(|at| due < at) {
+            self.alarm.as_mut().reset(due.into());
+            self.alarm_at = Some(due);
+        }
+    }
+
+    /// Closes the stream once everything before is written. `false`: there is none.
+    fn hang_up_by_closing(&mut self, effect: Option<EffectId>, now: Instant) -> bool {
+        let Line::Up(leg) = &mut self.line else { return false };
+        if self.closing.is_none() {
+            let frame = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") };
+            leg.push(Kind::Other, 2, LineMessage::Close(Some(frame)), None);
+        }
+        self.closing = Some((now + GOODBYE, effect));
+        true
+    }
+
+    /// After the end: lets go of both sockets properly, and of effects that still run.
+    async fn close(&mut self, files: &mut Files) {
+        self.model.replace(Model::Off);
+        self.commanded.close();
+        let now = Instant::now();
+        if self.closing.is_none() {
+            self.hang_up_by_closing(None, now);
+        }
+        if let Line::Awaited(claimed) = &mut self.line {
+            claimed.close();
+            self.line = Line::Gone;
+        }
+        // Effects have time-outs of their own, the stream's end has one here.
+        while !self.effects.is_empty() || matches!(self.line, Line::Up(_)) {
+            let wake = self.wait().await;
+            self.take(wake, Instant::now(), files);
+        }
+    }
+}
+
+impl Line {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        match self {
+            Line::Awaited(claimed) => Pin::new(claimed).poll(cx).map(|claim| Wake::Claimed(claim.ok())),
+            Line::Up(leg) => leg.poll_next(cx).map(Wake::Line),
+            Line::Gone => Poll::Pending,
+        }
+    }
+
+    fn send(
+        &mut self,
+        stream: &mut twilio::Stream,
+        command: &CallerCommand<'_>,
+        read_at: Option<Instant>,
+        shared: &Shared,
+    ) {
+        let Line::Up(leg) = self else { return };
+        let kind = match command {
+            CallerCommand::Audio(_) => Kind::Audio,
+            CallerCommand::Mark(_) => Kind::Mark,
+            CallerCommand::Clear => {
+                // What the line does not have yet needs no clearing there.
+                leg.clear_audio();
+                Kind::Other
+            }
+        };
+        let mut text = String::with_capacity(512);
+        stream.encode(command, &mut text);
+        if text.is_empty() {
+            return;
+        }
+        let bytes = text.len();
+        if let Pushed::Dropped(bytes) = leg.push(kind, bytes, LineMessage::Text(text.into()), read_at) {
+            shared.metrics.line_dropped_bytes.add(bytes as u64);
+        }
+    }
+}
+
+impl Model {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        match self {
+            Model::Off => Poll::Pending,
+            Model::Dialling(dial) => dial.as_mut().poll(cx).map(Wake::Dialled),
+            Model::Up(leg) => leg.poll_next(cx).map(Wake::Model),
+        }
+    }
+
+    fn send(&mut self, kind: Kind, text: String, read_at: Option<Instant>, shared: &Shared) {
+        let Model::Up(leg) = self else { return };
+        if text.is_empty() {
+            return;
+        }
+        let bytes = text.len();
+        if let Pushed::Dropped(bytes) = leg.push(kind, bytes, ModelMessage::Text(text.into()), read_at) {
+            shared.metrics.model_dropped_bytes.add(bytes as u64);
+        }
+    }
+
+    /// Lets go of the socket there may be.
+    fn replace(&mut self, with: Model) {
+        if let Model::Up(leg) = std::mem::replace(self, with) {
+            model::let_go(leg);
+        }
+    }
+}
+
+/// Counts a call in the gauge of its phase for as long as it is there, however it ends.
+struct PhaseGauge<'s> {
+    metrics: &'s Metrics,
+    talking: bool,
+}
+
+impl<'s> PhaseGauge<'s> {
+    fn waiting(metrics: &'s Metrics) -> Self {
+        metrics.waiting.add(1);
+        PhaseGauge { metrics, talking: false }
+    }
+
+    fn talking(&mut self) {
+        if !self.talking {
+            self.talking = true;
+            self.metrics.waiting.take_back(1);
+            self.metrics.talking.add(1);
+        }
+    }
+}
+
+impl Drop for PhaseGauge<'_> {
+    fn drop(&mut self) {
+        if self.talking { self.metrics.talking.take_back(1) } else { self.metrics.waiting.take_back(1) }
+    }
+}
+
+fn call_time(began: Instant, now: Instant) -> CallTime {
+    CallTime::from_us(now.duration_since(began).as_micros() as u64)
+}

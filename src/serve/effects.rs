@@ -1,0 +1,125 @@
+//! What only the carrier can do: end a call, or put it through to somebody else.
+
+use std::time::Duration;
+
+use crate::config::Twilio;
+use crate::engine::{Effect, EffectResult};
+use crate::link::twilio::rest::{self, RestRequest};
+use crate::link::twilio::twiml;
+
+/// The carrier's REST API as one call uses it.
+#[derive(Clone, Debug)]
+pub(super) struct Carrier {
+    client: reqwest::Client,
+    twilio: Twilio,
+    carrier_call: String,
+}
+
+/// How an effect came out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// For the engine.
+    Ended(EffectResult),
+    /// The carrier could not be asked; closing our socket ends the call too, since the TwiML then hangs up.
+    CloseInstead,
+}
+
+impl Carrier {
+    pub(super) fn new(client: reqwest::Client, twilio: Twilio, carrier_call: String) -> Self {
+        Carrier { client, twilio, carrier_call }
+    }
+
+    /// Carries out an effect, within the time for one request and its one repetition.
+    pub(super) async fn run(self, effect: Effect) -> Outcome {
+        match &effect {
+            Effect::HangUp => match self.ask(|account| rest::hang_up(account, &self.carrier_call)).await {
+                Ok(()) => Outcome::Ended(EffectResult::Done),
+                Err(why) => {
+                    tracing::debug!(why, "hanging up by closing the stream");
+                    Outcome::CloseInstead
+                }
+            },
+            Effect::Transfer(number) => {
+                let twiml = twiml::dial(number);
+                match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone())).await {
+                    Ok(()) => Outcome::Ended(EffectResult::Done),
+                    Err(why) => {
+                        tracing::warn!(why, "the caller could not be put through");
+                        Outcome::Ended(EffectResult::Failed(why))
+                    }
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, request: impl Fn(&str) -> RestRequest) -> Result<(), String> {
+        let (Some(account), Some(token)) = (&self.twilio.account_sid, &self.twilio.auth_token) else {
+            return Err("twilio.account_sid and twilio.auth_token are not both set".to_owned());
+        };
+        let request = request(account);
+        let mut again = true;
+        loop {
+            let failed = match self.once(account, token.expose(), &request).await {
+                Ok(()) => return Ok(()),
+                Err(failed) => failed,
+            };
+            if !(again && failed.retry) {
+                return Err(failed.why);
+            }
+            again = false;
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    async fn once(&self, account: &str, token: &str, request: &RestRequest) -> Result<(), Failed> {
+        let url = format!("{}{}", self.twilio.rest_url, request.path);
+        let url = reqwest::Url::parse_with_params(&url, std::iter::empty::<(&str, &str)>())
+            .map_err(|error| Failed { why: format!("twilio.rest_url: {error}"), retry: false })?;
+        let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap_or(reqwest::Method::POST);
+        let mut answer = self
+            .client
+            .request(method, url)
+            .basic_auth(account, Some(token))
+            .timeout(Duration::from_millis(self.twilio.rest_timeout_ms))
+            .form(&request.form)
+            .send()
+            .await
+            .map_err(Failed::transport)?;
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(Failed::transport)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_ANSWER_BYTES {
+                break;
+            }
+        }
+        rest::outcome(status, &body).map_err(|error| Failed { why: error.to_string(), retry: error.retry() })
+    }
+}
+
+/// The answer's code is near its beginning; the rest of a long page is of no interest.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+/// The carrier asks for a pause when it is busy; the caller waits in silence meanwhile.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+struct Failed {
+    why: String,
+    retry: bool,
+}
+
+impl Failed {
+    fn transport(error: reqwest::Error) -> Failed {
+        // The URL holds the account; it adds nothing to the reason.
+        Failed { why: format!("the carrier cannot be reached: {}", error.without_url()), retry: false }
+    }
+}
+
+/// The HTTP client for all calls of a server.
+pub(super) fn client() -> reqwest::Result<reqwest::Client> {
+    super::tls::install_crypto();
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(8)
+        .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))
+        .build()
+}

@@ -1,0 +1,57 @@
+//! The HTTP face: routes, limits, and the pages for operations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::{Shared, media, webhook};
+
+/// The largest webhook; the carrier's own are a few kilobytes.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Time for one request with its body. A media stream is no longer a request once it is upgraded.
+const REQUEST: Duration = Duration::from_secs(10);
+
+/// All routes.
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/twilio/voice", post(webhook::voice).get(webhook::voice))
+        .route("/twilio/media", get(media::upgrade))
+        .route("/twilio/stream-status", post(webhook::stream_status))
+        .route("/twilio/call-status", post(webhook::call_status))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), in_time))
+        .with_state(shared)
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render())
+}
+
+/// Whether new calls are wanted here.
+async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    if shared.registry.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+/// Bounds a request's time, so that a body that never ends holds nothing.
+async fn in_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            shared.metrics.rejected.add("timeout", 1);
+            StatusCode::REQUEST_TIMEOUT.into_response()
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Files of calls, written off the call path.
+//!
+//! A call collects journal bytes and audio in a [`Files`] and hands them over about four times a second, without ever
+//! waiting. A few threads write them. When the disk is too slow, batches are dropped and counted, and the report says
+//! from when audio is missing; when it fails, the call goes on all the same.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::audio::AudioFormat;
+use crate::config::Keep;
+use crate::engine::Record;
+use crate::recording::RecordingFile;
+use crate::report::{Recording, Report};
+use crate::time::Samples;
+
+use super::metrics::Metrics;
+use super::standin::picture;
+
+/// Batches that may wait for one thread; at 16 KiB each that is 16 MiB.
+const QUEUE_JOBS: usize = 1_024;
+/// Calls whose pictures may wait to be drawn.
+const QUEUE_PICTURES: usize = 256;
+/// Threads that write.
+const WRITERS: usize = 2;
+/// A batch is handed over when it is this old or this big.
+const BATCH_AGE: Duration = Duration::from_millis(250);
+const BATCH_BYTES: usize = 16 << 10;
+/// How long the end of a call waits for its files.
+const FINISH: Duration = Duration::from_secs(10);
+
+/// The threads.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    writers: Vec<mpsc::Sender<Job>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Where a call is kept, and what of it.
+#[derive(Debug)]
+pub(super) struct Folder {
+    /// The call's id.
+    pub(super) call: String,
+    /// The call's folder; made when the first file is written.
+    pub(super) path: PathBuf,
+    /// The line's format.
+    pub(super) format: AudioFormat,
+    /// What is kept.
+    pub(super) keep: Keep,
+}
+
+enum Job {
+    Batch(Arc<Folder>, Batch),
+    Finish(Arc<Folder>, Box<Report>, Option<Missing>, oneshot::Sender<Box<Report>>),
+    Stop,
+}
+
+/// What a call made since the last hand-over.
+#[derive(Debug, Default)]
+struct Batch {
+    journal: Vec<u8>,
+    audio: Vec<u8>,
+    chunks: Vec<(Side, Samples, usize)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Side {
+    Caller,
+    Agent,
+}
+
+/// From when audio is missing, and why.
+#[derive(Clone, Debug)]
+struct Missing {
+    from: Samples,
+    why: String,
+}
+
+impl Keeper {
+    /// Starts the threads.
+    pub(super) fn start(metrics: Arc<Metrics>) -> io::Result<Keeper> {
+        let (pictures, wanted) = std::sync::mpsc::sync_channel::<PathBuf>(QUEUE_PICTURES);
+        let (mut writers, mut threads) = (Vec::new(), Vec::new());
+        for n in 0..WRITERS {
+            let (jobs, mut handed_over) = mpsc::channel(QUEUE_JOBS);
+            let mut writer = Writer { open: HashMap::new(), pictures: pictures.clone(), metrics: Arc::clone(&metrics) };
+            let work = move || while handed_over.blocking_recv().is_some_and(|job| writer.work(job)) {};
+            threads.push(thread::Builder::new().name(format!("files-{n}")).spawn(work)?);
+            writers.push(jobs);
+        }
+        let failed = Arc::clone(&metrics);
+        let draw = move || {
+            for folder in wanted {
+                if let Err(error) = picture::draw(&folder) {
+                    failed.files_failed.add("pictures", 1);
+                    tracing::warn!(folder = %folder.display(), %error, "pictures could not be drawn");
+                }
+            }
+        };
+        threads.push(thread::Builder::new().name("pictures".to_owned()).spawn(draw)?);
+        Ok(Keeper { writers, threads: Mutex::new(threads), metrics })
+    }
+
+    /// The files of a new call.
+    pub(super) fn files(&self, folder: Folder) -> Files {
+        let shard = folder.call.bytes().fold(0usize, |sum, byte| sum.wrapping_add(usize::from(byte)));
+        Files {
+            folder: Arc::new(folder),
+            jobs: self.writers[shard % self.writers.len()].clone(),
+            batch: Batch::default(),
+            since: None,
+            missing: None,
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+
+    /// Lets the threads finish what was handed over. Blocks, so it is not for an async task; all calls must be over.
+    pub(super) fn stop(&self) {
+        for jobs in &self.writers {
+            // A thread that is gone already has nothing to finish.
+            let _ = jobs.blocking_send(Job::Stop);
+        }
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The files of one call, as the call sees them.
+#[derive(Debug)]
+pub(super) struct Files {
+    folder: Arc<Folder>,
+    jobs: mpsc::Sender<Job>,
+    batch: Batch,
+    since: Option<Instant>,
+    missing: Option<Missing>,
+    metrics: Arc<Metrics>,
+}
+
+impl Files {
+    /// Where the call is kept.
+    pub(super) fn path(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Adds audio to the recording, if there is to be one.
+    pub(super) fn record(&mut self, record: &Record<'_>, now: Instant) {
+        if !self.folder.keep.recording {
+            return;
+        }
+        let (side, at, payload) = match record {
+            Record::Caller { at, payload } => (Side::Caller, *at, payload),
+            Record::Agent { at, payload } => (Side::Agent, *at, payload),
+        };
+        self.batch.audio.extend_from_slice(payload);
+        self.batch.chunks.push((side, at, payload.len()));
+        self.since.get_or_insert(now);
+    }
+
+    /// Hands over what there is when it is time. `journal` gives what was written since it was last asked, and `waiting` says
+    /// how much that would be.
+    pub(super) fn tend(&mut self, waiting: usize, journal: impl FnOnce() -> Vec<u8>, now: Instant) {
+        if waiting > 0 {
+            self.since.get_or_insert(now);
+        }
+        let due = self.since.is_some_and(|since| now.duration_since(since) >= BATCH_AGE);
+        if due || waiting + self.batch.audio.len() >= BATCH_BYTES {
+            self.batch.journal = journal();
+            self.hand_over();
+        }
+    }
+
+    /// The call is over: writes the rest and the report, and waits for it, but not for ever. Returns the report with the
+    /// recording's own account.
+    pub(super) async fn finish(mut self, journal: Vec<u8>, report: Report) -> Box<Report> {
+        self.batch.journal = journal;
+        self.hand_over();
+        let (done, finished) = oneshot::channel();
+        let report = Box::new(report);
+        let job = Job::Finish(Arc::clone(&self.folder), report.clone(), self.missing.take(), done);
+        let wait = async {
+            self.jobs.send(job).await.ok()?;
+            finished.await.ok()
+        };
+        match tokio::time::timeout(FINISH, wait).await {
+            Ok(Some(report)) => report,
+            _ => {
+                self.metrics.files_failed.add("report", 1);
+                tracing::error!(folder = %self.folder.path.display(), "the disk is too slow: the report is late or lost");
+                report
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        self.since = None;
+        if self.batch.journal.is_empty() && self.batch.chunks.is_empty() {
+            return;
+        }
+        let (bytes, chunks) = (self.batch.audio.len(), self.batch.chunks.len());
+        let room = Batch { journal: Vec::new(), audio: Vec::with_capacity(bytes), chunks: Vec::with_capacity(chunks) };
+        let batch = std::mem::replace(&mut self.batch, room);
+        let from = batch.chunks.iter().map(|(_, at, _)| *at).min();
+        if self.jobs.try_send(Job::Batch(Arc::clone(&self.folder), batch)).is_err() {
+            self.metrics.files_dropped.add(1);
+            if let (None, Some(from)) = (&self.missing, from) {
+                self.missing = Some(Missing { from, why: "the disk is too slow".to_owned() });
+            }
+        }
+    }
+}
+
+/// One thread's work.
+struct Writer {
+    open: HashMap<String, Open>,
+    pictures: std::sync::mpsc::SyncSender<PathBuf>,
+    metrics: Arc<Metrics>,
+}
+
+/// The open files of a call.
+struct Open {
+    journal: Option<File>,
+    recording: Option<RecordingFile>,
+    /// Why and from where the recording is not whole; it is then no longer written, but still finished.
+    missing: Option<Missing>,
+}
+
+impl Writer {
+    /// `false`: that was the last.
+    fn work(&mut self, job: Job) -> bool {
+        match job {
+            Job::Stop => return false,
+            Job::Batch(folder, batch) => {
+                if !self.open.contains_key(&folder.call) {
+                    let open = self.open(&folder);
+                    self.open.insert(folder.call.clone(), open);
+                }
+                let Some(open) = self.open.get_mut(&folder.call) else { return true };
+                for (file, error) in open.write(&batch) {
+                    self.metrics.files_failed.add(file, 1);
+                    tracing::warn!(call = folder.call, file, %error, "file given up; the call goes on");
+                }
+            }
+            Job::Finish(folder, mut report, dropped, done) => {
+                let open = self.open.remove(&folder.call);
+                if folder.keep.recording {
+                    let total =
+                        report.duration_ms.saturating_sub(report.media_start_at_ms.unwrap_or(report.duration_ms));
+                    let rate_hz = folder.format.rate_hz;
+                    report.recording = Some(recording(open, dropped, Samples::from_ms(total, rate_hz), rate_hz));
+                }
+                match write_report(&folder.path, &report) {
+                    Ok(()) if folder.keep.pictures => {
+                        if self.pictures.try_send(folder.path.clone()).is_err() {
+                            self.metrics.files_failed.add("pictures", 1);
+                        }
+                    }
+                    Ok(()) => {}
+                    Err(error) => {
+                        self.metrics.files_failed.add("report", 1);
+                        tracing::error!(call = folder.call, %error, "the report could not be written");
+                    }
+                }
+                // Whoever waits may have given up.
+                let _ = done.send(report);
+            }
+        }
+        true
+    }
+
+    fn open(&self, folder: &Folder) -> Open {
+        let failed = |file: &str, error: io::Error| {
+            self.metrics.files_failed.add(file, 1);
+            tracing::warn!(call = folder.call, file, %error, "file could not be made; the call goes on");
+            error.to_string()
+        };
+        let mut open = Open { journal: None, recording: None, missing: None };
+        let made = fs::create_dir_all(&folder.path);
+        if let Err(error) = made {
+            let why = failed("folder", error);
+            open.missing = Some(Missing { from: Samples::ZERO, why });
+            return open;
+        }
+        // The pen writes nothing when no journal is kept, so an empty file is not left behind.
+        if folder.keep.journal != crate::config::JournalKeep::Off {
+            let file = OpenOptions::new().create(true).append(true).open(folder.path.join("journal"));
+            open.journal = file.map_err(|error| failed("journal", error)).ok();
+        }
+        if folder.keep.recording {
+            match RecordingFile::create(&folder.path.join("recording.wav"), folder.format) {
+                Ok(file) => open.recording = Some(file),
+                Err(error) => {
+                    let why = failed("recording", error);
+                    open.missing = Some(Missing { from: Samples::ZERO, why });
+                }
+            }
+        }
+        open
+    }
+}
+
+impl Open {
+    /// Writes a batch; a file that fails is given up, and its name and error returned.
+    fn write(&mut self, batch: &Batch) -> Vec<(&'static str, io::Error)> {
+        let mut errors = Vec::new();
+        if let Some(file) = &mut self.journal
+            && let Err(error) = file.write_all(&batch.journal)
+        {
+            self.journal = None;
+            errors.push(("journal", error));
+        }
+        if let (Some(file), None) = (&mut self.recording, &self.missing)
+            && let Err(error) = batch.write_audio(file)
+        {
+            let first = batch.chunks.iter().map(|(_, at, _)| *at).min().unwrap_or_default();
+            let from = file.missing_from().unwrap_or(first);
+            self.missing = Some(Missing { from, why: error.to_string() });
+            errors.push(("recording", error));
+        }
+        errors
+    }
+}
+
+impl Batch {
+    fn write_audio(&self, file: &mut RecordingFile) -> io::Result<()> {
+        let mut rest = self.audio.as_slice();
+        for (side, at, len) in &self.chunks {
+            let (payload, after) = rest.split_at((*len).min(rest.len()));
+            rest = after;
+            match side {
+                Side::Caller => file.write_caller(*at, payload)?,
+                Side::Agent => file.write_agent(*at, payload)?,
+            }
+        }
+        // A batch is a quarter of a second: that much is lost at most when the process is killed.
+        file.flush()
+    }
+}
+
+/// The recording's account at the end of a call.
+fn recording(open: Option<Open>, dropped: Option<Missing>, total: Samples, rate_hz: u32) -> Recording {
+    let mut account = Recording::default();
+    let mut missing = dropped;
+    if let Some(open) = open {
+        if let Some(other) = open.missing
+            && missing.as_ref().is_none_or(|m| other.from < m.from)
+        {
+            missing = Some(other);
+        }
+        match open.recording.map(|file| file.finish(total)) {
+            Some(Ok(frames)) => account.frames = frames,
+            Some(Err(error)) => account.error = Some(error.to_string()),
+            None => {}
+        }
+    }
+    if let Some(missing) = missing {
+        account.missing_from_ms = Some(missing.from.as_ms(rate_hz));
+        account.error = Some(missing.why);
+    }
+    account
+}
+
+/// Writes `report.json` so that it is there whole or not at all.
+fn write_report(folder: &Path, report: &Report) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join("report.json.tmp");
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    let mut file = File::create(&path)?;
+    file.write_all(&text)?;
+    file.sync_all()?;
+    fs::rename(&path, folder.join("report.json"))
+}

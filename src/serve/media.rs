@@ -1,0 +1,125 @@
+//! The media WebSocket until it is known whose it is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+
+use crate::link::twilio::{self, Decoded, Stream, signature};
+
+use super::leg::Leg;
+use super::webhook::{Public, TOKEN};
+use super::{Shared, registry};
+
+/// A media socket with what waits to be written to it.
+pub(super) type LineLeg = Leg<WebSocket, Message>;
+
+/// A socket that has shown its token, on its way to the call.
+pub(super) struct Claim {
+    pub(super) leg: Box<LineLeg>,
+    pub(super) stream: Stream,
+}
+
+/// Agent audio that may wait: more than the 20 seconds that fit are a backlog that nobody wants to hear.
+const QUEUE_BYTES: usize = 256 << 10;
+/// How long the line's socket may take nothing before it counts as lost.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a socket may take to introduce itself.
+const INTRODUCTION: Duration = Duration::from_secs(10);
+/// Messages in which it must have done so; the carrier needs two.
+const INTRODUCTION_MESSAGES: usize = 64;
+/// The largest message that is read at all. Messages beyond the link's own limit are counted there, so that one does not
+/// cost the call.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+/// `GET /twilio/media`.
+pub(super) async fn upgrade(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let config = shared.config().await;
+    if config.server.twilio.check_signatures {
+        let url = Public::of(&config.server, &headers).media(&uri);
+        let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let token = config.server.twilio.auth_token.as_ref();
+        if !token.is_some_and(|token| signature::verify_upgrade(token, &url, given)) {
+            shared.metrics.media_rejected.add("signature", 1);
+            tracing::warn!("media upgrade refused: wrong signature (is server.public_url what the carrier calls?)");
+            return StatusCode::FORBIDDEN.into_response();
+        }
+    }
+    let Ok(permit) = Arc::clone(&shared.unclaimed).try_acquire_owned() else {
+        shared.metrics.media_rejected.add("too_many_unclaimed", 1);
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    upgrade
+        .read_buffer_size(8 << 10)
+        .write_buffer_size(16 << 10)
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
+        .protocols(["audio.twilio.com"])
+        .on_upgrade(move |socket| introduce(shared, socket, permit))
+}
+
+/// Reads up to the stream's `start`, and hands the socket to the call whose token it shows.
+async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSemaphorePermit) {
+    let mut stream = Stream::new();
+    let refused = match timeout(INTRODUCTION, start(&mut socket, &mut stream)).await {
+        Ok(Ok(start)) => {
+            let token = start.parameters.get(TOKEN).map_or("", String::as_str);
+            match shared.registry.claim(token, &start.call_sid, Instant::now()) {
+                Ok(line) => {
+                    let leg = Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE));
+                    if line.send(Claim { leg, stream }).is_err() {
+                        // The call ended in this very moment; dropping the socket is what it would have done.
+                        shared.metrics.media_rejected.add("call_over", 1);
+                    }
+                    return;
+                }
+                Err(refused) => registry::Refused::name(refused),
+            }
+        }
+        Ok(Err(why)) => why,
+        Err(_) => "no_start",
+    };
+    shared.metrics.media_rejected.add(refused, 1);
+    for (name, n) in stream.counters().iter().filter(|(name, n)| *n > 0 && *name != "messages") {
+        shared.metrics.line_ignored.add(name, n);
+    }
+    tracing::warn!(why = refused, "media stream refused");
+    let goodbye = CloseFrame { code: close_code::POLICY, reason: Utf8Bytes::from_static("not expected") };
+    // The far end may be gone or take nothing: this is a courtesy.
+    let _ = timeout(GOODBYE, async {
+        socket.send(Message::Close(Some(goodbye))).await?;
+        while let Some(Ok(_)) = socket.recv().await {}
+        Ok::<(), axum::Error>(())
+    })
+    .await;
+}
+
+/// How long a socket that is turned away may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+async fn start(socket: &mut WebSocket, stream: &mut Stream) -> Result<twilio::Start, &'static str> {
+    for _ in 0..INTRODUCTION_MESSAGES {
+        match socket.recv().await {
+            Some(Ok(Message::Text(text))) => match stream.decode(text.as_str()) {
+                Decoded::Start(start) => return Ok(*start),
+                Decoded::Unsupported(_) => return Err("unsupported_format"),
+                Decoded::Event(_) | Decoded::Connected | Decoded::Nothing => {}
+            },
+            Some(Ok(Message::Binary(_))) => stream.binary(),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_))) | None => return Err("closed_before_start"),
+            Some(Err(_)) => return Err("broken_before_start"),
+        }
+    }
+    Err("no_start")
+}

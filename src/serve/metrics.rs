@@ -1,0 +1,267 @@
+//! Counters and histograms of one server, rendered in the Prometheus text format.
+//!
+//! Kept per server, not per process: several servers run side by side in one process in tests and in the demo. The
+//! registry crates keep one recorder per process, and a lookup by name for every frame; these are plain atomics.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Everything that `/metrics` shows.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    /// Calls answered with a media stream.
+    pub(super) started: Counter,
+    /// Calls that are over, by reason.
+    pub(super) ended: Family,
+    /// Calls whose media stream has not begun.
+    pub(super) waiting: Counter,
+    /// Calls whose media stream runs.
+    pub(super) talking: Counter,
+    /// Webhooks answered by a spoken refusal, by reason.
+    pub(super) refused: Family,
+    /// Requests turned away, by what was wrong.
+    pub(super) rejected: Family,
+    /// Media sockets turned away, by what was wrong.
+    pub(super) media_rejected: Family,
+    /// What the carrier reported of a stream or call after the fact, by kind.
+    pub(super) carrier_reports: Family,
+    /// Messages of the line that were ignored, by kind.
+    pub(super) line_ignored: Family,
+    /// Connections to models, by result.
+    pub(super) dials: Family,
+    /// Bytes of agent audio messages dropped because the line's socket was too slow.
+    pub(super) line_dropped_bytes: Counter,
+    /// Bytes of caller audio messages dropped because the model's socket was too slow.
+    pub(super) model_dropped_bytes: Counter,
+    /// Sockets given up because they took nothing for too long, by leg.
+    pub(super) stalled: Family,
+    /// Effects by result.
+    pub(super) effects: Family,
+    /// Batches for files that were dropped because the disk was too slow.
+    pub(super) files_dropped: Counter,
+    /// Files that could not be written, by what.
+    pub(super) files_failed: Family,
+    /// What calls counted, summed when each ends.
+    pub(super) call_counters: Family,
+    /// Tasks that panicked.
+    pub(super) panics: Counter,
+    /// Read from the line's socket until written to the model's.
+    pub(super) caller_to_model: Histogram,
+    /// Read from the model's socket until written to the line's.
+    pub(super) model_to_caller: Histogram,
+    /// End of the caller's turn until the first agent audio was sent.
+    pub(super) turn: Histogram,
+}
+
+impl Metrics {
+    /// The Prometheus text exposition format, version 0.0.4.
+    pub(super) fn render(&self) -> String {
+        let mut page = Page(String::with_capacity(8 * 1024));
+        page.counter("calls_started_total", "Calls answered with a media stream.", &self.started);
+        page.family("calls_ended_total", "Calls that are over.", "reason", &self.ended);
+        page.head("calls", "gauge", "Calls that are up, by phase.");
+        page.sample("calls", "phase", "waiting", self.waiting.get());
+        page.sample("calls", "phase", "talking", self.talking.get());
+        page.family("calls_refused_total", "Calls answered by a spoken refusal.", "reason", &self.refused);
+        page.family("requests_rejected_total", "Requests turned away.", "reason", &self.rejected);
+        page.family("media_rejected_total", "Media sockets turned away.", "reason", &self.media_rejected);
+        page.family("carrier_reports_total", "Status callbacks of the carrier.", "event", &self.carrier_reports);
+        page.family("line_ignored_total", "Messages of the line that were ignored.", "kind", &self.line_ignored);
+        page.family("model_dials_total", "Connections to models.", "result", &self.dials);
+        page.head("audio_dropped_bytes_total", "counter", "Audio messages dropped because a socket was too slow.");
+        page.sample("audio_dropped_bytes_total", "leg", "line", self.line_dropped_bytes.get());
+        page.sample("audio_dropped_bytes_total", "leg", "model", self.model_dropped_bytes.get());
+        page.family("sockets_stalled_total", "Sockets given up because they took nothing.", "leg", &self.stalled);
+        page.family("effects_total", "Hang-ups and transfers at the carrier.", "result", &self.effects);
+        page.counter("file_batches_dropped_total", "Batches dropped by a slow disk.", &self.files_dropped);
+        page.family("files_failed_total", "Files that could not be written.", "file", &self.files_failed);
+        page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
+        page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
+        page.head("leg_seconds", "histogram", "Read from one socket until written to the other.");
+        page.histogram("leg_seconds", "leg=\"caller_to_model\"", &self.caller_to_model);
+        page.histogram("leg_seconds", "leg=\"model_to_caller\"", &self.model_to_caller);
+        page.head("turn_seconds", "histogram", "End of the caller's speech until the first agent audio was sent.");
+        page.histogram("turn_seconds", "", &self.turn);
+        page.0
+    }
+}
+
+/// A number that goes up; a gauge when it is also taken back.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_back(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters by one label, for what happens rarely. Its values are names of our own, never anything from outside, so
+/// their number is bounded; the bound is enforced all the same.
+#[derive(Debug, Default)]
+pub(super) struct Family(Mutex<BTreeMap<String, u64>>);
+
+/// More label values than any family has; what exceeds it is counted as `other`.
+const FAMILY_MAX: usize = 128;
+
+impl Family {
+    pub(super) fn add(&self, label: &str, n: u64) {
+        let mut map = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(value) = map.get_mut(label) {
+            *value += n;
+        } else if map.len() < FAMILY_MAX {
+            map.insert(label.to_owned(), n);
+        } else {
+            *map.entry("other".to_owned()).or_default() += n;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn get(&self, label: &str) -> u64 {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(label).copied().unwrap_or(0)
+    }
+}
+
+/// Upper bounds of the buckets in microseconds: fine where the budgets are (0.2 ms, 1 ms, 20 ms), up to a slow turn.
+const BUCKETS_US: [u64; 18] = [
+    50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 1_500_000,
+    2_000_000, 4_000_000, 8_000_000,
+];
+
+/// Durations in fixed buckets.
+#[derive(Debug, Default)]
+pub(super) struct Histogram {
+    buckets: [AtomicU64; BUCKETS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    pub(super) fn observe(&self, took: Duration) {
+        let us = took.as_micros() as u64;
+        let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// The smallest bucket bound under which `share` (0–1) of the observations lie, in µs; `None` while there are none
+    /// or when it lies beyond the last bound.
+    pub(super) fn quantile_us(&self, share: f64) -> Option<u64> {
+        let counts: Vec<u64> = self.buckets.iter().map(|b| b.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        let wanted = (total as f64 * share).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (bound, count) in BUCKETS_US.iter().zip(&counts) {
+            seen += count;
+            if seen >= wanted {
+                return Some(*bound);
+            }
+        }
+        None
+    }
+}
+
+/// The page as it grows.
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP offhook_{name} {help}\n# TYPE offhook_{name} {kind}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
+        self.head(name, "counter", help);
+        let _ = writeln!(self.0, "offhook_{name} {}", counter.get());
+    }
+
+    fn family(&mut self, name: &str, help: &str, label: &str, family: &Family) {
+        self.head(name, "counter", help);
+        let map = family.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for (value, count) in map.iter() {
+            self.sample(name, label, value, *count);
+        }
+    }
+
+    fn sample(&mut self, name: &str, label: &str, value: &str, count: u64) {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let _ = writeln!(self.0, "offhook_{name}{{{label}=\"{value}\"}} {count}");
+    }
+
+    /// `label` is empty or `name="value"`.
+    fn histogram(&mut self, name: &str, label: &str, histogram: &Histogram) {
+        let comma = if label.is_empty() { "" } else { "," };
+        let braces = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
+        let mut seen = 0;
+        for (bucket, bound) in histogram.buckets.iter().zip(BUCKETS_US) {
+            seen += bucket.load(Ordering::Relaxed);
+            let _ = writeln!(self.0, "offhook_{name}_bucket{{{label}{comma}le=\"{}\"}} {seen}", bound as f64 / 1e6);
+        }
+        seen += histogram.buckets[BUCKETS_US.len()].load(Ordering::Relaxed);
+        let sum = histogram.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
+        let _ = writeln!(self.0, "offhook_{name}_bucket{{{label}{comma}le=\"+Inf\"}} {seen}");
+        let _ = writeln!(self.0, "offhook_{name}_sum{braces} {sum}\noffhook_{name}_count{braces} {seen}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_at_its_bounds_and_beyond_the_last() {
+        let metrics = Metrics::default();
+        metrics.caller_to_model.observe(Duration::from_micros(200));
+        metrics.caller_to_model.observe(Duration::from_micros(201));
+        metrics.caller_to_model.observe(Duration::from_secs(60));
+        let page = metrics.render();
+        let leg = "offhook_leg_seconds_bucket{leg=\"caller_to_model\",le=";
+        assert!(page.contains(&format!("{leg}\"0.0001\"}} 0\n")));
+        assert!(page.contains(&format!("{leg}\"0.0002\"}} 1\n")));
+        assert!(page.contains(&format!("{leg}\"0.0005\"}} 2\n")));
+        assert!(page.contains(&format!("{leg}\"8\"}} 2\n")));
+        assert!(page.contains(&format!("{leg}\"+Inf\"}} 3\n")));
+        assert!(page.contains("offhook_leg_seconds_count{leg=\"caller_to_model\"} 3\n"));
+        assert!(page.contains("offhook_turn_seconds_count 0\n"));
+        assert_eq!(metrics.caller_to_model.quantile_us(0.5), Some(500));
+        assert_eq!(metrics.caller_to_model.quantile_us(1.0), None);
+        assert_eq!(metrics.turn.quantile_us(0.5), None);
+    }
+
+    #[test]
+    fn labels_are_escaped_and_bounded() {
+        let metrics = Metrics::default();
+        metrics.ended.add("a\"b\\c\nd", 2);
+        assert!(metrics.render().contains("offhook_calls_ended_total{reason=\"a\\\"b\\\\c\\nd\"} 2\n"));
+        for i in 0..300 {
+            metrics.refused.add(&i.to_string(), 1);
+        }
+        assert_eq!(metrics.refused.get("other"), 300 - FAMILY_MAX as u64);
+    }
+
+    #[test]
+    fn every_sample_has_a_head_of_its_own() {
+        let metrics = Metrics::default();
+        metrics.ended.add("operator", 1);
+        let page = metrics.render();
+        let mut names = std::collections::BTreeSet::new();
+        for line in page.lines().filter(|l| l.starts_with("# TYPE")) {
+            assert!(names.insert(line.split(' ').nth(2).expect("a name").to_owned()), "{line} twice");
+        }
+        for line in page.lines().filter(|l| !l.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().expect("a name");
+            let base = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s)).unwrap_or(name);
+            assert!(names.contains(name) || names.contains(base), "{line} has no head");
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! The shell: the only tokio, clock and sockets of the call path. It decides nothing about a call.
+//!
+//! ```text
+//!  webhook ──► registry (slot, token) ──► task: one per call, around a CallEngine ──► keeper (files)
+//!                                          ▲   │                    ▲
+//!  media socket, once its token fits ──────┘   └── dials ──► model ─┘
+//! ```
+//!
+//! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
+//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`leg`] and [`outlet`] its sockets,
+//!   [`model`] dials, [`effects`] asks the carrier.
+//! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`shutdown`] ends it all politely.
+//!
+//! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
+
+mod call;
+mod effects;
+mod http;
+mod keeper;
+mod leg;
+mod media;
+mod metrics;
+mod model;
+mod outlet;
+mod registry;
+pub mod shutdown;
+mod standin;
+mod task;
+mod tls;
+mod wall;
+mod webhook;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::accept::{Accept, NoDelayAcceptor};
+use axum_server::tls_rustls::RustlsAcceptor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto;
+use ring::rand::SystemRandom;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::Connector;
+
+use crate::config::{Config, Source};
+use crate::engine::{CallEvent, Control};
+use crate::report::Report;
+use crate::time::CallTime;
+
+use keeper::{Files, Folder, Keeper};
+use media::Claim;
+use metrics::Metrics;
+use registry::{Command, Registry};
+
+/// What a server is started with.
+pub struct ServeOptions {
+    /// The configuration; a change of its files applies to the next call.
+    pub source: Source,
+    /// Listen here instead of where the configuration says. Port 0 takes a free one.
+    pub listen: Option<SocketAddr>,
+    /// Keep calls here instead of where the configuration says.
+    pub data: Option<PathBuf>,
+    /// Told of what happens in calls.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// Sees what happens in calls. Called from the calls' own tasks: it must not block.
+pub trait Observer: Send + Sync {
+    /// A line of a call's trace.
+    fn event(&self, call: &str, at: CallTime, event: &CallEvent) {
+        let _ = (call, at, event);
+    }
+
+    /// A call is over; its folder is written, apart from the pictures.
+    fn ended(&self, report: &Report, folder: &Path) {
+        let _ = (report, folder);
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    Listen(SocketAddr, io::Error),
+    /// Certificate or key are not usable; names the files.
+    Tls(String),
+    /// The system gives no threads or sockets.
+    System(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Listen(addr, error) => write!(f, "cannot listen on {addr} (server.listen, --listen): {error}"),
+            ServeError::Tls(why) => write!(f, "{why} (server.tls)"),
+            ServeError::System(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server;
+
+/// What all parts of one server share.
+struct Shared {
+    source: Source,
+    data: Option<PathBuf>,
+    observer: Option<Arc<dyn Observer>>,
+    registry: Arc<Registry<Claim>>,
+    metrics: Arc<Metrics>,
+    keeper: Keeper,
+    client: reqwest::Client,
+    model_tls: Connector,
+    random: SystemRandom,
+    /// Bounds the media sockets that have not shown a token yet.
+    unclaimed: Arc<Semaphore>,
+}
+
+/// Media sockets without a token at once. Calls need theirs for an instant; the rest is strangers.
+const MAX_UNCLAIMED: usize = 256;
+/// Connections at once beyond two per call (a webhook and a media stream).
+const SPARE_CONNECTIONS: usize = 1_024;
+/// Time for a request's head, and for an idle connection to send the next.
+const HEAD: Duration = Duration::from_secs(15);
+/// Bytes of a request's head; hyper needs at least 8 KiB.
+const MAX_HEAD_BYTES: usize = 16 << 10;
+/// Time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Listens, and answers calls until [`Running::shutdown`].
+    ///
+    /// # Errors
+    /// The address is taken, or the certificate files are not usable.
+    pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
+        tls::install_crypto();
+        let config = options.source.current();
+        let addr = options.listen.unwrap_or(config.server.listen);
+        let listener = TcpListener::bind(addr).map_err(|error| ServeError::Listen(addr, error))?;
+        let refused = |error: io::Error| ServeError::Listen(addr, error);
+        listener.set_nonblocking(true).map_err(refused)?;
+        let addr = listener.local_addr().map_err(refused)?;
+        let mut certificates = match &config.server.tls {
+            Some(files) => Some(tls::Certificates::load(files.clone()).await.map_err(ServeError::Tls)?),
+            None => None,
+        };
+        let metrics = Arc::new(Metrics::default());
+        let shared = Arc::new(Shared {
+            source: options.source,
+            data: options.data,
+            observer: options.observer,
+            registry: Arc::new(Registry::new()),
+            keeper: Keeper::start(Arc::clone(&metrics))
+                .map_err(|error| ServeError::System(format!("no threads for files: {error}")))?,
+            client: effects::client().map_err(|error| ServeError::System(format!("no HTTP client: {error}")))?,
+            model_tls: model::tls(),
+            random: SystemRandom::new(),
+            unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
+            metrics,
+        });
+        let handle = Handle::new();
+        let acceptor = Bounded { handle: handle.clone(), max: 2 * config.server.max_calls + SPARE_CONNECTIONS };
+        let app = http::router(Arc::clone(&shared)).into_make_service();
+        let mut server = axum_server::from_tcp(listener).map_err(refused)?.handle(handle.clone());
+        *server.http_builder() = builder();
+        let server = match &certificates {
+            None => tokio::spawn(server.acceptor(acceptor).serve(app)),
+            Some(certificates) => {
+                let tls = RustlsAcceptor::new(certificates.config()).handshake_timeout(HANDSHAKE).acceptor(acceptor);
+                tokio::spawn(server.acceptor(tls).serve(app))
+            }
+        };
+        let watched = Arc::clone(&shared);
+        let watch = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                watched.config().await;
+                if let Some(certificates) = &mut certificates {
+                    match certificates.refresh().await {
+                        None => {}
+                        Some(Ok(())) => tracing::info!("TLS certificate read again"),
+                        Some(Err(error)) => tracing::error!(error, "the former TLS certificate stays in force"),
+                    }
+                }
+            }
+        });
+        Ok(Running {
+            addr,
+            shared,
+            handle,
+            tasks: vec![server_done(server), watch],
+            hurried: watch::Sender::new(false),
+        })
+    }
+}
+
+/// A server that answers calls.
+pub struct Running {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    handle: Handle<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+    hurried: watch::Sender<bool>,
+}
+
+/// How long audio takes through the server, as upper bounds in microseconds; `None`: nothing was measured, or it is
+/// beyond the last bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegLatency {
+    /// Half of all messages took at most this long.
+    pub p50_us: Option<u64>,
+    /// 99 of 100 messages took at most this long.
+    pub p99_us: Option<u64>,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Ids of the calls that are up, in order of their beginning.
+    pub fn calls(&self) -> Vec<String> {
+        self.shared.registry.calls()
+    }
+
+    /// Asks something of a running call. `false`: there is no such call, or it has too much to do.
+    pub fn control(&self, call: &str, control: Control) -> bool {
+        self.shared.registry.command(call, Command::Control(control))
+    }
+
+    /// The page of `/metrics`.
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.render()
+    }
+
+    /// Caller to model and model to caller: read from one socket until written to the other.
+    pub fn legs(&self) -> [LegLatency; 2] {
+        [&self.shared.metrics.caller_to_model, &self.shared.metrics.model_to_caller]
+            .map(|leg| LegLatency { p50_us: leg.quantile_us(0.5), p99_us: leg.quantile_us(0.99) })
+    }
+
+    /// Takes no new calls; `/readyz` says so. Running calls go on.
+    pub fn drain(&self) {
+        self.shared.registry.drain();
+    }
+
+    /// Makes a [`shutdown`](Self::shutdown) end the calls at once.
+    pub fn hurry(&self) {
+        self.hurried.send_replace(true);
+    }
+
+    /// Drains, gives running calls their time, ends them politely, then at once, and stops listening. Returns when all
+    /// reports are written.
+    pub async fn shutdown(&self) {
+        shutdown::run(self).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    /// The configuration in force; its files are looked at off the async threads.
+    async fn config(self: &Arc<Self>) -> Arc<Config> {
+        let shared = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || shared.source.current()).await {
+            Ok(config) => config,
+            // Only when the runtime is shutting down, or reading panicked: the value in force needs no files.
+            Err(_) => self.source.current(),
+        }
+    }
+
+    fn keeper_files(&self, folder: Folder) -> Files {
+        self.keeper.files(folder)
+    }
+}
+
+/// HTTP/1 only: Twilio speaks it, and a media stream is an upgrade of it.
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BYTES);
+    builder
+}
+
+fn server_done(server: JoinHandle<io::Result<()>>) -> JoinHandle<()> {
+    let abort = server.abort_handle();
+    let done = tokio::spawn(async move {
+        if let Ok(Err(error)) = server.await {
+            tracing::error!(%error, "listening has ended");
+        }
+    });
+    // Aborting the outer task must not leave the inner one behind.
+    drop(abort);
+    done
+}
+
+/// Accepts without delay on small packets, and no more than so many connections.
+#[derive(Clone)]
+struct Bounded {
+    handle: Handle<SocketAddr>,
+    max: usize,
+}
+
+impl<S> Accept<TcpStream, S> for Bounded {
+    type Stream = TcpStream;
+    type Service = S;
+    type Future = std::future::Ready<io::Result<(TcpStream, S)>>;
+
+    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+        if self.handle.connection_count() > self.max {
+            return std::future::ready(Err(io::Error::other("too many connections")));
+        }
+        NoDelayAcceptor::new().accept(stream, service)
+    }
+}

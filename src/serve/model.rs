@@ -1,0 +1,135 @@
+//! The socket to a realtime model: dialling it, and letting go of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+
+use crate::config::Model;
+use crate::engine::ModelEvent;
+use crate::link::openai;
+
+use super::leg::Leg;
+
+/// A connection to a model.
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A connection with what waits to be written to it.
+pub(super) type ModelLeg = Leg<Socket, Message>;
+
+/// A connection in the making; an error is the event that tells the engine.
+pub(super) type Dial = BoxFuture<'static, Result<Box<ModelLeg>, ModelEvent<'static>>>;
+
+/// Audio to the model that may wait: half a minute of μ-law as base64, or a long conversation replayed.
+const QUEUE_BYTES: usize = 1 << 20;
+/// How long the model's socket may take nothing before it counts as lost.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest message a model may send; big audio deltas are common.
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
+/// How long a connection that is no longer needed may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// TLS for connections to models: the public roots, one configuration for all so that sessions are resumed.
+pub(super) fn tls() -> Connector {
+    super::tls::install_crypto();
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Connector::Rustls(Arc::new(config))
+}
+
+/// Connects and shakes hands, within the model's time for it.
+pub(super) fn dial(model: Arc<Model>, tls: Connector) -> Dial {
+    Box::pin(async move {
+        let limit = Duration::from_millis(model.dial_timeout_ms);
+        match timeout(limit, connect(&model, tls)).await {
+            Ok(Ok(socket)) => Ok(Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE))),
+            Ok(Err(event)) => Err(event),
+            Err(_) => Err(closed(format!("no connection within {} ms", limit.as_millis()), true)),
+        }
+    })
+}
+
+async fn connect(model: &Model, tls: Connector) -> Result<Socket, ModelEvent<'static>> {
+    let wanted = openai::request(model);
+    let mut request = wanted.url.as_str().into_client_request().map_err(|error| event(&error))?;
+    for (name, value) in &wanted.headers {
+        let name = HeaderName::try_from(name.as_str())
+            .map_err(|_| closed("a header's name in models.toml is not one that HTTP allows".to_owned(), false))?;
+        let mut value = HeaderValue::try_from(value.expose())
+            .map_err(|_| closed(format!("the value of header {name} has characters that HTTP forbids"), false))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(name, value);
+    }
+    let address = address(request.uri()).ok_or_else(|| closed("the model's url names no host".to_owned(), false))?;
+    let stream = TcpStream::connect(&address).await.map_err(|error| closed(format!("connect: {error}"), true))?;
+    // Fails only on a socket that is gone, which the handshake will find out.
+    let _ = stream.set_nodelay(true);
+    let config = WebSocketConfig::default()
+        .read_buffer_size(16 << 10)
+        .write_buffer_size(16 << 10)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let (socket, _) =
+        client_async_tls_with_config(request, stream, Some(config), Some(tls)).await.map_err(|error| event(&error))?;
+    Ok(socket)
+}
+
+/// Where to connect; IPv6 addresses lose their brackets.
+fn address(uri: &Uri) -> Option<(String, u16)> {
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("ws") { 80 } else { 443 });
+    Some((host, port))
+}
+
+/// Ends a connection without making anyone wait for it.
+pub(super) fn let_go(mut leg: Box<ModelLeg>) {
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    leg.push(super::outlet::Kind::Other, 2, Message::Close(Some(goodbye)), None);
+    tokio::spawn(timeout(GOODBYE, async move {
+        let written = std::future::poll_fn(|cx| leg.poll_write(cx)).await;
+        while written.is_ok() {
+            match std::future::poll_fn(|cx| leg.poll_read(cx)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => break,
+            }
+        }
+    }));
+}
+
+/// What a message, an error or the end of the connection means for the call, when it means the connection is over.
+pub(super) fn ending(read: &Option<Result<Message, Error>>) -> Option<ModelEvent<'static>> {
+    match read {
+        Some(Ok(Message::Close(Some(frame)))) => Some(openai::closed(Some(frame.code.into()), frame.reason.as_str())),
+        Some(Ok(Message::Close(None))) => Some(openai::closed(Some(1005), "")),
+        Some(Ok(_)) => None,
+        Some(Err(error)) => Some(openai::closed(None, &error.to_string())),
+        None => Some(openai::closed(None, "")),
+    }
+}
+
+/// The connection is over for a reason of our own.
+pub(super) fn closed(reason: String, retry: bool) -> ModelEvent<'static> {
+    ModelEvent::Closed { reason: reason.into(), retry }
+}
+
+fn event(error: &Error) -> ModelEvent<'static> {
+    match error {
+        Error::Http(response) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            openai::refused(response.status().as_u16(), &String::from_utf8_lossy(body))
+        }
+        Error::Url(error) => closed(format!("the model's url: {error}"), false),
+        Error::HttpFormat(error) => closed(format!("the model's url: {error}"), false),
+        Error::Tls(error) => closed(format!("TLS: {error}"), true),
+        error => closed(format!("handshake: {error}"), true),
+    }
+}

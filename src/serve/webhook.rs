@@ -1,0 +1,234 @@
+//! The carrier's webhooks: a call comes in, a stream or call has ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::Form;
+use axum::extract::State;
+use axum::extract::rejection::FormRejection;
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::audio::AudioFormat;
+use crate::config::{CallSettings, Config, Deployment, Server};
+use crate::link::twilio::{signature, twiml};
+
+use super::registry::{Admission, Command, Entry};
+use super::task::{self, Setup};
+use super::{Shared, wall};
+
+/// The `<Parameter>` that carries a stream's token.
+pub(super) const TOKEN: &str = "token";
+/// Commands that may wait for one call.
+const QUEUE_COMMANDS: usize = 16;
+/// Longest id or number that is looked at.
+const MAX_FIELD: usize = 64;
+
+type Fields = Result<Form<Vec<(String, String)>>, FormRejection>;
+
+/// `POST` or `GET /twilio/voice`: a call comes in.
+pub(super) async fn voice(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Fields,
+) -> Response {
+    let began = Instant::now();
+    let config = shared.config().await;
+    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
+        Ok(form) => form,
+        Err(refusal) => return refusal,
+    };
+    let (Some(to), Some(carrier_call)) = (form.get("To"), form.get("CallSid")) else {
+        shared.metrics.rejected.add("fields", 1);
+        return (StatusCode::BAD_REQUEST, "To and CallSid are needed\n").into_response();
+    };
+    let twilio = &config.server.twilio;
+    let Some(deployment) = config.deployment_for(to).filter(|deployment| deployment.active) else {
+        let why = if config.deployment_for(to).is_some() { "inactive" } else { "unknown_number" };
+        return refuse(&shared, why, &twilio.refuse_inactive);
+    };
+    let public = Public::of(&config.server, &headers);
+    match answer(&shared, &config, deployment, &public, carrier_call, began) {
+        Ok(twiml) => xml(twiml),
+        Err(why) => refuse(&shared, why, &twilio.refuse_full),
+    }
+}
+
+/// `POST /twilio/stream-status`: a stream began, ended or failed.
+pub(super) async fn stream_status(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Fields,
+) -> Response {
+    let config = shared.config().await;
+    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
+        Ok(form) => form,
+        Err(refusal) => return refusal,
+    };
+    let event = match form.get("StreamEvent") {
+        Some("stream-started") => "stream_started",
+        Some("stream-stopped") => "stream_stopped",
+        Some("stream-error") => "stream_error",
+        _ => "stream_other",
+    };
+    shared.metrics.carrier_reports.add(event, 1);
+    if event == "stream_error" {
+        // The carrier's words: an error number and its meaning, nothing of the call.
+        let error: String = form.get("StreamError").unwrap_or("").chars().take(200).collect();
+        tracing::warn!(error, "the carrier reports a failed media stream");
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// `POST /twilio/call-status`: a call reached a state. One that is over here ends there.
+pub(super) async fn call_status(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Fields,
+) -> Response {
+    let config = shared.config().await;
+    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
+        Ok(form) => form,
+        Err(refusal) => return refusal,
+    };
+    let over = matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled"));
+    shared.metrics.carrier_reports.add(if over { "call_over" } else { "call_other" }, 1);
+    if over && let Some(carrier_call) = form.get("CallSid") {
+        // Usually the stream's own stop was first and there is no such call any more.
+        shared.registry.command_carrier_call(carrier_call, Command::HungUp);
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// How the world reaches the server, for one request.
+pub(super) struct Public {
+    /// Scheme, host and port; no slash at the end.
+    base: String,
+}
+
+impl Public {
+    /// As configured, or from the request's `Host`.
+    pub(super) fn of(server: &Server, headers: &HeaderMap) -> Public {
+        if let Some(url) = &server.public_url {
+            return Public { base: url.clone() };
+        }
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        Public { base: format!("{scheme}://{host}") }
+    }
+
+    /// The URL that the carrier called, as far as it is known here: what it has signed.
+    fn webhook(&self, uri: &Uri) -> String {
+        format!("{}{}", self.base, uri.path_and_query().map_or("/", |path| path.as_str()))
+    }
+
+    /// The same for the media stream. The carrier knows only `wss`, also when TLS ends before us or is left out on loopback.
+    pub(super) fn media(&self, uri: &Uri) -> String {
+        let url = self.webhook(uri);
+        let after = url.split_once("://").map_or(url.as_str(), |(_, after)| after);
+        format!("wss://{after}")
+    }
+}
+
+/// A form whose sender is the carrier.
+struct Trusted(Vec<(String, String)>);
+
+impl Trusted {
+    /// The first value of a field, if it is of a length that ids and numbers have.
+    fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())?;
+        (!value.is_empty() && value.len() <= MAX_FIELD).then_some(value)
+    }
+}
+
+fn trusted(
+    shared: &Shared,
+    config: &Config,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    form: Fields,
+) -> Result<Trusted, Response> {
+    let Form(fields) = form.map_err(|rejection| {
+        shared.metrics.rejected.add("form", 1);
+        rejection.into_response()
+    })?;
+    if config.server.twilio.check_signatures {
+        let url = Public::of(&config.server, headers).webhook(uri);
+        let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // A GET is signed by its URL, which has the fields already.
+        let signed: &[_] = if *method == Method::GET { &[] } else { &fields };
+        let token = config.server.twilio.auth_token.as_ref();
+        if !token.is_some_and(|token| signature::verify_form(token, &url, signed, given)) {
+            shared.metrics.rejected.add("signature", 1);
+            tracing::warn!("webhook refused: wrong signature (is server.public_url what the carrier calls?)");
+            return Err(StatusCode::FORBIDDEN.into_response());
+        }
+    }
+    Ok(Trusted(fields))
+}
+
+/// Admits the call and starts its task: the TwiML for the carrier, or why not.
+fn answer(
+    shared: &Arc<Shared>,
+    config: &Arc<Config>,
+    deployment: &Arc<Deployment>,
+    public: &Public,
+    carrier_call: &str,
+    began: Instant,
+) -> Result<String, &'static str> {
+    let started = SystemTime::now();
+    let (id, token, seed) = wall::names(started, &shared.random).map_err(|_| "no_randomness")?;
+    let status = format!("{}/twilio/stream-status", public.base);
+    let media = public.media(&Uri::from_static("/twilio/media"));
+    let twiml = twiml::connect_stream(&media, &id, Some(&status), &[(TOKEN, &token)]);
+    let (line, claimed) = oneshot::channel();
+    let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
+    let entry = Entry {
+        carrier_call: carrier_call.to_owned(),
+        token,
+        expires: began + Duration::from_secs(config.server.twilio.token_ttl_s),
+        twiml: twiml.clone(),
+        line: Some(line),
+        commands,
+    };
+    let slot = match shared.registry.admit(&id, config.server.max_calls, entry) {
+        Admission::New(slot) => slot,
+        Admission::Again(twiml) => return Ok(twiml),
+        Admission::Full => return Err("full"),
+        Admission::Draining => return Err("draining"),
+    };
+    let settings = Arc::new(CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed));
+    tokio::spawn(task::answer(Setup {
+        shared: Arc::clone(shared),
+        slot,
+        id,
+        carrier_call: carrier_call.to_owned(),
+        began,
+        started,
+        twilio: config.server.twilio.clone(),
+        data: shared.data.clone().unwrap_or_else(|| config.server.data_dir.clone()),
+        deployment: Arc::clone(deployment),
+        settings,
+        claimed,
+        commanded,
+    }));
+    Ok(twiml)
+}
+
+fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {
+    shared.metrics.refused.add(why, 1);
+    tracing::info!(why, "call refused");
+    xml(twiml::refuse(text, None))
+}
+
+fn xml(twiml: String) -> Response {
+    ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], twiml).into_response()
+}
