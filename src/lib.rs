@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod config;
+pub mod demo;
 pub mod engine;
 pub mod explain;
 pub mod journal;
@@ -12,7 +13,7 @@ pub mod recording;
 pub mod rehearsal;
 pub mod replay;
 pub mod report;
-pub mod sim;
 pub mod serve;
+pub mod sim;
 pub mod time;
 pub mod verify;
