@@ -1,6 +1,7 @@
 //! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
 
 mod check;
+mod rehearse;
 mod serve;
 
 use std::future::Future;
@@ -23,6 +24,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
+    /// Run the built-in model alone: a scripted stand-in for a realtime voice model.
+    Rehearse(rehearse::Args),
 }
 
 /// Runs what the command line asks for. Exit code 0: done; 1: it failed, as said on standard error; 2: not understood.
@@ -30,6 +33,7 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Rehearse(args) => run_async(rehearse::run(args)),
     }
 }
 

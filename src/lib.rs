@@ -12,7 +12,7 @@ pub mod recording;
 pub mod rehearsal;
 pub mod replay;
 pub mod report;
-pub mod sim;
 pub mod serve;
+pub mod sim;
 pub mod time;
 pub mod verify;
