@@ -1,6 +1,7 @@
 //! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
 
 mod check;
+mod rehearse;
 mod serve;
 
 use std::future::Future;
@@ -24,14 +25,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
-    /// Place one call on this machine, from a recorded caller to the built-in model and back, and show it.
-    Demo(demo::Args),
-    /// Run a call's journal through the engine again and compare its decisions with those that were kept.
-    Replay(replay::ReplayArgs),
-    /// Say what was decided at a moment of a call, by which rule and on what evidence.
-    Explain(explain::ExplainArgs),
-    /// Hold a call's recording against its report and its journal.
-    Verify(verify::VerifyArgs),
+    /// Run the built-in model alone: a scripted stand-in for a realtime voice model.
+    Rehearse(rehearse::Args),
 }
 
 /// Runs what the command line asks for. Exit code 0: done; 1: it failed, as said on standard error; 2: not understood.
@@ -39,10 +34,7 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
-        Command::Demo(args) => run_async(async move { demo::run(&args).await.map(|()| ExitCode::SUCCESS) }),
-        Command::Replay(args) => replay::run(&args),
-        Command::Explain(args) => explain::run(&args),
-        Command::Verify(args) => verify::run(&args),
+        Command::Rehearse(args) => run_async(rehearse::run(args)),
     }
 }
 

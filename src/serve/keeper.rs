@@ -17,12 +17,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::audio::AudioFormat;
 use crate::config::Keep;
 use crate::engine::Record;
+use crate::picture;
 use crate::recording::RecordingFile;
 use crate::report::{Recording, Report};
 use crate::time::Samples;
 
 use super::metrics::Metrics;
-use super::standin::picture;
 
 /// Batches that may wait for one thread; at 16 KiB each that is 16 MiB.
 const QUEUE_JOBS: usize = 1_024;

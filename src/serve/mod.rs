@@ -24,7 +24,6 @@ mod model;
 mod outlet;
 mod registry;
 pub mod shutdown;
-mod standin;
 mod task;
 mod tls;
 mod wall;
