@@ -172,7 +172,8 @@ const STAGES: [Stage; 5] = [
 
 fn latencies(out: &mut String, report: &Report) -> fmt::Result {
     out.push_str("<section>\n<h2>How soon turns were answered</h2>\n");
-    let since_end = |turn: &Turn, (_, at): Stage| Some(at(turn)?.saturating_sub(turn.speech_end_at_ms?));
+    let since_end =
+        |turn: &Turn, (_, at): Stage| Some(at(turn)?.saturating_sub(turn.speech_end_at_ms.or(turn.commit_at_ms)?));
     let last = |turn: &Turn| STAGES.into_iter().rev().find_map(|s| since_end(turn, s));
     let longest = report.turns.iter().filter_map(last).max().unwrap_or(0);
     if longest == 0 {
@@ -181,7 +182,10 @@ fn latencies(out: &mut String, report: &Report) -> fmt::Result {
     }
     let mut heard: Vec<u64> = report.turns.iter().filter_map(|t| since_end(t, STAGES[STAGES.len() - 1])).collect();
     heard.sort_unstable();
-    out.push_str("<p class=\"hint\">Milliseconds after the end of the caller's speech.");
+    out.push_str(
+        "<p class=\"hint\">Milliseconds after the end of the caller's speech, or after the turn was taken if that \
+         is not known.",
+    );
     if let (Some(median), Some(worst)) = (heard.get(heard.len() / 2), heard.last()) {
         write!(out, " Heard after {median} ms in the middle, {worst} ms at worst.")?;
     }

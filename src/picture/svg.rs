@@ -21,6 +21,8 @@ const LINE: f64 = 14.0;
 /// Room for the words after a wait and beside the call's end.
 const WAIT_TEXT: f64 = 56.0;
 const END_TEXT: f64 = 220.0;
+/// Less than this is cut off at the end of nearly every line, by the marks' spacing.
+const UNHEARD_MS: u64 = 200;
 /// Width of a character of the labels, on average; text is cut by it, since no font can be measured here.
 pub(super) const CHAR: f64 = 6.1;
 
@@ -346,7 +348,7 @@ impl<'a> Picture<'a> {
                 let text = std::mem::take(&mut self.rests[i]);
                 self.rests[i] = self.chip(out, row, (x, y, w), class, "", &tooltip(line), &text, last)?;
             }
-            if line.unheard.is_empty() {
+            if line.unheard.is_empty() && line.received_ms <= line.heard_ms.saturating_add(UNHEARD_MS) {
                 continue;
             }
             // As long as it would have been, up to the agent's next words.
@@ -395,7 +397,7 @@ impl<'a> Picture<'a> {
             rest.clear();
         }
         if lines.is_empty() && width >= 1 {
-            // The words were told in the row before, or a word is too long.
+            // Nobody wrote the words down, they were told in the row before, or a word is too long.
             lines.push("…".to_owned());
         }
         let first = y + h / 2.0 + 4.0 - (lines.len().saturating_sub(1)) as f64 * LINE / 2.0;
