@@ -183,7 +183,7 @@ impl Session {
             return;
         }
         let Some(at) = self.responses.iter().position(|response| response.due <= now) else { return };
-        let progress = self.responses[at].step(&mut self.conversation, &mut self.out);
+        let progress = self.responses[at].step(now, &mut self.conversation, &mut self.out);
         self.settings.voice_locked |= self.responses[at].audible();
         if progress == Progress::Done {
             self.responses.remove(at);
