@@ -13,7 +13,7 @@ import types
 import typing
 
 from openai.types.realtime import RealtimeClientEvent, RealtimeServerEvent
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 # The session object carries these beside what a client may set; the package has one type for both.
 SERVER_ONLY = {"RealtimeSessionCreateRequest": {"id", "object", "expires_at"}}
@@ -75,6 +75,8 @@ def of_union(kinds, value, path):
         # A member whose own type tag is another one is not near at all.
         tagged = [kind for kind in kinds if tag_fits(kind, value["type"])]
         kinds = tagged or kinds
+    if value is not None:
+        kinds = [kind for kind in kinds if kind is not type(None)]
     return min((violations(kind, value, path) for kind in kinds), key=len)
 
 
@@ -96,7 +98,10 @@ def judge(side, lines):
             continue
         seen[event["type"]] += 1
         found += [f"event {number}: {violation}" for violation in violations(kind, event, event["type"])]
-        kind.model_validate(event, strict=True)
+        try:
+            kind.model_validate(event, strict=True)
+        except ValidationError as error:
+            found.append(f"event {number}: {error}")
     return seen, found
 
 
