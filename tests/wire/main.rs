@@ -1,0 +1,3 @@
+//! Both wires, held against the vendors' own packages and over real sockets.
+
+mod openai;
