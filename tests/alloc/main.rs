@@ -1,15 +1,16 @@
-//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic.
+//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic, in the recording.
 
 use std::path::Path;
 
 use allocation_counter::measure;
-use offhook::audio::{AudioFormat, g711};
+use offhook::audio::{AudioFormat, Resampler, g711, level};
 use offhook::config;
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
+use offhook::recording::RecordingFile;
 use offhook::sim::scenario;
-use offhook::time::CallTime;
+use offhook::time::{CallTime, Samples};
 
 /// Frames of warm-up: buffers grow to what a call needs.
 const WARM: u64 = 200;
@@ -52,7 +53,7 @@ fn an_idle_and_a_speaking_call_allocate_nothing_per_frame() {
     let mut sent = 0;
     let mut one = |n: u64| {
         let at_ms = 30 + n * 20;
-        if n % 10 == 0 {
+        if n.is_multiple_of(10) {
             let event = ModelEvent::Audio { response: "r".into(), item: "a".into(), payload: &delta };
             sent += input(at_ms, Input::Model(event));
         }
@@ -110,14 +111,41 @@ fn the_realtime_link_allocates_nothing_per_audio_event() {
 }
 
 #[test]
-fn g711_allocates_nothing() {
-    let bytes = [0x31u8; 160];
-    let sum = |_: u64| bytes.iter().map(|b| i64::from(g711::ulaw_to_linear(*b))).sum::<i64>();
-    assert!(sum(0) != 0);
-    let used = measure(|| {
-        for n in 0..FRAMES {
-            std::hint::black_box(g711::linear_to_ulaw(sum(n) as i16));
+fn sample_arithmetic_allocates_nothing_per_frame() {
+    let codes = [0x31u8; 160];
+    let (mut linear, mut back) = (Vec::with_capacity(160), Vec::with_capacity(160));
+    for (from, to) in [(8_000, 24_000), (24_000, 8_000), (8_000, 16_000), (24_000, 16_000), (8_000, 48_000)] {
+        let mut resampler = Resampler::new(from, to);
+        let mut out = Vec::with_capacity(2_000);
+        let input = vec![1_000; from as usize / 50];
+        let mut one = |_: u64| {
+            linear.clear();
+            back.clear();
+            out.clear();
+            g711::decode_ulaw(&codes, &mut linear);
+            g711::encode_alaw(&linear, &mut back);
+            resampler.process(&input, &mut out);
+            assert!(level::rms(&linear) > 0.0 && !out.is_empty());
+        };
+        (0..WARM).for_each(&mut one);
+        assert_eq!(measure(|| (WARM..WARM + FRAMES).for_each(&mut one)).count_total, 0, "{from} to {to} Hz");
+    }
+}
+
+#[test]
+fn the_recording_allocates_nothing_per_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = RecordingFile::create(&folder.path().join("r.wav"), AudioFormat::PHONE).unwrap();
+    let mut one = |n: u64| {
+        file.write_caller(Samples(n * 160), &[0x31; 160]).unwrap();
+        // The agent's side comes 300 ms later.
+        if n >= 15 {
+            file.write_agent(Samples((n - 15) * 160), &[0x55; 160]).unwrap();
         }
-    });
-    assert_eq!(used.count_total, 0);
+        if n.is_multiple_of(50) {
+            file.flush().unwrap();
+        }
+    };
+    (0..WARM).for_each(&mut one);
+    assert_eq!(measure(|| (WARM..WARM + FRAMES).for_each(&mut one)).count_total, 0);
 }
