@@ -1,0 +1,201 @@
+//! A server with its configuration, a scripted model and a carrier, on ports of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use offhook::config::{Secret, Source};
+use offhook::phone::{self, CallOptions, Carrier, Step};
+use offhook::rehearsal;
+use offhook::report::Report;
+use offhook::serve::{Observer, Running, ServeOptions, Server};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// The number that is answered.
+pub const NUMBER: &str = "+15550100100";
+/// The carrier's account and what it signs with.
+pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub const TOKEN: &str = "12345";
+
+/// What a house is built of: the documents, and the model's script.
+pub struct Plan {
+    /// More of `offhook.toml`, before its tables.
+    pub server: String,
+    /// More of its `[twilio]`.
+    pub twilio: String,
+    /// More of the agent.
+    pub agent: String,
+    /// More of the deployment, before its tables.
+    pub deployment: String,
+    /// The model's script.
+    pub script: String,
+    /// Whether the carrier's REST API is there.
+    pub carrier: bool,
+    /// Where calls are kept instead of a folder of the house's own.
+    pub data: Option<PathBuf>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan {
+            server: String::new(),
+            twilio: String::new(),
+            agent: "greeting = { say = \"Greet.\" }\n".to_owned(),
+            deployment: "[keep]\nrecording = true\njournal = \"audio\"\n".to_owned(),
+            script: "think_ms = 100\n[greeting]\nsay = \"Hello.\"\n[otherwise]\nsay = \"I see, thank you.\"\n"
+                .to_owned(),
+            carrier: true,
+            data: None,
+        }
+    }
+}
+
+pub struct House {
+    pub dir: TempDir,
+    pub running: Running,
+    pub model: rehearsal::Server,
+    pub carrier: Option<Carrier>,
+    /// Reports in the order in which calls ended.
+    pub reports: Arc<Reports>,
+}
+
+impl House {
+    pub async fn build(plan: Plan) -> House {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = rehearsal::Script::parse(&plan.script).expect("a script");
+        let model = rehearsal::Server::bind(([127, 0, 0, 1], 0).into(), script).await.expect("a model");
+        let (mut rest, mut carrier) = (String::new(), None);
+        if plan.carrier {
+            let double = Carrier::new(ACCOUNT, Secret::new(TOKEN));
+            let addr = double.listen().await.expect("a carrier");
+            rest = format!("account_sid = \"{ACCOUNT}\"\nrest_url = \"http://{addr}\"\n");
+            carrier = Some(double);
+        }
+        let documents = [
+            (
+                "offhook.toml",
+                format!(
+                    "listen = \"127.0.0.1:0\"\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
+                    plan.server, plan.twilio
+                ),
+            ),
+            ("models.toml", format!("[scripted]\nurl = \"{}\"\n", model.url())),
+            ("agents/mia.toml", format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{}", plan.agent)),
+            ("deployments/desk.toml", format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\n{}", plan.deployment)),
+            ("deployments/closed.toml", "agent = \"mia\"\nnumber = \"+15550100199\"\nactive = false\n".to_owned()),
+        ];
+        for (name, text) in documents {
+            write(&dir.path().join("config").join(name), &text);
+        }
+        let env = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
+        let source = Source::open_with(dir.path().join("config"), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let reports = Arc::new(Reports::default());
+        let options = ServeOptions {
+            source,
+            listen: None,
+            data: Some(plan.data.unwrap_or_else(|| dir.path().join("data"))),
+            observer: Some(reports.clone() as Arc<dyn Observer>),
+        };
+        let running = Server::start(options).await.expect("a server");
+        House { dir, running, model, carrier, reports }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.addr())
+    }
+
+    /// A caller of the house's number, known to its carrier.
+    pub fn caller(&self, script: Vec<Step>) -> CallOptions {
+        CallOptions {
+            account_sid: ACCOUNT.to_owned(),
+            token: Some(Secret::new(TOKEN)),
+            carrier: self.carrier.clone(),
+            max_ms: 60_000,
+            ..CallOptions::new(self.url(""), NUMBER, script)
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(self.url(path)).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// A voice webhook, signed by `token`.
+    pub async fn ring(&self, call: &str, to: &str, token: &str) -> (u16, String) {
+        let fields = [("CallSid", call), ("To", to), ("From", "+15550100001")];
+        self.post("/twilio/voice", &fields, token).await
+    }
+
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)], token: &str) -> (u16, String) {
+        let url = self.url(path);
+        let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let signature = offhook::link::twilio::signature::sign(&Secret::new(token), &url, &params);
+        let request = reqwest::Client::new().post(url).header("x-twilio-signature", signature).form(fields);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The value of a metric's sample, as its line begins; 0 when it is not there.
+    pub fn metric(&self, sample: &str) -> u64 {
+        let page = self.running.metrics();
+        let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
+    /// The report of the `n`th call that ends, once it has.
+    pub async fn report(&self, n: usize) -> (Report, PathBuf) {
+        self.reports.nth(n).await
+    }
+}
+
+/// Keeps the reports.
+pub struct Reports {
+    all: Mutex<Vec<(Report, PathBuf)>>,
+    count: watch::Sender<usize>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Reports { all: Mutex::default(), count: watch::Sender::new(0) }
+    }
+}
+
+impl Reports {
+    async fn nth(&self, n: usize) -> (Report, PathBuf) {
+        let mut count = self.count.subscribe();
+        let ended = tokio::time::timeout(Duration::from_secs(60), count.wait_for(|count| *count > n)).await;
+        ended.expect("a call that ends").expect("a sender");
+        self.all.lock().expect("reports")[n].clone()
+    }
+}
+
+impl Observer for Reports {
+    fn ended(&self, report: &Report, folder: &Path) {
+        let mut all = self.all.lock().expect("reports");
+        all.push((report.clone(), folder.to_owned()));
+        self.count.send_replace(all.len());
+    }
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{what}: still not so after 10 s");
+}
+
+/// Places a call that must be over in time.
+pub async fn place(options: CallOptions) -> phone::PhoneReport {
+    tokio::time::timeout(Duration::from_secs(90), phone::place(options)).await.expect("a call that ends")
+}
+
+pub fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}
