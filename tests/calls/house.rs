@@ -2,39 +2,42 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use offhook::config::{Secret, Source};
+use offhook::engine::CallEvent;
 use offhook::phone::{self, CallOptions, Carrier, Step};
 use offhook::rehearsal;
 use offhook::report::Report;
 use offhook::serve::{Observer, Running, ServeOptions, Server};
+use offhook::time::CallTime;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 /// The number that is answered.
-pub const NUMBER: &str = "+15550100100";
+pub(crate) const NUMBER: &str = "+15550100100";
 /// The carrier's account and what it signs with.
-pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
-pub const TOKEN: &str = "12345";
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub(crate) const TOKEN: &str = "12345";
 
 /// What a house is built of: the documents, and the model's script.
-pub struct Plan {
+pub(crate) struct Plan {
     /// More of `offhook.toml`, before its tables.
-    pub server: String,
+    pub(crate) server: String,
     /// More of its `[twilio]`.
-    pub twilio: String,
+    pub(crate) twilio: String,
     /// More of the agent.
-    pub agent: String,
+    pub(crate) agent: String,
     /// More of the deployment, before its tables.
-    pub deployment: String,
+    pub(crate) deployment: String,
     /// The model's script.
-    pub script: String,
+    pub(crate) script: String,
     /// Whether the carrier's REST API is there.
-    pub carrier: bool,
+    pub(crate) carrier: bool,
     /// Where calls are kept instead of a folder of the house's own.
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl Default for Plan {
@@ -52,17 +55,22 @@ impl Default for Plan {
     }
 }
 
-pub struct House {
-    pub dir: TempDir,
-    pub running: Running,
-    pub model: rehearsal::Server,
-    pub carrier: Option<Carrier>,
-    /// Reports in the order in which calls ended.
-    pub reports: Arc<Reports>,
+/// A configuration directory, and what it refers to.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) model: rehearsal::Server,
+    pub(crate) carrier: Option<Carrier>,
 }
 
-impl House {
-    pub async fn build(plan: Plan) -> House {
+pub(crate) struct House {
+    pub(crate) site: Site,
+    pub(crate) running: Running,
+    /// Reports in the order in which calls ended.
+    pub(crate) reports: Arc<Reports>,
+}
+
+impl Site {
+    pub(crate) async fn build(plan: &Plan) -> Site {
         let dir = tempfile::tempdir().expect("a directory");
         let script = rehearsal::Script::parse(&plan.script).expect("a script");
         let model = rehearsal::Server::bind(([127, 0, 0, 1], 0).into(), script).await.expect("a model");
@@ -73,14 +81,12 @@ impl House {
             rest = format!("account_sid = \"{ACCOUNT}\"\nrest_url = \"http://{addr}\"\n");
             carrier = Some(double);
         }
+        let server = format!(
+            "listen = \"127.0.0.1:0\"\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
+            plan.server, plan.twilio
+        );
         let documents = [
-            (
-                "offhook.toml",
-                format!(
-                    "listen = \"127.0.0.1:0\"\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
-                    plan.server, plan.twilio
-                ),
-            ),
+            ("offhook.toml", server),
             ("models.toml", format!("[scripted]\nurl = \"{}\"\n", model.url())),
             ("agents/mia.toml", format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{}", plan.agent)),
             ("deployments/desk.toml", format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\n{}", plan.deployment)),
@@ -89,46 +95,66 @@ impl House {
         for (name, text) in documents {
             write(&dir.path().join("config").join(name), &text);
         }
-        let env = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
-        let source = Source::open_with(dir.path().join("config"), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
-        let reports = Arc::new(Reports::default());
-        let options = ServeOptions {
-            source,
-            listen: None,
-            data: Some(plan.data.unwrap_or_else(|| dir.path().join("data"))),
-            observer: Some(reports.clone() as Arc<dyn Observer>),
-        };
-        let running = Server::start(options).await.expect("a server");
-        House { dir, running, model, carrier, reports }
+        Site { dir, model, carrier }
     }
 
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running.addr())
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
     }
 
-    /// A caller of the house's number, known to its carrier.
-    pub fn caller(&self, script: Vec<Step>) -> CallOptions {
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A caller of the number, known to the carrier, of the server at `url`.
+    pub(crate) fn caller(&self, url: String, script: Vec<Step>) -> CallOptions {
         CallOptions {
             account_sid: ACCOUNT.to_owned(),
             token: Some(Secret::new(TOKEN)),
             carrier: self.carrier.clone(),
             max_ms: 60_000,
-            ..CallOptions::new(self.url(""), NUMBER, script)
+            ..CallOptions::new(url, NUMBER, script)
         }
     }
+}
 
-    pub async fn get(&self, path: &str) -> (u16, String) {
+impl House {
+    pub(crate) async fn build(plan: Plan) -> House {
+        let site = Site::build(&plan).await;
+        let env = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
+        let source = Source::open_with(site.config(), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let reports = Arc::new(Reports::default());
+        let options = ServeOptions {
+            source,
+            listen: None,
+            data: Some(plan.data.unwrap_or_else(|| site.data())),
+            observer: Some(reports.clone() as Arc<dyn Observer>),
+        };
+        let running = Server::start(options).await.expect("a server");
+        House { site, running, reports }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.addr())
+    }
+
+    /// See [`Site::caller`].
+    pub(crate) fn caller(&self, script: Vec<Step>) -> CallOptions {
+        self.site.caller(self.url(""), script)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let answer = reqwest::get(self.url(path)).await.expect("an answer");
         (answer.status().as_u16(), answer.text().await.expect("a body"))
     }
 
     /// A voice webhook, signed by `token`.
-    pub async fn ring(&self, call: &str, to: &str, token: &str) -> (u16, String) {
+    pub(crate) async fn ring(&self, call: &str, to: &str, token: &str) -> (u16, String) {
         let fields = [("CallSid", call), ("To", to), ("From", "+15550100001")];
         self.post("/twilio/voice", &fields, token).await
     }
 
-    pub async fn post(&self, path: &str, fields: &[(&str, &str)], token: &str) -> (u16, String) {
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)], token: &str) -> (u16, String) {
         let url = self.url(path);
         let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let signature = offhook::link::twilio::signature::sign(&Secret::new(token), &url, &params);
@@ -138,27 +164,29 @@ impl House {
     }
 
     /// The value of a metric's sample, as its line begins; 0 when it is not there.
-    pub fn metric(&self, sample: &str) -> u64 {
+    pub(crate) fn metric(&self, sample: &str) -> u64 {
         let page = self.running.metrics();
         let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().expect("a number"))
     }
 
     /// The report of the `n`th call that ends, once it has.
-    pub async fn report(&self, n: usize) -> (Report, PathBuf) {
+    pub(crate) async fn report(&self, n: usize) -> (Report, PathBuf) {
         self.reports.nth(n).await
     }
 }
 
-/// Keeps the reports.
-pub struct Reports {
+/// Keeps the reports, and fails on purpose.
+pub(crate) struct Reports {
+    /// Whether a pressed `#` makes the call panic: a bug of ours, as seen from the server.
+    pub(crate) fails_on_hash: AtomicBool,
     all: Mutex<Vec<(Report, PathBuf)>>,
     count: watch::Sender<usize>,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Reports { all: Mutex::default(), count: watch::Sender::new(0) }
+        Reports { fails_on_hash: AtomicBool::new(false), all: Mutex::default(), count: watch::Sender::new(0) }
     }
 }
 
@@ -172,6 +200,12 @@ impl Reports {
 }
 
 impl Observer for Reports {
+    fn event(&self, _: &str, _: CallTime, event: &CallEvent) {
+        if matches!(event, CallEvent::Dtmf { digit: '#' }) && self.fails_on_hash.load(Ordering::Relaxed) {
+            panic!("on purpose");
+        }
+    }
+
     fn ended(&self, report: &Report, folder: &Path) {
         let mut all = self.all.lock().expect("reports");
         all.push((report.clone(), folder.to_owned()));
@@ -180,7 +214,7 @@ impl Observer for Reports {
 }
 
 /// Waits until something is so.
-pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
     for _ in 0..2_000 {
         if so() {
             return;
@@ -191,11 +225,11 @@ pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// Places a call that must be over in time.
-pub async fn place(options: CallOptions) -> phone::PhoneReport {
+pub(crate) async fn place(options: CallOptions) -> phone::PhoneReport {
     tokio::time::timeout(Duration::from_secs(90), phone::place(options)).await.expect("a call that ends")
 }
 
-pub fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     fs::write(path, text).expect("a file");
 }

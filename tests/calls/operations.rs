@@ -86,7 +86,7 @@ async fn a_folder_that_cannot_be_written_costs_the_files_and_not_the_call() {
 async fn a_changed_configuration_applies_to_the_next_call() {
     let house = House::build(Plan::default()).await;
     assert!(house.ring("CA1", NUMBER, TOKEN).await.1.contains("<Stream"));
-    let document = house.dir.path().join("config/deployments/desk.toml");
+    let document = house.site.config().join("deployments/desk.toml");
     crate::house::write(&document, &format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\nactive = false\n"));
     assert!(house.ring("CA2", NUMBER, TOKEN).await.1.contains("<Say"));
     assert_eq!(house.running.calls().len(), 1, "the running call goes on");

@@ -5,7 +5,7 @@ use offhook::phone::{EndedBy, Outcome, Step};
 use crate::house::{House, Plan, place};
 
 /// A voice by its loudness: what the scripted model's ear goes by.
-pub fn speech(ms: u64) -> Step {
+pub(crate) fn speech(ms: u64) -> Step {
     let samples: Vec<i16> = (0..ms * 8)
         .map(|i| ((i as f64 * 0.17).sin() * 9_000.0 * (0.6 + 0.4 * (i as f64 * 0.003).sin())) as i16)
         .collect();
@@ -21,14 +21,14 @@ async fn a_caller_is_greeted_and_answered_and_all_of_it_is_kept() {
     let heard = place(house.caller(script)).await;
     assert_eq!((heard.outcome, heard.ended_by), (Outcome::Connected, EndedBy::Caller));
     assert_eq!(heard.violations, []);
-    assert_eq!(heard.heard.len() >= 2, true, "greeting and answer: {:?}", heard.heard);
+    assert!(heard.heard.len() >= 2, "greeting and answer: {:?}", heard.heard);
 
     let (report, folder) = house.report(0).await;
     assert_eq!(report.end.kind(), "caller_hung_up");
     assert_eq!(report.carrier_call, heard.call_sid);
     assert_eq!(report.turns.len(), 1, "{report:#?}");
     let texts: Vec<_> = report.lines.iter().map(|line| line.text.as_str()).collect();
-    assert!(texts.contains(&"Hello.") && texts.contains(&"I see, thank you."), "{texts:?}");
+    assert!(texts[0].contains("Greet.") && texts.contains(&"I see, thank you."), "{texts:?}");
     let kept: offhook::report::Report =
         serde_json::from_slice(&std::fs::read(folder.join("report.json")).expect("a report")).expect("its shape");
     assert_eq!(kept, report);

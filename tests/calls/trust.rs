@@ -22,7 +22,7 @@ async fn a_webhook_with_a_wrong_signature_is_forbidden_and_makes_no_call() {
     assert_eq!(unsigned.send().await.expect("an answer").status(), 403);
     assert_eq!(house.metric("offhook_requests_rejected_total{reason=\"signature\"}"), 4);
     assert_eq!(house.running.calls(), [""; 0]);
-    assert_eq!(house.model.sessions_ever(), 0);
+    assert_eq!(house.site.model.sessions_ever(), 0);
 }
 
 #[tokio::test]
