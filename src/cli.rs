@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use offhook::config::Log;
+use offhook::{demo, explain, replay, verify};
 
 /// Real-time voice media server: answers phone calls and bridges them to realtime voice models.
 #[derive(Debug, Parser)]
@@ -26,6 +27,14 @@ enum Command {
     Check(check::Args),
     /// Run the built-in model alone: a scripted stand-in for a realtime voice model.
     Rehearse(rehearse::Args),
+    /// Place one call on this machine, from a recorded caller to the built-in model and back, and show it.
+    Demo(demo::Args),
+    /// Run a call's journal through the engine again and compare its decisions with those that were kept.
+    Replay(replay::ReplayArgs),
+    /// Say what was decided at a moment of a call, by which rule and on what evidence.
+    Explain(explain::ExplainArgs),
+    /// Hold a call's recording against its report and its journal.
+    Verify(verify::VerifyArgs),
 }
 
 /// Runs what the command line asks for. Exit code 0: done; 1: it failed, as said on standard error; 2: not understood.
@@ -34,6 +43,10 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
         Command::Rehearse(args) => run_async(rehearse::run(args)),
+        Command::Demo(args) => run_async(async move { demo::run(&args).await.map(|()| ExitCode::SUCCESS) }),
+        Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Verify(args) => verify::run(&args),
     }
 }
 

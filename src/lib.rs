@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod config;
+pub mod demo;
 pub mod engine;
 pub mod explain;
 pub mod journal;

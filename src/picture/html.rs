@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
+use super::labels::title;
 use super::media_ms;
 use super::svg::{self, STYLE};
 use super::text::{Esc, clock};
@@ -48,7 +49,7 @@ fn write_page(out: &mut String, report: &Report, peaks: Option<&Peaks>, audio: &
          <title>{} · {}</title>\n<style>{style}</style>\n</head>\n<body>\n",
         source_hash(&style),
         source_hash(SCRIPT),
-        Esc(&svg::title(report)),
+        Esc(&title(report)),
         Esc(&report.call)
     )?;
     header(out, report)?;
@@ -65,7 +66,7 @@ fn write_page(out: &mut String, report: &Report, peaks: Option<&Peaks>, audio: &
 }
 
 fn header(out: &mut String, report: &Report) -> fmt::Result {
-    write!(out, "<header>\n<h1>{}</h1>\n<dl class=\"facts\">\n", Esc(&svg::title(report)))?;
+    write!(out, "<header>\n<h1>{}</h1>\n<dl class=\"facts\">\n", Esc(&title(report)))?;
     let ready = match (report.model_ready_at_ms, report.media_start_at_ms) {
         (Some(ms), _) => format!("{ms} ms after the webhook"),
         (None, _) => "never".to_owned(),
@@ -157,8 +158,11 @@ fn conversation(out: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
-/// The stages of an answer, each with its moment.
-const STAGES: [(&str, fn(&Turn) -> Option<u64>); 5] = [
+/// A stage of an answer: its name and its moment.
+type Stage = (&'static str, fn(&Turn) -> Option<u64>);
+
+/// The stages of an answer, in order.
+const STAGES: [Stage; 5] = [
     ("end decided", |t| t.stop_decided_at_ms),
     ("turn taken", |t| t.commit_at_ms),
     ("model audio", |t| t.first_model_audio_at_ms),
@@ -168,16 +172,20 @@ const STAGES: [(&str, fn(&Turn) -> Option<u64>); 5] = [
 
 fn latencies(out: &mut String, report: &Report) -> fmt::Result {
     out.push_str("<section>\n<h2>How soon turns were answered</h2>\n");
-    let since_end = |turn: &Turn, stage: usize| Some((STAGES[stage].1)(turn)?.saturating_sub(turn.speech_end_at_ms?));
-    let last = |turn: &Turn| (0..STAGES.len()).rev().find_map(|s| since_end(turn, s));
+    let since_end =
+        |turn: &Turn, (_, at): Stage| Some(at(turn)?.saturating_sub(turn.speech_end_at_ms.or(turn.commit_at_ms)?));
+    let last = |turn: &Turn| STAGES.into_iter().rev().find_map(|s| since_end(turn, s));
     let longest = report.turns.iter().filter_map(last).max().unwrap_or(0);
     if longest == 0 {
         out.push_str("<p class=\"none\">No turn was answered.</p>\n</section>\n");
         return Ok(());
     }
-    let mut heard: Vec<u64> = report.turns.iter().filter_map(|t| since_end(t, STAGES.len() - 1)).collect();
+    let mut heard: Vec<u64> = report.turns.iter().filter_map(|t| since_end(t, STAGES[STAGES.len() - 1])).collect();
     heard.sort_unstable();
-    out.push_str("<p class=\"hint\">Milliseconds after the end of the caller's speech.");
+    out.push_str(
+        "<p class=\"hint\">Milliseconds after the end of the caller's speech, or after the turn was taken if that \
+         is not known.",
+    );
     if let (Some(median), Some(worst)) = (heard.get(heard.len() / 2), heard.last()) {
         write!(out, " Heard after {median} ms in the middle, {worst} ms at worst.")?;
     }
@@ -194,7 +202,7 @@ fn latencies(out: &mut String, report: &Report) -> fmt::Result {
             None => out.push('–'),
         }
         out.push_str("</td>");
-        for stage in 0..STAGES.len() {
+        for stage in STAGES {
             match since_end(turn, stage) {
                 Some(ms) => write!(out, "<td>{ms}</td>")?,
                 None => out.push_str("<td>–</td>"),
@@ -204,15 +212,15 @@ fn latencies(out: &mut String, report: &Report) -> fmt::Result {
             "<td class=\"bars\"><svg viewBox=\"0 0 120 10\" width=\"120\" height=\"10\" aria-hidden=\"true\">",
         );
         let mut from = 0;
-        for stage in 0..STAGES.len() {
+        for (n, stage) in STAGES.into_iter().enumerate() {
             if let Some(to) = since_end(turn, stage).filter(|&ms| ms > from) {
                 let scale = |ms: u64| ms as f64 * 120.0 / longest as f64;
                 write!(
                     out,
-                    "<rect class=\"stage{stage}\" x=\"{:.1}\" y=\"1\" width=\"{:.1}\" height=\"8\"><title>{}: {to} ms</title></rect>",
+                    "<rect class=\"stage{n}\" x=\"{:.1}\" y=\"1\" width=\"{:.1}\" height=\"8\"><title>{}: {to} ms</title></rect>",
                     scale(from),
                     scale(to - from),
-                    STAGES[stage].0
+                    stage.0
                 )?;
                 from = to;
             }

@@ -5,6 +5,7 @@
 //! drawn after the call, from its report and recording only, and the same folder gives the same bytes.
 
 mod html;
+mod labels;
 mod svg;
 mod text;
 mod wave;

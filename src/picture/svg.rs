@@ -2,14 +2,15 @@
 
 use std::fmt::{self, Write as _};
 
+use super::labels::{Flag, flag_width, flags, legend, subtitle, title, tooltip, waits};
 use super::text::{Esc, clock, clock_s, shorten, wrap};
 use super::wave::Peaks;
 use super::{length_ms, media_ms};
 use crate::engine::io::Role;
-use crate::report::{Line, Report};
+use crate::report::Report;
 
 const WIDTH: f64 = 1_200.0;
-const LEFT: f64 = 64.0;
+pub(super) const LEFT: f64 = 64.0;
 const RIGHT: f64 = 18.0;
 const INNER: f64 = WIDTH - LEFT - RIGHT;
 const WAVE: f64 = 46.0;
@@ -20,8 +21,10 @@ const LINE: f64 = 14.0;
 /// Room for the words after a wait and beside the call's end.
 const WAIT_TEXT: f64 = 56.0;
 const END_TEXT: f64 = 220.0;
+/// Less than this is cut off at the end of nearly every line, by the marks' spacing.
+const UNHEARD_MS: u64 = 200;
 /// Width of a character of the labels, on average; text is cut by it, since no font can be measured here.
-const CHAR: f64 = 6.1;
+pub(super) const CHAR: f64 = 6.1;
 
 /// `call.svg`: the picture with its title.
 pub fn picture(report: &Report, peaks: Option<&Peaks>) -> String {
@@ -78,14 +81,6 @@ struct Picture<'a> {
     /// What each line has still to say in later rows.
     rests: Vec<String>,
     flags: Vec<Flag>,
-}
-
-/// A mark with words above a row.
-struct Flag {
-    at_ms: u64,
-    label: String,
-    title: String,
-    cut: bool,
 }
 
 /// A row: its time and where it lies.
@@ -353,7 +348,7 @@ impl<'a> Picture<'a> {
                 let text = std::mem::take(&mut self.rests[i]);
                 self.rests[i] = self.chip(out, row, (x, y, w), class, "", &tooltip(line), &text, last)?;
             }
-            if line.unheard.is_empty() {
+            if line.unheard.is_empty() && line.received_ms <= line.heard_ms.saturating_add(UNHEARD_MS) {
                 continue;
             }
             // As long as it would have been, up to the agent's next words.
@@ -361,19 +356,11 @@ impl<'a> Picture<'a> {
                 report.lines[i + 1..].iter().find(|l| l.who == line.who).map_or(self.length_ms, |l| l.media_at_ms);
             let would_end = line.media_end_ms.saturating_add(line.received_ms.saturating_sub(line.heard_ms));
             let end = would_end.min(next.saturating_sub(self.row_ms / 200)).min(row.to).min(self.length_ms);
-            if row.holds(line.media_end_ms) || line.media_end_ms == row.from {
-                if let Some((x, w)) = row.part(line.media_end_ms, end) {
-                    self.chip(
-                        out,
-                        row,
-                        (x + 2.0, y, w - 2.0),
-                        "ghost",
-                        "unheard",
-                        &tooltip(line),
-                        &line.unheard,
-                        true,
-                    )?;
-                }
+            if row.holds(line.media_end_ms)
+                && let Some((x, w)) = row.part(line.media_end_ms, end)
+            {
+                let place = (x + 2.0, y, w - 2.0);
+                self.chip(out, row, place, "ghost", "unheard", &tooltip(line), &line.unheard, true)?;
             }
         }
         Ok(())
@@ -410,7 +397,7 @@ impl<'a> Picture<'a> {
             rest.clear();
         }
         if lines.is_empty() && width >= 1 {
-            // The words were told in the row before, or a word is too long.
+            // Nobody wrote the words down, they were told in the row before, or a word is too long.
             lines.push("…".to_owned());
         }
         let first = y + h / 2.0 + 4.0 - (lines.len().saturating_sub(1)) as f64 * LINE / 2.0;
@@ -518,96 +505,4 @@ impl<'a> Picture<'a> {
             (flag, lane as f64)
         })
     }
-}
-
-/// Every answered turn: its number, the end of its speech and the first of the answer that was heard on the media time
-/// line, and the milliseconds between.
-fn waits(report: &Report) -> impl Iterator<Item = (u32, u64, u64, u64)> {
-    report.turns.iter().filter_map(|turn| {
-        let (from, to) = (turn.speech_end_at_ms?, turn.first_heard_at_ms.or(turn.first_audio_sent_at_ms)?);
-        Some((turn.turn, media_ms(report, from), media_ms(report, to), to.saturating_sub(from)))
-    })
-}
-
-/// Agent and deployment.
-pub(super) fn title(report: &Report) -> String {
-    format!("{} · {}", report.agent, report.deployment)
-}
-
-/// When, how long, and why it ended.
-pub(super) fn subtitle(report: &Report) -> String {
-    let end = report.end.to_string().replace('_', " ");
-    format!("{} · {} · {} · call {}", report.started, clock(report.duration_ms), shorten(&end, 80), report.call)
-}
-
-fn tooltip(line: &Line) -> String {
-    let who = if line.who == Role::Caller { "Caller" } else { "Agent" };
-    let mut text = format!("{who}, {} to {}: {}", clock(line.media_at_ms), clock(line.media_end_ms), line.text);
-    if !line.unheard.is_empty() {
-        let _ = write!(text, " [not heard: {}]", line.unheard);
-    }
-    text
-}
-
-fn flag_width(label: &str) -> f64 {
-    label.chars().count() as f64 * (CHAR + 0.5) + 12.0
-}
-
-fn flags(report: &Report) -> Vec<Flag> {
-    let mut flags = Vec::new();
-    let mut add = |at_ms, label: String, title: String, cut| flags.push(Flag { at_ms, label, title, cut });
-    for i in &report.interruptions {
-        let title = format!("Barge-in at {}: {} ms heard, {} ms not", clock(i.media_at_ms), i.heard_ms, i.unheard_ms);
-        add(i.media_at_ms, "barge-in".to_owned(), title, true);
-    }
-    let at = |ms| media_ms(report, ms);
-    for note in &report.notes {
-        add(at(note.at_ms), format!("note: {}", shorten(&note.text, 28)), format!("Note: {}", note.text), false);
-    }
-    for tool in report.tools.iter().filter(|t| t.name != "note") {
-        add(at(tool.at_ms), shorten(&tool.name, 24), format!("Tool {}: {}", tool.name, tool.output), false);
-    }
-    for key in &report.keys {
-        add(
-            at(key.at_ms),
-            format!("key {}", key.digit),
-            format!("Key {} at {}", key.digit, clock(at(key.at_ms))),
-            false,
-        );
-    }
-    flags.sort_by(|a, b| (a.at_ms, !a.cut).cmp(&(b.at_ms, !b.cut)));
-    flags
-}
-
-fn legend(out: &mut String, y: f64) -> fmt::Result {
-    let mid = y - 4.0;
-    let mut x = LEFT;
-    let mut item = |out: &mut String, mark: &dyn Fn(f64) -> String, name: &str| {
-        let text = x + 24.0;
-        let result = writeln!(out, "{}<text class=\"soft\" x=\"{text:.1}\" y=\"{y:.1}\">{name}</text>", mark(x));
-        x = text + name.chars().count() as f64 * CHAR + 20.0;
-        result
-    };
-    let bar = |class: &'static str, h: f64, r: f64| {
-        move |x: f64| {
-            let y = mid - h / 2.0;
-            format!("<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"18\" height=\"{h}\" rx=\"{r}\"/>")
-        }
-    };
-    let line = |class: &'static str| {
-        move |x: f64| {
-            let x = x + 9.0;
-            format!(
-                "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{:.1}\"/>",
-                mid - 7.0,
-                mid + 7.0
-            )
-        }
-    };
-    item(out, &bar("speech", 14.0, 2.0), "detected speech")?;
-    item(out, &line("commit"), "turn taken")?;
-    item(out, &bar("wait", 4.0, 2.0), "end of speech to answer heard")?;
-    item(out, &line("cut-line"), "barge-in")?;
-    item(out, &bar("ghost", 12.0, 3.0), "said, not heard")?;
-    item(out, &bar("gap", 12.0, 0.0), "gap in caller audio")
 }

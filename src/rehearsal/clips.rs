@@ -94,7 +94,7 @@ impl Clips {
         let index = self.clips.iter().position(|clip| !clip.text.is_empty() && letters(&clip.text) == wanted);
         let audio = match index {
             Some(index) => self.encoded(index, format),
-            None => encode(&murmur(text), MURMUR_HZ, format),
+            None => encode(&murmur(text, format.rate_hz), format.rate_hz, format),
         };
         Speech { text: text.to_owned(), audio }
     }
@@ -146,21 +146,18 @@ fn encode(samples: &[i16], rate_hz: u32, format: AudioFormat) -> Arc<[u8]> {
     }
 }
 
-const MURMUR_HZ: u32 = 8_000;
-
 /// A voiced buzz in syllables, about as long as the words take to say (65 ms per character, at most a minute).
-fn murmur(text: &str) -> Vec<i16> {
+fn murmur(text: &str, rate_hz: u32) -> Vec<i16> {
     const MS_PER_CHAR: usize = 65;
     const MAX_MS: usize = 60_000;
     let ms = (text.chars().count() * MS_PER_CHAR).clamp(MS_PER_CHAR, MAX_MS);
-    (0..ms * MURMUR_HZ as usize / 1_000)
+    (0..ms * rate_hz as usize / 1_000)
         .map(|n| {
-            let t = n as f32 / MURMUR_HZ as f32;
-            let pitch = 115.0 + 12.0 * (TAU * 0.4 * t).sin();
-            let buzz: f32 = (1..=8).map(|k| (TAU * pitch * k as f32 * t).sin() / k as f32).sum();
+            let t = n as f32 / rate_hz as f32;
+            let buzz: f32 = (1..=4).map(|k| (TAU * 115.0 * k as f32 * t).sin() / k as f32).sum();
             // Four and a half syllables a second, each rising and falling.
             let envelope = (TAU * 2.25 * t).sin().abs();
-            (buzz * envelope * 4_500.0) as i16
+            (buzz * envelope * 5_000.0) as i16
         })
         .collect()
 }

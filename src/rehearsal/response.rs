@@ -141,7 +141,9 @@ impl Response {
     }
 
     /// The next step, which is due.
-    pub(super) fn step(&mut self, conversation: &mut Conversation, out: &mut Outbox) -> Progress {
+    pub(super) fn step(&mut self, now: Duration, conversation: &mut Conversation, out: &mut Outbox) -> Progress {
+        // Who is late does not hurry afterwards.
+        self.due = self.due.max(now);
         if std::mem::take(&mut self.fault.malformed) {
             out.malformed();
         }

@@ -108,7 +108,7 @@ pub struct Faults {
     pub never_back: bool,
     /// Nonsense is sent after the greeting.
     pub malformed: bool,
-    /// Seconds after which a session expires, with an error and close code 1001.
+    /// Seconds after which a session expires, with an error and close code 1001; absent: an hour, as with the real thing.
     pub session_limit_s: Option<f64>,
 }
 

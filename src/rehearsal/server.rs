@@ -194,7 +194,8 @@ async fn upgrade(
 /// One session, until either side ends it.
 async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
     let number = host.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-    let expires_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) + 3_600;
+    let expires = SystemTime::now() + host.shared.limit();
+    let expires_at = expires.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut session = Session::new(host.started.elapsed(), Arc::clone(&host.shared), number, model, expires_at);
     let mut stop = host.stop.clone();
     loop {

@@ -38,7 +38,7 @@ pub(super) struct Session {
     committed_ms: u64,
     /// Input tokens of the response before, which the next finds cached.
     cached: u64,
-    /// When the session expires.
+    /// When the session expires; one that was never greeted does not.
     limit: Option<Duration>,
     /// Audio bytes appended since last asked.
     appended_bytes: usize,
@@ -56,6 +56,8 @@ pub(super) struct Shared {
 
 /// How long after a commit its transcript comes.
 const TRANSCRIPT_AFTER: Duration = Duration::from_millis(120);
+/// As long as the real thing's.
+const SESSION_LIMIT: Duration = Duration::from_secs(3_600);
 /// Less is refused as empty.
 const MIN_COMMIT_MS: u64 = 100;
 /// Responses beside the conversation at a time.
@@ -65,6 +67,11 @@ impl Shared {
     pub(super) fn new(script: Script, clips: Clips) -> Self {
         let faults = Mutex::new(vec![0; script.turns.len() + 2]);
         Shared { script, clips, faults }
+    }
+
+    /// How long a session lasts.
+    pub(super) fn limit(&self) -> Duration {
+        self.script.faults.session_limit_s.map_or(SESSION_LIMIT, Duration::from_secs_f64)
     }
 
     /// The fault of a turn, if it is to happen this time.
@@ -86,7 +93,7 @@ impl Session {
         let settings = Settings::new(&out.id("sess"), model, expires_at);
         let conversation_id = out.id("conv");
         let faults = &shared.script.faults;
-        let limit = faults.session_limit_s.map(|seconds| now + Duration::from_secs_f64(seconds));
+        let limit = (!faults.stall).then(|| now + shared.limit());
         if !faults.stall {
             out.event("session.created", json!({ "session": settings.value() }));
             out.event(
@@ -183,7 +190,7 @@ impl Session {
             return;
         }
         let Some(at) = self.responses.iter().position(|response| response.due <= now) else { return };
-        let progress = self.responses[at].step(&mut self.conversation, &mut self.out);
+        let progress = self.responses[at].step(now, &mut self.conversation, &mut self.out);
         self.settings.voice_locked |= self.responses[at].audible();
         if progress == Progress::Done {
             self.responses.remove(at);

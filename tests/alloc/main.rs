@@ -1,15 +1,16 @@
-//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic.
+//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic, in the recording.
 
 use std::path::Path;
 
 use allocation_counter::measure;
-use offhook::audio::{AudioFormat, g711};
+use offhook::audio::{AudioFormat, Resampler, g711, level};
 use offhook::config;
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
+use offhook::recording::RecordingFile;
 use offhook::sim::scenario;
-use offhook::time::CallTime;
+use offhook::time::{CallTime, Samples};
 
 /// Frames of warm-up: buffers grow to what a call needs.
 const WARM: u64 = 200;
@@ -110,14 +111,43 @@ fn the_realtime_link_allocates_nothing_per_audio_event() {
 }
 
 #[test]
-fn g711_allocates_nothing() {
-    let bytes = [0x31u8; 160];
-    let sum = |_: u64| bytes.iter().map(|b| i64::from(g711::ulaw_to_linear(*b))).sum::<i64>();
-    assert!(sum(0) != 0);
-    let used = measure(|| {
-        for n in 0..FRAMES {
-            std::hint::black_box(g711::linear_to_ulaw(sum(n) as i16));
+fn sample_arithmetic_allocates_nothing_per_frame() {
+    let codes: Vec<u8> = (0..160).map(|n| (n * 7) as u8).collect();
+    let mut linear = Vec::with_capacity(160);
+    let mut back = Vec::with_capacity(160);
+    for (from, to) in [(8_000, 24_000), (24_000, 8_000), (8_000, 16_000), (24_000, 16_000), (8_000, 48_000)] {
+        let mut resampler = Resampler::new(from, to);
+        let mut out = Vec::with_capacity(2_000);
+        let input: Vec<i16> = vec![1_000; from as usize / 50];
+        let mut frame = || {
+            linear.clear();
+            back.clear();
+            out.clear();
+            g711::decode_ulaw(&codes, &mut linear);
+            g711::encode_alaw(&linear, &mut back);
+            resampler.process(&input, &mut out);
+            std::hint::black_box(level::rms(&linear));
+        };
+        (0..5).for_each(|_| frame());
+        assert_eq!(measure(|| (0..500).for_each(|_| frame())).count_total, 0, "{from} to {to} Hz");
+    }
+}
+
+#[test]
+fn recording_allocates_nothing_per_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = RecordingFile::create(&folder.path().join("r.wav"), AudioFormat::PHONE).unwrap();
+    let mut at = 0;
+    let mut frame = || {
+        file.write_caller(Samples(at), &[0x55; 160]).unwrap();
+        if at >= 1_600 {
+            file.write_agent(Samples(at - 1_600), &[0x66; 160]).unwrap();
         }
-    });
-    assert_eq!(used.count_total, 0);
+        at += 160;
+        if at % 8_000 == 0 {
+            file.flush().unwrap();
+        }
+    };
+    (0..500).for_each(|_| frame());
+    assert_eq!(measure(|| (0..1_000).for_each(|_| frame())).count_total, 0);
 }

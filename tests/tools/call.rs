@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use offhook::config::{Greeting, JournalKeep};
+use offhook::config::{CallSettings, Greeting, JournalKeep};
 use offhook::engine::*;
 use offhook::journal::Pen;
 use offhook::recording::RecordingFile;
@@ -30,6 +30,16 @@ pub(crate) fn tone(len: usize, seed: usize) -> Vec<u8> {
 pub(crate) fn record(folder: &Path, keep: JournalKeep) {
     let mut settings = settings();
     settings.greeting = Greeting::Say("Hello.".into());
+    record_script(folder, keep, settings, &script());
+}
+
+/// Any call, given all that happens in order, in `folder`.
+pub(crate) fn record_script(
+    folder: &Path,
+    keep: JournalKeep,
+    settings: CallSettings,
+    script: &[(CallTime, Input<'static>)],
+) {
     let mut world = World {
         pen: Pen::new(&settings, keep),
         line: Line::new(settings.format, 20),
@@ -37,16 +47,18 @@ pub(crate) fn record(folder: &Path, keep: JournalKeep) {
         engine: CallEngine::new(Arc::new(settings)),
     };
     world.drain(CallTime::ZERO);
-    for (at, input) in script() {
-        world.wait_until(at);
-        world.input(at, &input);
+    for (at, input) in script {
+        world.wait_until(*at);
+        if !world.engine.is_over() {
+            world.input(*at, input);
+        }
     }
     assert!(world.engine.is_over());
     let World { engine, mut pen, file, .. } = world;
     fs::write(folder.join("journal"), pen.take()).unwrap();
     let mut report = engine.report();
     report.call = "a-call".into();
-    let open_ms = report.duration_ms - report.media_start_at_ms.unwrap();
+    let open_ms = report.duration_ms - report.media_start_at_ms.unwrap_or(report.duration_ms);
     let frames = file.finish(Samples::from_ms(open_ms, report.rate_hz)).unwrap();
     report.recording = Some(Recording { frames, missing_from_ms: None, error: None });
     fs::write(folder.join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();
@@ -106,7 +118,7 @@ impl World {
 }
 
 /// Everything that happens, in order.
-fn script() -> Vec<(CallTime, Input<'static>)> {
+pub(crate) fn script() -> Vec<(CallTime, Input<'static>)> {
     fn audio(len: usize, seed: usize) -> &'static [u8] {
         // For as long as the test runs.
         Box::leak(tone(len, seed).into_boxed_slice())

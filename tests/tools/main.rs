@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a panic is the failure report, in helpers too
 
 mod call;
+mod random;
 
 use std::fs;
 use std::io;

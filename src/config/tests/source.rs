@@ -66,3 +66,39 @@ fn a_rotated_secret_file_is_taken_up() {
     dir.write("token", "two");
     assert_eq!(source.current().server.twilio.auth_token.as_ref().unwrap().expose(), "two");
 }
+
+#[test]
+fn a_bad_change_is_said_loudly_and_once() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let said = Said::default();
+    let writer = said.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        dir.write("models.toml", "[rehearsal]\nurl = 1\napi_key = \"sk-hush\"");
+        for _ in 0..5 {
+            source.current();
+        }
+        dir.write("models.toml", MODELS);
+        source.current();
+    });
+    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(said.matches("models.toml:2:7: url = 1: must be a string").count(), 1, "{said}");
+    assert_eq!(said.matches("the last good configuration stays in force").count(), 1, "{said}");
+    assert_eq!(said.matches("the configuration is right again").count(), 1, "{said}");
+    assert!(!said.contains("hush"), "{said}");
+}
+
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -137,7 +137,7 @@ impl Session {
         out.clear();
         if let ModelCommand::AppendAudio(payload) = command {
             out.push_str(encode::APPEND_HEAD);
-            STANDARD.encode_append(self.converter.to_model(payload), out);
+            STANDARD.encode_append(self.converter.line_to_model(payload), out);
             out.push_str(encode::APPEND_TAIL);
             return;
         }
@@ -272,7 +272,7 @@ impl Session {
         if *item != self.speaking {
             self.speaking.clear();
             self.speaking.push_str(&item);
-            self.converter.restart();
+            self.converter.begin_item();
         }
         self.audio.clear();
         self.audio.resize(ROOM, 0);
@@ -287,7 +287,7 @@ impl Session {
         if !decoded {
             return self.garbage();
         }
-        let payload = self.converter.to_line(&mut self.audio);
+        let payload = self.converter.model_to_line(&mut self.audio);
         ModelEvent::Audio { response: or_empty(piece.response_id), item, payload }
     }
 

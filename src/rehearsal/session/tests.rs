@@ -1,5 +1,9 @@
 //! The built-in model's session, with time in our hand.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use super::*;
 
 struct Rig {
@@ -376,4 +380,42 @@ fn session_expires_with_an_error_and_a_close() {
     assert_eq!(code(&rig.wait(1)).0, "session_expired");
     assert!(matches!(rig.ended, Some(Output::Close(1001, _))));
     assert_eq!((rig.send(json!({ "type": "response.create" })), rig.session.due()), (vec![], None));
+}
+
+static FAST: LazyLock<Arc<Shared>> = LazyLock::new(|| shared("pace = 1000\n[[turn]]\nsay = \"é é é\""));
+
+proptest! {
+    #[test]
+    fn no_client_event_panics(
+        kind in 0usize..12,
+        item in 0usize..6,
+        number in prop_oneof![Just(-1i64), Just(0), Just(i64::MAX), any::<i64>()],
+        text in "[ -~\u{e9}\u{1F600}]{0,12}",
+        at in 0usize..400,
+        byte in 0x20u8..0x7F,
+    ) {
+        let kinds = ["session.update", "input_audio_buffer.append", "input_audio_buffer.commit", "input_audio_buffer.clear",
+            "conversation.item.create", "conversation.item.retrieve", "conversation.item.truncate",
+            "conversation.item.delete", "response.create", "response.cancel", "output_audio_buffer.clear", "?"];
+        let items = ["message", "function_call", "function_call_output", "mcp_call", "", "?"];
+        let event = json!({
+            "type": kinds[kind], "event_id": text, "item_id": text, "audio": "AAAA", "audio_end_ms": number,
+            "content_index": 0, "previous_item_id": if item == 0 { json!("root") } else { Value::Null },
+            "session": { "type": "realtime", "instructions": text, "max_output_tokens": number, "audio": { "input": {
+                "turn_detection": { "type": "server_vad", "silence_duration_ms": number, "threshold": number } } } },
+            "response": { "instructions": text, "metadata": {} },
+            "item": { "type": items[item], "role": "user", "content": [{ "type": "input_text", "text": text }],
+                "call_id": text, "name": text, "arguments": text, "output": text },
+        });
+        let mut mutated = event.to_string().into_bytes();
+        let at = at % mutated.len();
+        if mutated[at].is_ascii() {
+            mutated[at] = byte;
+        }
+        let mut rig = Rig::of(&FAST);
+        for message in [&event.to_string(), &*String::from_utf8_lossy(&mutated), &text] {
+            rig.session.handle(rig.now, message);
+            rig.wait(700);
+        }
+    }
 }

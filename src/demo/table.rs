@@ -1,0 +1,114 @@
+//! What the demo tells at its end: latencies per turn, the two legs, and where the folder is.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::phone::PhoneReport;
+use crate::rehearsal;
+use crate::report::{Report, Turn};
+
+/// A pause in the model's sending after which its next audio begins a reply.
+const REPLY_GAP: Duration = Duration::from_millis(300);
+
+/// How long audio took from one end's send to the other end's receipt, in microseconds, sorted.
+pub(super) struct Legs {
+    caller_to_model_us: Vec<u64>,
+    model_to_caller_us: Vec<u64>,
+}
+
+impl Legs {
+    /// From the stamps that both ends took on the same clock. Frames from before the model was ready had to wait and do
+    /// not count; of a reply only the first audio goes out at once, the rest is paced, so only that counts.
+    pub(super) fn measure(phone: &PhoneReport, model: &rehearsal::Probe, report: &Report) -> Legs {
+        let mut heard = model.heard().into_iter().peekable();
+        let mut caller_to_model_us = Vec::new();
+        let waited = report.model_ready_at_ms.unwrap_or(0).saturating_sub(report.media_start_at_ms.unwrap_or(0));
+        for sent in phone.sent.iter().skip(waited as usize / 20 + 2) {
+            while heard.next_if(|(_, bytes)| *bytes < sent.bytes).is_some() {}
+            let Some((at, _)) = heard.peek() else { break };
+            caller_to_model_us.push(micros(sent.at, *at));
+        }
+        let mut model_to_caller_us = Vec::new();
+        let mut last: Option<Instant> = None;
+        for (at, _) in model.sent() {
+            let begins = last.is_none_or(|last| at.saturating_duration_since(last) > REPLY_GAP);
+            last = Some(at);
+            if begins && let Some(received) = phone.received.iter().find(|r| r.at >= at) {
+                model_to_caller_us.push(micros(at, received.at));
+            }
+        }
+        caller_to_model_us.sort_unstable();
+        model_to_caller_us.sort_unstable();
+        Legs { caller_to_model_us, model_to_caller_us }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        let leg = |sorted: &[u64]| json!({ "count": sorted.len(), "p50": at(sorted, 50), "p99": at(sorted, 99), "max": sorted.last() });
+        json!({ "caller_to_model": leg(&self.caller_to_model_us), "model_to_caller": leg(&self.model_to_caller_us) })
+    }
+}
+
+/// Prints everything.
+pub(super) fn print(report: &Report, phone: &PhoneReport, legs: &Legs, folder: &Path, took: Duration) {
+    println!("\nLatency per turn, in milliseconds from the caller's last speech");
+    println!("  turn   decided  committed  response  model audio     sent    heard");
+    for turn in &report.turns {
+        let from = turn.speech_end_at_ms;
+        let cell = |at: Option<u64>| match (from, at) {
+            (Some(from), Some(at)) => at.saturating_sub(from).to_string(),
+            _ => "-".to_owned(),
+        };
+        let Turn { turn: number, .. } = turn;
+        println!(
+            "  {number:>4}  {:>8}  {:>9}  {:>8}  {:>11}  {:>7}  {:>7}",
+            cell(turn.stop_decided_at_ms),
+            cell(turn.commit_at_ms),
+            cell(turn.response_at_ms),
+            cell(turn.first_model_audio_at_ms),
+            cell(turn.first_audio_sent_at_ms),
+            cell(turn.first_heard_at_ms),
+        );
+    }
+    println!("  (the model waits for 500 ms of silence and thinks for a while: that is its share)");
+    println!("\nLegs through the server, from one socket's send to the other's receipt");
+    println!("  leg                 count       p50       p99       max");
+    for (name, sorted) in [("caller -> model", &legs.caller_to_model_us), ("model -> caller", &legs.model_to_caller_us)]
+    {
+        let cell = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.2} ms", us as f64 / 1_000.0));
+        let (p50, p99, max) = (cell(at(sorted, 50)), cell(at(sorted, 99)), cell(sorted.last().copied()));
+        println!("  {name:<17} {:>7}  {p50:>8}  {p99:>8}  {max:>8}", sorted.len());
+    }
+    let seconds = report.duration_ms as f64 / 1_000.0;
+    println!(
+        "\nThe call lasted {seconds:.1} s, had {} turns, {} barge-in, {} note; it ended by {}.",
+        report.turns.len(),
+        report.interruptions.len(),
+        report.notes.len(),
+        report.end
+    );
+    println!(
+        "The caller heard {} ms of agent audio in {} spans; {} ms were cleared before being heard.",
+        phone.heard.iter().map(|h| h.to_ms() - h.from_ms()).sum::<u64>(),
+        phone.heard.len(),
+        phone.clears.iter().map(|c| c.dropped_ms).sum::<u64>(),
+    );
+    let folder = folder.display();
+    println!("\n{folder} holds the call ({:.0} s in all):", took.as_secs_f64());
+    println!("  call.html      open it in a browser: both waveforms, turns, what was heard, with a player");
+    println!("  call.svg       the same picture alone");
+    println!("  recording.wav  stereo, caller left, agent right");
+    println!("  report.json    everything in numbers");
+    println!("  journal        the call's inputs: try `offhook replay {folder}` and `offhook verify {folder}`");
+}
+
+/// A percentile of a sorted list, the nearest rank.
+fn at(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
+fn micros(from: Instant, to: Instant) -> u64 {
+    to.saturating_duration_since(from).as_micros() as u64
+}
