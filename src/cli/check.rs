@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::say;
+
 /// Flags of `offhook check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,11 +21,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let report = offhook::config::check(&args.dir);
     if args.json {
         match serde_json::to_string_pretty(&report) {
-            Ok(text) => println!("{text}"),
+            Ok(text) => say(&(text + "\n")),
             Err(error) => eprintln!("the report cannot be written as JSON: {error}"),
         }
     } else {
-        println!("{report}");
+        say(&format!("{report}\n"));
     }
     if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use offhook::rehearsal::{Script, Server};
 use offhook::serve::shutdown;
 
-use super::Failure;
+use super::{Failure, say};
 
 /// Flags of `offhook rehearse`.
 #[derive(Debug, clap::Args)]
@@ -33,8 +33,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let server = Server::bind(args.listen, script)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    println!("the built-in model answers at {}", server.url());
-    println!("it follows a script and hears only how loud a caller is; it is no AI");
+    say(&format!("the built-in model answers at {}\n", server.url()));
+    say("it follows a script and hears only how loud a caller is; it is no AI\n");
     signal().await;
     server.shutdown();
     Ok(ExitCode::SUCCESS)

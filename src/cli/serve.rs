@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use offhook::config::{Config, Source};
 use offhook::serve::{ServeOptions, Server, shutdown};
 
-use super::{Failure, start_logs};
+use super::{Failure, say, start_logs};
 
 /// Flags of `offhook serve`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
     let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
-    banner(&config, running.addr(), &data);
+    say(&banner(&config, running.addr(), &data));
     signal().await;
     eprintln!("draining; once more ends all calls at once");
     let again = signal();
@@ -48,20 +48,20 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn banner(config: &Config, addr: SocketAddr, data: &std::path::Path) {
+fn banner(config: &Config, addr: SocketAddr, data: &std::path::Path) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    println!("offhook listens on {scheme}://{addr}");
     let public = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"));
-    println!("  voice webhook   {public}/twilio/voice");
+    let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");
     for deployment in config.deployments.values() {
         let active = if deployment.active { "" } else { " (inactive)" };
-        println!("  {:<15} {} by {}{active}", deployment.number, deployment.name, deployment.agent.name);
+        text += &format!("  {:<15} {} by {}{active}\n", deployment.number, deployment.name, deployment.agent.name);
     }
     if config.deployments.is_empty() {
-        println!("  no deployment: every call is refused");
+        text += "  no deployment: every call is refused\n";
     }
-    println!("  calls kept in   {}", data.join("calls").display());
+    text += &format!("  calls kept in   {}\n", data.join("calls").display());
     if !config.server.twilio.check_signatures {
-        println!("  SIGNATURES ARE NOT CHECKED: fit for loopback only");
+        text += "  SIGNATURES ARE NOT CHECKED: fit for loopback only\n";
     }
+    text
 }

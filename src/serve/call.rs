@@ -236,6 +236,7 @@ impl<'s> Call<'s> {
         self.line = Line::Gone;
         match self.closing.take() {
             Some((_, Some(effect))) => {
+                self.shared.metrics.effects.add("done", 1);
                 self.input(now, Input::Effect(effect, EffectResult::Done), Origin::Other, files);
             }
             Some((_, None)) => {}

@@ -52,7 +52,7 @@ use crate::engine::{CallEvent, Control};
 use crate::report::Report;
 use crate::time::CallTime;
 
-use keeper::{Files, Folder, Keeper};
+use keeper::Keeper;
 use media::Claim;
 use metrics::Metrics;
 use registry::{Command, Registry};
@@ -198,7 +198,7 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![server_done(server), watch],
+            tasks: vec![watch_server(server), watch],
             hurried: watch::Sender::new(false),
         })
     }
@@ -286,10 +286,6 @@ impl Shared {
             Err(_) => self.source.current(),
         }
     }
-
-    fn keeper_files(&self, folder: Folder) -> Files {
-        self.keeper.files(folder)
-    }
 }
 
 /// HTTP/1 only: Twilio speaks it, and a media stream is an upgrade of it.
@@ -299,16 +295,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn server_done(server: JoinHandle<io::Result<()>>) -> JoinHandle<()> {
-    let abort = server.abort_handle();
-    let done = tokio::spawn(async move {
+/// Says so when listening ends for any other reason than the shutdown. The handle's shutdown ends both tasks.
+fn watch_server(server: JoinHandle<io::Result<()>>) -> JoinHandle<()> {
+    tokio::spawn(async move {
         if let Ok(Err(error)) = server.await {
             tracing::error!(%error, "listening has ended");
         }
-    });
-    // Aborting the outer task must not leave the inner one behind.
-    drop(abort);
-    done
+    })
 }
 
 /// Accepts without delay on small packets, and no more than so many connections.

@@ -60,14 +60,13 @@ async fn run(setup: Setup) {
         commanded,
     } = setup;
     tracing::info!(deployment = deployment.name, agent = deployment.agent.name, "call comes in");
-    let files = shared.keeper_files(Folder {
+    // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
+    let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
         call: id.clone(),
         format: settings.format,
         keep: deployment.keep.clone(),
     });
-    // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
-    let mut files = files;
     let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
     let call = Call::new(&shared, &id, began, &deployment, &settings, carrier, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
@@ -111,7 +110,7 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
 /// The report of a call whose engine can no longer be asked.
 fn failed(settings: &CallSettings, lasted: Duration, why: String) -> Report {
     Report {
-        schema: 1,
+        schema: crate::report::SCHEMA,
         call: String::new(),
         carrier_call: String::new(),
         started: String::new(),

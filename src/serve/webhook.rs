@@ -39,7 +39,7 @@ pub(super) async fn voice(
     let config = shared.config().await;
     let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
         Ok(form) => form,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let (Some(to), Some(carrier_call)) = (form.get("To"), form.get("CallSid")) else {
         shared.metrics.rejected.add("fields", 1);
@@ -68,7 +68,7 @@ pub(super) async fn stream_status(
     let config = shared.config().await;
     let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
         Ok(form) => form,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let event = match form.get("StreamEvent") {
         Some("stream-started") => "stream_started",
@@ -96,7 +96,7 @@ pub(super) async fn call_status(
     let config = shared.config().await;
     let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
         Ok(form) => form,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let over = matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled"));
     shared.metrics.carrier_reports.add(if over { "call_over" } else { "call_other" }, 1);
@@ -155,10 +155,10 @@ fn trusted(
     uri: &Uri,
     headers: &HeaderMap,
     form: Fields,
-) -> Result<Trusted, Response> {
+) -> Result<Trusted, Box<Response>> {
     let Form(fields) = form.map_err(|rejection| {
         shared.metrics.rejected.add("form", 1);
-        rejection.into_response()
+        Box::new(rejection.into_response())
     })?;
     if config.server.twilio.check_signatures {
         let url = Public::of(&config.server, headers).webhook(uri);
@@ -169,7 +169,7 @@ fn trusted(
         if !token.is_some_and(|token| signature::verify_form(token, &url, signed, given)) {
             shared.metrics.rejected.add("signature", 1);
             tracing::warn!("webhook refused: wrong signature (is server.public_url what the carrier calls?)");
-            return Err(StatusCode::FORBIDDEN.into_response());
+            return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
         }
     }
     Ok(Trusted(fields))

@@ -1,0 +1,235 @@
+//! A server with its configuration, a scripted model and a carrier, on ports of their own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use offhook::config::{Secret, Source};
+use offhook::engine::CallEvent;
+use offhook::phone::{self, CallOptions, Carrier, Step};
+use offhook::rehearsal;
+use offhook::report::Report;
+use offhook::serve::{Observer, Running, ServeOptions, Server};
+use offhook::time::CallTime;
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+/// The number that is answered.
+pub(crate) const NUMBER: &str = "+15550100100";
+/// The carrier's account and what it signs with.
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
+pub(crate) const TOKEN: &str = "12345";
+
+/// What a house is built of: the documents, and the model's script.
+pub(crate) struct Plan {
+    /// More of `offhook.toml`, before its tables.
+    pub(crate) server: String,
+    /// More of its `[twilio]`.
+    pub(crate) twilio: String,
+    /// More of the agent.
+    pub(crate) agent: String,
+    /// More of the deployment, before its tables.
+    pub(crate) deployment: String,
+    /// The model's script.
+    pub(crate) script: String,
+    /// Whether the carrier's REST API is there.
+    pub(crate) carrier: bool,
+    /// Where calls are kept instead of a folder of the house's own.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan {
+            server: String::new(),
+            twilio: String::new(),
+            agent: "greeting = { say = \"Greet.\" }\n".to_owned(),
+            deployment: "[keep]\nrecording = true\njournal = \"audio\"\n".to_owned(),
+            script: "think_ms = 100\n[greeting]\nsay = \"Hello.\"\n[otherwise]\nsay = \"I see, thank you.\"\n"
+                .to_owned(),
+            carrier: true,
+            data: None,
+        }
+    }
+}
+
+/// A configuration directory, and what it refers to.
+pub(crate) struct Site {
+    pub(crate) dir: TempDir,
+    pub(crate) model: rehearsal::Server,
+    pub(crate) carrier: Option<Carrier>,
+}
+
+pub(crate) struct House {
+    pub(crate) site: Site,
+    pub(crate) running: Running,
+    /// Reports in the order in which calls ended.
+    pub(crate) reports: Arc<Reports>,
+}
+
+impl Site {
+    pub(crate) async fn build(plan: &Plan) -> Site {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = rehearsal::Script::parse(&plan.script).expect("a script");
+        let model = rehearsal::Server::bind(([127, 0, 0, 1], 0).into(), script).await.expect("a model");
+        let (mut rest, mut carrier) = (String::new(), None);
+        if plan.carrier {
+            let double = Carrier::new(ACCOUNT, Secret::new(TOKEN));
+            let addr = double.listen().await.expect("a carrier");
+            rest = format!("account_sid = \"{ACCOUNT}\"\nrest_url = \"http://{addr}\"\n");
+            carrier = Some(double);
+        }
+        let server = format!(
+            "listen = \"127.0.0.1:0\"\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
+            plan.server, plan.twilio
+        );
+        let documents = [
+            ("offhook.toml", server),
+            ("models.toml", format!("[scripted]\nurl = \"{}\"\n", model.url())),
+            ("agents/mia.toml", format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{}", plan.agent)),
+            ("deployments/desk.toml", format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\n{}", plan.deployment)),
+            ("deployments/closed.toml", "agent = \"mia\"\nnumber = \"+15550100199\"\nactive = false\n".to_owned()),
+        ];
+        for (name, text) in documents {
+            write(&dir.path().join("config").join(name), &text);
+        }
+        Site { dir, model, carrier }
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("config")
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A caller of the number, known to the carrier, of the server at `url`.
+    pub(crate) fn caller(&self, url: String, script: Vec<Step>) -> CallOptions {
+        CallOptions {
+            account_sid: ACCOUNT.to_owned(),
+            token: Some(Secret::new(TOKEN)),
+            carrier: self.carrier.clone(),
+            max_ms: 60_000,
+            ..CallOptions::new(url, NUMBER, script)
+        }
+    }
+}
+
+impl House {
+    pub(crate) async fn build(plan: Plan) -> House {
+        let site = Site::build(&plan).await;
+        let env = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
+        let source = Source::open_with(site.config(), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let reports = Arc::new(Reports::default());
+        let options = ServeOptions {
+            source,
+            listen: None,
+            data: Some(plan.data.unwrap_or_else(|| site.data())),
+            observer: Some(reports.clone() as Arc<dyn Observer>),
+        };
+        let running = Server::start(options).await.expect("a server");
+        House { site, running, reports }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.addr())
+    }
+
+    /// See [`Site::caller`].
+    pub(crate) fn caller(&self, script: Vec<Step>) -> CallOptions {
+        self.site.caller(self.url(""), script)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(self.url(path)).await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// A voice webhook, signed by `token`.
+    pub(crate) async fn ring(&self, call: &str, to: &str, token: &str) -> (u16, String) {
+        let fields = [("CallSid", call), ("To", to), ("From", "+15550100001")];
+        self.post("/twilio/voice", &fields, token).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)], token: &str) -> (u16, String) {
+        let url = self.url(path);
+        let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let signature = offhook::link::twilio::signature::sign(&Secret::new(token), &url, &params);
+        let request = reqwest::Client::new().post(url).header("x-twilio-signature", signature).form(fields);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The value of a metric's sample, as its line begins; 0 when it is not there.
+    pub(crate) fn metric(&self, sample: &str) -> u64 {
+        let page = self.running.metrics();
+        let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().expect("a number"))
+    }
+
+    /// The report of the `n`th call that ends, once it has.
+    pub(crate) async fn report(&self, n: usize) -> (Report, PathBuf) {
+        self.reports.nth(n).await
+    }
+}
+
+/// Keeps the reports, and fails on purpose.
+pub(crate) struct Reports {
+    /// Whether a pressed `#` makes the call panic: a bug of ours, as seen from the server.
+    pub(crate) fails_on_hash: AtomicBool,
+    all: Mutex<Vec<(Report, PathBuf)>>,
+    count: watch::Sender<usize>,
+}
+
+impl Default for Reports {
+    fn default() -> Self {
+        Reports { fails_on_hash: AtomicBool::new(false), all: Mutex::default(), count: watch::Sender::new(0) }
+    }
+}
+
+impl Reports {
+    async fn nth(&self, n: usize) -> (Report, PathBuf) {
+        let mut count = self.count.subscribe();
+        let ended = tokio::time::timeout(Duration::from_secs(60), count.wait_for(|count| *count > n)).await;
+        ended.expect("a call that ends").expect("a sender");
+        self.all.lock().expect("reports")[n].clone()
+    }
+}
+
+impl Observer for Reports {
+    fn event(&self, _: &str, _: CallTime, event: &CallEvent) {
+        if matches!(event, CallEvent::Dtmf { digit: '#' }) && self.fails_on_hash.load(Ordering::Relaxed) {
+            panic!("on purpose");
+        }
+    }
+
+    fn ended(&self, report: &Report, folder: &Path) {
+        let mut all = self.all.lock().expect("reports");
+        all.push((report.clone(), folder.to_owned()));
+        self.count.send_replace(all.len());
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{what}: still not so after 10 s");
+}
+
+/// Places a call that must be over in time.
+pub(crate) async fn place(options: CallOptions) -> phone::PhoneReport {
+    tokio::time::timeout(Duration::from_secs(90), phone::place(options)).await.expect("a call that ends")
+}
+
+pub(crate) fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(path, text).expect("a file");
+}

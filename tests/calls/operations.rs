@@ -1,0 +1,95 @@
+//! What operators rely on: health, limits, draining, TLS.
+
+use std::time::Duration;
+
+use offhook::engine::EndReason;
+use offhook::phone::{Outcome, Step};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::house::{House, NUMBER, Plan, TOKEN, place, until};
+
+#[tokio::test]
+async fn the_pages_for_operations_answer() {
+    let house = House::build(Plan::default()).await;
+    assert_eq!(house.get("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(house.get("/readyz").await, (200, "ready\n".to_owned()));
+    let (status, page) = house.get("/metrics").await;
+    assert_eq!(status, 200);
+    assert!(page.contains("# TYPE offhook_leg_seconds histogram\n"), "{page}");
+    assert_eq!(house.get("/").await.0, 404);
+    assert_eq!(house.get("/twilio/stream-status").await.0, 405);
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_never_ends_holds_nothing() {
+    let house = House::build(Plan::default()).await;
+    let big = "x".repeat(70_000);
+    assert_eq!(house.post("/twilio/voice", &[("To", &big)], TOKEN).await.0, 413);
+    let mut socket = tokio::net::TcpStream::connect(house.running.addr()).await.expect("a connection");
+    let head = "POST /twilio/voice HTTP/1.1\r\nhost: h\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 9\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.expect("room");
+    let mut answer = [0u8; 12];
+    tokio::time::timeout(Duration::from_secs(15), socket.read_exact(&mut answer))
+        .await
+        .expect("in time")
+        .expect("bytes");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+#[tokio::test]
+async fn a_drained_server_takes_no_calls_and_lets_the_running_ones_finish() {
+    let house = House::build(Plan::default()).await;
+    let call = tokio::spawn(place(house.caller(vec![Step::Silence(1_500), Step::HangUp])));
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    house.running.drain();
+    assert_eq!(house.get("/readyz").await.0, 503);
+    assert_eq!(house.get("/healthz").await.0, 200);
+    assert!(matches!(place(house.caller(vec![])).await.outcome, Outcome::Refused { .. }));
+    house.running.shutdown().await;
+    assert_eq!(call.await.expect("a call").outcome, Outcome::Connected);
+    assert_eq!(house.report(0).await.0.end.kind(), "caller_hung_up");
+    assert!(reqwest::get(house.url("/healthz")).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn calls_that_outlast_the_drain_are_ended_politely_and_reported() {
+    let plan = Plan { server: "drain_s = 0\n".to_owned(), agent: String::new(), ..Plan::default() };
+    let house = House::build(plan).await;
+    let call = tokio::spawn(place(house.caller(vec![Step::WaitEnd { max_ms: 30_000 }])));
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    assert_eq!(house.ring("CA1", NUMBER, TOKEN).await.0, 200);
+    house.running.shutdown().await;
+    call.await.expect("a call");
+    for n in 0..2 {
+        let (report, folder) = house.report(n).await;
+        assert_eq!(report.end, EndReason::Shutdown);
+        assert!(folder.join("report.json").exists(), "shutdown waits for the files");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_costs_the_files_and_not_the_call() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let blocked = dir.path().join("a-file");
+    std::fs::write(&blocked, "not a folder").expect("a file");
+    let house = House::build(Plan { data: Some(blocked), ..Plan::default() }).await;
+    let agent_speaks = Step::WaitAgentSpeaking { after_ms: 200, max_ms: 10_000 };
+    let heard = place(house.caller(vec![agent_speaks, Step::HangUp])).await;
+    assert!(heard.first_audio_ms.is_some(), "the caller is answered all the same");
+    let recording = house.report(0).await.0.recording.expect("an account");
+    assert_eq!((recording.frames, recording.missing_from_ms), (0, Some(0)));
+    assert!(recording.error.is_some());
+    assert_eq!(house.metric("offhook_files_failed_total{file=\"report\"}"), 1);
+}
+
+#[tokio::test]
+async fn a_changed_configuration_applies_to_the_next_call() {
+    let house = House::build(Plan::default()).await;
+    assert!(house.ring("CA1", NUMBER, TOKEN).await.1.contains("<Stream"));
+    let document = house.site.config().join("deployments/desk.toml");
+    crate::house::write(&document, &format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\nactive = false\n"));
+    assert!(house.ring("CA2", NUMBER, TOKEN).await.1.contains("<Say"));
+    assert_eq!(house.running.calls().len(), 1, "the running call goes on");
+    crate::house::write(&document, "agent = \n");
+    assert!(house.ring("CA3", NUMBER, TOKEN).await.1.contains("<Say"), "the last good one stays in force");
+}

@@ -1,0 +1,113 @@
+//! What fails, and what does not fail with it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use offhook::engine::EndReason;
+use offhook::phone::{EndedBy, Step};
+
+use crate::house::{House, Plan, Site, TOKEN, place, until};
+use crate::talk::speech;
+
+#[tokio::test]
+async fn a_failure_of_the_server_in_one_call_costs_no_other() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    house.reports.fails_on_hash.store(true, Ordering::Relaxed);
+    let other = tokio::spawn(place(house.caller(vec![Step::Silence(2_000), Step::HangUp])));
+    until("the other is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    let wait = Step::WaitEnd { max_ms: 30_000 };
+    let heard = place(house.caller(vec![Step::Silence(500), Step::Press('#'), wait])).await;
+    assert_eq!(heard.ended_by, EndedBy::ServerLost);
+    let (report, folder) = house.report(0).await;
+    assert_eq!(report.end, EndReason::Internal { why: "on purpose".to_owned() });
+    assert!(report.recording.is_some_and(|r| r.frames > 0) && folder.join("report.json").exists());
+    assert_eq!(house.metric("offhook_panics_total"), 1);
+    assert_eq!(house.metric("offhook_calls{phase=\"talking\"}"), 1, "the other goes on");
+    assert_eq!(other.await.expect("a call").ended_by, EndedBy::Caller);
+    until("both slots are free", || house.running.calls().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_caller_who_takes_nothing_for_a_while_loses_no_call_and_holds_no_memory() {
+    let script = "think_ms = 0\npace = 100.0\n[greeting]\nsay = \"Hello.\"\n".to_owned();
+    let house = House::build(Plan { script, ..Plan::default() }).await;
+    let other = tokio::spawn(place(house.caller(vec![Step::Silence(6_000), Step::HangUp])));
+    let heard = place(house.caller(vec![Step::StopReading(4_000), Step::Silence(5_000), Step::HangUp])).await;
+    assert_eq!(heard.ended_by, EndedBy::Caller);
+    let other = other.await.expect("a call");
+    assert_eq!((other.ended_by, other.frames_dropped), (EndedBy::Caller, 0));
+    for n in 0..2 {
+        assert_eq!(house.report(n).await.0.end.kind(), "caller_hung_up");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_ends_with_success() {
+    let plan = Plan { server: "drain_s = 1\n".to_owned(), agent: String::new(), ..Plan::default() };
+    let site = Site::build(&plan).await;
+    let (mut server, url) = serve(&site);
+    let call = tokio::spawn(place(site.caller(url.clone(), vec![Step::WaitEnd { max_ms: 30_000 }])));
+    talking(&url).await;
+    signal(&server, "TERM");
+    call.await.expect("a call");
+    let code = tokio::task::spawn_blocking(move || server.wait().expect("an end")).await.expect("a thread");
+    assert_eq!(code.code(), Some(0));
+    let report = std::fs::read_to_string(folder(&site).join("report.json")).expect("a report");
+    assert!(report.contains("\"shutdown\""), "{report}");
+}
+
+#[tokio::test]
+async fn sigkill_leaves_a_recording_and_a_journal_that_can_be_read() {
+    let site = Site::build(&Plan { agent: String::new(), ..Plan::default() }).await;
+    let (mut server, url) = serve(&site);
+    let call = tokio::spawn(place(site.caller(url.clone(), vec![speech(3_000), Step::WaitEnd { max_ms: 30_000 }])));
+    talking(&url).await;
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    signal(&server, "KILL");
+    server.wait().expect("an end");
+    assert_eq!(call.await.expect("a call").ended_by, EndedBy::ServerLost);
+    let mut wav = hound::WavReader::open(folder(&site).join("recording.wav")).expect("a WAV file");
+    assert!(wav.duration() > 12_000, "{} frames of 20,000, less what was on its way", wav.duration());
+    assert!(wav.samples::<i16>().any(|sample| sample.expect("a sample").abs() > 5_000), "with the caller in it");
+    let files = offhook::journal::CallFiles::load(&folder(&site)).expect("a journal");
+    assert!(files.report().expect("readable").is_none(), "no report of a call that has not ended");
+}
+
+/// The binary, and where it listens.
+fn serve(site: &Site) -> (Child, String) {
+    let mut server = Command::new(env!("CARGO_BIN_EXE_offhook"))
+        .args(["serve", "--config"])
+        .arg(site.config())
+        .arg("--data")
+        .arg(site.data())
+        .env("TOKEN", TOKEN)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    let mut first = String::new();
+    BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut first).expect("a banner");
+    let url = first.trim().rsplit(' ').next().expect("an address").to_owned();
+    (server, url)
+}
+
+fn signal(server: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &server.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
+async fn talking(url: &str) {
+    loop {
+        let page = reqwest::get(format!("{url}/metrics")).await.expect("an answer").text().await.expect("a page");
+        if page.contains("offhook_calls{phase=\"talking\"} 1\n") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// The one call's folder.
+fn folder(site: &Site) -> std::path::PathBuf {
+    let mut calls = std::fs::read_dir(site.data().join("calls")).expect("calls");
+    calls.next().expect("a call").expect("a folder").path()
+}
