@@ -3,12 +3,6 @@
 //! The packages live in a Python environment at `target/judges`. Without it the judged tests say so and pass, unless
 //! `OFFHOOK_JUDGES=1` demands it.
 
-#![allow(clippy::unwrap_used)] // a panic here is the failure report
-//! What we write and read, judged by the vendors' own packages and over real sockets.
-//!
-//! The packages live in a Python environment at `target/judges`. Without it the tests that need it say so and pass,
-//! unless `OFFHOOK_JUDGES=1` demands it.
-
 #![allow(clippy::unwrap_used, clippy::panic)] // a panic here is the failure report
 
 mod openai;
