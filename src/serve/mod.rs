@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
-//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`leg`] and [`outlet`] its sockets,
+//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
 //! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`shutdown`] ends it all politely.
 //!
@@ -15,6 +15,7 @@
 
 mod call;
 mod effects;
+mod ends;
 mod http;
 mod keeper;
 mod leg;
