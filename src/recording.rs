@@ -452,7 +452,7 @@ mod tests {
                 let n = n - 150;
                 file.write_agent(Samples(n * 160), &bytes(&[-1 - (n % 1_000) as i16; 160])).unwrap();
             }
-            if n % 10 == 0 {
+            if n.is_multiple_of(10) {
                 file.flush().unwrap();
             }
         }

@@ -91,8 +91,8 @@ impl CallEngine {
 
     pub(super) fn on_marks_overdue(&mut self) {
         let mut lost = 0;
-        self.with_downlink(|downlink, _, uplink, out, progress| {
-            lost = downlink.give_up_marks(|t| uplink.media_at(t), out, |p| progress.push(p));
+        self.with_downlink(|downlink, now, uplink, out, progress| {
+            lost = downlink.give_up_marks(now, |t| uplink.media_at(t), out, |p| progress.push(p));
         });
         self.stats.count("marks_lost", lost);
     }

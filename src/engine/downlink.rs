@@ -11,8 +11,9 @@
 //!
 //! The line is fed a short lead ahead of real time, each message followed by a mark. Two clocks tell what was heard:
 //! marks that came back prove it; between them a reckoning by call time, held back by how late marks arrive and never
-//! past a mark that is still out, estimates it. When marks come later than reckoned, the reckoning is moved, and the
-//! recording with it.
+//! past a mark that is still out, estimates it. When marks come later than reckoned, either the line played later (then
+//! they come back at the pace of the audio, and the reckoning is moved, and the recording with it) or only the marks were
+//! held up (then they come all at once, and nothing is moved): the mark after a late one tells which.
 
 use std::collections::VecDeque;
 
@@ -22,8 +23,8 @@ use crate::engine::io::MarkId;
 use crate::engine::outbox::Outbox;
 use crate::time::{CallTime, Samples};
 
-/// A mark this much later than the line's usual lag means that the line played later than reckoned.
-const SHIFT_AFTER_US: u64 = 60_000;
+/// A mark this much later than the line's usual lag is more than jitter.
+const LATE_US: u64 = 60_000;
 /// The lag that is believed at most: beyond it a line is not lagging but stalled.
 const LONGEST_LAG_US: u64 = 1_000_000;
 /// Unplayed audio beyond the lead at which no more is sent until marks come back.
@@ -105,6 +106,15 @@ struct Run {
     at: CallTime,
 }
 
+/// A mark that came back late; what it vouches for is not in the recording yet.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    at: CallTime,
+    position: Samples,
+    /// By so much the reckoning moves if the line played late: just enough that the mark would have been in time.
+    by_us: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     id: MarkId,
@@ -121,11 +131,14 @@ pub(super) struct Downlink {
     stall_after: Samples,
     queue_max: Samples,
     items: VecDeque<Item>,
-    /// Bytes from `heard` to `received`.
+    /// Bytes from `written` to `received`.
     queue: VecDeque<u8>,
     received: Samples,
     sent: Samples,
     heard: Samples,
+    /// Up to here the recording has what was heard.
+    written: Samples,
+    late: Option<Late>,
     runs: VecDeque<Run>,
     marks: VecDeque<Mark>,
     generation: u32,
@@ -134,6 +147,7 @@ pub(super) struct Downlink {
     line_end: CallTime,
     /// How long after its reckoned time a mark arrives, in µs.
     lag_us: u64,
+    lag_known: bool,
     stalled: bool,
     /// Media position up to which the recording was written.
     recorded: Samples,
@@ -157,12 +171,15 @@ impl Downlink {
             received: Samples::ZERO,
             sent: Samples::ZERO,
             heard: Samples::ZERO,
+            written: Samples::ZERO,
+            late: None,
             runs: VecDeque::new(),
             marks: VecDeque::new(),
             generation: 0,
             next_seq: 0,
             line_end: CallTime::ZERO,
             lag_us: 0,
+            lag_known: false,
             stalled: false,
             recorded: Samples::ZERO,
             marks_cleared: 0,
@@ -310,8 +327,11 @@ impl Downlink {
         };
         let mark = self.marks[index];
         self.marks.drain(..=index);
-        self.reckon(now, mark.position);
-        self.hear(mark.position, media_of, out, &mut on);
+        self.explain_late(now, Some(mark.position), &media_of, out);
+        self.hear(mark.position, &mut on);
+        if !self.reckon(now, mark.position) {
+            self.write(now, mark.position, &media_of, out);
+        }
         if self.stalled {
             self.stalled = false;
             on(Progress::Resumed);
@@ -322,13 +342,16 @@ impl Downlink {
     /// Marks that are overdue count as lost: what was sent counts as heard, and sending goes on.
     pub(super) fn give_up_marks(
         &mut self,
+        now: CallTime,
         media_of: impl Fn(CallTime) -> Samples,
         out: &mut Outbox,
         mut on: impl FnMut(Progress),
     ) -> u64 {
         let lost = self.marks.len() as u64;
         self.marks.clear();
-        self.hear(self.sent, media_of, out, &mut on);
+        self.explain_late(now, None, &media_of, out);
+        self.hear(self.sent, &mut on);
+        self.write(now, self.sent, &media_of, out);
         self.stalled = false;
         on(Progress::Resumed);
         lost
@@ -355,7 +378,9 @@ impl Downlink {
     ) -> Vec<Cut> {
         let heard = self.heard_at(now);
         let at_line = self.sent > self.heard || !self.marks.is_empty();
-        self.hear(heard, media_of, out, &mut on);
+        self.explain_late(now, None, &media_of, out);
+        self.hear(heard, &mut on);
+        self.write(now, heard, &media_of, out);
         if at_line && tell_line {
             out.line_clear();
             self.generation += 1;
@@ -366,6 +391,7 @@ impl Downlink {
         self.marks.clear();
         self.sent = self.received;
         self.heard = self.received;
+        self.written = self.received;
         self.line_end = now;
         self.stalled = false;
         cuts
@@ -408,32 +434,49 @@ impl Downlink {
         }
     }
 
-    /// Learns from a mark that came back at `now` how late marks are, and moves the reckoning when the line was late.
-    fn reckon(&mut self, now: CallTime, position: Samples) {
+    /// Learns from a mark that came back at `now` how late marks are. Answers whether it was too late to believe the
+    /// reckoning; then the next mark explains why.
+    fn reckon(&mut self, now: CallTime, position: Samples) -> bool {
         let expected_us = self.played_at(position).as_us();
         let late_us = now.as_us().saturating_sub(expected_us);
-        let first = self.heard == Samples::ZERO && self.lag_us == 0;
-        if first || late_us < self.lag_us {
+        if !std::mem::replace(&mut self.lag_known, true) || late_us < self.lag_us {
             self.lag_us = late_us.min(LONGEST_LAG_US);
-        } else if late_us > self.lag_us + SHIFT_AFTER_US {
-            let shift_us = late_us - self.lag_us;
-            for run in &mut self.runs {
-                run.at = CallTime::from_us(run.at.as_us() + shift_us);
-            }
-            self.line_end = CallTime::from_us(self.line_end.as_us() + shift_us);
+        } else if late_us > self.lag_us + LATE_US {
+            self.late = Some(Late { at: now, position, by_us: late_us - self.lag_us - LATE_US });
+            // Whichever it was, the line holds no more than this now.
+            let held_us = (self.sent - position).as_us(self.format.rate_hz);
+            self.line_end = CallTime::from_us(now.as_us() + held_us);
+            return true;
         } else {
             self.lag_us += (late_us - self.lag_us) / 16;
         }
+        false
     }
 
-    /// Moves what was heard forward to `position`, writes it to the recording and retires what is finished.
-    fn hear(
+    /// Decides why a mark was late, by the position that was confirmed after it, and writes what it vouched for.
+    fn explain_late(
         &mut self,
-        position: Samples,
-        media_of: impl Fn(CallTime) -> Samples,
+        now: CallTime,
+        next: Option<Samples>,
+        media_of: &impl Fn(CallTime) -> Samples,
         out: &mut Outbox,
-        on: &mut impl FnMut(Progress),
     ) {
+        let Some(late) = self.late.take() else { return };
+        // Marks that come faster than the audio between them was not played just now: only they were held up.
+        let held_up = next.is_some_and(|next| {
+            let audio_us = next.saturating_sub(late.position).as_us(self.format.rate_hz);
+            now.since(late.at).as_micros() as u64 + LATE_US / 2 < audio_us
+        });
+        if !held_up {
+            for run in &mut self.runs {
+                run.at = CallTime::from_us(run.at.as_us() + late.by_us);
+            }
+        }
+        self.write(now, late.position, media_of, out);
+    }
+
+    /// Moves what was heard forward to `position` and retires what is finished.
+    fn hear(&mut self, position: Samples, on: &mut impl FnMut(Progress)) {
         let before = self.heard;
         if position > before {
             for item in &self.items {
@@ -441,24 +484,27 @@ impl Downlink {
                     on(Progress::FirstHeard(item.clone()));
                 }
             }
-            self.record(position, media_of, out);
             self.heard = position;
         }
         self.settle(on);
     }
 
-    fn record(&mut self, position: Samples, media_of: impl Fn(CallTime) -> Samples, out: &mut Outbox) {
+    /// Writes what was heard up to `position` to the recording, where it was heard: never before what is there already,
+    /// and not after now.
+    fn write(&mut self, now: CallTime, position: Samples, media_of: &impl Fn(CallTime) -> Samples, out: &mut Outbox) {
+        let media_now = media_of(now);
         while let Some(run) = self.runs.front().copied() {
-            let from = run.start.max(self.heard);
+            let from = run.start.max(self.written);
             let to = run.end.min(position);
             if from < to {
-                let at = (media_of(run.at) + (from - run.start)).max(self.recorded);
+                let latest = media_now.saturating_sub(to - from);
+                let at = (media_of(run.at) + (from - run.start)).min(latest).max(self.recorded);
                 let bytes = self.format.bytes(to - from);
-                let piece = out.keep_parts(front(&self.queue, bytes));
+                let piece = out.keep_parts(slice(&self.queue, 0, bytes));
                 self.queue.drain(..bytes);
                 self.recorded = at + (to - from);
                 out.record_agent(at, piece);
-                self.heard = to;
+                self.written = to;
             }
             if run.end > position {
                 break;
@@ -468,7 +514,7 @@ impl Downlink {
     }
 
     fn send(&mut self, now: CallTime, chunk: Samples, out: &mut Outbox) {
-        let offset = self.format.bytes(self.sent - self.heard);
+        let offset = self.format.bytes(self.sent - self.written);
         let bytes = self.format.bytes(chunk);
         let piece = out.keep_parts(slice(&self.queue, offset, bytes));
         out.line_audio(piece);
@@ -476,9 +522,14 @@ impl Downlink {
         self.sent += chunk;
         self.sent_total += chunk;
         let at = self.line_end.max(now);
-        match self.runs.back_mut() {
-            Some(run) if self.line_end >= now && run.end == start => run.end = self.sent,
-            _ => self.runs.push_back(Run { start, end: self.sent, at }),
+        let rate_hz = self.format.rate_hz;
+        let goes_on = |run: &&mut Run| {
+            let end_us = run.at.as_us() + (run.end - run.start).as_us(rate_hz);
+            run.end == start && end_us.abs_diff(at.as_us()) < 1_000
+        };
+        match self.runs.back_mut().filter(goes_on) {
+            Some(run) => run.end = self.sent,
+            None => self.runs.push_back(Run { start, end: self.sent, at }),
         }
         self.line_end = CallTime::from_us(at.as_us() + chunk.as_us(self.format.rate_hz));
         let id = MarkId { generation: self.generation, seq: self.next_seq };
@@ -486,11 +537,6 @@ impl Downlink {
         self.marks.push_back(Mark { id, position: self.sent });
         out.line_mark(id);
     }
-}
-
-/// The first `len` bytes of a ring.
-fn front(ring: &VecDeque<u8>, len: usize) -> (&[u8], &[u8]) {
-    slice(ring, 0, len)
 }
 
 /// `len` bytes of a ring from `offset`.

@@ -13,8 +13,10 @@ use crate::time::{CallTime, Samples};
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.
 const TOLERANCE_MS: u64 = 10;
-/// A gap longer than this is not filled for the model to its whole length, and a clock this far off is a new clock.
+/// A gap longer than this is not filled for the model to its whole length.
 const LONGEST_FILL_MS: u64 = 10_000;
+/// The line's clock may run ahead of ours by this much; beyond it is a clock that jumped.
+const AHEAD_MS: u64 = 1_000;
 /// Audio this far behind what came before is not late but a clock that began again.
 const LONGEST_LATE_MS: u64 = 5_000;
 /// Speech that a lost session has not yet made a turn of, kept for the session after it.
@@ -239,7 +241,7 @@ impl Uplink {
             // A first stamp beyond what can have passed says nothing; then it is now.
             let media_now = self.media_at(now);
             let stamped = self.stamped(at_ms);
-            let limit = media_now + self.samples(LONGEST_FILL_MS);
+            let limit = media_now + self.samples(AHEAD_MS);
             if stamped <= limit {
                 return stamped;
             }
@@ -247,7 +249,7 @@ impl Uplink {
         };
         let stamped = self.stamped(at_ms);
         let media_now = self.media_at(now).max(expected);
-        let too_far = stamped > media_now + self.samples(LONGEST_FILL_MS);
+        let too_far = stamped > media_now + self.samples(AHEAD_MS);
         let too_late = stamped + self.samples(LONGEST_LATE_MS) < expected;
         if too_far || too_late { self.anchor(at_ms, media_now.saturating_sub(len).max(expected), out) } else { stamped }
     }

@@ -1,5 +1,6 @@
 //! The sockets of the built-in model.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -49,7 +50,7 @@ struct Host {
     open: AtomicUsize,
     refused: AtomicU32,
     dropped: AtomicBool,
-    received: Mutex<VecDeque<String>>,
+    received: Mutex<VecDeque<Cow<'static, str>>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -103,7 +104,7 @@ impl Server {
 
     /// Types of the client events received so far, over all sessions, oldest first; `invalid` for what was no event.
     pub fn received(&self) -> Vec<String> {
-        self.host.log().iter().cloned().collect()
+        self.host.log().iter().map(|kind| kind.to_string()).collect()
     }
 
     /// Sessions that are open now.
@@ -129,7 +130,7 @@ impl Drop for Server {
 }
 
 impl Host {
-    fn log(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
+    fn log(&self) -> std::sync::MutexGuard<'_, VecDeque<Cow<'static, str>>> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

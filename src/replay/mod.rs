@@ -255,7 +255,7 @@ pub(crate) fn state(journal: &Journal) -> &'static str {
 
 /// Says on stderr why a tool cannot do its work; the exit status of that.
 pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("offhook: {error}");
+    eprintln!("{error}");
     ExitCode::from(2)
 }
 
@@ -269,7 +269,7 @@ pub(crate) fn print(to: &mut dyn io::Write, text: &str) {
 fn write_report(files: &CallFiles, replay: &Replay) -> Result<(), LoadError> {
     let path = files.report_path();
     if path.exists() {
-        eprintln!("offhook: {} is there already and was left as it is", path.display());
+        eprintln!("{} is there already and was left as it is", path.display());
         return Ok(());
     }
     let mut report = replay.report.clone();
@@ -277,7 +277,7 @@ fn write_report(files: &CallFiles, replay: &Replay) -> Result<(), LoadError> {
     report.recording = recorded(&files.recording_path());
     let text = serde_json::to_vec_pretty(&report).map_err(|error| LoadError::Report(path.clone(), error))?;
     std::fs::write(&path, text).map_err(|error| LoadError::Io(path.clone(), error))?;
-    eprintln!("offhook: wrote {}", path.display());
+    eprintln!("wrote {}", path.display());
     Ok(())
 }
 

@@ -20,6 +20,8 @@ pub struct Line {
     played: Vec<(CallTime, CallTime)>,
     /// The line takes nothing in and gives nothing back until then.
     stalled_until: CallTime,
+    /// Marks are held up until then; audio is played all the same.
+    marks_held_until: CallTime,
     held: VecDeque<Held>,
 }
 
@@ -40,6 +42,7 @@ impl Line {
             marks: VecDeque::new(),
             played: Vec::new(),
             stalled_until: CallTime::ZERO,
+            marks_held_until: CallTime::ZERO,
             held: VecDeque::new(),
         }
     }
@@ -47,6 +50,11 @@ impl Line {
     /// Stalls the line for a while.
     pub fn stall(&mut self, now: CallTime, ms: u64) {
         self.stalled_until = now.plus_ms(ms);
+    }
+
+    /// Holds up marks for a while; audio is played all the same.
+    pub fn hold_marks(&mut self, now: CallTime, ms: u64) {
+        self.marks_held_until = now.plus_ms(ms);
     }
 
     /// Takes what the server sends at `now`.
@@ -65,14 +73,14 @@ impl Line {
         if !self.held.is_empty() {
             return Some(self.stalled_until);
         }
-        self.marks.front().map(|(at, _)| (*at).max(self.stalled_until))
+        self.marks.front().map(|(at, _)| (*at).max(self.stalled_until).max(self.marks_held_until))
     }
 
     /// A mark that is back by `now`.
     pub fn poll(&mut self, now: CallTime) -> Option<MarkId> {
         self.deliver(now);
         let (at, id) = *self.marks.front()?;
-        if at.max(self.stalled_until) > now {
+        if at.max(self.stalled_until).max(self.marks_held_until) > now {
             return None;
         }
         self.marks.pop_front();

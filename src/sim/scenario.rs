@@ -50,6 +50,7 @@ enum Step {
     Key(char),
     Mark(MarkId),
     StallLine(u64),
+    HoldMarks(u64),
     HangUp,
     Lost,
     Ready,
@@ -235,6 +236,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
             Step::Mark(MarkId { generation: number(generation)? as u32, seq: number(seq)? as u32 })
         }
         ["stall_line", ms] => Step::StallLine(number(ms)?),
+        ["hold_marks", ms] => Step::HoldMarks(number(ms)?),
         ["hang_up"] => Step::HangUp,
         ["lost"] => Step::Lost,
         ["ready"] => Step::Ready,
@@ -290,6 +292,10 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::StallLine(ms) => {
             let now = sim.now();
             return sim.line().stall(now, *ms);
+        }
+        Step::HoldMarks(ms) => {
+            let now = sim.now();
+            return sim.line().hold_marks(now, *ms);
         }
         Step::HangUp => {
             sim.caller_audio(false);

@@ -53,7 +53,7 @@ fn an_idle_and_a_speaking_call_allocate_nothing_per_frame() {
     let mut sent = 0;
     let mut one = |n: u64| {
         let at_ms = 30 + n * 20;
-        if n % 10 == 0 {
+        if n.is_multiple_of(10) {
             let event = ModelEvent::Audio { response: "r".into(), item: "a".into(), payload: &delta };
             sent += input(at_ms, Input::Model(event));
         }

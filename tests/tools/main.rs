@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use call::{BARGE_IN_MS, GAP_MS, folder, tone};
 use offhook::config::JournalKeep;
+use offhook::engine::EndReason;
 use offhook::explain::{self, ExplainArgs, Explanation};
 use offhook::journal::{CallFiles, Journal};
 use offhook::replay::{self, Replay, ReplayArgs};
@@ -246,6 +247,23 @@ fn a_recording_of_a_killed_server_may_end_early() {
     let path = folder.join("journal");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() * 3 / 4]).unwrap();
+    assert_eq!(failing(&folder), [""; 0]);
+}
+
+#[test]
+fn a_call_that_the_server_cut_off_has_its_end_from_the_server() {
+    let (_dir, folder) = folder(JournalKeep::Audio);
+    edit_report(&folder, |report| report.end = EndReason::Shutdown);
+    assert_eq!(failing(&folder), ["report"]);
+    edit_journal(&folder, |text| {
+        let hung_up = text.find("{\"at_us\":9000000,\"in\":\"hung_up\"").unwrap();
+        text.truncate(hung_up);
+    });
+    let made = Replay::new(&CallFiles::load(&folder).unwrap().journal).report;
+    edit_report(&folder, |report| {
+        let (recording, end) = (report.recording.take(), report.end.clone());
+        *report = Report { recording, end, ..made };
+    });
     assert_eq!(failing(&folder), [""; 0]);
 }
 

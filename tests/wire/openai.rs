@@ -1,10 +1,4 @@
 //! The OpenAI Realtime dialect: our link and our built-in model, against each other and against the `openai` package.
-//!
-//! The package is taken from `target/judges/bin/python`. Without it the tests that need it say so and pass, unless
-//! `OFFHOOK_JUDGES=1` demands it.
-
-// Helpers of tests fail like tests.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

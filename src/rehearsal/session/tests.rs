@@ -51,7 +51,7 @@ impl Rig {
             // A square wave when it is loud.
             let frame: Vec<u8> = (0..160).map(|n| if n / 20 % 2 == 0 { byte } else { byte | 0x80 }).collect();
             let audio = base64_simd::STANDARD.encode_to_string(frame);
-            all.extend(self.send(json!({ "type": "input_audio_buffer.append", "audio": audio })));
+            self.session.handle(self.now, &format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#));
             all.extend(self.wait(20));
         }
         all
@@ -254,6 +254,7 @@ fn mistakes_are_refused_by_code_and_name_the_event() {
         (json!({ "type": "input_audio_buffer.commit" }), "input_audio_buffer_commit_empty"),
         (json!({ "type": "input_audio_buffer.append", "audio": "!" }), "invalid_value"),
         (json!({ "type": "input_audio_buffer.append" }), "missing_required_parameter"),
+        (json!({ "type": "input_audio_buffer.append", "audio": 7 }), "missing_required_parameter"),
         (json!({ "type": "session.begin" }), "invalid_event"),
         (json!({ "type": "response.cancel" }), "response_cancel_not_active"),
         (json!({ "type": "response.create", "response": { "temperature": 1 } }), "unknown_parameter"),
@@ -274,6 +275,8 @@ fn mistakes_are_refused_by_code_and_name_the_event() {
         named["event_id"] = json!("mine-7");
         assert_eq!(code(&rig.send(named)), (expected, &json!("mine-7")), "{event}");
     }
+    rig.session.handle(rig.now, r#"{"type":"input_audio_buffer.append","event_id":"a1","audio":"!"}"#);
+    assert_eq!(code(&rig.drain()), ("invalid_value", &json!("a1")));
     rig.session.handle(rig.now, "{ not JSON");
     assert_eq!(code(&rig.drain()), ("invalid_event", &Value::Null));
     // The session still works.
@@ -305,6 +308,41 @@ fn tools_are_called_and_their_outputs_answered() {
     let answer = rig.wait(30_000);
     let text = find(&answer, "response.output_audio_transcript.done")["transcript"].as_str().unwrap();
     assert!(text.starts_with("No problem, a table for four."), "{text}");
+}
+
+#[test]
+fn the_demo_matches_its_recorded_caller() {
+    use crate::audio::{g711, wav};
+    let mut rig = Rig::new("");
+    for (name, hears, says, calls) in [
+        ("anna-book", "Hello, I would like to book", "Of course. For Friday", None),
+        ("anna-change", "Sorry, actually, we will be four", "No problem, a table for four.", Some("note")),
+        ("anna-name", "Yes, it is Anna.", "Thank you, Anna.", Some("hang_up")),
+    ] {
+        let path = format!("{}/fixtures/audio/{name}.wav", env!("CARGO_MANIFEST_DIR"));
+        let mut samples = wav::read(&std::fs::read(path).unwrap()).unwrap().samples;
+        samples.extend([0; 8_000]);
+        let mut events = Vec::new();
+        for frame in samples.chunks(160) {
+            let frame: Vec<u8> = frame.iter().map(|&sample| g711::linear_to_ulaw(sample)).collect();
+            let audio = base64_simd::STANDARD.encode_to_string(frame);
+            events.extend(rig.send(json!({ "type": "input_audio_buffer.append", "audio": audio })));
+            events.extend(rig.wait(20));
+        }
+        events.extend(rig.wait(20_000));
+        let heard = find(&events, "conversation.item.input_audio_transcription.completed")["transcript"].as_str();
+        assert!(heard.unwrap().starts_with(hears), "{heard:?}");
+        if let Some(tool) = calls {
+            let call = find(&events, "response.function_call_arguments.done").clone();
+            assert_eq!(call["name"], tool);
+            let output = json!({ "type": "function_call_output", "call_id": call["call_id"], "output": "{}" });
+            rig.send(json!({ "type": "conversation.item.create", "item": output }));
+            events.extend(rig.send(json!({ "type": "response.create" })));
+            events.extend(rig.wait(20_000));
+        }
+        let said = find(&events, "response.output_audio_transcript.done")["transcript"].as_str();
+        assert!(said.unwrap().starts_with(says), "{said:?}");
+    }
 }
 
 #[test]
