@@ -395,7 +395,9 @@ impl<'s> Call<'s> {
 
     /// Sets the alarm to what is due first. One that rings too early is cheaper than one that is moved for every frame.
     fn set_alarm(&mut self) {
-        let engine = self.engine.next_deadline().map(|(at, _)| self.began + Duration::from_micros(at.as_us()));
+        // A call that was ended at once has an engine that still waits for things; they are not its business any more.
+        let engine = self.engine.next_deadline().filter(|_| self.ended.is_none());
+        let engine = engine.map(|(at, _)| self.began + Duration::from_micros(at.as_us()));
         let line = if let Line::Up(leg) = &self.line { leg.deadline() } else { None };
         let model = if let Model::Up(leg) = &self.model { leg.deadline() } else { None };
         let closing = self.closing.map(|(until, _)| until);
