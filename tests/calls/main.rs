@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic)] // helpers of tests fail like tests
 
 mod house;
+mod model;
 mod operations;
 mod survival;
 mod talk;
