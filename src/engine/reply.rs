@@ -114,6 +114,15 @@ impl CallEngine {
         self.reply.owed = Some(Owed { why, instructions, unless_audible: false });
     }
 
+    /// The caller's turn is over while a response to something earlier still runs, or its cancel is on the way: a model
+    /// that is busy does not answer by itself.
+    pub(super) fn owe_answer_if_busy(&mut self) {
+        let busy = self.reply.active.is_some() || self.reply.cancelled.iter().any(|c| c.running);
+        if busy && self.reply.owed.is_none() {
+            self.owe("turn_ended_while_another_ran", None);
+        }
+    }
+
     pub(super) fn pay_owed(&mut self) {
         if !self.session.is_ready() || self.reply.is_occupied() || matches!(self.phase, Phase::Ringing { .. }) {
             return;
@@ -141,7 +150,17 @@ impl CallEngine {
             && !matches!(self.settings.interruptions, crate::config::Interruptions::Off)
             && matches!(self.phase, Phase::Talking);
         self.emit(CallEvent::ResponseStarted { response: response.to_owned() });
-        self.reply.asked = false;
+        let ours = std::mem::take(&mut self.reply.asked);
+        // One runs at a time: whatever ran before is over, said or not.
+        self.reply.cancelled.iter_mut().for_each(|c| c.running = false);
+        if let Some(before) = self.reply.active.take_if(|a| a.id != response) {
+            self.downlink.complete_last();
+            self.remember_cancelled(before.id, false);
+        }
+        // It answers all that was said before it, so what was withheld for that is moot if it says something.
+        if let Some(owed) = self.reply.owed.as_mut().filter(|o| !ours && o.instructions.is_none()) {
+            owed.unless_audible = true;
+        }
         let turn = self.floor.committed_turn;
         self.reply.active =
             Some(Active { id: response.to_owned(), started_at: self.now, turn, audible: false, tools: false });
@@ -323,9 +342,11 @@ impl CallEngine {
             self.fail(EndReason::ModelUnavailable { why: format!("{code}: {message}") });
             return;
         }
-        if about == Some(CommandKind::CreateResponse) && std::mem::take(&mut self.reply.asked) {
+        // Not every vendor says which command it complains about; this complaint can be about one only.
+        let busy = code == "conversation_already_has_active_response";
+        if (busy || about == Some(CommandKind::CreateResponse)) && std::mem::take(&mut self.reply.asked) {
             self.reply.cancel_next = false;
-            if code == "conversation_already_has_active_response" && self.reply.owed.is_none() {
+            if busy && self.reply.owed.is_none() {
                 // The model's own detection was first, with the same conversation before it.
                 self.reply.owed =
                     Some(Owed { why: "refused_while_another_ran", instructions: None, unless_audible: true });
@@ -389,6 +410,10 @@ impl CallEngine {
     }
 
     fn remember_cancelled(&mut self, id: String, running: bool) {
+        if id.is_empty() {
+            // A vendor without ids: nothing tells the late audio of one from that of the next.
+            return;
+        }
         if self.reply.cancelled.len() == CANCELLED_MAX {
             self.reply.cancelled.pop_front();
         }

@@ -102,6 +102,7 @@ impl CallEngine {
         line.media_ended = ended.map_or(media_now, |t| Samples::from_ms(t.ms_since(started_at), rate_hz));
         if !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
             self.turn_committed(self.turn_rule());
+            self.owe_answer_if_busy();
         }
     }
 
