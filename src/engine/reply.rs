@@ -69,6 +69,8 @@ pub(super) struct Owed {
 pub(super) struct Awaiting {
     since: CallTime,
     retried: bool,
+    /// How the last attempt failed, if it did rather than be slow.
+    failed: Option<String>,
 }
 
 impl Reply {
@@ -99,9 +101,17 @@ impl CallEngine {
             return;
         }
         let now = self.now;
-        let awaiting = self.reply.awaiting.get_or_insert(Awaiting { since: now, retried: false });
+        let awaiting = self.reply.awaiting.get_or_insert(Awaiting { since: now, retried: false, failed: None });
         awaiting.since = now;
-        self.timers.set(Timer::ModelSilent, now.plus_ms(self.settings.limits.model_silence_ms));
+        awaiting.failed = None;
+        self.watch_dead_air();
+    }
+
+    /// Dead air is what the caller hears: the model's time runs from when everything so far was heard.
+    fn watch_dead_air(&mut self) {
+        let unheard = if self.downlink.speaking() { self.downlink.unheard_at(self.now) } else { Samples::ZERO };
+        let wait_ms = unheard.as_ms(self.rate_hz()) + self.settings.limits.model_silence_ms;
+        self.timers.set(Timer::ModelSilent, self.now.plus_ms(wait_ms));
     }
 
     /// Asks for a response, now or as soon as it can be had.
@@ -255,7 +265,7 @@ impl CallEngine {
             ResponseStatus::Incomplete => "incomplete",
         };
         let status_text = detail.map_or(status_name.to_owned(), |d| format!("{status_name}: {d}"));
-        self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text });
+        self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text.clone() });
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.running = false;
             let late = std::mem::take(&mut cancelled.late);
@@ -276,7 +286,8 @@ impl CallEngine {
         match status {
             ResponseStatus::Failed => {
                 self.stats.count("responses_failed", 1);
-                if self.reply.awaiting.is_some() {
+                if let Some(awaiting) = &mut self.reply.awaiting {
+                    awaiting.failed = Some(status_text);
                     self.timers.set(Timer::ModelSilent, self.now.plus_ms(RETRY_FAILED_MS));
                 }
             }
@@ -360,11 +371,19 @@ impl CallEngine {
         if self.floor.is_speaking() || !self.session.is_ready() || !matches!(self.phase, Phase::Talking) {
             return;
         }
+        if awaiting.failed.is_none() && self.downlink.speaking() {
+            self.watch_dead_air();
+            return;
+        }
         let waited_ms = self.now.ms_since(awaiting.since);
         self.stats.count("model_slow", 1);
+        let failed = awaiting.failed.take();
         if std::mem::replace(&mut awaiting.retried, true) {
             self.emit(CallEvent::ModelSlow { waited_ms, then: "fall_back".to_owned() });
-            self.fail(EndReason::ModelSilent);
+            self.fail(match failed {
+                Some(why) => EndReason::ModelUnavailable { why: format!("response {why}") },
+                None => EndReason::ModelSilent,
+            });
             return;
         }
         self.emit(CallEvent::ModelSlow { waited_ms, then: "filler_and_retry".to_owned() });
