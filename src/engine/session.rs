@@ -134,7 +134,7 @@ impl CallEngine {
             return;
         }
         if matches!(self.phase, Phase::Closing(_)) {
-            self.session.state = State::Off;
+            self.hang_up_model();
             return;
         }
         let backoff_ms = self.session.backoff_ms();
@@ -198,6 +198,8 @@ impl CallEngine {
             self.out.close_model();
         }
         self.uplink.stop();
+        self.reply.forget_session();
+        self.reply.owed = None;
         for timer in [Timer::ModelDial, Timer::ModelRedial, Timer::ModelRecovery, Timer::ModelRenew, Timer::Hold] {
             self.timers.clear(timer);
         }
