@@ -180,6 +180,12 @@ impl CallEngine {
             self.cancel_running();
             return;
         }
+        // Nothing new is begun in a call that ends: the goodbye stays the last word.
+        if !ours && matches!(self.phase, Phase::Closing(_)) {
+            self.stats.count("responses_while_closing", 1);
+            self.cancel_running();
+            return;
+        }
         let now = self.now;
         if let Some(turn) = self.stats.turn(turn) {
             turn.response_at_ms.get_or_insert(now.as_ms());
@@ -301,7 +307,7 @@ impl CallEngine {
         }
     }
 
-    pub(super) fn on_tool_call(&mut self, call: &str, name: &str, arguments: &str) {
+    pub(super) fn on_tool_call(&mut self, response: &str, call: &str, name: &str, arguments: &str) {
         let tool = self.settings.tools.iter().copied().find(|t| t.name() == name);
         self.emit(CallEvent::ToolCalled { name: name.to_owned(), arguments: arguments.to_owned() });
         if let Some(active) = &mut self.reply.active {
@@ -321,6 +327,10 @@ impl CallEngine {
                     r#"{"ok":true}"#.to_owned()
                 }
             },
+            // The caller has something to say yet.
+            Some(BuiltInTool::HangUp) if self.reply.cancelled.iter().any(|c| c.running && c.id == response) => {
+                r#"{"error":"the caller interrupted; the call goes on"}"#.to_owned()
+            }
             Some(BuiltInTool::HangUp) => {
                 self.stats.used(self.now, name, "");
                 self.close(EndReason::AgentHungUp { why: text("reason") }, crate::config::AfterFailure::HangUp);
