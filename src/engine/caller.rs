@@ -126,6 +126,9 @@ impl CallEngine {
         self.emit(CallEvent::LineQueued { what: what.to_owned(), ms: length.as_ms(self.rate_hz()) });
         let mut dropped = length;
         if self.downlink.begin(kind, what, 0, line) {
+            if kind == ItemKind::Line {
+                self.conversation.line(line).voiced = true;
+            }
             dropped = self.downlink.push(&sound.audio);
             self.downlink.complete_last();
         }

@@ -197,6 +197,12 @@ impl CallEngine {
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.late += samples;
             self.stats.count("late_audio_samples", samples.0);
+            // Its words tell of it too.
+            if let Some(line) = self.conversation.find(Role::Agent, item) {
+                let line = self.conversation.line(line);
+                line.refused += samples;
+                line.cut = true;
+            }
             return;
         }
         if matches!(self.phase, Phase::Ringing { .. }) {
@@ -229,6 +235,9 @@ impl CallEngine {
                 self.refuse_audio(item, samples);
                 return;
             }
+            let line = self.conversation.line(line);
+            line.voiced = true;
+            line.ended = None;
         }
         let dropped = self.downlink.push(payload);
         if dropped > Samples::ZERO {
@@ -435,7 +444,16 @@ impl CallEngine {
     }
 
     fn agent_line(&mut self, item: &str) -> usize {
-        self.conversation.find(Role::Agent, item).unwrap_or_else(|| self.conversation.begin(Role::Agent, item))
+        if let Some(line) = self.conversation.find(Role::Agent, item) {
+            return line;
+        }
+        let index = self.conversation.begin(Role::Agent, item);
+        // Where the line stands unless it becomes audible.
+        let media_now = self.uplink.media_at(self.now);
+        let line = self.conversation.line(index);
+        line.ended = Some(self.now);
+        (line.media_begun, line.media_ended) = (media_now, media_now);
+        index
     }
 
     fn remember_cancelled(&mut self, id: String, running: bool) {

@@ -212,10 +212,8 @@ impl CallEngine {
             return;
         }
         self.out.model(OwnedCommand::Delete { item: line_id(index) });
-        let heard = line.heard_and_unheard().0.to_owned();
-        if !heard.is_empty() {
+        if let Some(text) = line.for_replay() {
             line.ours = true;
-            let text = format!("{heard}…");
             let id = Some(line_id(index));
             self.out.model(OwnedCommand::Add { role: Role::Agent, text, id, first: index == 0 });
         }
@@ -225,6 +223,7 @@ impl CallEngine {
     fn drop_session_state(&mut self) {
         self.downlink.complete_last();
         self.downlink.forget_model();
+        self.conversation.forget_session();
         let owes = self.reply.is_running() || self.reply.awaiting.is_some() || self.reply.owed.is_some();
         self.reply.forget_session();
         if owes && !self.floor.is_speaking() {
@@ -242,12 +241,7 @@ impl CallEngine {
         }
         let mut lines = 0;
         let mut commands = Vec::new();
-        for (index, line) in self.conversation.for_replay() {
-            let (heard, unheard) = line.heard_and_unheard();
-            if heard.is_empty() {
-                continue;
-            }
-            let text = if unheard.is_empty() { heard.to_owned() } else { format!("{heard}…") };
+        for (index, line, text) in self.conversation.replay() {
             line.ours = true;
             let id = Some(line_id(index));
             commands.push(OwnedCommand::Add { role: line.who, text, id, first: false });
