@@ -64,7 +64,8 @@ impl CallEngine {
     fn on_key(&mut self, digit: char) {
         self.stats.pressed(self.now, digit);
         self.emit(CallEvent::Dtmf { digit });
-        self.floor.voice_at = self.now;
+        // Whoever presses keys is not silent.
+        self.timers.clear(Timer::CallerSilent);
         if let crate::config::TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
             && key == digit
         {

@@ -24,8 +24,6 @@ pub(super) struct Floor {
     open_turn: u32,
     /// The last turn that was committed; 0 for none.
     pub(super) committed_turn: u32,
-    /// When the caller was last heard to speak, or pressed a key.
-    pub(super) voice_at: CallTime,
 }
 
 impl Floor {
@@ -50,7 +48,6 @@ impl CallEngine {
         let begun = self.uplink.call_time_of(media).min(self.now);
         self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
         self.floor.speaking_since = Some(self.now);
-        self.floor.voice_at = self.now;
         self.uplink.speech_began();
         if self.floor.open_turn == 0 {
             self.floor.open_turn = self.stats.open_turn();
@@ -77,7 +74,6 @@ impl CallEngine {
         let ended = self.uplink.call_time_of(media).min(self.now);
         self.emit(CallEvent::SpeechStopped { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
         self.floor.speaking_since = None;
-        self.floor.voice_at = self.now;
         self.timers.clear(Timer::Pad);
         if self.timers.is_set(Timer::Interrupt) {
             self.timers.clear(Timer::Interrupt);
