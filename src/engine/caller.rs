@@ -112,6 +112,16 @@ impl CallEngine {
             Some(at) => self.timers.set(Timer::Feed, at),
             None => self.timers.clear(Timer::Feed),
         }
+        self.watch_marks();
+    }
+
+    /// A few marks that are lost do not stall the line; without this what they stand for would never be heard.
+    fn watch_marks(&mut self) {
+        match self.downlink.mark_due() {
+            Some(due) => self.timers.set(Timer::MarkOverdue, due.plus_ms(self.settings.playout.mark_timeout_ms)),
+            None if !self.downlink.is_stalled() => self.timers.clear(Timer::MarkOverdue),
+            None => {}
+        }
     }
 
     /// Queues a recording. Its words become a line of the conversation.

@@ -352,9 +352,22 @@ impl Downlink {
         self.explain_late(now, None, &media_of, out);
         self.hear(self.sent, &mut on);
         self.write(now, self.sent, &media_of, out);
-        self.stalled = false;
-        on(Progress::Resumed);
+        if std::mem::take(&mut self.stalled) {
+            on(Progress::Resumed);
+        }
         lost
+    }
+
+    /// Whether nothing is sent until marks come back.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// When the first mark that is out should be back, by reckoning; `None` when none is, or when the line has stalled and
+    /// its time runs already.
+    pub(super) fn mark_due(&self) -> Option<CallTime> {
+        let mark = self.marks.front().filter(|_| !self.stalled)?;
+        Some(CallTime::from_us(self.played_at(mark.position).as_us() + self.lag_us))
     }
 
     /// What the model said is no longer an item of its session.
