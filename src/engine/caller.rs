@@ -136,7 +136,7 @@ impl CallEngine {
         let length = self.settings.format.samples(sound.audio.len());
         self.emit(CallEvent::LineQueued { what: what.to_owned(), ms: length.as_ms(self.rate_hz()) });
         let mut dropped = length;
-        if self.downlink.begin(kind, what, 0, line) {
+        if self.downlink.begin(kind, what, 0, line, Samples::ZERO) {
             if kind == ItemKind::Line {
                 self.conversation.line(line).voiced = true;
             }
@@ -159,8 +159,8 @@ impl CallEngine {
             }
             let line = self.conversation.line(cut.item.line);
             line.heard = cut.heard;
-            line.received = cut.item.received();
-            line.cut |= cut.heard < cut.item.received();
+            line.received = cut.received;
+            line.cut |= cut.heard < cut.received;
             line.ended = Some(self.now);
             line.media_ended = media_now;
             self.trace_said(cut.item.line);
@@ -192,8 +192,10 @@ impl CallEngine {
             Progress::Begun(item) => {
                 if item.kind != ItemKind::Sound {
                     let line = self.conversation.line(item.line);
-                    line.begun = line.begun.or(Some(now));
-                    line.media_begun = media_now;
+                    if line.begun.is_none() {
+                        line.begun = Some(now);
+                        line.media_begun = media_now;
+                    }
                 }
                 if let Some(turn) = self.stats.turn(item.turn) {
                     turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());

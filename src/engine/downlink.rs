@@ -55,6 +55,8 @@ pub(super) struct Item {
     pub(super) turn: u32,
     /// Its line in the conversation.
     pub(super) line: usize,
+    /// Audio of the same item that came earlier, with another item's between.
+    earlier: Samples,
     start: Samples,
     end: Samples,
     complete: bool,
@@ -62,14 +64,14 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Audio of it that has arrived.
+    /// Audio of it that has arrived, with this stretch.
     pub(super) fn received(&self) -> Samples {
-        self.end - self.start
+        self.earlier + (self.end - self.start)
     }
 
     /// Audio of it before `position`.
     fn before(&self, position: Samples) -> Samples {
-        position.min(self.end).saturating_sub(self.start)
+        self.earlier + position.min(self.end).saturating_sub(self.start)
     }
 }
 
@@ -77,7 +79,9 @@ impl Item {
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
     pub(super) item: Item,
+    /// Of all of the item's audio, in however many stretches it came.
     pub(super) heard: Samples,
+    pub(super) received: Samples,
 }
 
 /// What feeding or a mark brought about.
@@ -189,8 +193,11 @@ impl Downlink {
     }
 
     /// Begins an item behind all others. An unfinished one before it is complete with this. Refuses when too many wait.
-    pub(super) fn begin(&mut self, kind: ItemKind, name: &str, turn: u32, line: usize) -> bool {
+    /// `earlier`: audio of the same item that is not in the ledger any more.
+    pub(super) fn begin(&mut self, kind: ItemKind, name: &str, turn: u32, line: usize, earlier: Samples) -> bool {
         self.complete_last();
+        let same = |i: &&Item| i.kind == kind && i.line == line && i.name == name;
+        let earlier = self.items.iter().rev().find(same).map_or(earlier, Item::received);
         if self.items.len() == ITEMS_MAX {
             return false;
         }
@@ -199,6 +206,7 @@ impl Downlink {
             name: name.to_owned(),
             turn,
             line,
+            earlier,
             start: self.received,
             end: self.received,
             complete: false,
@@ -238,7 +246,7 @@ impl Downlink {
                 break;
             }
             if let Some(item) = self.items.pop_front()
-                && item.received() > Samples::ZERO
+                && item.end > item.start
             {
                 on(Progress::Heard(item));
             }
@@ -398,7 +406,20 @@ impl Downlink {
             out.line_clear();
             self.generation += 1;
         }
-        let cuts = self.items.drain(..).map(|item| Cut { heard: item.before(heard), item }).collect();
+        let mut cuts: Vec<Cut> = Vec::with_capacity(self.items.len());
+        for item in self.items.drain(..) {
+            let (heard, received) = (item.before(heard), item.received());
+            let same = |c: &&mut Cut| c.item.kind == item.kind && c.item.line == item.line && c.item.name == item.name;
+            match cuts.iter_mut().find(same) {
+                Some(cut) => {
+                    if cut.heard == cut.received {
+                        cut.heard = heard;
+                    }
+                    cut.received = received;
+                }
+                None => cuts.push(Cut { item, heard, received }),
+            }
+        }
         self.queue.clear();
         self.runs.clear();
         self.marks.clear();
@@ -493,7 +514,7 @@ impl Downlink {
         let before = self.heard;
         if position > before {
             for item in &self.items {
-                if item.start >= before && item.start < position && item.received() > Samples::ZERO {
+                if item.start >= before && item.start < position && item.end > item.start {
                     on(Progress::FirstHeard(item.clone()));
                 }
             }

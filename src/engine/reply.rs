@@ -231,7 +231,8 @@ impl CallEngine {
         }
         if !self.downlink.continues(item) {
             let line = self.agent_line(item);
-            if !self.downlink.begin(ItemKind::Reply, item, turn, line) {
+            let earlier = self.conversation.line(line).received;
+            if !self.downlink.begin(ItemKind::Reply, item, turn, line, earlier) {
                 self.refuse_audio(item, samples);
                 return;
             }
