@@ -15,6 +15,10 @@ use super::*;
 /// The first wait before dialling again; it doubles up to the longest.
 const FIRST_BACKOFF_MS: u64 = 250;
 const LONGEST_BACKOFF_MS: u64 = 4_000;
+/// A session that was lost sooner than this did not last ...
+const LASTING_MS: u64 = 10_000;
+/// ... and after so many in a row the model counts as unreachable.
+const SHORT_SESSIONS_MAX: u32 = 5;
 /// The caller hears nothing for this long before the hold sound begins.
 const HOLD_AFTER_MS: u64 = 800;
 /// Characters kept of a reason for the report.
@@ -35,6 +39,9 @@ pub(super) struct Session {
     /// Dials since it was last ready.
     attempt: u32,
     dialled_at: CallTime,
+    ready_at: CallTime,
+    /// Sessions in a row that did not last.
+    short: u32,
     /// Why it was lost, last.
     reason: String,
     /// Old enough to be renewed at the next turn's edge.
@@ -49,6 +56,8 @@ impl Session {
             state: State::Off,
             attempt: 0,
             dialled_at: CallTime::ZERO,
+            ready_at: CallTime::ZERO,
+            short: 0,
             reason: String::new(),
             renew_due: false,
             random: seed | 1,
@@ -62,7 +71,7 @@ impl Session {
     /// How long to wait before the next dial: doubling, with jitter of a quarter, so that many calls that lost their
     /// model together do not come back together.
     fn backoff_ms(&mut self) -> u64 {
-        let full = (FIRST_BACKOFF_MS << self.attempt.saturating_sub(1).min(8)).min(LONGEST_BACKOFF_MS);
+        let full = (FIRST_BACKOFF_MS << self.attempt.max(self.short).saturating_sub(1).min(8)).min(LONGEST_BACKOFF_MS);
         // xorshift64: jitter needs no more.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -92,6 +101,7 @@ impl CallEngine {
         }
         self.session.state = State::Ready;
         self.session.attempt = 0;
+        self.session.ready_at = self.now;
         let took_ms = self.now.ms_since(self.session.dialled_at);
         self.emit(CallEvent::ModelReady { took_ms });
         self.stats.model_ready_at.get_or_insert(self.now);
@@ -137,9 +147,18 @@ impl CallEngine {
             self.hang_up_model();
             return;
         }
+        if was_ready {
+            let lasted = self.now.ms_since(self.session.ready_at) >= LASTING_MS;
+            self.session.short = if lasted { 0 } else { self.session.short + 1 };
+            if self.session.short > SHORT_SESSIONS_MAX {
+                let why = self.session.reason.clone();
+                self.fail(EndReason::ModelUnavailable { why });
+                return;
+            }
+        }
         let backoff_ms = self.session.backoff_ms();
         // The first redial of a session that worked needs no wait: most losses are single.
-        let wait_ms = if was_ready { 0 } else { backoff_ms };
+        let wait_ms = if was_ready && self.session.short <= 1 { 0 } else { backoff_ms };
         self.timers.set(Timer::ModelRedial, self.now.plus_ms(wait_ms.max(1)));
         if !self.timers.is_set(Timer::ModelRecovery) {
             self.timers.set(Timer::ModelRecovery, self.now.plus_ms(self.settings.limits.model_recovery_s * 1_000));
