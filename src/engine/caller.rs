@@ -29,7 +29,10 @@ impl CallEngine {
         self.arm_limits();
         match failed {
             Some(reason) => self.fail(reason),
-            None => self.greet(),
+            None => {
+                self.greet();
+                self.expect_model();
+            }
         }
     }
 

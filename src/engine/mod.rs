@@ -24,7 +24,7 @@ pub use event::{CallEvent, EndReason};
 pub use io::*;
 pub use timer::Timer;
 
-use crate::config::CallSettings;
+use crate::config::{CallSettings, TurnDetection};
 use crate::report::{Report, SCHEMA};
 use crate::time::CallTime;
 use conversation::Conversation;
@@ -98,7 +98,11 @@ impl CallEngine {
             phase: Phase::Ringing { failed: None },
             out: Outbox::default(),
             timers: Timers::default(),
-            uplink: Uplink::new(settings.format, settings.limits.early_audio_ms),
+            uplink: Uplink::new(
+                settings.format,
+                settings.limits.early_audio_ms,
+                matches!(settings.turn_detection, TurnDetection::Disabled { .. }),
+            ),
             downlink: Downlink::new(settings.format, &settings.playout),
             conversation: Conversation::default(),
             session: Session::new(settings.seed),

@@ -120,6 +120,7 @@ impl CallEngine {
         if matches!(self.phase, Phase::Talking) {
             self.greet();
         }
+        self.commit_what_is_due();
         self.pay_owed();
     }
 
@@ -178,6 +179,13 @@ impl CallEngine {
             reason => reason.to_owned(),
         };
         self.fail(EndReason::ModelUnavailable { why });
+    }
+
+    /// The line is up; unless the model is too, the caller waits.
+    pub(super) fn expect_model(&mut self) {
+        if !self.session.is_ready() {
+            self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS));
+        }
     }
 
     /// The model is away: the caller hears that the line is not dead.

@@ -11,7 +11,7 @@
 //! Turn detection of our own takes the place of the model's events here; what follows from them stays.
 
 use super::*;
-use crate::config::{Interruptions, TurnDetection};
+use crate::config::Interruptions;
 use crate::report::Interruption;
 use crate::time::Samples;
 
@@ -24,6 +24,8 @@ pub(super) struct Floor {
     open_turn: u32,
     /// The last turn that was committed; 0 for none.
     pub(super) committed_turn: u32,
+    /// A turn was ended while the model was away: by which rule.
+    commit_due: Option<&'static str>,
 }
 
 impl Floor {
@@ -112,18 +114,31 @@ impl CallEngine {
     }
 
     /// The caller's turn ends because a key or an operator says so.
-    pub(super) fn commit(&mut self, rule: &str) {
-        if !matches!(self.phase, Phase::Talking) || !self.session.is_ready() {
+    pub(super) fn commit(&mut self, rule: &'static str) {
+        if !matches!(self.phase, Phase::Talking) {
             self.stats.count("commits_ignored", 1);
             return;
         }
         if self.agent_has_the_floor() {
             self.interrupt(rule);
         }
+        if !self.session.is_ready() {
+            // Its audio waits too.
+            self.stats.count("commits_deferred", 1);
+            self.floor.commit_due = Some(rule);
+            return;
+        }
         self.caller_took_the_floor();
         self.out.model(OwnedCommand::Commit);
         self.turn_committed(rule);
         self.ask("turn_committed", None);
+    }
+
+    /// Commits the turn that was ended while the model was away.
+    pub(super) fn commit_what_is_due(&mut self) {
+        if let Some(rule) = self.floor.commit_due.take() {
+            self.commit(rule);
+        }
     }
 
     pub(super) fn on_interrupt_due(&mut self) {
