@@ -29,7 +29,10 @@ impl CallEngine {
         self.arm_limits();
         match failed {
             Some(reason) => self.fail(reason),
-            None => self.greet(),
+            None => {
+                self.greet();
+                self.expect_model();
+            }
         }
     }
 
@@ -64,7 +67,8 @@ impl CallEngine {
     fn on_key(&mut self, digit: char) {
         self.stats.pressed(self.now, digit);
         self.emit(CallEvent::Dtmf { digit });
-        self.floor.voice_at = self.now;
+        // Whoever presses keys is not silent.
+        self.timers.clear(Timer::CallerSilent);
         if let crate::config::TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
             && key == digit
         {
@@ -111,6 +115,16 @@ impl CallEngine {
             Some(at) => self.timers.set(Timer::Feed, at),
             None => self.timers.clear(Timer::Feed),
         }
+        self.watch_marks();
+    }
+
+    /// A few marks that are lost do not stall the line; without this what they stand for would never be heard.
+    fn watch_marks(&mut self) {
+        match self.downlink.mark_due() {
+            Some(due) => self.timers.set(Timer::MarkOverdue, due.plus_ms(self.settings.playout.mark_timeout_ms)),
+            None if !self.downlink.is_stalled() => self.timers.clear(Timer::MarkOverdue),
+            None => {}
+        }
     }
 
     /// Queues a recording. Its words become a line of the conversation.
@@ -125,7 +139,10 @@ impl CallEngine {
         let length = self.settings.format.samples(sound.audio.len());
         self.emit(CallEvent::LineQueued { what: what.to_owned(), ms: length.as_ms(self.rate_hz()) });
         let mut dropped = length;
-        if self.downlink.begin(kind, what, 0, line) {
+        if self.downlink.begin(kind, what, 0, line, Samples::ZERO) {
+            if kind == ItemKind::Line {
+                self.conversation.line(line).voiced = true;
+            }
             dropped = self.downlink.push(&sound.audio);
             self.downlink.complete_last();
         }
@@ -145,8 +162,8 @@ impl CallEngine {
             }
             let line = self.conversation.line(cut.item.line);
             line.heard = cut.heard;
-            line.received = cut.item.received();
-            line.cut |= cut.heard < cut.item.received();
+            line.received = cut.received;
+            line.cut |= cut.heard < cut.received;
             line.ended = Some(self.now);
             line.media_ended = media_now;
             self.trace_said(cut.item.line);
@@ -178,8 +195,10 @@ impl CallEngine {
             Progress::Begun(item) => {
                 if item.kind != ItemKind::Sound {
                     let line = self.conversation.line(item.line);
-                    line.begun = line.begun.or(Some(now));
-                    line.media_begun = media_now;
+                    if line.begun.is_none() {
+                        line.begun = Some(now);
+                        line.media_begun = media_now;
+                    }
                 }
                 if let Some(turn) = self.stats.turn(item.turn) {
                     turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());

@@ -10,19 +10,25 @@ const LINES_MAX: usize = 2_000;
 pub(super) const REPLAYED_MAX: usize = 100;
 /// Characters kept of one line.
 const TEXT_MAX: usize = 16 * 1024;
+/// What a new session is told of a turn whose words are not known.
+const UNKNOWN_WORDS: &str = "[The caller said something here; the words are not known.]";
 
 /// One line as the engine keeps it.
 #[derive(Clone, Debug)]
 pub(super) struct Spoken {
     pub(super) who: Role,
-    /// The model's item id, or the id that we gave the item.
+    /// The model's item id, or the name of a recording.
     pub(super) item: String,
+    /// The model's session that the id is of: another may use it again.
+    session: u32,
     /// Everything that was said, heard or not.
     pub(super) text: String,
     pub(super) begun: Option<CallTime>,
     pub(super) ended: Option<CallTime>,
     pub(super) media_begun: Samples,
     pub(super) media_ended: Samples,
+    /// Some of its audio went into the playout queue: only then could it be heard.
+    pub(super) voiced: bool,
     pub(super) heard: Samples,
     pub(super) received: Samples,
     /// Received beyond that, and dropped for want of room.
@@ -38,8 +44,24 @@ pub(super) struct Spoken {
 }
 
 impl Spoken {
+    /// What a new session is told of it; `None` for nothing.
+    pub(super) fn for_replay(&self) -> Option<String> {
+        let (heard, unheard) = self.heard_and_unheard();
+        match self.who {
+            // A turn of which the words never came is a turn all the same. One that is still open is not: its audio goes
+            // to the new session.
+            Role::Caller if heard.is_empty() => self.ended.map(|_| UNKNOWN_WORDS.to_owned()),
+            _ if heard.is_empty() => None,
+            _ if unheard.is_empty() => Some(heard.to_owned()),
+            _ => Some(format!("{heard}…")),
+        }
+    }
+
     /// The text split where the caller stopped hearing, at a word's edge.
     pub(super) fn heard_and_unheard(&self) -> (&str, &str) {
+        if self.who == Role::Agent && !self.voiced {
+            return ("", &self.text);
+        }
         if !self.cut || self.who != Role::Agent {
             return (&self.text, "");
         }
@@ -67,6 +89,7 @@ impl Spoken {
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
     lines: Vec<Spoken>,
+    session: u32,
     pub(super) refused: u64,
 }
 
@@ -80,11 +103,13 @@ impl Conversation {
         self.lines.push(Spoken {
             who,
             item: item.to_owned(),
+            session: self.session,
             text: String::new(),
             begun: None,
             ended: None,
             media_begun: Samples::ZERO,
             media_ended: Samples::ZERO,
+            voiced: false,
             heard: Samples::ZERO,
             received: Samples::ZERO,
             refused: Samples::ZERO,
@@ -98,7 +123,14 @@ impl Conversation {
 
     /// The line of an item, the latest first.
     pub(super) fn find(&self, who: Role, item: &str) -> Option<usize> {
-        self.lines.iter().rposition(|l| l.who == who && l.item == item)
+        self.lines.iter().rposition(|l| l.session == self.session && l.who == who && l.item == item)
+    }
+
+    /// The model's session is over: its ids mean nothing any more, and a turn that is still open begins again.
+    pub(super) fn forget_session(&mut self) {
+        self.session += 1;
+        let open = |l: &&mut Spoken| l.who == Role::Caller && l.ended.is_none() && l.text.is_empty();
+        self.lines.iter_mut().filter(open).for_each(|l| l.begun = None);
     }
 
     pub(super) fn line(&mut self, index: usize) -> &mut Spoken {
@@ -117,10 +149,10 @@ impl Conversation {
         line.text.push_str(&text[..text.floor_char_boundary(room)]);
     }
 
-    /// The line's words, heard and unheard, once both its audio and its words are at their end; once only.
+    /// The words of an agent's line, heard and unheard, once both its audio and its words are at their end; once only.
     pub(super) fn take_said(&mut self, index: usize) -> Option<(String, String)> {
         let line = &mut self.lines[index];
-        if line.traced || !line.worded || line.ended.is_none() {
+        if line.traced || !line.worded || !line.voiced || line.ended.is_none() {
             return None;
         }
         line.traced = true;
@@ -129,13 +161,13 @@ impl Conversation {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lines.iter().all(|l| l.text.is_empty())
+        self.lines.iter().all(|l| l.for_replay().is_none())
     }
 
     /// What a new session is told, oldest first.
-    pub(super) fn for_replay(&mut self) -> impl Iterator<Item = (usize, &mut Spoken)> {
-        let skip = self.lines.iter().filter(|l| !l.text.is_empty()).count().saturating_sub(REPLAYED_MAX);
-        self.lines.iter_mut().enumerate().filter(|(_, l)| !l.text.is_empty()).skip(skip)
+    pub(super) fn replay(&mut self) -> impl Iterator<Item = (usize, &mut Spoken, String)> {
+        let skip = self.lines.iter().filter(|l| l.for_replay().is_some()).count().saturating_sub(REPLAYED_MAX);
+        self.lines.iter_mut().enumerate().filter_map(|(i, l)| l.for_replay().map(|text| (i, l, text))).skip(skip)
     }
 
     /// For the report. Lines that never became audible and have no words are left out.
@@ -150,7 +182,7 @@ impl Conversation {
                 Line {
                     who: l.who,
                     at_ms: begun.as_ms(),
-                    end_at_ms: l.ended.unwrap_or(now).as_ms(),
+                    end_at_ms: l.ended.unwrap_or(now).max(begun).as_ms(),
                     media_at_ms: l.media_begun.as_ms(rate_hz),
                     media_end_ms: if l.ended.is_some() { l.media_ended } else { media_now }
                         .max(l.media_begun)
@@ -175,6 +207,8 @@ mod tests {
         let i = c.begin(Role::Agent, "item");
         c.say(i, "one two three four", true);
         let line = c.line(i);
+        assert_eq!(line.heard_and_unheard(), ("", "one two three four"), "words without audio are not heard");
+        line.voiced = true;
         line.cut = true;
         line.received = Samples(1000);
         line.heard = Samples(500);

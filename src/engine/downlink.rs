@@ -57,6 +57,8 @@ pub(super) struct Item {
     pub(super) turn: u32,
     /// Its line in the conversation.
     pub(super) line: usize,
+    /// Audio of the same item that came earlier, with another item's between.
+    earlier: Samples,
     start: Samples,
     end: Samples,
     complete: bool,
@@ -64,14 +66,14 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Audio of it that has arrived.
+    /// Audio of it that has arrived, with this stretch.
     pub(super) fn received(&self) -> Samples {
-        self.end - self.start
+        self.earlier + (self.end - self.start)
     }
 
     /// Audio of it before `position`.
     fn before(&self, position: Samples) -> Samples {
-        position.min(self.end).saturating_sub(self.start)
+        self.earlier + position.min(self.end).saturating_sub(self.start)
     }
 }
 
@@ -79,7 +81,9 @@ impl Item {
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
     pub(super) item: Item,
+    /// Of all of the item's audio, in however many stretches it came.
     pub(super) heard: Samples,
+    pub(super) received: Samples,
 }
 
 /// What feeding or a mark brought about.
@@ -195,8 +199,11 @@ impl Downlink {
     }
 
     /// Begins an item behind all others. An unfinished one before it is complete with this. Refuses when too many wait.
-    pub(super) fn begin(&mut self, kind: ItemKind, name: &str, turn: u32, line: usize) -> bool {
+    /// `earlier`: audio of the same item that is not in the ledger any more.
+    pub(super) fn begin(&mut self, kind: ItemKind, name: &str, turn: u32, line: usize, earlier: Samples) -> bool {
         self.complete_last();
+        let same = |i: &&Item| i.kind == kind && i.line == line && i.name == name;
+        let earlier = self.items.iter().rev().find(same).map_or(earlier, Item::received);
         if self.items.len() == ITEMS_MAX {
             return false;
         }
@@ -205,6 +212,7 @@ impl Downlink {
             name: name.to_owned(),
             turn,
             line,
+            earlier,
             start: self.received,
             end: self.received,
             complete: false,
@@ -244,7 +252,7 @@ impl Downlink {
                 break;
             }
             if let Some(item) = self.items.pop_front()
-                && item.received() > Samples::ZERO
+                && item.end > item.start
             {
                 on(Progress::Heard(item));
             }
@@ -358,9 +366,22 @@ impl Downlink {
         self.explain_late(now, None, &media_of, out);
         self.hear(self.sent, &mut on);
         self.write(now, self.sent, &media_of, out);
-        self.stalled = false;
-        on(Progress::Resumed);
+        if std::mem::take(&mut self.stalled) {
+            on(Progress::Resumed);
+        }
         lost
+    }
+
+    /// Whether nothing is sent until marks come back.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+
+    /// When the first mark that is out should be back, by reckoning; `None` when none is, or when the line has stalled and
+    /// its time runs already.
+    pub(super) fn mark_due(&self) -> Option<CallTime> {
+        let mark = self.marks.front().filter(|_| !self.stalled)?;
+        Some(CallTime::from_us(self.played_at(mark.position).as_us() + self.lag_us))
     }
 
     /// What the model said is no longer an item of its session.
@@ -391,7 +412,20 @@ impl Downlink {
             out.line_clear();
             self.generation += 1;
         }
-        let cuts = self.items.drain(..).map(|item| Cut { heard: item.before(heard), item }).collect();
+        let mut cuts: Vec<Cut> = Vec::with_capacity(self.items.len());
+        for item in self.items.drain(..) {
+            let (heard, received) = (item.before(heard), item.received());
+            let same = |c: &&mut Cut| c.item.kind == item.kind && c.item.line == item.line && c.item.name == item.name;
+            match cuts.iter_mut().find(same) {
+                Some(cut) => {
+                    if cut.heard == cut.received {
+                        cut.heard = heard;
+                    }
+                    cut.received = received;
+                }
+                None => cuts.push(Cut { item, heard, received }),
+            }
+        }
         self.queue.clear();
         self.runs.clear();
         self.marks.clear();
@@ -495,7 +529,7 @@ impl Downlink {
         let before = self.heard;
         if position > before {
             for item in &self.items {
-                if item.start >= before && item.start < position && item.received() > Samples::ZERO {
+                if item.start >= before && item.start < position && item.end > item.start {
                     on(Progress::FirstHeard(item.clone()));
                 }
             }

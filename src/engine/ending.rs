@@ -79,8 +79,6 @@ impl CallEngine {
             }
         }
         self.hang_up_model();
-        self.reply.forget_session();
-        self.reply.owed = None;
         if self.downlink.only_sound() {
             self.clear_line(true);
         }

@@ -24,7 +24,7 @@ pub use event::{CallEvent, EndReason};
 pub use io::*;
 pub use timer::Timer;
 
-use crate::config::CallSettings;
+use crate::config::{CallSettings, TurnDetection};
 use crate::report::{Report, SCHEMA};
 use crate::time::CallTime;
 use conversation::Conversation;
@@ -98,7 +98,11 @@ impl CallEngine {
             phase: Phase::Ringing { failed: None },
             out: Outbox::default(),
             timers: Timers::default(),
-            uplink: Uplink::new(settings.format, settings.limits.early_audio_ms),
+            uplink: Uplink::new(
+                settings.format,
+                settings.limits.early_audio_ms,
+                matches!(settings.turn_detection, TurnDetection::Disabled { .. }),
+            ),
             downlink: Downlink::new(settings.format, &settings.playout),
             conversation: Conversation::default(),
             session: Session::new(settings.seed),
@@ -209,6 +213,15 @@ impl CallEngine {
     }
 
     fn on_model(&mut self, event: ModelEvent<'_>) {
+        let of_conversation = !matches!(
+            event,
+            ModelEvent::Ready { .. } | ModelEvent::Closed { .. } | ModelEvent::Error { .. } | ModelEvent::Garbage
+        );
+        if of_conversation && !self.session.is_ready() {
+            // Sent before the session was set up, or after it was let go: of no conversation of ours.
+            self.stats.count("model_events_out_of_session", 1);
+            return;
+        }
         match event {
             ModelEvent::Ready { .. } => self.on_ready(),
             ModelEvent::Closed { reason, retry } => self.on_closed(&reason, retry),
@@ -221,7 +234,9 @@ impl CallEngine {
             ModelEvent::ResponseStarted { response } => self.on_response_started(&response),
             ModelEvent::Audio { response, item, payload } => self.on_agent_audio(&response, &item, payload),
             ModelEvent::AgentTranscript { item, text, done, .. } => self.on_agent_words(&item, &text, done),
-            ModelEvent::ToolCall { call, name, arguments, .. } => self.on_tool_call(&call, &name, &arguments),
+            ModelEvent::ToolCall { response, call, name, arguments } => {
+                self.on_tool_call(&response, &call, &name, &arguments);
+            }
             ModelEvent::ResponseDone { response, status, detail, usage } => {
                 self.on_response_done(&response, status, detail.as_deref(), usage);
             }

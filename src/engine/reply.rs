@@ -69,6 +69,8 @@ pub(super) struct Owed {
 pub(super) struct Awaiting {
     since: CallTime,
     retried: bool,
+    /// How the last attempt failed, if it did rather than be slow.
+    failed: Option<String>,
 }
 
 impl Reply {
@@ -99,9 +101,17 @@ impl CallEngine {
             return;
         }
         let now = self.now;
-        let awaiting = self.reply.awaiting.get_or_insert(Awaiting { since: now, retried: false });
+        let awaiting = self.reply.awaiting.get_or_insert(Awaiting { since: now, retried: false, failed: None });
         awaiting.since = now;
-        self.timers.set(Timer::ModelSilent, now.plus_ms(self.settings.limits.model_silence_ms));
+        awaiting.failed = None;
+        self.watch_dead_air();
+    }
+
+    /// Dead air is what the caller hears: the model's time runs from when everything so far was heard.
+    fn watch_dead_air(&mut self) {
+        let unheard = if self.downlink.speaking() { self.downlink.unheard_at(self.now) } else { Samples::ZERO };
+        let wait_ms = unheard.as_ms(self.rate_hz()) + self.settings.limits.model_silence_ms;
+        self.timers.set(Timer::ModelSilent, self.now.plus_ms(wait_ms));
     }
 
     /// Asks for a response, now or as soon as it can be had.
@@ -112,6 +122,15 @@ impl CallEngine {
 
     pub(super) fn owe(&mut self, why: &'static str, instructions: Option<String>) {
         self.reply.owed = Some(Owed { why, instructions, unless_audible: false });
+    }
+
+    /// The caller's turn is over while a response to something earlier still runs, or its cancel is on the way: a model
+    /// that is busy does not answer by itself.
+    pub(super) fn owe_answer_if_busy(&mut self) {
+        let busy = self.reply.active.is_some() || self.reply.cancelled.iter().any(|c| c.running);
+        if busy && self.reply.owed.is_none() {
+            self.owe("turn_ended_while_another_ran", None);
+        }
     }
 
     pub(super) fn pay_owed(&mut self) {
@@ -141,13 +160,29 @@ impl CallEngine {
             && !matches!(self.settings.interruptions, crate::config::Interruptions::Off)
             && matches!(self.phase, Phase::Talking);
         self.emit(CallEvent::ResponseStarted { response: response.to_owned() });
-        self.reply.asked = false;
+        let ours = std::mem::take(&mut self.reply.asked);
+        // One runs at a time: whatever ran before is over, said or not.
+        self.reply.cancelled.iter_mut().for_each(|c| c.running = false);
+        if let Some(before) = self.reply.active.take_if(|a| a.id != response) {
+            self.downlink.complete_last();
+            self.remember_cancelled(before.id, false);
+        }
+        // It answers all that was said before it, so what was withheld for that is moot if it says something.
+        if let Some(owed) = self.reply.owed.as_mut().filter(|o| !ours && o.instructions.is_none()) {
+            owed.unless_audible = true;
+        }
         let turn = self.floor.committed_turn;
         self.reply.active =
             Some(Active { id: response.to_owned(), started_at: self.now, turn, audible: false, tools: false });
         // A response that begins while the caller speaks answers what was said before: the caller goes on.
         if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
             self.stats.count("responses_overtaken", 1);
+            self.cancel_running();
+            return;
+        }
+        // Nothing new is begun in a call that ends: the goodbye stays the last word.
+        if !ours && matches!(self.phase, Phase::Closing(_)) {
+            self.stats.count("responses_while_closing", 1);
             self.cancel_running();
             return;
         }
@@ -162,6 +197,12 @@ impl CallEngine {
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.late += samples;
             self.stats.count("late_audio_samples", samples.0);
+            // Its words tell of it too.
+            if let Some(line) = self.conversation.find(Role::Agent, item) {
+                let line = self.conversation.line(line);
+                line.refused += samples;
+                line.cut = true;
+            }
             return;
         }
         if matches!(self.phase, Phase::Ringing { .. }) {
@@ -190,10 +231,14 @@ impl CallEngine {
         }
         if !self.downlink.continues(item) {
             let line = self.agent_line(item);
-            if !self.downlink.begin(ItemKind::Reply, item, turn, line) {
+            let earlier = self.conversation.line(line).received;
+            if !self.downlink.begin(ItemKind::Reply, item, turn, line, earlier) {
                 self.refuse_audio(item, samples);
                 return;
             }
+            let line = self.conversation.line(line);
+            line.voiced = true;
+            line.ended = None;
         }
         let dropped = self.downlink.push(payload);
         if dropped > Samples::ZERO {
@@ -236,7 +281,7 @@ impl CallEngine {
             ResponseStatus::Incomplete => "incomplete",
         };
         let status_text = detail.map_or(status_name.to_owned(), |d| format!("{status_name}: {d}"));
-        self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text });
+        self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text.clone() });
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.running = false;
             let late = std::mem::take(&mut cancelled.late);
@@ -257,7 +302,8 @@ impl CallEngine {
         match status {
             ResponseStatus::Failed => {
                 self.stats.count("responses_failed", 1);
-                if self.reply.awaiting.is_some() {
+                if let Some(awaiting) = &mut self.reply.awaiting {
+                    awaiting.failed = Some(status_text);
                     self.timers.set(Timer::ModelSilent, self.now.plus_ms(RETRY_FAILED_MS));
                 }
             }
@@ -271,7 +317,7 @@ impl CallEngine {
         }
     }
 
-    pub(super) fn on_tool_call(&mut self, call: &str, name: &str, arguments: &str) {
+    pub(super) fn on_tool_call(&mut self, response: &str, call: &str, name: &str, arguments: &str) {
         let tool = self.settings.tools.iter().copied().find(|t| t.name() == name);
         self.emit(CallEvent::ToolCalled { name: name.to_owned(), arguments: arguments.to_owned() });
         if let Some(active) = &mut self.reply.active {
@@ -291,6 +337,10 @@ impl CallEngine {
                     r#"{"ok":true}"#.to_owned()
                 }
             },
+            // The caller has something to say yet.
+            Some(BuiltInTool::HangUp) if self.reply.cancelled.iter().any(|c| c.running && c.id == response) => {
+                r#"{"error":"the caller interrupted; the call goes on"}"#.to_owned()
+            }
             Some(BuiltInTool::HangUp) => {
                 self.stats.used(self.now, name, "");
                 self.close(EndReason::AgentHungUp { why: text("reason") }, crate::config::AfterFailure::HangUp);
@@ -323,9 +373,11 @@ impl CallEngine {
             self.fail(EndReason::ModelUnavailable { why: format!("{code}: {message}") });
             return;
         }
-        if about == Some(CommandKind::CreateResponse) && std::mem::take(&mut self.reply.asked) {
+        // Not every vendor says which command it complains about; this complaint can be about one only.
+        let busy = code == "conversation_already_has_active_response";
+        if (busy || about == Some(CommandKind::CreateResponse)) && std::mem::take(&mut self.reply.asked) {
             self.reply.cancel_next = false;
-            if code == "conversation_already_has_active_response" && self.reply.owed.is_none() {
+            if busy && self.reply.owed.is_none() {
                 // The model's own detection was first, with the same conversation before it.
                 self.reply.owed =
                     Some(Owed { why: "refused_while_another_ran", instructions: None, unless_audible: true });
@@ -339,11 +391,19 @@ impl CallEngine {
         if self.floor.is_speaking() || !self.session.is_ready() || !matches!(self.phase, Phase::Talking) {
             return;
         }
+        if awaiting.failed.is_none() && self.downlink.speaking() {
+            self.watch_dead_air();
+            return;
+        }
         let waited_ms = self.now.ms_since(awaiting.since);
         self.stats.count("model_slow", 1);
+        let failed = awaiting.failed.take();
         if std::mem::replace(&mut awaiting.retried, true) {
             self.emit(CallEvent::ModelSlow { waited_ms, then: "fall_back".to_owned() });
-            self.fail(EndReason::ModelSilent);
+            self.fail(match failed {
+                Some(why) => EndReason::ModelUnavailable { why: format!("response {why}") },
+                None => EndReason::ModelSilent,
+            });
             return;
         }
         self.emit(CallEvent::ModelSlow { waited_ms, then: "filler_and_retry".to_owned() });
@@ -385,10 +445,23 @@ impl CallEngine {
     }
 
     fn agent_line(&mut self, item: &str) -> usize {
-        self.conversation.find(Role::Agent, item).unwrap_or_else(|| self.conversation.begin(Role::Agent, item))
+        if let Some(line) = self.conversation.find(Role::Agent, item) {
+            return line;
+        }
+        let index = self.conversation.begin(Role::Agent, item);
+        // Where the line stands unless it becomes audible.
+        let media_now = self.uplink.media_at(self.now);
+        let line = self.conversation.line(index);
+        line.ended = Some(self.now);
+        (line.media_begun, line.media_ended) = (media_now, media_now);
+        index
     }
 
     fn remember_cancelled(&mut self, id: String, running: bool) {
+        if id.is_empty() {
+            // A vendor without ids: nothing tells the late audio of one from that of the next.
+            return;
+        }
         if self.reply.cancelled.len() == CANCELLED_MAX {
             self.reply.cancelled.pop_front();
         }

@@ -15,6 +15,10 @@ use super::*;
 /// The first wait before dialling again; it doubles up to the longest.
 const FIRST_BACKOFF_MS: u64 = 250;
 const LONGEST_BACKOFF_MS: u64 = 4_000;
+/// A session that was lost sooner than this did not last ...
+const LASTING_MS: u64 = 10_000;
+/// ... and after so many in a row the model counts as unreachable.
+const SHORT_SESSIONS_MAX: u32 = 5;
 /// The caller hears nothing for this long before the hold sound begins.
 const HOLD_AFTER_MS: u64 = 800;
 /// Characters kept of a reason for the report.
@@ -35,6 +39,9 @@ pub(super) struct Session {
     /// Dials since it was last ready.
     attempt: u32,
     dialled_at: CallTime,
+    ready_at: CallTime,
+    /// Sessions in a row that did not last.
+    short: u32,
     /// Why it was lost, last.
     reason: String,
     /// Old enough to be renewed at the next turn's edge.
@@ -49,6 +56,8 @@ impl Session {
             state: State::Off,
             attempt: 0,
             dialled_at: CallTime::ZERO,
+            ready_at: CallTime::ZERO,
+            short: 0,
             reason: String::new(),
             renew_due: false,
             random: seed | 1,
@@ -62,7 +71,7 @@ impl Session {
     /// How long to wait before the next dial: doubling, with jitter of a quarter, so that many calls that lost their
     /// model together do not come back together.
     fn backoff_ms(&mut self) -> u64 {
-        let full = (FIRST_BACKOFF_MS << self.attempt.saturating_sub(1).min(8)).min(LONGEST_BACKOFF_MS);
+        let full = (FIRST_BACKOFF_MS << self.attempt.max(self.short).saturating_sub(1).min(8)).min(LONGEST_BACKOFF_MS);
         // xorshift64: jitter needs no more.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -92,6 +101,7 @@ impl CallEngine {
         }
         self.session.state = State::Ready;
         self.session.attempt = 0;
+        self.session.ready_at = self.now;
         let took_ms = self.now.ms_since(self.session.dialled_at);
         self.emit(CallEvent::ModelReady { took_ms });
         self.stats.model_ready_at.get_or_insert(self.now);
@@ -110,6 +120,7 @@ impl CallEngine {
         if matches!(self.phase, Phase::Talking) {
             self.greet();
         }
+        self.commit_what_is_due();
         self.pay_owed();
     }
 
@@ -134,12 +145,21 @@ impl CallEngine {
             return;
         }
         if matches!(self.phase, Phase::Closing(_)) {
-            self.session.state = State::Off;
+            self.hang_up_model();
             return;
+        }
+        if was_ready {
+            let lasted = self.now.ms_since(self.session.ready_at) >= LASTING_MS;
+            self.session.short = if lasted { 0 } else { self.session.short + 1 };
+            if self.session.short > SHORT_SESSIONS_MAX {
+                let why = self.session.reason.clone();
+                self.fail(EndReason::ModelUnavailable { why });
+                return;
+            }
         }
         let backoff_ms = self.session.backoff_ms();
         // The first redial of a session that worked needs no wait: most losses are single.
-        let wait_ms = if was_ready { 0 } else { backoff_ms };
+        let wait_ms = if was_ready && self.session.short <= 1 { 0 } else { backoff_ms };
         self.timers.set(Timer::ModelRedial, self.now.plus_ms(wait_ms.max(1)));
         if !self.timers.is_set(Timer::ModelRecovery) {
             self.timers.set(Timer::ModelRecovery, self.now.plus_ms(self.settings.limits.model_recovery_s * 1_000));
@@ -159,6 +179,13 @@ impl CallEngine {
             reason => reason.to_owned(),
         };
         self.fail(EndReason::ModelUnavailable { why });
+    }
+
+    /// The line is up; unless the model is too, the caller waits.
+    pub(super) fn expect_model(&mut self) {
+        if !self.session.is_ready() {
+            self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS));
+        }
     }
 
     /// The model is away: the caller hears that the line is not dead.
@@ -198,6 +225,8 @@ impl CallEngine {
             self.out.close_model();
         }
         self.uplink.stop();
+        self.reply.forget_session();
+        self.reply.owed = None;
         for timer in [Timer::ModelDial, Timer::ModelRedial, Timer::ModelRecovery, Timer::ModelRenew, Timer::Hold] {
             self.timers.clear(timer);
         }
@@ -210,10 +239,8 @@ impl CallEngine {
             return;
         }
         self.out.model(OwnedCommand::Delete { item: line_id(index) });
-        let heard = line.heard_and_unheard().0.to_owned();
-        if !heard.is_empty() {
+        if let Some(text) = line.for_replay() {
             line.ours = true;
-            let text = format!("{heard}…");
             let id = Some(line_id(index));
             self.out.model(OwnedCommand::Add { role: Role::Agent, text, id, first: index == 0 });
         }
@@ -223,6 +250,7 @@ impl CallEngine {
     fn drop_session_state(&mut self) {
         self.downlink.complete_last();
         self.downlink.forget_model();
+        self.conversation.forget_session();
         let owes = self.reply.is_running() || self.reply.awaiting.is_some() || self.reply.owed.is_some();
         self.reply.forget_session();
         if owes && !self.floor.is_speaking() {
@@ -240,12 +268,7 @@ impl CallEngine {
         }
         let mut lines = 0;
         let mut commands = Vec::new();
-        for (index, line) in self.conversation.for_replay() {
-            let (heard, unheard) = line.heard_and_unheard();
-            if heard.is_empty() {
-                continue;
-            }
-            let text = if unheard.is_empty() { heard.to_owned() } else { format!("{heard}…") };
+        for (index, line, text) in self.conversation.replay() {
             line.ours = true;
             let id = Some(line_id(index));
             commands.push(OwnedCommand::Add { role: line.who, text, id, first: false });

@@ -11,7 +11,7 @@
 //! Turn detection of our own takes the place of the model's events here; what follows from them stays.
 
 use super::*;
-use crate::config::{Interruptions, TurnDetection};
+use crate::config::Interruptions;
 use crate::report::Interruption;
 use crate::time::Samples;
 
@@ -24,8 +24,8 @@ pub(super) struct Floor {
     open_turn: u32,
     /// The last turn that was committed; 0 for none.
     pub(super) committed_turn: u32,
-    /// When the caller was last heard to speak, or pressed a key.
-    pub(super) voice_at: CallTime,
+    /// A turn was ended while the model was away: by which rule.
+    commit_due: Option<&'static str>,
 }
 
 impl Floor {
@@ -50,7 +50,6 @@ impl CallEngine {
         let begun = self.uplink.call_time_of(media).min(self.now);
         self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
         self.floor.speaking_since = Some(self.now);
-        self.floor.voice_at = self.now;
         self.uplink.speech_began();
         if self.floor.open_turn == 0 {
             self.floor.open_turn = self.stats.open_turn();
@@ -77,7 +76,6 @@ impl CallEngine {
         let ended = self.uplink.call_time_of(media).min(self.now);
         self.emit(CallEvent::SpeechStopped { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
         self.floor.speaking_since = None;
-        self.floor.voice_at = self.now;
         self.timers.clear(Timer::Pad);
         if self.timers.is_set(Timer::Interrupt) {
             self.timers.clear(Timer::Interrupt);
@@ -102,6 +100,7 @@ impl CallEngine {
         line.media_ended = ended.map_or(media_now, |t| Samples::from_ms(t.ms_since(started_at), rate_hz));
         if !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
             self.turn_committed(self.turn_rule());
+            self.owe_answer_if_busy();
         }
     }
 
@@ -115,18 +114,31 @@ impl CallEngine {
     }
 
     /// The caller's turn ends because a key or an operator says so.
-    pub(super) fn commit(&mut self, rule: &str) {
-        if !matches!(self.phase, Phase::Talking) || !self.session.is_ready() {
+    pub(super) fn commit(&mut self, rule: &'static str) {
+        if !matches!(self.phase, Phase::Talking) {
             self.stats.count("commits_ignored", 1);
             return;
         }
         if self.agent_has_the_floor() {
             self.interrupt(rule);
         }
+        if !self.session.is_ready() {
+            // Its audio waits too.
+            self.stats.count("commits_deferred", 1);
+            self.floor.commit_due = Some(rule);
+            return;
+        }
         self.caller_took_the_floor();
         self.out.model(OwnedCommand::Commit);
         self.turn_committed(rule);
         self.ask("turn_committed", None);
+    }
+
+    /// Commits the turn that was ended while the model was away.
+    pub(super) fn commit_what_is_due(&mut self) {
+        if let Some(rule) = self.floor.commit_due.take() {
+            self.commit(rule);
+        }
     }
 
     pub(super) fn on_interrupt_due(&mut self) {
@@ -197,7 +209,7 @@ impl CallEngine {
     /// The model remembers an item only as far as the caller heard it.
     fn tell_model_of(&mut self, cut: downlink::Cut) {
         let rate_hz = self.rate_hz();
-        let received = cut.item.received();
+        let received = cut.received;
         if cut.heard >= received {
             return;
         }

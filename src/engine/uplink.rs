@@ -60,6 +60,8 @@ pub(super) struct Uplink {
     recent: VecDeque<u8>,
     /// Whether `recent` is known to hold speech.
     speech: bool,
+    /// Nobody tells when speech begins: all that was not committed may be.
+    untold: bool,
     /// Samples appended to this session.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
@@ -72,7 +74,8 @@ pub(super) struct Uplink {
 }
 
 impl Uplink {
-    pub(super) fn new(format: AudioFormat, early_audio_ms: u64) -> Self {
+    /// `untold`: turns are ended by key or operator, and nothing tells when they begin.
+    pub(super) fn new(format: AudioFormat, early_audio_ms: u64, untold: bool) -> Self {
         Uplink {
             format,
             origin: None,
@@ -83,6 +86,7 @@ impl Uplink {
             early_cap: format.bytes(Samples::from_ms(early_audio_ms, format.rate_hz)),
             recent: VecDeque::new(),
             speech: false,
+            untold,
             appended: Samples::ZERO,
             map: VecDeque::new(),
             padded: Samples::ZERO,
@@ -305,7 +309,7 @@ impl Uplink {
 
     fn remember(&mut self, payload: &[u8]) {
         self.recent.extend(payload);
-        let keep_ms = if self.speech { SPEECH_KEPT_MS } else { LEAD_IN_KEPT_MS };
+        let keep_ms = if self.speech || self.untold { SPEECH_KEPT_MS } else { LEAD_IN_KEPT_MS };
         let keep = self.format.bytes(self.samples(keep_ms));
         let over = self.recent.len().saturating_sub(keep);
         self.recent.drain(..over);

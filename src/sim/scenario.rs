@@ -63,7 +63,7 @@ enum Step {
     Audio { response: String, item: String, ms: u64 },
     AgentWords { response: String, item: String, text: String, done: bool },
     Tool { response: String, call: String, name: String, arguments: String },
-    Done { response: String, status: ResponseStatus },
+    Done { response: String, status: ResponseStatus, detail: Option<String> },
     Error { code: String, about: Option<crate::engine::CommandKind>, fatal: bool },
     Garbage,
     Effect { id: u32, failed: Option<String> },
@@ -226,6 +226,11 @@ pub fn settings() -> CallSettings {
 
 fn step(words: &[&str]) -> Result<Step, String> {
     let own = |s: &str| s.to_owned();
+    let done = |response: &str, status, detail: Option<&&str>| Step::Done {
+        response: own(response),
+        status,
+        detail: detail.map(|d| own(d)),
+    };
     Ok(match words {
         ["start"] => Step::Start,
         ["caller", "on"] => Step::CallerAudio(true),
@@ -256,9 +261,10 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["tool", response, call, name, arguments] => {
             Step::Tool { response: own(response), call: own(call), name: own(name), arguments: own(arguments) }
         }
-        ["done", response] => Step::Done { response: own(response), status: ResponseStatus::Completed },
-        ["done", response, "cancelled"] => Step::Done { response: own(response), status: ResponseStatus::Cancelled },
-        ["done", response, "failed"] => Step::Done { response: own(response), status: ResponseStatus::Failed },
+        ["done", response] => done(response, ResponseStatus::Completed, None),
+        ["done", response, "cancelled"] => done(response, ResponseStatus::Cancelled, None),
+        ["done", response, "failed"] => done(response, ResponseStatus::Failed, None),
+        ["done", response, "failed", detail] => done(response, ResponseStatus::Failed, Some(detail)),
         ["error", code] => Step::Error { code: own(code), about: None, fatal: false },
         ["error", code, "create"] => {
             let about = Some(crate::engine::CommandKind::CreateResponse);
@@ -334,9 +340,14 @@ fn apply(sim: &mut Sim, step: &Step) {
             name: cow(name),
             arguments: cow(arguments),
         },
-        Step::Done { response, status } => {
+        Step::Done { response, status, detail } => {
             let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-            ModelEvent::ResponseDone { response: cow(response), status: *status, detail: None, usage }
+            ModelEvent::ResponseDone {
+                response: cow(response),
+                status: *status,
+                detail: detail.as_ref().map(cow),
+                usage,
+            }
         }
         Step::Error { code, about, fatal } => {
             ModelEvent::Error { code: cow(code), message: "said so".into(), about: *about, fatal: *fatal }
