@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use offhook::journal::CallFiles;
@@ -55,10 +56,9 @@ pub(crate) struct Number {
 
 pub(crate) struct Street {
     pub(crate) house: House,
-    sounds: TempDir,
     numbers: Vec<&'static str>,
-    /// By number; none where the model is elsewhere.
-    pub(crate) models: Vec<Option<rehearsal::Server>>,
+    _sounds: TempDir,
+    _models: Vec<Option<rehearsal::Server>>,
 }
 
 /// A call that is over, from both ends.
@@ -75,7 +75,8 @@ impl Street {
         let site = Site::build(&plan).await;
         let (sounds, models) = furnish(&site, &numbers).await;
         let house = House::open(site, data).await;
-        Street { house, sounds, numbers: numbers.iter().map(|number| number.name).collect(), models }
+        let numbers = numbers.iter().map(|number| number.name).collect();
+        Street { house, numbers, _sounds: sounds, _models: models }
     }
 
     /// A caller of the number with this name.
@@ -104,18 +105,20 @@ impl Street {
 
     /// Has the neighbour talk while `trouble` goes on; it is heard without a gap and to the byte.
     pub(crate) async fn beside_the_neighbour<T>(&self, trouble: impl Future<Output = T>) -> T {
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let sid = format!("CA{:032}", 900_000 + CALLS.fetch_add(1, Ordering::Relaxed));
         let (events, mut happens) = mpsc::channel(64);
         let wait = Step::WaitEnd { max_ms: 60_000 };
         let caller = CallOptions {
             to: NEIGHBOUR.to_owned(),
-            call_sid: Some(NEIGHBOUR_CALL.to_owned()),
+            call_sid: Some(sid.clone()),
             events: Some(events),
             ..self.house.caller(vec![speech(500), wait])
         };
         let neighbour = tokio::spawn(place(caller));
         wait_for(&mut happens, &What::AgentSpeaks).await;
         let outcome = trouble.await;
-        let over = [("CallSid", NEIGHBOUR_CALL), ("CallStatus", "completed")];
+        let over = [("CallSid", sid.as_str()), ("CallStatus", "completed")];
         assert_eq!(self.house.post("/twilio/call-status", &over, TOKEN).await.0, 204);
         let neighbour = self.lived(neighbour.await.expect("a call")).await;
         self.noticed_nothing(&neighbour);
@@ -151,14 +154,7 @@ impl Street {
         }
         unreachable!("waiting for a report has a limit")
     }
-
-    /// Where a sound is, for a model's script.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.sounds.path().join(format!("{name}.wav"))
-    }
 }
-
-const NEIGHBOUR_CALL: &str = "CA00000000000000000000000000000900";
 
 impl Lived {
     /// Whether a whole sound was heard, without a gap and to the byte.
@@ -329,8 +325,7 @@ pub(crate) async fn furnish(site: &Site, numbers: &[Number]) -> (TempDir, Vec<Op
         );
         let to = if *name == "neighbour" { NEIGHBOUR.to_owned() } else { number(index) };
         let keep = if deployment.contains("[keep]") { "" } else { "[keep]\nrecording = true\njournal = \"audio\"\n" };
-        let deployment =
-            format!("agent = \"{name}\"\nnumber = \"{to}\"\n[limits]\n{limits}\n{deployment}\n{keep}");
+        let deployment = format!("agent = \"{name}\"\nnumber = \"{to}\"\n[limits]\n{limits}\n{deployment}\n{keep}");
         write(&site.config().join(format!("agents/{name}.toml")), &agent);
         write(&site.config().join(format!("deployments/{name}.toml")), &deployment);
     }
@@ -375,8 +370,12 @@ fn samples(seed: u64, ms: u64) -> Vec<i16> {
 }
 
 fn write_wav(path: &Path, seed: u64, ms: u64) {
-    let spec =
-        hound::WavSpec { channels: 1, sample_rate: 8_000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
     let mut file = hound::WavWriter::create(path, spec).expect("a file");
     samples(seed, ms).into_iter().for_each(|sample| file.write_sample(sample).expect("room"));
     file.finalize().expect("room");
