@@ -449,6 +449,12 @@ impl Downlink {
         Some((item, item.before(heard)))
     }
 
+    /// Items that were not yet heard to their end, each with what was heard of it.
+    pub(super) fn playing(&self, now: CallTime) -> impl Iterator<Item = (&Item, Samples)> {
+        let heard = self.heard_at(now);
+        self.items.iter().map(move |item| (item, item.before(heard)))
+    }
+
     /// The position that the caller has heard by `now`: proven by marks, else reckoned.
     fn heard_at(&self, now: CallTime) -> Samples {
         let limit = self.marks.front().map_or(self.sent, |m| m.position);
