@@ -62,7 +62,10 @@ pub(super) struct Item {
     start: Samples,
     end: Samples,
     complete: bool,
-    begun: bool,
+    /// When its first sample is played, by reckoning, once it went to the line.
+    pub(super) begins_at: Option<CallTime>,
+    /// When its last sample so far was played, by reckoning, once it was heard.
+    pub(super) ended_at: Option<CallTime>,
 }
 
 impl Item {
@@ -216,7 +219,8 @@ impl Downlink {
             start: self.received,
             end: self.received,
             complete: false,
-            begun: false,
+            begins_at: None,
+            ended_at: None,
         });
         true
     }
@@ -307,8 +311,8 @@ impl Downlink {
                 let back_us = if tiny { 0 } else { self.lead_us / 2 };
                 return Some(CallTime::from_us(self.line_end.as_us() - back_us));
             }
-            let first = !item.begun;
-            item.begun = true;
+            let first = item.begins_at.is_none();
+            item.begins_at.get_or_insert(self.line_end.max(now));
             let begun = first.then(|| item.clone());
             let dry = !first && self.line_end < now;
             if let Some(item) = begun {
@@ -342,7 +346,7 @@ impl Downlink {
         let mark = self.marks[index];
         self.marks.drain(..=index);
         let held_up = self.explain_late(now, Some(mark.position), &media_of, out);
-        self.hear(mark.position, &mut on);
+        self.hear(now, mark.position, &mut on);
         if !self.reckon(now, mark.position, held_up) {
             self.write(now, mark.position, &media_of, out);
         }
@@ -364,7 +368,7 @@ impl Downlink {
         let lost = self.marks.len() as u64;
         self.marks.clear();
         self.explain_late(now, None, &media_of, out);
-        self.hear(self.sent, &mut on);
+        self.hear(now, self.sent, &mut on);
         self.write(now, self.sent, &media_of, out);
         if std::mem::take(&mut self.stalled) {
             on(Progress::Resumed);
@@ -406,7 +410,7 @@ impl Downlink {
         let heard = self.heard_at(now);
         let at_line = self.sent > self.heard || !self.marks.is_empty();
         self.explain_late(now, None, &media_of, out);
-        self.hear(heard, &mut on);
+        self.hear(now, heard, &mut on);
         self.write(now, heard, &media_of, out);
         if at_line && tell_line {
             out.line_clear();
@@ -531,12 +535,16 @@ impl Downlink {
     }
 
     /// Moves what was heard forward to `position` and retires what is finished.
-    fn hear(&mut self, position: Samples, on: &mut impl FnMut(Progress)) {
+    fn hear(&mut self, now: CallTime, position: Samples, on: &mut impl FnMut(Progress)) {
         let before = self.heard;
         if position > before {
-            for item in &self.items {
-                if item.start >= before && item.start < position && item.end > item.start {
-                    on(Progress::FirstHeard(item.clone()));
+            for index in 0..self.items.len() {
+                let (start, end) = (self.items[index].start, self.items[index].end);
+                if start >= before && start < position && end > start {
+                    on(Progress::FirstHeard(self.items[index].clone()));
+                }
+                if end > before && end <= position {
+                    self.items[index].ended_at = Some(self.played_at(end).min(now));
                 }
             }
             self.heard = position;
