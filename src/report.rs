@@ -2,7 +2,7 @@
 //!
 //! The schema is stable: `schema` counts its breaking changes, keys are only ever added within one. Times are
 //! milliseconds since the call began (`…_at_ms`) unless the name says otherwise; `media_…_ms` are on the line's media
-//! time line, the one of the recording.
+//! time line, the one of the recording. `docs/report.md` tells every key and counter; a test holds it against this.
 
 use std::collections::BTreeMap;
 
@@ -171,4 +171,127 @@ pub struct Recording {
     pub missing_from_ms: Option<u64>,
     /// Why it is missing.
     pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../docs/report.md");
+
+    /// The names in the first column of the tables under a heading, up to the next heading of its level.
+    fn first_column(heading: &str) -> BTreeSet<String> {
+        let section = PAGE.split_once(&format!("\n## {heading}\n")).expect("the heading").1;
+        let section = section.split("\n## ").next().unwrap();
+        let names = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        names.map(str::to_owned).collect()
+    }
+
+    fn same(heading: &str, known: &BTreeSet<String>) {
+        let named = first_column(heading);
+        let missing: Vec<_> = known.difference(&named).collect();
+        let stale: Vec<_> = named.difference(known).collect();
+        assert!(
+            missing.is_empty() && stale.is_empty(),
+            "docs/report.md, {heading}: a row is missing for {missing:?}; no such thing as {stale:?}"
+        );
+    }
+
+    fn example() -> Value {
+        let text = PAGE.split_once("```json\n").unwrap().1.split_once("```").unwrap().0;
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// The sources in a folder, as one text each.
+    fn sources(folder: &str) -> Vec<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let texts: Vec<_> = files
+            .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+            .map(|p| fs::read_to_string(p).unwrap())
+            .collect();
+        assert!(texts.len() > 5);
+        texts
+    }
+
+    /// What stands in quotes right behind each `before`, white space aside.
+    fn quoted_after(text: &str, before: &str, names: &mut BTreeSet<String>) {
+        for rest in text.split(before).skip(1) {
+            if let Some((name, _)) = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+                names.insert(name.to_owned());
+            }
+        }
+    }
+
+    fn keys(at: &str, value: &Value, keys_found: &mut BTreeSet<String>) {
+        match value {
+            // These are named in a table of their own.
+            Value::Object(_) if at == "counters" => {}
+            Value::Object(entries) => {
+                for (key, value) in entries {
+                    let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                    // `end` is told by its two keys.
+                    if path != "end" {
+                        keys_found.insert(path.clone());
+                    }
+                    keys(&path, value, keys_found);
+                }
+            }
+            Value::Array(entries) => {
+                assert!(!entries.is_empty(), "the example has no entry in {at}");
+                entries.iter().for_each(|entry| keys(&format!("{at}[]"), entry, keys_found));
+            }
+            Value::Null => panic!("the example has nothing in {at}"),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_page_names_every_key_and_its_example_is_a_report() {
+        let report: Report = serde_json::from_value(example()).unwrap();
+        assert_eq!(report.schema, SCHEMA);
+        let written = serde_json::to_value(&report).unwrap();
+        assert_eq!(written, example(), "the example must be all of a report and no more");
+        let mut known = BTreeSet::new();
+        keys("", &written, &mut known);
+        same("Keys", &known);
+    }
+
+    #[test]
+    fn the_page_names_every_counter() {
+        let mut known = BTreeSet::new();
+        for text in sources("engine") {
+            quoted_after(&text, ".count(", &mut known);
+            // Those that are read off the parts at the end: `("name", self.part.field)`.
+            if let Some((_, list)) = text.split_once("let more = [") {
+                quoted_after(list.split("];").next().unwrap(), "(", &mut known);
+            }
+        }
+        assert!(known.len() > 30 && known.contains("marks_unknown"), "{known:?}");
+        for text in sources("serve") {
+            quoted_after(&text, "report.counters.insert(", &mut known);
+            quoted_after(&text, "report.counters.entry(", &mut known);
+        }
+        // The server prefixes the line's and leaves out the two that count what is as it should be.
+        let line = crate::link::twilio::Counters::default();
+        let odd = line.iter().map(|(name, _)| name).filter(|name| !matches!(*name, "messages" | "media"));
+        known.extend(odd.map(|name| format!("line_{name}")));
+        same("Counters", &known);
+    }
+
+    #[test]
+    fn the_page_names_every_end() {
+        let text = include_str!("engine/event.rs");
+        let kinds = text.split_once("pub fn kind(").unwrap().1.split_once("\n    }\n").unwrap().0;
+        let mut known = BTreeSet::new();
+        quoted_after(kinds, "=>", &mut known);
+        assert!(known.len() > 8);
+        same("Ends", &known);
+    }
 }
