@@ -83,7 +83,8 @@ impl CallEngine {
         }
         let now = self.now;
         if let Some(turn) = self.stats.turn(self.floor.open_turn) {
-            turn.speech_end_at_ms = Some(ended.as_ms());
+            // The padding that the start is corrected by may be more than there was before it.
+            turn.speech_end_at_ms = Some(ended.as_ms().max(turn.speech_start_at_ms.unwrap_or(0)).min(now.as_ms()));
             turn.stop_decided_at_ms = Some(now.as_ms());
         }
         self.await_reply();

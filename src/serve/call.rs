@@ -18,7 +18,8 @@ use tokio_tungstenite::tungstenite::Message as ModelMessage;
 
 use crate::config::{CallSettings, Deployment};
 use crate::engine::{
-    Action, CallEngine, CallerCommand, CallerEvent, EffectId, EffectResult, EndReason, Input, ModelCommand, ModelEvent,
+    Action, CallEngine, CallerCommand, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
+    ModelEvent,
 };
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
@@ -203,7 +204,9 @@ impl<'s> Call<'s> {
             Wake::Command(Command::HungUp) => {
                 self.input(now, Input::Caller(CallerEvent::HungUp), Origin::Other, files);
             }
-            Wake::Command(Command::Kill) => self.ended = Some(EndReason::Shutdown),
+            Wake::Command(Command::Kill) => {
+                self.input(now, Input::Control(Control::EndNow(EndReason::Shutdown)), Origin::Other, files);
+            }
             Wake::Alarm => self.take_alarm(now, files),
         }
     }
