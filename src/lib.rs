@@ -1,4 +1,73 @@
-//! offhook: a real-time voice media server.
+//! offhook: a real-time voice media server. It answers phone calls, bridges them to realtime voice models, and always knows
+//! what the caller heard.
+//!
+//! # One idea: a call is a value
+//!
+//! [`engine::CallEngine`] owns every decision about one call and no socket, clock, task, thread or file. Its contract is
+//! **handle, drain, wait**: give it one input with the time it arrived, poll its actions until there are none, wait for the
+//! next input or the deadline it names. The server, the tests, the simulator and the replay are small programs around
+//! this same engine; that is why a bad call can be replayed from its journal, and a barge-in be proven.
+//!
+//! # Map of the code
+//!
+//! Each module is used by those below it, never by those above. From [`time`] to [`link`] nothing knows tokio, sockets,
+//! files, a system clock, the environment or a global random number.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`time`] | the two clocks: call time for waiting, samples for audio |
+//! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
+//! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
+//! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
+//! | [`report`] | what a call leaves behind in numbers: the schema of `report.json` |
+//! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |
+//! | [`journal`] | a call's inputs and decisions as a file, and the words of the trace |
+//! | [`sim`] | the engine with time in our hand, and scenarios as text |
+//! | [`recording`] | the stereo WAV file |
+//! | [`picture`] | `call.svg` and `call.html` |
+//! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
+//! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
+//! | [`rehearsal`] | the built-in realtime model, scripted |
+//! | [`phone`] | a caller as Twilio shows one: the far end of the line |
+//! | [`demo`] | one call through all of it |
+//!
+//! Absent so far: voice activity detection of our own, noise reduction, SIP, WebRTC, a store, the chat.
+//!
+//! # The life of one frame
+//!
+//! 20 ms of the caller's voice arrive as a JSON text frame on the media socket. `serve::call` reads it and hands it to
+//! [`link::twilio::Stream`], which decodes the base64 into a buffer of its own and answers with a
+//! [`engine::CallerEvent::Audio`] that borrows from it. The engine places the frame by the line's media clock
+//! (`engine::uplink`): a gap would become silence, a duplicate would be dropped. It gives out two actions, both borrowing
+//! from its arena: a [`engine::Record`] for the recording and a [`engine::ModelCommand::AppendAudio`].
+//! [`link::openai::Session`] writes the latter as base64 into a text frame, unchanged (μ-law in, μ-law out), and the shell
+//! flushes the model's socket once the engine is drained. Nothing was allocated by engine or links.
+//!
+//! Some turns later agent audio comes back, much faster than it is spoken. The engine appends it to the playout queue
+//! (`engine::downlink`), feeds the line a short lead ahead, in few messages, each followed by a mark. When Twilio returns
+//! the mark, that audio was **heard**: only then is it written to the recording and to the ledger that truncation, transcript
+//! and report ask. When the caller cuts in, the line is cleared, the response cancelled and the item truncated where it was
+//! heard, in that order; marks that the clear sends back belong to an older generation and prove nothing.
+//!
+//! # Glossary
+//!
+//! | term | meaning |
+//! |---|---|
+//! | line | the way to the caller's phone: one media stream of a carrier |
+//! | session | one connection to the voice model; a new one is a new conversation |
+//! | turn | what the caller says until it is the agent's turn, and the answer to it |
+//! | commit | the moment a turn becomes part of the model's conversation |
+//! | response, item | what the model says on one request; one stretch of audio with its words within it |
+//! | mark | a name in the audio sent to the line, which comes back when everything before it was played or cleared |
+//! | generation | counts the clears; marks of an older one are not play-outs |
+//! | playout, lead | playing audio at the line; how far ahead of it audio is sent |
+//! | heard | played to the caller, proven by a mark or reckoned between two of them |
+//! | barge-in | caller speech that stops the agent |
+//! | truncate | telling the model how much of an item was heard |
+//! | prefix padding | audio before detected speech that belongs to the turn |
+//! | media time, call time | samples since the stream began; time since the webhook |
+//! | deployment, agent | a number and what is kept of its calls; who talks |
+//! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |
 
 pub mod audio;
 pub mod config;

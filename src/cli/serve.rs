@@ -34,7 +34,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     say(&banner(&config, running.addr(), &data));
     signal().await;
-    eprintln!("draining; once more ends all calls at once");
+    tracing::info!("asked to end; once more ends all calls at once");
     let again = signal();
     let hurry = async {
         again.await;

@@ -189,15 +189,16 @@ impl CallEngine {
     }
 
     fn on_progress(&mut self, progress: Progress) {
-        let (now, media_now) = (self.now, self.uplink.media_at(self.now));
+        let now = self.now;
         let rate_hz = self.rate_hz();
         match progress {
             Progress::Begun(item) => {
                 if item.kind != ItemKind::Sound {
                     let line = self.conversation.line(item.line);
                     if line.begun.is_none() {
-                        line.begun = Some(now);
-                        line.media_begun = media_now;
+                        let begins = item.begins_at.unwrap_or(now);
+                        line.begun = Some(begins);
+                        line.media_begun = self.uplink.media_at(begins);
                     }
                 }
                 if let Some(turn) = self.stats.turn(item.turn) {
@@ -215,8 +216,9 @@ impl CallEngine {
                     let line = self.conversation.line(item.line);
                     line.heard = item.received();
                     line.received = item.received();
-                    line.ended = Some(now);
-                    line.media_ended = media_now;
+                    let ended = item.ended_at.unwrap_or(now);
+                    line.ended = Some(ended);
+                    line.media_ended = self.uplink.media_at(ended);
                 }
                 let ms = item.received().as_ms(rate_hz);
                 self.emit(CallEvent::AgentHeard { item: item.name, ms });

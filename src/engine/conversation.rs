@@ -1,5 +1,7 @@
 //! What was said, by whom, and how much of it was heard: for the report, and for a new session of the model.
 
+use std::borrow::Cow;
+
 use crate::engine::io::Role;
 use crate::report::Line;
 use crate::time::{CallTime, Samples};
@@ -171,12 +173,25 @@ impl Conversation {
     }
 
     /// For the report. Lines that never became audible and have no words are left out.
-    pub(super) fn report(&self, rate_hz: u32, now: CallTime, media_now: Samples) -> Vec<Line> {
-        let audible = |l: &&Spoken| l.begun.is_some() || !l.text.is_empty();
+    /// `playing`: the lines that are still being heard, each with what was heard and what was received of it.
+    pub(super) fn report(
+        &self,
+        rate_hz: u32,
+        now: CallTime,
+        media_now: Samples,
+        playing: &[(usize, Samples, Samples)],
+    ) -> Vec<Line> {
         self.lines
             .iter()
-            .filter(audible)
-            .map(|l| {
+            .enumerate()
+            .filter(|(_, l)| l.begun.is_some() || !l.text.is_empty())
+            .map(|(index, l)| {
+                let mut l = Cow::Borrowed(l);
+                if let Some((_, heard, received)) = playing.iter().find(|(line, ..)| *line == index) {
+                    let l = l.to_mut();
+                    (l.heard, l.received) = (*heard, *received);
+                    l.cut |= heard < received;
+                }
                 let (heard, unheard) = l.heard_and_unheard();
                 let begun = l.begun.or(l.ended).unwrap_or(now);
                 Line {

@@ -25,6 +25,8 @@ use crate::time::{CallTime, Samples};
 
 /// A mark this much later than the line's usual lag is more than jitter.
 const LATE_US: u64 = 60_000;
+/// A mark that is out for this much longer than reckoned: the reckoning is not believed.
+const OVERDUE_US: u64 = 250_000;
 /// The lag that is believed at most: beyond it a line is not lagging but stalled.
 const LONGEST_LAG_US: u64 = 1_000_000;
 /// Unplayed audio beyond the lead at which no more is sent until marks come back.
@@ -60,7 +62,10 @@ pub(super) struct Item {
     start: Samples,
     end: Samples,
     complete: bool,
-    begun: bool,
+    /// When its first sample is played, by reckoning, once it went to the line.
+    pub(super) begins_at: Option<CallTime>,
+    /// When its last sample so far was played, by reckoning, once it was heard.
+    pub(super) ended_at: Option<CallTime>,
 }
 
 impl Item {
@@ -115,6 +120,10 @@ struct Run {
 struct Late {
     at: CallTime,
     position: Samples,
+    /// What was at the line by then; later audio has a reckoning of its own.
+    sent: Samples,
+    /// It came at once with one that was held up.
+    held_up: bool,
     /// By so much the reckoning moves if the line played late: just enough that the mark would have been in time.
     by_us: u64,
 }
@@ -210,7 +219,8 @@ impl Downlink {
             start: self.received,
             end: self.received,
             complete: false,
-            begun: false,
+            begins_at: None,
+            ended_at: None,
         });
         true
     }
@@ -301,8 +311,8 @@ impl Downlink {
                 let back_us = if tiny { 0 } else { self.lead_us / 2 };
                 return Some(CallTime::from_us(self.line_end.as_us() - back_us));
             }
-            let first = !item.begun;
-            item.begun = true;
+            let first = item.begins_at.is_none();
+            item.begins_at.get_or_insert(self.line_end.max(now));
             let begun = first.then(|| item.clone());
             let dry = !first && self.line_end < now;
             if let Some(item) = begun {
@@ -335,9 +345,9 @@ impl Downlink {
         };
         let mark = self.marks[index];
         self.marks.drain(..=index);
-        self.explain_late(now, Some(mark.position), &media_of, out);
-        self.hear(mark.position, &mut on);
-        if !self.reckon(now, mark.position) {
+        let held_up = self.explain_late(now, Some(mark.position), &media_of, out);
+        self.hear(now, mark.position, &mut on);
+        if !self.reckon(now, mark.position, held_up) {
             self.write(now, mark.position, &media_of, out);
         }
         if self.stalled {
@@ -358,7 +368,7 @@ impl Downlink {
         let lost = self.marks.len() as u64;
         self.marks.clear();
         self.explain_late(now, None, &media_of, out);
-        self.hear(self.sent, &mut on);
+        self.hear(now, self.sent, &mut on);
         self.write(now, self.sent, &media_of, out);
         if std::mem::take(&mut self.stalled) {
             on(Progress::Resumed);
@@ -400,7 +410,7 @@ impl Downlink {
         let heard = self.heard_at(now);
         let at_line = self.sent > self.heard || !self.marks.is_empty();
         self.explain_late(now, None, &media_of, out);
-        self.hear(heard, &mut on);
+        self.hear(now, heard, &mut on);
         self.write(now, heard, &media_of, out);
         if at_line && tell_line {
             out.line_clear();
@@ -443,9 +453,20 @@ impl Downlink {
         Some((item, item.before(heard)))
     }
 
+    /// Items that were not yet heard to their end, each with what was heard of it.
+    pub(super) fn playing(&self, now: CallTime) -> impl Iterator<Item = (&Item, Samples)> {
+        let heard = self.heard_at(now);
+        self.items.iter().map(move |item| (item, item.before(heard)))
+    }
+
     /// The position that the caller has heard by `now`: proven by marks, else reckoned.
     fn heard_at(&self, now: CallTime) -> Samples {
         let limit = self.marks.front().map_or(self.sent, |m| m.position);
+        let due_us = self.played_at(limit).as_us() + self.lag_us;
+        if !self.marks.is_empty() && now.as_us() > due_us + OVERDUE_US {
+            // The line does not play as reckoned: nothing counts that is not proven.
+            return self.heard;
+        }
         let then_us = now.as_us().saturating_sub(self.lag_us);
         let mut heard = self.heard;
         for run in &self.runs {
@@ -470,13 +491,14 @@ impl Downlink {
 
     /// Learns from a mark that came back at `now` how late marks are. Answers whether it was too late to believe the
     /// reckoning; then the next mark explains why.
-    fn reckon(&mut self, now: CallTime, position: Samples) -> bool {
+    fn reckon(&mut self, now: CallTime, position: Samples, held_up: bool) -> bool {
         let expected_us = self.played_at(position).as_us();
         let late_us = now.as_us().saturating_sub(expected_us);
         if !std::mem::replace(&mut self.lag_known, true) || late_us < self.lag_us {
             self.lag_us = late_us.min(LONGEST_LAG_US);
         } else if late_us > self.lag_us + LATE_US {
-            self.late = Some(Late { at: now, position, by_us: late_us - self.lag_us - LATE_US });
+            let by_us = late_us - self.lag_us - LATE_US;
+            self.late = Some(Late { at: now, position, sent: self.sent, held_up, by_us });
             // Whichever it was, the line holds no more than this now.
             let held_us = (self.sent - position).as_us(self.format.rate_hz);
             self.line_end = CallTime::from_us(now.as_us() + held_us);
@@ -487,35 +509,42 @@ impl Downlink {
         false
     }
 
-    /// Decides why a mark was late, by the position that was confirmed after it, and writes what it vouched for.
+    /// Decides why a mark was late, by the position that was confirmed after it, and writes what it vouched for. Answers
+    /// whether that position came at once with it.
     fn explain_late(
         &mut self,
         now: CallTime,
         next: Option<Samples>,
         media_of: &impl Fn(CallTime) -> Samples,
         out: &mut Outbox,
-    ) {
-        let Some(late) = self.late.take() else { return };
-        // Marks that come faster than the audio between them was not played just now: only they were held up.
-        let held_up = next.is_some_and(|next| {
+    ) -> bool {
+        let Some(late) = self.late.take() else { return false };
+        // Audio between two marks that come back faster than it can be played was not played just now.
+        let at_once = next.is_some_and(|next| {
             let audio_us = next.saturating_sub(late.position).as_us(self.format.rate_hz);
             now.since(late.at).as_micros() as u64 + LATE_US / 2 < audio_us
         });
+        let held_up = at_once || late.held_up;
         if !held_up {
-            for run in &mut self.runs {
+            for run in self.runs.iter_mut().filter(|run| run.start < late.sent) {
                 run.at = CallTime::from_us(run.at.as_us() + late.by_us);
             }
         }
         self.write(now, late.position, media_of, out);
+        at_once
     }
 
     /// Moves what was heard forward to `position` and retires what is finished.
-    fn hear(&mut self, position: Samples, on: &mut impl FnMut(Progress)) {
+    fn hear(&mut self, now: CallTime, position: Samples, on: &mut impl FnMut(Progress)) {
         let before = self.heard;
         if position > before {
-            for item in &self.items {
-                if item.start >= before && item.start < position && item.end > item.start {
-                    on(Progress::FirstHeard(item.clone()));
+            for index in 0..self.items.len() {
+                let (start, end) = (self.items[index].start, self.items[index].end);
+                if start >= before && start < position && end > start {
+                    on(Progress::FirstHeard(self.items[index].clone()));
+                }
+                if end > before && end <= position {
+                    self.items[index].ended_at = Some(self.played_at(end).min(now));
                 }
             }
             self.heard = position;
@@ -524,7 +553,7 @@ impl Downlink {
     }
 
     /// Writes what was heard up to `position` to the recording, where it was heard: never before what is there already,
-    /// and not after now.
+    /// and not after now. What a wrong reckoning puts beyond now waits for the next time.
     fn write(&mut self, now: CallTime, position: Samples, media_of: &impl Fn(CallTime) -> Samples, out: &mut Outbox) {
         let media_now = media_of(now);
         while let Some(run) = self.runs.front().copied() {
@@ -533,12 +562,18 @@ impl Downlink {
             if from < to {
                 let latest = media_now.saturating_sub(to - from);
                 let at = (media_of(run.at) + (from - run.start)).min(latest).max(self.recorded);
-                let bytes = self.format.bytes(to - from);
+                let fits = (to - from).min(media_now.saturating_sub(at));
+                let bytes = self.format.bytes(fits);
                 let piece = out.keep_parts(slice(&self.queue, 0, bytes));
                 self.queue.drain(..bytes);
-                self.recorded = at + (to - from);
-                out.record_agent(at, piece);
-                self.written = to;
+                self.recorded = at + fits;
+                self.written = from + fits;
+                if bytes > 0 {
+                    out.record_agent(at, piece);
+                }
+                if self.written < to {
+                    break;
+                }
             }
             if run.end > position {
                 break;

@@ -172,6 +172,9 @@ impl CallEngine {
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
     pub fn report(&self) -> Report {
         let rate_hz = self.settings.format.rate_hz;
+        // A call that was cut off by the server's end has lines in the middle of being heard.
+        let spoken = self.downlink.playing(self.now).filter(|(item, _)| item.kind != ItemKind::Sound);
+        let playing: Vec<_> = spoken.map(|(item, heard)| (item.line, heard, item.received())).collect();
         let mut counters = self.stats.counters();
         let more = [
             ("caller_frames", self.uplink.frames),
@@ -199,7 +202,7 @@ impl CallEngine {
                 Phase::Closing(closing) => closing.reason.clone(),
                 _ => EndReason::Internal { why: "the call has not ended".to_owned() },
             },
-            lines: self.conversation.report(rate_hz, self.now, self.uplink.media_at(self.now)),
+            lines: self.conversation.report(rate_hz, self.now, self.uplink.media_at(self.now), &playing),
             turns: self.stats.turns.clone(),
             interruptions: self.stats.interruptions.clone(),
             notes: self.stats.notes.clone(),

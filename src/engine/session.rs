@@ -164,7 +164,10 @@ impl CallEngine {
         if !self.timers.is_set(Timer::ModelRecovery) {
             self.timers.set(Timer::ModelRecovery, self.now.plus_ms(self.settings.limits.model_recovery_s * 1_000));
         }
-        self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS));
+        // Counted from the loss, however many dials fail after it.
+        if !self.timers.is_set(Timer::Hold) {
+            self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS));
+        }
     }
 
     pub(super) fn on_dial_timeout(&mut self) {

@@ -46,7 +46,9 @@ impl CallEngine {
             TurnDetection::Provider { prefix_padding_ms, .. } => u64::from(prefix_padding_ms),
             _ => 0,
         };
-        let media = self.uplink.media_of_appended_ms(audio_start_ms.saturating_add(lead_in));
+        // Speech right at the beginning has a shorter lead-in than is configured.
+        let media_now = self.uplink.media_at(self.now);
+        let media = self.uplink.media_of_appended_ms(audio_start_ms.saturating_add(lead_in)).min(media_now);
         let begun = self.uplink.call_time_of(media).min(self.now);
         self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
         self.floor.speaking_since = Some(self.now);

@@ -5,6 +5,7 @@
 use std::fmt::{self, Write as _};
 
 use super::labels::title;
+use super::marks::Marks;
 use super::media_ms;
 use super::svg::{self, STYLE};
 use super::text::{Esc, clock};
@@ -27,17 +28,23 @@ pub enum Audio {
 }
 
 /// `call.html`.
-pub fn page(report: &Report, peaks: Option<&Peaks>, audio: &Audio) -> String {
+pub fn page(report: &Report, peaks: Option<&Peaks>, marks: Option<&Marks>, audio: &Audio) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_page(&mut out, report, peaks, audio);
+    let _ = write_page(&mut out, report, peaks, marks, audio);
     out
 }
 
 const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-fn write_page(out: &mut String, report: &Report, peaks: Option<&Peaks>, audio: &Audio) -> fmt::Result {
+fn write_page(
+    out: &mut String,
+    report: &Report,
+    peaks: Option<&Peaks>,
+    marks: Option<&Marks>,
+    audio: &Audio,
+) -> fmt::Result {
     let style = format!("{STYLE}{PAGE_STYLE}");
     write!(
         out,
@@ -55,7 +62,7 @@ fn write_page(out: &mut String, report: &Report, peaks: Option<&Peaks>, audio: &
     header(out, report)?;
     player(out, audio)?;
     out.push_str("<main>\n<section class=\"picture\" aria-label=\"Picture of the call\">\n");
-    svg::draw(out, report, peaks, false);
+    svg::draw(out, report, peaks, marks, false);
     out.push_str("</section>\n<div class=\"columns\">\n");
     conversation(out, report)?;
     out.push_str("<div>\n");
@@ -189,7 +196,7 @@ fn latencies(out: &mut String, report: &Report) -> fmt::Result {
     if let (Some(median), Some(worst)) = (heard.get(heard.len() / 2), heard.last()) {
         write!(out, " Heard after {median} ms in the middle, {worst} ms at worst.")?;
     }
-    out.push_str("</p>\n<div class=\"scroll\"><table>\n<thead><tr><th>Turn</th><th>speech ended</th>");
+    out.push_str("</p>\n<div class=\"scroll\"><table class=\"stages\">\n<thead><tr><th>Turn</th><th>speech ended</th>");
     for (stage, (name, _)) in STAGES.iter().enumerate() {
         write!(out, "<th class=\"head{stage}\">{name}</th>")?;
     }

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
+use super::marks::Marks;
 use super::media_ms;
-use super::svg::{CHAR, LEFT};
+use super::svg::{CHAR, LEFT, RING};
 use super::text::{clock, shorten};
 use crate::engine::io::Role;
 use crate::report::{Line, Report};
@@ -76,7 +77,8 @@ pub(super) fn flags(report: &Report) -> Vec<Flag> {
     flags
 }
 
-pub(super) fn legend(out: &mut String, y: f64) -> fmt::Result {
+/// With the marks, when the call kept them.
+pub(super) fn legend(out: &mut String, y: f64, marks: Option<&Marks>) -> fmt::Result {
     let mid = y - 4.0;
     let mut x = LEFT;
     let mut item = |out: &mut String, mark: &dyn Fn(f64) -> String, name: &str| {
@@ -106,5 +108,16 @@ pub(super) fn legend(out: &mut String, y: f64) -> fmt::Result {
     item(out, &bar("wait", 4.0, 2.0), "end of speech to answer heard")?;
     item(out, &line("cut-line"), "barge-in")?;
     item(out, &bar("ghost", 12.0, 3.0), "said, not heard")?;
-    item(out, &bar("gap", 12.0, 0.0), "gap in caller audio")
+    item(out, &bar("gap", 12.0, 0.0), "gap in caller audio")?;
+    let Some(marks) = marks else { return Ok(()) };
+    let ticks = |x: f64| {
+        let ticks = [3.0, 9.0, 15.0].map(|dx| format!("M{:.1} {:.1}v6", x + dx, mid - 3.0));
+        format!("<path class=\"mark\" d=\"{}\"/>", ticks.concat())
+    };
+    let ring = |x: f64| format!("<circle class=\"mark-cleared\" cx=\"{:.1}\" cy=\"{mid:.1}\" r=\"{RING}\"/>", x + 9.0);
+    if marks.missing.is_some() && marks.drawn() == 0 {
+        return item(out, &ticks, "marks: journal unreadable");
+    }
+    item(out, &ticks, "mark played")?;
+    item(out, &ring, "mark of cleared audio")
 }

@@ -1,11 +1,13 @@
 //! The pictures of a call: `call.svg`, and `call.html` with a player, from a call's folder.
 //!
 //! Both put the two waveforms on one time line, the caller above and the agent below, with what was said, when turns
-//! ended, how soon they were answered, where the caller cut in, and what of the agent's words was never heard. They are
-//! drawn after the call, from its report and recording only, and the same folder gives the same bytes.
+//! ended, how soon they were answered, where the caller cut in, and what of the agent's words was never heard; and with
+//! the marks by which the line told what it had played. They are drawn after the call, from its report, recording and
+//! journal only, and the same folder gives the same bytes.
 
 mod html;
 mod labels;
+mod marks;
 mod svg;
 mod text;
 mod wave;
@@ -16,9 +18,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use html::{Audio, page};
+pub use marks::{MAX_TICKS, Marks};
 pub use svg::picture;
 pub use wave::Peaks;
 
+use crate::journal;
 use crate::report::Report;
 
 /// Recordings larger than this are not embedded in the page: 17 minutes of a phone call. Browsers take what is larger,
@@ -28,8 +32,8 @@ pub const MAX_AUDIO_BYTES: u64 = 32 << 20;
 /// A report larger than this is not one of ours.
 const MAX_REPORT_BYTES: u64 = 64 << 20;
 
-/// Draws `call.svg` and `call.html` into a call's folder, from its `report.json` and, if it is there, `recording.wav`.
-/// What was there before is replaced. Blocking.
+/// Draws `call.svg` and `call.html` into a call's folder, from its `report.json` and, if they are there, `recording.wav`
+/// and `journal`. What was there before is replaced. Blocking.
 pub fn draw(folder: &Path) -> Result<(), PictureError> {
     let path = folder.join("report.json");
     let bytes = read_bounded(&path, MAX_REPORT_BYTES).map_err(|e| PictureError::io("read", &path, e))?;
@@ -56,8 +60,15 @@ pub fn draw(folder: &Path) -> Result<(), PictureError> {
             (Some(peaks), audio)
         }
     };
-    replace(&folder.join("call.svg"), &picture(&report, peaks.as_ref()))?;
-    replace(&folder.join("call.html"), &page(&report, peaks.as_ref(), &audio))
+    let path = folder.join(journal::FILE_NAME);
+    let marks = match fs::File::open(&path) {
+        Ok(file) => Some(Marks::read(io::BufReader::new(file))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(PictureError::io("read", &path, e)),
+    };
+    let (peaks, marks) = (peaks.as_ref(), marks.as_ref());
+    replace(&folder.join("call.svg"), &picture(&report, peaks, marks))?;
+    replace(&folder.join("call.html"), &page(&report, peaks, marks, &audio))
 }
 
 /// Why a call cannot be drawn.

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::labels::{Flag, flag_width, flags, legend, subtitle, title, tooltip, waits};
+use super::marks::Marks;
 use super::text::{Esc, clock, clock_s, shorten, wrap};
 use super::wave::Peaks;
 use super::{length_ms, media_ms};
@@ -18,6 +19,9 @@ const AXIS: f64 = 24.0;
 const FLAG: f64 = 19.0;
 const ROW_GAP: f64 = 22.0;
 const LINE: f64 = 14.0;
+/// Height of a mark's tick, and radius of the ring of a mark whose audio was cleared.
+const MARK: f64 = 6.0;
+pub(super) const RING: f64 = 3.0;
 /// Room for the words after a wait and beside the call's end.
 const WAIT_TEXT: f64 = 56.0;
 const END_TEXT: f64 = 220.0;
@@ -27,9 +31,9 @@ const UNHEARD_MS: u64 = 200;
 pub(super) const CHAR: f64 = 6.1;
 
 /// `call.svg`: the picture with its title.
-pub fn picture(report: &Report, peaks: Option<&Peaks>) -> String {
+pub fn picture(report: &Report, peaks: Option<&Peaks>, marks: Option<&Marks>) -> String {
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-    draw(&mut out, report, peaks, true);
+    draw(&mut out, report, peaks, marks, true);
     out
 }
 
@@ -52,13 +56,14 @@ pub(super) const STYLE: &str = "\
 .call .cut-line{stroke:var(--cut);stroke-width:2}.call .cut{fill:var(--cut)}.call .cut-text{fill:var(--bg);font-weight:600}\
 .call .flag{fill:var(--flag)}.call .stem{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 2}\
 .call .gap-line{stroke:var(--cut);stroke-width:1.5;opacity:.55}.call .gap{fill:url(#gap)}\
+.call .mark{stroke:var(--agent);stroke-width:1;opacity:.75}.call .mark-cleared{fill:var(--bg);stroke:var(--cut);stroke-width:1.5}\
 .call .end{stroke:var(--ink);stroke-width:1.5}\
 .call .cursor{stroke:var(--ink);stroke-width:1.5}\n";
 
 /// The `<svg>` element; with its own style and title when it stands alone.
-pub(super) fn draw(out: &mut String, report: &Report, peaks: Option<&Peaks>, alone: bool) {
+pub(super) fn draw(out: &mut String, report: &Report, peaks: Option<&Peaks>, marks: Option<&Marks>, alone: bool) {
     // Writing to a string cannot fail.
-    let _ = Picture::new(report, peaks).write(out, alone);
+    let _ = Picture::new(report, peaks, marks).write(out, alone);
 }
 
 /// How the time line is cut into rows: short calls in detail, an hour on a page that can still be scrolled.
@@ -75,6 +80,7 @@ fn row_ms(length_ms: u64) -> u64 {
 struct Picture<'a> {
     report: &'a Report,
     peaks: Option<&'a Peaks>,
+    marks: Option<&'a Marks>,
     length_ms: u64,
     row_ms: u64,
     chip_lines: usize,
@@ -127,12 +133,13 @@ impl Row {
 }
 
 impl<'a> Picture<'a> {
-    fn new(report: &'a Report, peaks: Option<&'a Peaks>) -> Self {
+    fn new(report: &'a Report, peaks: Option<&'a Peaks>, marks: Option<&'a Marks>) -> Self {
         let length_ms = length_ms(report, peaks);
         let row_ms = row_ms(length_ms);
         Picture {
             report,
             peaks,
+            marks,
             length_ms,
             row_ms,
             chip_lines: if row_ms >= 30_000 { 3 } else { 2 },
@@ -180,7 +187,17 @@ impl<'a> Picture<'a> {
             "<defs><pattern id=\"gap\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" \
              patternTransform=\"rotate(45)\"><line class=\"gap-line\" x1=\"0\" y1=\"0\" x2=\"0\" y2=\"6\"/></pattern></defs>\n",
         );
-        legend(out, if alone { 86.0 } else { 16.0 })?;
+        legend(out, if alone { 86.0 } else { 16.0 }, self.marks)?;
+        if let Some(marks) = self.marks {
+            if marks.drawn() < marks.came_back {
+                let (drawn, all) = (marks.drawn(), marks.came_back);
+                writeln!(out, "<!-- {all} marks came back, {drawn} of them, evenly spread, are drawn -->")?;
+            }
+            if let Some(why) = &marks.missing {
+                // Two dashes would end a comment.
+                writeln!(out, "<!-- marks are missing: {} -->", Esc(&why.replace('-', " ")))?;
+            }
+        }
         for row in &rows {
             self.row(out, row)?;
         }
@@ -205,6 +222,7 @@ impl<'a> Picture<'a> {
         self.wave(out, row, Role::Agent)?;
         self.waits(out, row)?;
         // Before the words, so that no line runs through them.
+        self.flags(out, row)?;
         self.marks(out, row)?;
         self.chips(out, row)?;
         self.end(out, row)?;
@@ -450,7 +468,7 @@ impl<'a> Picture<'a> {
             })
     }
 
-    fn marks(&self, out: &mut String, row: &Row) -> fmt::Result {
+    fn flags(&self, out: &mut String, row: &Row) -> fmt::Result {
         let lanes = row.flags_h / FLAG;
         for (flag, lane) in self.placed(row.from, row.to) {
             let (x, y) = (row.x(flag.at_ms), row.top + lane.min(lanes - 1.0) * FLAG);
@@ -467,6 +485,39 @@ impl<'a> Picture<'a> {
                 left + 6.0,
                 y + 12.0,
                 Esc(&flag.label)
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The marks that came back, along the lower edge of the agent's lane. Those of cleared audio come back all at once,
+    /// so the ones that would lie over each other are one ring.
+    fn marks(&self, out: &mut String, row: &Row) -> fmt::Result {
+        let Some(marks) = self.marks else { return Ok(()) };
+        let at = |ms: &u64| media_ms(self.report, *ms).min(self.length_ms);
+        let edge = row.agent_y() + WAVE;
+        let mut first = true;
+        for ms in marks.played_ms.iter().map(at).filter(|&ms| row.holds(ms)) {
+            let head = if first { "<path class=\"mark\" d=\"" } else { "" };
+            write!(out, "{head}M{:.1} {:.1}v{MARK}", row.x(ms), edge - MARK / 2.0)?;
+            first = false;
+        }
+        if !first {
+            out.push_str("\"><title>Marks: the line had played up to there</title></path>\n");
+        }
+        let mut cleared = marks.cleared_ms.iter().map(at).filter(|&ms| row.holds(ms)).peekable();
+        while let Some(ms) = cleared.next() {
+            let mut count = 1;
+            while cleared.next_if(|&next| row.x(next) - row.x(ms) < MARK).is_some() {
+                count += 1;
+            }
+            let what = if count == 1 { "A mark".to_owned() } else { format!("{count} marks") };
+            writeln!(
+                out,
+                "<circle class=\"mark-cleared\" cx=\"{:.1}\" cy=\"{edge:.1}\" r=\"{RING}\"><title>{what} of cleared audio, back at \
+                 {}</title></circle>",
+                row.x(ms),
+                clock(ms)
             )?;
         }
         Ok(())

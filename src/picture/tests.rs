@@ -1,8 +1,12 @@
 use super::*;
 use crate::audio::wav;
+use crate::config::JournalKeep;
 use crate::engine::event::EndReason;
 use crate::engine::io::{Role, Usage};
+use crate::engine::{Action, CallerCommand, CallerEvent, Input, MarkId};
+use crate::journal::Pen;
 use crate::report::{Gap, Interruption, Key, Line, Note, Recording, ToolUse, Turn};
+use crate::time::CallTime;
 
 fn line(who: Role, media_at_ms: u64, media_end_ms: u64, text: &str, unheard: &str, unheard_ms: u64) -> Line {
     Line {
@@ -87,7 +91,14 @@ fn recording(report: &Report, length_ms: u64) -> Vec<u8> {
 }
 
 fn drawn(report: &Report, with_recording: bool) -> (String, String) {
+    drawn_with(report, with_recording, None)
+}
+
+fn drawn_with(report: &Report, with_recording: bool, journal: Option<&[u8]>) -> (String, String) {
     let folder = tempfile::tempdir().unwrap();
+    if let Some(journal) = journal {
+        fs::write(folder.path().join("journal"), journal).unwrap();
+    }
     fs::write(folder.path().join("report.json"), serde_json::to_vec(report).unwrap()).unwrap();
     if with_recording {
         fs::write(folder.path().join("recording.wav"), recording(report, 14_000)).unwrap();
@@ -119,6 +130,57 @@ fn a_small_call_is_drawn_as_kept() {
     let (audio, after) = rest.split_once('"').unwrap();
     assert!(audio.len() > 500_000);
     golden("call.html", &format!("{before}base64,\"{after}"));
+}
+
+/// Marks every 200 ms of the agent's audio; the barge-in clears and sends three back at once.
+fn journal(report: &Report) -> Vec<u8> {
+    let mut pen = Pen::new(&crate::journal::tests::settings(), JournalKeep::Decisions);
+    let mut generation = 0;
+    let mut seq = 0;
+    let mut back = |pen: &mut Pen, at_ms, generation| {
+        pen.input(CallTime::from_ms(at_ms), &Input::Caller(CallerEvent::MarkPlayed(MarkId { generation, seq })));
+        seq += 1;
+    };
+    for line in report.lines.iter().filter(|l| l.who == Role::Agent) {
+        for at_ms in (line.at_ms + 200..line.end_at_ms).step_by(200) {
+            back(&mut pen, at_ms, generation);
+        }
+        if !line.unheard.is_empty() {
+            pen.action(CallTime::from_ms(line.end_at_ms), &Action::SendCaller(CallerCommand::Clear));
+            for n in 1..=3 {
+                back(&mut pen, line.end_at_ms + n, generation);
+            }
+            generation += 1;
+        }
+    }
+    pen.take()
+}
+
+#[test]
+fn marks_are_drawn_where_they_came_back() {
+    let report = report();
+    let (svg, html) = drawn_with(&report, true, Some(&journal(&report)));
+    golden("marks.svg", &svg);
+    // 8 of the first line, 14 and 14 of the others, and three in the legend.
+    let ticks = |text: &str| {
+        text.split("class=\"mark\"")
+            .skip(1)
+            .map(|path| path.split('"').nth(1).unwrap().matches('M').count())
+            .sum::<usize>()
+    };
+    assert_eq!((ticks(&svg), ticks(&html)), (39, 39));
+    assert_eq!(svg.matches("3 marks of cleared audio, back at 0:08.2").count(), 1);
+    assert!(!drawn(&report, true).0.contains("class=\"mark"), "without a journal there are none");
+}
+
+#[test]
+fn what_is_not_drawn_of_the_marks_is_said() {
+    let marks = Marks { played_ms: vec![500, 900], came_back: 9_000, ..Marks::default() };
+    assert!(picture(&report(), None, Some(&marks)).contains("<!-- 9000 marks came back, 2 of them"));
+    let (svg, _) = drawn_with(&report(), false, Some(b"{\"offhook_journal\":1,--><script>"));
+    assert!(svg.contains("marks: journal unreadable") && svg.contains("<!-- marks are missing: the journal"));
+    let comment = svg.split_once("<!-- marks").unwrap().1.split_once(" -->").unwrap().0;
+    assert!(!comment.contains("--") && !svg.contains("<script>"), "{comment}");
 }
 
 #[test]
@@ -159,14 +221,14 @@ fn calls_of_any_length_can_be_drawn() {
     let mut long = report();
     long.duration_ms = 3_600_000;
     let peaks = Peaks::read(&wav::write(8_000, 2, &vec![100; 2 * 8_000 * 60])[..]).unwrap();
-    let svg = picture(&long, Some(&peaks));
+    let svg = picture(&long, Some(&peaks), None);
     assert_eq!(svg.matches("class=\"row\"").count(), 30);
 
     let mut empty = report();
     (empty.lines, empty.turns, empty.media_start_at_ms) = (vec![], vec![], None);
     (empty.interruptions, empty.duration_ms) = (vec![], 0);
-    assert!(picture(&empty, None).ends_with("</svg>\n"));
-    assert!(page(&empty, None, &Audio::TooLarge { bytes: 40 << 20 }).contains("40 MiB"));
+    assert!(picture(&empty, None, None).ends_with("</svg>\n"));
+    assert!(page(&empty, None, None, &Audio::TooLarge { bytes: 40 << 20 }).contains("40 MiB"));
 
     let mut absurd = report();
     absurd.duration_ms = u64::MAX;
@@ -175,7 +237,9 @@ fn calls_of_any_length_can_be_drawn() {
     absurd.lines[2].received_ms = u64::MAX;
     absurd.turns[0].first_heard_at_ms = Some(0);
     absurd.interruptions[0].media_at_ms = u64::MAX;
-    assert!(picture(&absurd, None).len() < 2_000_000);
+    let far = vec![u64::MAX, 0, 5_000_000];
+    let marks = Marks { played_ms: far.clone(), cleared_ms: far, came_back: u64::MAX, missing: None };
+    assert!(picture(&absurd, None, Some(&marks)).len() < 2_000_000);
 }
 
 #[test]

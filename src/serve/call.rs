@@ -2,7 +2,7 @@
 //!
 //! There is one `select!`. Its arms only fetch what happened; nothing here awaits a socket that is written to.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,10 +17,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
 
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{
-    Action, CallEngine, CallerCommand, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
-    ModelEvent,
-};
+use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::report::Report;
@@ -28,11 +25,12 @@ use crate::time::CallTime;
 
 use super::Shared;
 use super::effects::{Carrier, Outcome};
+use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
-use super::media::{Claim, LineLeg};
+use super::media::Claim;
 use super::metrics::Metrics;
-use super::model::{self, Dial, ModelLeg};
-use super::outlet::{Kind, Pushed};
+use super::model;
+use super::outlet::Kind;
 use super::registry::Command;
 
 /// Messages that one wake-up may handle before the other calls of the thread have their turn.
@@ -56,6 +54,8 @@ pub(super) struct Call<'s> {
     stream: twilio::Stream,
     model: Model,
     session: openai::Session,
+    /// Messages of former sessions that are not of the dialect's list.
+    unknown: u64,
     effects: FuturesUnordered<BoxFuture<'static, (EffectId, Outcome)>>,
     commanded: mpsc::Receiver<Command>,
     alarm: Pin<Box<Sleep>>,
@@ -65,32 +65,6 @@ pub(super) struct Call<'s> {
     closing: Option<(Instant, Option<EffectId>)>,
     ended: Option<EndReason>,
     phase: PhaseGauge<'s>,
-}
-
-/// The line's socket.
-enum Line {
-    /// The carrier has not connected yet.
-    Awaited(oneshot::Receiver<Claim>),
-    Up(Box<LineLeg>),
-    Gone,
-}
-
-/// The model's socket.
-enum Model {
-    Off,
-    Dialling(Dial),
-    Up(Box<ModelLeg>),
-}
-
-/// What the loop was woken by.
-enum Wake {
-    Claimed(Option<Claim>),
-    Line(Option<Result<LineMessage, axum::Error>>),
-    Dialled(Result<Box<ModelLeg>, ModelEvent<'static>>),
-    Model(Option<Result<ModelMessage, tokio_tungstenite::tungstenite::Error>>),
-    Effect(EffectId, Outcome),
-    Command(Command),
-    Alarm,
 }
 
 /// Where the input came from that is being answered, and when it was read: to tell how long it took through us.
@@ -126,6 +100,7 @@ impl<'s> Call<'s> {
             stream: twilio::Stream::new(),
             model: Model::Off,
             session: openai::Session::new(&deployment.agent, settings.format),
+            unknown: 0,
             effects: FuturesUnordered::new(),
             commanded,
             alarm: Box::pin(sleep_until(began.into())),
@@ -156,6 +131,10 @@ impl<'s> Call<'s> {
         {
             self.shared.metrics.line_ignored.add(name, n);
             *report.counters.entry(format!("line_{name}")).or_default() += n;
+        }
+        let unknown = self.unknown + self.session.counters().unknown;
+        if unknown > 0 {
+            report.counters.insert("model_unknown_events".to_owned(), unknown);
         }
         (report, self.pen.take())
     }
@@ -270,7 +249,7 @@ impl<'s> Call<'s> {
             self.engine.handle(at, input);
         }
         while let Some(reply) = self.session.poll_reply() {
-            self.model.send(Kind::Other, reply, None, self.shared);
+            self.model.send(Kind::Other, reply, None, &self.shared.metrics);
         }
         self.carry_out(at, Origin::Model(now), files);
     }
@@ -331,17 +310,18 @@ impl<'s> Call<'s> {
             match action {
                 Action::SendCaller(command) => {
                     let read_at = if let Origin::Model(at) = origin { Some(at) } else { None };
-                    self.line.send(&mut self.stream, &command, read_at, self.shared);
+                    self.line.send(&mut self.stream, &command, read_at, &self.shared.metrics);
                 }
                 Action::SendModel(command) => {
                     let audio = matches!(command, ModelCommand::AppendAudio(_));
                     let mut text = String::with_capacity(512);
                     self.session.encode(&command, &mut text);
                     let read_at = if let (true, Origin::Line(at)) = (audio, origin) { Some(at) } else { None };
-                    self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, self.shared);
+                    self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, &self.shared.metrics);
                 }
                 Action::DialModel => {
                     let model = Arc::clone(&self.deployment.agent.model);
+                    self.unknown += self.session.counters().unknown;
                     self.session = openai::Session::new(&self.deployment.agent, self.settings.format);
                     let dial = model::dial(model, self.shared.model_tls.clone());
                     self.model.replace(Model::Dialling(dial));
@@ -417,7 +397,9 @@ impl<'s> Call<'s> {
 
     /// Sets the alarm to what is due first. One that rings too early is cheaper than one that is moved for every frame.
     fn set_alarm(&mut self) {
-        let engine = self.engine.next_deadline().map(|(at, _)| self.began + Duration::from_micros(at.as_us()));
+        // A call that was ended at once has an engine that still waits for things; they are not its business any more.
+        let engine = self.engine.next_deadline().filter(|_| self.ended.is_none());
+        let engine = engine.map(|(at, _)| self.began + Duration::from_micros(at.as_us()));
         let line = if let Line::Up(leg) = &self.line { leg.deadline() } else { None };
         let model = if let Model::Up(leg) = &self.model { leg.deadline() } else { None };
         let closing = self.closing.map(|(until, _)| until);
@@ -455,72 +437,6 @@ impl<'s> Call<'s> {
         while !self.effects.is_empty() || matches!(self.line, Line::Up(_)) {
             let wake = self.wait().await;
             self.take(wake, Instant::now(), files);
-        }
-    }
-}
-
-impl Line {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        match self {
-            Line::Awaited(claimed) => Pin::new(claimed).poll(cx).map(|claim| Wake::Claimed(claim.ok())),
-            Line::Up(leg) => leg.poll_next(cx).map(Wake::Line),
-            Line::Gone => Poll::Pending,
-        }
-    }
-
-    fn send(
-        &mut self,
-        stream: &mut twilio::Stream,
-        command: &CallerCommand<'_>,
-        read_at: Option<Instant>,
-        shared: &Shared,
-    ) {
-        let Line::Up(leg) = self else { return };
-        let kind = match command {
-            CallerCommand::Audio(_) => Kind::Audio,
-            CallerCommand::Mark(_) => Kind::Mark,
-            CallerCommand::Clear => {
-                // What the line does not have yet needs no clearing there.
-                leg.clear_audio();
-                Kind::Other
-            }
-        };
-        let mut text = String::with_capacity(512);
-        stream.encode(command, &mut text);
-        if text.is_empty() {
-            return;
-        }
-        let bytes = text.len();
-        if let Pushed::Dropped(bytes) = leg.push(kind, bytes, LineMessage::Text(text.into()), read_at) {
-            shared.metrics.line_dropped_bytes.add(bytes as u64);
-        }
-    }
-}
-
-impl Model {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        match self {
-            Model::Off => Poll::Pending,
-            Model::Dialling(dial) => dial.as_mut().poll(cx).map(Wake::Dialled),
-            Model::Up(leg) => leg.poll_next(cx).map(Wake::Model),
-        }
-    }
-
-    fn send(&mut self, kind: Kind, text: String, read_at: Option<Instant>, shared: &Shared) {
-        let Model::Up(leg) = self else { return };
-        if text.is_empty() {
-            return;
-        }
-        let bytes = text.len();
-        if let Pushed::Dropped(bytes) = leg.push(kind, bytes, ModelMessage::Text(text.into()), read_at) {
-            shared.metrics.model_dropped_bytes.add(bytes as u64);
-        }
-    }
-
-    /// Lets go of the socket there may be.
-    fn replace(&mut self, with: Model) {
-        if let Model::Up(leg) = std::mem::replace(self, with) {
-            model::let_go(leg);
         }
     }
 }

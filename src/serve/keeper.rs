@@ -380,3 +380,89 @@ fn write_report(folder: &Path, report: &Report) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&path, folder.join("report.json"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::JournalKeep;
+    use crate::engine::EndReason;
+
+    fn folder(path: &Path) -> Folder {
+        let keep = Keep { recording: true, journal: JournalKeep::Decisions, pictures: false };
+        Folder { call: "c1".to_owned(), path: path.join("c1"), format: AudioFormat::PHONE, keep }
+    }
+
+    fn report() -> Report {
+        serde_json::from_value(serde_json::json!({
+            "schema": 1, "call": "c1", "carrier_call": "CA1", "started": "", "deployment": "", "agent": "", "revision": "",
+            "rate_hz": 8000, "duration_ms": 1_500, "media_start_at_ms": 500, "model_ready_at_ms": null,
+            "end": EndReason::CallerHungUp, "lines": [], "turns": [], "interruptions": [], "notes": [], "keys": [],
+            "tools": [], "gaps": [], "counters": {}, "usage": crate::engine::Usage::default(), "recording": null,
+        }))
+        .expect("a report")
+    }
+
+    /// Half a second of the caller, handed over at once.
+    fn half_second(files: &mut Files, from_ms: u64) {
+        let payload = vec![0x80; 4_000];
+        files.record(&Record::Caller { at: Samples::from_ms(from_ms, 8_000), payload: &payload }, Instant::now());
+        files.hand_over();
+    }
+
+    #[tokio::test]
+    async fn what_is_handed_over_is_in_the_files_when_the_call_is_finished() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let keeper = Keeper::start(Arc::default()).expect("threads");
+        let mut files = keeper.files(folder(dir.path()));
+        half_second(&mut files, 0);
+        let now = Instant::now();
+        files.tend(4, || unreachable!("it is not time"), now);
+        files.tend(4, || b"one\n".to_vec(), now + BATCH_AGE);
+        let report = files.finish(b"two\n".to_vec(), report()).await;
+        // 1.5 s of call less 0.5 s before the media began, though only half of it was spoken.
+        assert_eq!(report.recording, Some(Recording { frames: 8_000, missing_from_ms: None, error: None }));
+        let path = dir.path().join("c1");
+        assert_eq!(fs::read(path.join("journal")).expect("a journal"), b"one\ntwo\n");
+        let kept: Report = serde_json::from_slice(&fs::read(path.join("report.json")).expect("a file")).expect("JSON");
+        assert_eq!(kept, *report);
+        assert!(!path.join("report.json.tmp").exists());
+        tokio::task::spawn_blocking(move || keeper.stop()).await.expect("an end");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_too_slow_costs_audio_from_there_on_and_never_waits() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let metrics = Arc::new(Metrics::default());
+        let (jobs, mut handed_over) = mpsc::channel(1);
+        let folder = Arc::new(folder(dir.path()));
+        let mut files =
+            Files { folder, jobs, batch: Batch::default(), since: None, missing: None, metrics: Arc::clone(&metrics) };
+        half_second(&mut files, 0);
+        half_second(&mut files, 500);
+        half_second(&mut files, 1_000);
+        assert_eq!(metrics.files_dropped.get(), 2);
+        let (pictures, _wanted) = std::sync::mpsc::sync_channel(1);
+        let mut writer = Writer { open: HashMap::new(), pictures, metrics };
+        let slow = thread::spawn(move || while handed_over.blocking_recv().is_some_and(|job| writer.work(job)) {});
+        let report = files.finish(Vec::new(), report()).await;
+        slow.join().expect("an end");
+        let account = report.recording.expect("an account");
+        assert_eq!((account.frames, account.missing_from_ms), (8_000, Some(500)));
+        assert_eq!(account.error.as_deref(), Some("the disk is too slow"));
+    }
+
+    #[tokio::test]
+    async fn a_recording_that_is_there_already_is_not_overwritten() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("c1/recording.wav");
+        fs::create_dir_all(dir.path().join("c1")).expect("a folder");
+        fs::write(&path, "another's").expect("a file");
+        let keeper = Keeper::start(Arc::default()).expect("threads");
+        let mut files = keeper.files(folder(dir.path()));
+        half_second(&mut files, 0);
+        let report = files.finish(Vec::new(), report()).await;
+        assert_eq!(report.recording.expect("an account").missing_from_ms, Some(0));
+        assert_eq!(fs::read(&path).expect("a file"), b"another's");
+        tokio::task::spawn_blocking(move || keeper.stop()).await.expect("an end");
+    }
+}

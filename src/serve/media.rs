@@ -51,7 +51,9 @@ pub(super) async fn upgrade(
         let token = config.server.twilio.auth_token.as_ref();
         if !token.is_some_and(|token| signature::verify_upgrade(token, &url, given)) {
             shared.metrics.media_rejected.add("signature", 1);
-            tracing::warn!("media upgrade refused: wrong signature (is server.public_url what the carrier calls?)");
+            if shared.strangers.due() {
+                tracing::warn!("media upgrade refused: wrong signature (is server.public_url what the carrier calls?)");
+            }
             return StatusCode::FORBIDDEN.into_response();
         }
     }
@@ -93,7 +95,9 @@ async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSem
     for (name, n) in stream.counters().iter().filter(|(name, n)| *n > 0 && *name != "messages") {
         shared.metrics.line_ignored.add(name, n);
     }
-    tracing::warn!(why = refused, "media stream refused");
+    if shared.strangers.due() {
+        tracing::warn!(why = refused, "media stream refused");
+    }
     let goodbye = CloseFrame { code: close_code::POLICY, reason: Utf8Bytes::from_static("not expected") };
     // The far end may be gone or take nothing: this is a courtesy.
     let _ = timeout(GOODBYE, async {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
-//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`leg`] and [`outlet`] its sockets,
+//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
 //! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`shutdown`] ends it all politely.
 //!
@@ -15,6 +15,7 @@
 
 mod call;
 mod effects;
+mod ends;
 mod http;
 mod keeper;
 mod leg;
@@ -33,8 +34,8 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum_server::Handle;
 use axum_server::accept::{Accept, NoDelayAcceptor};
@@ -122,6 +123,26 @@ struct Shared {
     random: SystemRandom,
     /// Bounds the media sockets that have not shown a token yet.
     unclaimed: Arc<Semaphore>,
+    /// Bounds what strangers can make us log.
+    strangers: Seldom,
+}
+
+/// Something that is said at most once in [`Seldom::PAUSE`]; the metrics count every time.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    /// Whether it is time to say it.
+    fn due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= Self::PAUSE);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
 }
 
 /// Media sockets without a token at once. Calls need theirs for an instant; the rest is strangers.
@@ -166,6 +187,7 @@ impl Server {
             model_tls: model::tls(),
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
+            strangers: Seldom::default(),
             metrics,
         });
         let handle = Handle::new();

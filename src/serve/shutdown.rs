@@ -18,6 +18,9 @@ const AT_ONCE: Duration = Duration::from_secs(13);
 /// How long HTTP connections may take to finish their answer.
 const CONNECTIONS: Duration = Duration::from_secs(1);
 
+/// Sent when a file reaches the process's limit for files, by its number on Linux and the BSDs; tokio has no name for it.
+const SIGXFSZ: i32 = 25;
+
 /// Ends all calls and stops listening; see [`Running::shutdown`].
 pub(super) async fn run(running: &Running) {
     let shared = &running.shared;
@@ -64,6 +67,9 @@ pub fn signals() -> std::io::Result<impl FnMut() -> std::pin::Pin<Box<dyn Future
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = watch::channel(0u32);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // A file that may not grow further is the failure of one write, which whoever writes handles; left alone, the signal
+    // would end the process and all calls with it. Where it has another number, the write's error is all there is anyway.
+    let _ = signal(SignalKind::from_raw(SIGXFSZ));
     tokio::spawn(async move {
         loop {
             tokio::select! {

@@ -120,14 +120,18 @@ impl Site {
 
 impl House {
     pub(crate) async fn build(plan: Plan) -> House {
-        let site = Site::build(&plan).await;
+        House::open(Site::build(&plan).await, plan.data).await
+    }
+
+    /// Starts the server of a site.
+    pub(crate) async fn open(site: Site, data: Option<PathBuf>) -> House {
         let env = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
         let source = Source::open_with(site.config(), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
         let reports = Arc::new(Reports::default());
         let options = ServeOptions {
             source,
             listen: None,
-            data: Some(plan.data.unwrap_or_else(|| site.data())),
+            data: Some(data.unwrap_or_else(|| site.data())),
             observer: Some(reports.clone() as Arc<dyn Observer>),
         };
         let running = Server::start(options).await.expect("a server");

@@ -2,8 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic)] // helpers of tests fail like tests
 
+mod crowd;
+mod failures_caller;
+mod failures_files;
+mod failures_model;
 mod house;
+mod model;
 mod operations;
+mod street;
 mod survival;
 mod talk;
 mod tls;

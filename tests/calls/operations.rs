@@ -93,3 +93,18 @@ async fn a_changed_configuration_applies_to_the_next_call() {
     crate::house::write(&document, "agent = \n");
     assert!(house.ring("CA3", NUMBER, TOKEN).await.1.contains("<Say"), "the last good one stays in force");
 }
+
+#[tokio::test]
+async fn a_hurried_shutdown_waits_for_no_call_and_still_leaves_its_report() {
+    let house = House::build(Plan { server: "drain_s = 3600\n".to_owned(), ..Plan::default() }).await;
+    let call = tokio::spawn(place(house.caller(vec![Step::WaitEnd { max_ms: 30_000 }])));
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    let shutdown = house.running.shutdown();
+    let hurry = async { house.running.hurry() };
+    let ended = tokio::time::timeout(Duration::from_secs(10), futures_util::future::join(shutdown, hurry)).await;
+    assert!(ended.is_ok(), "an hour is not waited for");
+    let (report, folder) = house.report(0).await;
+    assert_eq!(report.end, EndReason::Shutdown);
+    assert!(folder.join("report.json").exists());
+    call.await.expect("a call");
+}
