@@ -235,6 +235,10 @@ impl CallEngine {
             turn => turn,
         };
         self.floor.committed_turn = turn;
+        // Not every vendor says when it ended either.
+        self.floor.speaking_since = None;
+        self.timers.clear(Timer::Pad);
+        self.timers.clear(Timer::Interrupt);
         let now = self.now;
         if let Some(entry) = self.stats.turn(turn) {
             entry.commit_at_ms = Some(now.as_ms());
