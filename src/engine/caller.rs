@@ -76,7 +76,7 @@ impl CallEngine {
         }
     }
 
-    fn on_line_ended(&mut self, reason: EndReason) {
+    pub(super) fn on_line_ended(&mut self, reason: EndReason) {
         // A line that ends because we ended it keeps our reason.
         match &self.phase {
             Phase::Closing(closing) if closing.effect.is_some() => {

@@ -60,6 +60,11 @@ impl CallEngine {
             Control::CommitTurn => self.commit("operator"),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(reason) => self.close_with_farewell(reason),
+            Control::EndNow(reason) => {
+                // A call that is ending already keeps its own reason.
+                let reason = if let Phase::Closing(closing) = &self.phase { closing.reason.clone() } else { reason };
+                self.finish(reason);
+            }
         }
     }
 

@@ -238,6 +238,8 @@ pub enum Control {
     CommitTurn,
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
+    /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.
+    EndNow(EndReason),
 }
 
 /// A mark: names a position in what was sent to the line.

@@ -259,7 +259,7 @@ impl CallEngine {
             Timer::Hold => self.on_hold_due(),
             Timer::ModelSilent => self.on_model_silent(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
-            Timer::CallerGone => self.finish(EndReason::CallerGone),
+            Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
             Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
             Timer::CapWarning => self.on_cap_warning(),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),

@@ -85,7 +85,8 @@ impl CallEngine {
         }
         let now = self.now;
         if let Some(turn) = self.stats.turn(self.floor.open_turn) {
-            turn.speech_end_at_ms = Some(ended.as_ms());
+            // The padding that the start is corrected by may be more than there was before it.
+            turn.speech_end_at_ms = Some(ended.as_ms().max(turn.speech_start_at_ms.unwrap_or(0)).min(now.as_ms()));
             turn.stop_decided_at_ms = Some(now.as_ms());
         }
         self.await_reply();
@@ -234,6 +235,10 @@ impl CallEngine {
             turn => turn,
         };
         self.floor.committed_turn = turn;
+        // Not every vendor says when it ended either.
+        self.floor.speaking_since = None;
+        self.timers.clear(Timer::Pad);
+        self.timers.clear(Timer::Interrupt);
         let now = self.now;
         if let Some(entry) = self.stats.turn(turn) {
             entry.commit_at_ms = Some(now.as_ms());

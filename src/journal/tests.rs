@@ -156,6 +156,7 @@ fn any_input() -> impl Strategy<Value = (Input<'static>, Vec<u8>)> {
         (any::<u32>(), result).prop_map(|(id, result)| Input::Effect(EffectId(id), result)),
         Just(Input::Control(Control::CommitTurn)),
         reason().prop_map(|why| Input::Control(Control::End(why))),
+        reason().prop_map(|why| Input::Control(Control::EndNow(why))),
         Just(Input::Tick),
     ];
     let audio = (any::<u64>(), any::<Vec<u8>>())

@@ -49,6 +49,7 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
         Input::Effect(id, result) => write!(out, "effect {} {result}", id.0),
         Input::Control(Control::CommitTurn) => out.write_str("control commit_turn"),
         Input::Control(Control::End(reason)) => write!(out, "control end {reason}"),
+        Input::Control(Control::EndNow(reason)) => write!(out, "control end_now {reason}"),
         Input::Tick => out.write_str("tick"),
     };
 }

@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
 
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{Action, CallEngine, CallerEvent, EffectId, EffectResult, EndReason, Input, ModelCommand};
+use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::report::Report;
@@ -183,7 +183,9 @@ impl<'s> Call<'s> {
             Wake::Command(Command::HungUp) => {
                 self.input(now, Input::Caller(CallerEvent::HungUp), Origin::Other, files);
             }
-            Wake::Command(Command::Kill) => self.ended = Some(EndReason::Shutdown),
+            Wake::Command(Command::Kill) => {
+                self.input(now, Input::Control(Control::EndNow(EndReason::Shutdown)), Origin::Other, files);
+            }
             Wake::Alarm => self.take_alarm(now, files),
         }
     }

@@ -34,8 +34,8 @@ impl Carrier {
         match &effect {
             Effect::HangUp => match self.ask(|account| rest::hang_up(account, &self.carrier_call)).await {
                 Ok(()) => Outcome::Ended(EffectResult::Done),
-                Err(why) => {
-                    tracing::debug!(why, "hanging up by closing the stream");
+                Err(Failed { brief, .. }) => {
+                    tracing::debug!(why = brief, "hanging up by closing the stream");
                     Outcome::CloseInstead
                 }
             },
@@ -43,8 +43,8 @@ impl Carrier {
                 let twiml = twiml::dial(number);
                 match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone())).await {
                     Ok(()) => Outcome::Ended(EffectResult::Done),
-                    Err(why) => {
-                        tracing::warn!(why, "the caller could not be put through");
+                    Err(Failed { why, brief, .. }) => {
+                        tracing::warn!(why = brief, "the caller could not be put through");
                         Outcome::Ended(EffectResult::Failed(why))
                     }
                 }
@@ -52,9 +52,9 @@ impl Carrier {
         }
     }
 
-    async fn ask(&self, request: impl Fn(&str) -> RestRequest) -> Result<(), String> {
+    async fn ask(&self, request: impl Fn(&str) -> RestRequest) -> Result<(), Failed> {
         let (Some(account), Some(token)) = (&self.twilio.account_sid, &self.twilio.auth_token) else {
-            return Err("twilio.account_sid and twilio.auth_token are not both set".to_owned());
+            return Err(Failed::ours("twilio.account_sid and twilio.auth_token are not both set".to_owned()));
         };
         let request = request(account);
         let mut again = true;
@@ -64,7 +64,7 @@ impl Carrier {
                 Err(failed) => failed,
             };
             if !(again && failed.retry) {
-                return Err(failed.why);
+                return Err(failed);
             }
             again = false;
             tokio::time::sleep(RETRY_AFTER).await;
@@ -74,7 +74,7 @@ impl Carrier {
     async fn once(&self, account: &str, token: &str, request: &RestRequest) -> Result<(), Failed> {
         let url = format!("{}{}", self.twilio.rest_url, request.path);
         let url = reqwest::Url::parse_with_params(&url, std::iter::empty::<(&str, &str)>())
-            .map_err(|error| Failed { why: format!("twilio.rest_url: {error}"), retry: false })?;
+            .map_err(|error| Failed::ours(format!("twilio.rest_url: {error}")))?;
         let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap_or(reqwest::Method::POST);
         let mut answer = self
             .client
@@ -93,7 +93,11 @@ impl Carrier {
                 break;
             }
         }
-        rest::outcome(status, &body).map_err(|error| Failed { why: error.to_string(), retry: error.retry() })
+        rest::outcome(status, &body).map_err(|error| Failed {
+            why: error.to_string(),
+            brief: error.brief(),
+            retry: error.retry(),
+        })
     }
 }
 
@@ -103,14 +107,22 @@ const MAX_ANSWER_BYTES: usize = 64 << 10;
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 struct Failed {
+    /// For the report.
     why: String,
+    /// For the log: without the carrier's own words.
+    brief: String,
     retry: bool,
 }
 
 impl Failed {
     fn transport(error: reqwest::Error) -> Failed {
         // The URL holds the account; it adds nothing to the reason.
-        Failed { why: format!("the carrier cannot be reached: {}", error.without_url()), retry: false }
+        Failed::ours(format!("the carrier cannot be reached: {}", error.without_url()))
+    }
+
+    /// Words of our own, which asking again does not change.
+    fn ours(why: String) -> Failed {
+        Failed { brief: why.clone(), why, retry: false }
     }
 }
 

@@ -275,6 +275,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, failed: None },
         ["effect", id, "failed", why] => Step::Effect { id: number(id)? as u32, failed: Some(own(why)) },
         ["commit"] => Step::Control(Control::CommitTurn),
+        ["shutdown", "now"] => Step::Control(Control::EndNow(EndReason::Shutdown)),
         ["shutdown"] => Step::Control(Control::End(EndReason::Shutdown)),
         ["wait"] => Step::Wait,
         _ => return Err("unknown step".to_owned()),

@@ -227,7 +227,14 @@ proptest! {
         let report = sim.engine().report();
         for line in &report.lines {
             prop_assert!(line.heard_ms <= line.received_ms, "{line:?}");
-            prop_assert!(line.at_ms <= line.end_at_ms.max(line.at_ms));
+            prop_assert!(line.at_ms <= line.end_at_ms && line.media_at_ms <= line.media_end_ms, "{line:?}");
+        }
+        for turn in &report.turns {
+            let times = [
+                turn.speech_start_at_ms, turn.speech_end_at_ms, turn.stop_decided_at_ms, turn.commit_at_ms,
+                turn.response_at_ms, turn.first_model_audio_at_ms, turn.first_audio_sent_at_ms, turn.first_heard_at_ms,
+            ];
+            prop_assert!(times.iter().flatten().is_sorted(), "{turn:?}");
         }
         // Nothing follows the clear of a line but a new item; marks of a generation come after those of the last.
         let mut generation = 0u32;

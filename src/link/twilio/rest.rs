@@ -71,6 +71,11 @@ pub enum RestErrorKind {
 }
 
 impl RestError {
+    /// The same without Twilio's words, which may quote a phone number: for logs.
+    pub fn brief(&self) -> String {
+        RestError { message: String::new(), ..self.clone() }.to_string()
+    }
+
     /// Whether the same request can succeed later.
     pub fn retry(&self) -> bool {
         matches!(self.kind, RestErrorKind::Busy | RestErrorKind::Carrier)
