@@ -127,9 +127,9 @@ impl CallEngine {
         }
     }
 
-    /// Queues a recording. Its words become a line of the conversation.
-    pub(super) fn play(&mut self, sound: &crate::config::Sound, what: &str) {
-        let kind = if sound.text.is_empty() { ItemKind::Sound } else { ItemKind::Line };
+    /// Queues a recording. One that speaks for the agent becomes a line of the conversation, also when nobody has written
+    /// down its words.
+    pub(super) fn play(&mut self, kind: ItemKind, sound: &crate::config::Sound, what: &str) {
         let mut line = usize::MAX;
         if kind == ItemKind::Line {
             line = self.conversation.begin(Role::Agent, what);
@@ -174,7 +174,9 @@ impl CallEngine {
 
     /// A line of the agent is traced when it is known how much of it was heard.
     pub(super) fn trace_said(&mut self, line: usize) {
-        if let Some((text, unheard)) = self.conversation.take_said(line) {
+        if let Some((text, unheard)) = self.conversation.take_said(line)
+            && !(text.is_empty() && unheard.is_empty())
+        {
             self.emit(CallEvent::Said { who: Role::Agent, text, unheard });
         }
     }

@@ -407,9 +407,10 @@ impl Downlink {
         out: &mut Outbox,
         mut on: impl FnMut(Progress),
     ) -> Vec<Cut> {
-        let heard = self.heard_at(now);
         let at_line = self.sent > self.heard || !self.marks.is_empty();
+        // A line that plays later than reckoned has played less by now.
         self.explain_late(now, None, &media_of, out);
+        let heard = self.heard_at(now);
         self.hear(now, heard, &mut on);
         self.write(now, heard, &media_of, out);
         if at_line && tell_line {

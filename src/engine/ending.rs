@@ -90,7 +90,7 @@ impl CallEngine {
         let on_failure = self.settings.on_failure.clone();
         self.close(reason, on_failure.then);
         if let Some(line) = on_failure.line {
-            self.play(&line, "fallback");
+            self.play(ItemKind::Line, &line, "fallback");
         }
         self.give_time_for_what_waits();
     }
@@ -105,7 +105,7 @@ impl CallEngine {
             Farewell::Play(sound) => {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
-                self.play(&sound, "farewell");
+                self.play(ItemKind::Line, &sound, "farewell");
             }
             Farewell::Say(text) => {
                 self.make_room_for_farewell();

@@ -410,7 +410,9 @@ impl CallEngine {
         if let Some(filler) = self.settings.filler.clone()
             && !self.downlink.speaking()
         {
-            self.play(&filler, "filler");
+            // Without words it may be a mere sound, such as that of a keyboard.
+            let kind = if filler.text.is_empty() { ItemKind::Sound } else { ItemKind::Line };
+            self.play(kind, &filler, "filler");
         }
         self.cancel_running();
         // A model that does not answer does not say either that a response is over.
@@ -430,7 +432,7 @@ impl CallEngine {
             crate::config::Greeting::Play(sound) => {
                 let sound = sound.clone();
                 self.reply.greeted = true;
-                self.play(&sound, "greeting");
+                self.play(ItemKind::Line, &sound, "greeting");
                 if self.session.is_ready() {
                     self.replay_conversation();
                 }

@@ -198,7 +198,7 @@ impl CallEngine {
         }
         let Some(sound) = self.settings.hold_sound.clone() else { return };
         if self.downlink.is_drained() {
-            self.play(&crate::config::Sound { text: String::new(), ..sound }, "hold");
+            self.play(ItemKind::Sound, &sound, "hold");
         }
         self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS / 4));
     }

@@ -1,9 +1,12 @@
 //! More callers than there is room for.
 
-use offhook::phone::{CallOptions, EndedBy, Outcome, Step};
+use std::time::Duration;
+
+use offhook::phone::{CallOptions, EndedBy, Outcome, Step, What};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::house::place;
+use crate::house::{TOKEN, place};
 use crate::street::{Number, Street, empty, sound_named};
 
 #[tokio::test]
@@ -16,34 +19,50 @@ async fn of_a_hundred_callers_at_a_cap_of_fifty_half_are_answered_and_half_are_t
         ..Number::default()
     };
     let street = Street::build("max_calls = 50\n", None, vec![number]).await;
-    let caller = || CallOptions { token: street.house.caller(vec![]).token, ..street.caller("popular", stay()) };
+    let (events, mut happens) = mpsc::channel(1_024);
+    let sid = |n: u32| format!("CA{n:032}");
+    let caller = |n| CallOptions {
+        call_sid: Some(sid(n)),
+        events: Some(events.clone()),
+        ..street.caller("popular", vec![Step::WaitEnd { max_ms: 40_000 }])
+    };
     let mut crowd = JoinSet::new();
-    (0..100).for_each(|_| drop(crowd.spawn(place(caller()))));
+    (0..100).for_each(|n| drop(crowd.spawn(place(caller(n)))));
+    // Nobody leaves before everybody was answered or told off.
+    let (mut greeted, mut told) = (0, 0);
+    let all = async {
+        while (greeted, told) != (50, 50) {
+            match happens.recv().await.expect("more to happen").what {
+                What::AgentSilent => greeted += 1,
+                What::CarrierSays(_) => told += 1,
+                _ => {}
+            }
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(30), all).await;
+    assert!(done.is_ok(), "{greeted} were greeted and {told} told that there is no room");
+    assert_eq!(street.house.metric("offhook_calls{phase=\"talking\"}"), 50);
+    for n in 0..100 {
+        street.house.post("/twilio/call-status", &[("CallSid", &sid(n)), ("CallStatus", "completed")], TOKEN).await;
+    }
     let calls = crowd.join_all().await;
     let (answered, refused): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.outcome == Outcome::Connected);
     assert_eq!((answered.len(), refused.len()), (50, 50));
     let greeting = sound_named("greeting");
     for call in answered {
-        assert_eq!((call.ended_by, call.violations.len(), call.frames_dropped), (EndedBy::Caller, 0, 0));
+        assert_eq!((call.ended_by, call.violations.len()), (EndedBy::Server { code: Some(1000) }, 0));
         let [span] = call.heard[..] else { panic!("{:?}", call.heard) };
         assert_eq!(span.to_ms() - span.from_ms(), 400, "each hears all of it");
         assert!(call.audio[span.from.0 as usize..span.to.0 as usize] == greeting, "to the byte");
     }
     for call in refused {
         let Outcome::Refused { said } = &call.outcome else { panic!("{:?}", call.outcome) };
-        assert!(said.starts_with("All of our lines are busy"), "{said}");
-        assert!(call.heard.is_empty());
+        assert!(said.starts_with("All of our lines are busy") && call.heard.is_empty(), "{said}");
     }
     assert_eq!(street.house.metric("offhook_calls_refused_total{reason=\"full\"}"), 50);
     for n in 0..50 {
         assert_eq!(street.house.report(n).await.0.end.kind(), "caller_hung_up");
     }
-    // All slots are free again, and no other call noticed: there was none that could.
     empty(&street.house).await;
-    let again = place(caller()).await;
-    assert_eq!((again.outcome, again.heard.len()), (Outcome::Connected, 1));
-}
-
-fn stay() -> Vec<Step> {
-    vec![Step::Silence(2_500), Step::HangUp]
+    assert_eq!(street.house.ring(&sid(100), &crate::street::number(0), TOKEN).await.1.matches("<Stream").count(), 1);
 }
