@@ -19,7 +19,7 @@
 //! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
-//! | [`report`] | what a call leaves behind in numbers: the schema of `report.json` |
+//! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |
 //! | [`journal`] | a call's inputs and decisions as a file, and the words of the trace |
 //! | [`sim`] | the engine with time in our hand, and scenarios as text |
@@ -81,8 +81,9 @@ pub mod picture;
 pub mod recording;
 pub mod rehearsal;
 pub mod replay;
-pub mod report;
 pub mod serve;
 pub mod sim;
 pub mod time;
 pub mod verify;
+
+pub use engine::report;

@@ -77,14 +77,12 @@ impl CallEngine {
     }
 
     pub(super) fn on_line_ended(&mut self, reason: EndReason) {
-        // A line that ends because we ended it keeps our reason.
-        match &self.phase {
-            Phase::Closing(closing) if closing.effect.is_some() => {
-                let reason = closing.reason.clone();
-                self.finish(reason);
-            }
-            _ => self.finish(reason),
-        }
+        // A call that is being ended keeps the reason for that: who lays down first then is not why.
+        let reason = match &self.phase {
+            Phase::Closing(closing) => closing.reason.clone(),
+            _ => reason,
+        };
+        self.finish(reason);
     }
 
     fn on_mark(&mut self, id: MarkId) {

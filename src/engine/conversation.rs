@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::engine::io::Role;
-use crate::report::Line;
+use crate::engine::event::Role;
+use crate::engine::report::Line;
 use crate::time::{CallTime, Samples};
 
 /// Lines kept; a conversation that goes beyond keeps its beginning for the report.

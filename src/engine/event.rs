@@ -4,7 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::io::{EffectResult, Role};
 use crate::time::Samples;
 
 /// Why a call ended. Says whose doing it was.
@@ -75,6 +74,28 @@ impl fmt::Display for EndReason {
             _ => Ok(()),
         }
     }
+}
+
+/// Who speaks in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The operator or the server.
+    System,
+    /// The person on the line.
+    Caller,
+    /// The voice model, or a recording that speaks for it.
+    Agent,
+}
+
+/// How an effect ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectResult {
+    /// It is done (a hang-up of a call that is already over counts as done).
+    Done,
+    /// It cannot be done; for the report.
+    Failed(String),
 }
 
 /// One decision or observation. `Display` is its line in the trace: `Name key=value …`.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::event::{CallEvent, EndReason};
+use crate::engine::event::{CallEvent, EffectResult, EndReason, Role};
 use crate::time::Samples;
 
 /// Something that happened.
@@ -220,16 +220,6 @@ impl Usage {
 #[serde(transparent)]
 pub struct EffectId(pub u32);
 
-/// How an effect ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EffectResult {
-    /// It is done (a hang-up of a call that is already over counts as done).
-    Done,
-    /// It cannot be done; for the report.
-    Failed(String),
-}
-
 /// What an operator may ask of a running call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -363,18 +353,6 @@ pub enum CommandKind {
     AddMessage,
     DeleteItem,
     ToolOutput,
-}
-
-/// Who speaks in a conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// The operator or the server.
-    System,
-    /// The person on the line.
-    Caller,
-    /// The voice model, or a recording that speaks for it.
-    Agent,
 }
 
 /// Something that only the world can do.

@@ -12,6 +12,7 @@ pub mod event;
 pub mod io;
 mod outbox;
 mod reply;
+pub mod report;
 mod session;
 mod stats;
 pub mod timer;
@@ -20,18 +21,18 @@ mod uplink;
 
 use std::sync::Arc;
 
-pub use event::{CallEvent, EndReason};
+pub use event::{CallEvent, EffectResult, EndReason, Role};
 pub use io::*;
 pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
-use crate::report::{Report, SCHEMA};
 use crate::time::CallTime;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
 use outbox::{Outbox, OwnedCommand};
 use reply::Reply;
+use report::{Report, SCHEMA};
 use session::Session;
 use stats::Stats;
 use timer::Timers;

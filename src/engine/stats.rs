@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::io::Usage;
-use crate::report::{Interruption, Key, Note, ToolUse, Turn};
+use crate::engine::report::{Interruption, Key, Note, ToolUse, Turn};
 use crate::time::CallTime;
 
 /// Entries of each list in the report; beyond that they are only counted.

@@ -12,7 +12,7 @@
 
 use super::*;
 use crate::config::Interruptions;
-use crate::report::Interruption;
+use crate::engine::report::Interruption;
 use crate::time::Samples;
 
 /// Who has the floor.

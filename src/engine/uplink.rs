@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::audio::AudioFormat;
 use crate::engine::event::CallEvent;
 use crate::engine::outbox::Outbox;
-use crate::report::Gap;
+use crate::engine::report::Gap;
 use crate::time::{CallTime, Samples};
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.

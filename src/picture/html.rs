@@ -10,7 +10,7 @@ use super::media_ms;
 use super::svg::{self, STYLE};
 use super::text::{Esc, clock};
 use super::wave::Peaks;
-use crate::engine::io::Role;
+use crate::engine::Role;
 use crate::report::{Report, Turn};
 
 /// The recording as the page has it.

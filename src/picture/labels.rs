@@ -6,7 +6,7 @@ use super::marks::Marks;
 use super::media_ms;
 use super::svg::{CHAR, LEFT, RING};
 use super::text::{clock, shorten};
-use crate::engine::io::Role;
+use crate::engine::Role;
 use crate::report::{Line, Report};
 
 /// A mark with words above a row.

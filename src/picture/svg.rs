@@ -7,7 +7,7 @@ use super::marks::Marks;
 use super::text::{Esc, clock, clock_s, shorten, wrap};
 use super::wave::Peaks;
 use super::{length_ms, media_ms};
-use crate::engine::io::Role;
+use crate::engine::Role;
 use crate::report::Report;
 
 const WIDTH: f64 = 1_200.0;

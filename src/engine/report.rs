@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::event::EndReason;
-use crate::engine::io::{Role, Usage};
+use crate::engine::event::{EndReason, Role};
+use crate::engine::io::Usage;
 
 /// The version of the schema that this server writes.
 pub const SCHEMA: u32 = 1;
@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    const PAGE: &str = include_str!("../docs/report.md");
+    const PAGE: &str = include_str!("../../docs/report.md");
 
     /// The names in the first column of the tables under a heading, up to the next heading of its level.
     fn first_column(heading: &str) -> BTreeSet<String> {
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_page_names_every_end() {
-        let text = include_str!("engine/event.rs");
+        let text = include_str!("event.rs");
         let kinds = text.split_once("pub fn kind(").unwrap().1.split_once("\n    }\n").unwrap().0;
         let mut known = BTreeSet::new();
         quoted_after(kinds, "=>", &mut known);
