@@ -7,18 +7,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::house::{TOKEN, place};
-use crate::street::{Number, Street, empty, sound_named};
+use crate::street::{Number, ROOM, Street, empty, room, sound_named};
 
 #[tokio::test]
 async fn of_a_hundred_callers_at_a_cap_of_fifty_half_are_answered_and_half_are_told_so() {
     let number = Number {
         name: "popular",
         agent: "greeting = { play = \"GREETING\" }\n",
-        // Fifty calls on one thread may be late by more than the usual lead.
-        deployment: "[playout]\nlead_ms = 1000\n[keep]\nrecording = false\njournal = \"off\"\n",
+        deployment: "[keep]\nrecording = false\njournal = \"off\"\n",
         ..Number::default()
     };
-    let street = Street::build("max_calls = 50\n", None, vec![number]).await;
+    let street = Street::build_in(room(ROOM).await, "max_calls = 50\n", None, vec![number]).await;
     let (events, mut happens) = mpsc::channel(1_024);
     let sid = |n: u32| format!("CA{n:032}");
     let caller = |n| CallOptions {

@@ -54,11 +54,15 @@ async fn a_caller_who_leaves_in_mid_sentence_has_heard_what_the_report_says() {
 
 #[tokio::test]
 async fn a_caller_whose_socket_stalls_for_ten_seconds_hears_the_rest_after_it() {
-    let number = |name, deployment| Number { name, script: LONG, deployment, ..Number::default() };
+    let number = |name, playout| Number { name, script: LONG, playout, ..Number::default() };
     let street = Street::build(
         "",
         None,
-        vec![number("patient", ""), number("forgetful", "[playout]\nmark_timeout_ms = 2000\n"), number("stopped", "")],
+        vec![
+            number("patient", "playout.lead_ms = 200"),
+            number("forgetful", "playout = { lead_ms = 200, mark_timeout_ms = 2000 }"),
+            number("stopped", "playout.lead_ms = 200"),
+        ],
     )
     .await;
     let stall = Step::StopReading(10_000);

@@ -11,10 +11,10 @@ use offhook::rehearsal;
 use offhook::replay::{self, ReplayArgs};
 use offhook::report::Report;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{SemaphorePermit, mpsc};
 
 use crate::house::{Plan, Site, TOKEN, place, until};
-use crate::street::{Lived, Number, Street, agree, furnish, number, polite, wait_for};
+use crate::street::{Lived, Number, Street, agree, furnish, number, polite, room, wait_for};
 use crate::talk::speech;
 
 const STORY: &str = "[[turn]]\nhears = \"Hello.\"\nclip = \"MONOLOGUE\"\nsay = \"A long story.\"\n";
@@ -24,6 +24,7 @@ struct Process {
     server: Child,
     url: String,
     site: Site,
+    _room: SemaphorePermit<'static>,
     _sounds: TempDir,
     _models: Vec<Option<rehearsal::Server>>,
 }
@@ -31,6 +32,7 @@ struct Process {
 impl Process {
     /// `limit`: the largest file that the process may write, in KiB.
     async fn start(server: &str, limit: Option<u32>, numbers: &[Number]) -> Process {
+        let room = room(1).await;
         let site = Site::build(&Plan { server: server.to_owned(), ..Plan::default() }).await;
         let (sounds, models) = furnish(&site, numbers).await;
         let binary = env!("CARGO_BIN_EXE_offhook");
@@ -48,7 +50,7 @@ impl Process {
         let mut banner = String::new();
         BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut banner).expect("a banner");
         let url = banner.trim().rsplit(' ').next().expect("an address").to_owned();
-        Process { server, url, site, _sounds: sounds, _models: models }
+        Process { server, url, site, _room: room, _sounds: sounds, _models: models }
     }
 
     fn caller(&self, index: usize, script: Vec<Step>) -> CallOptions {
@@ -111,7 +113,7 @@ async fn without_a_folder_callers_hear_the_same_and_nothing_is_kept() {
 async fn a_full_disk_costs_the_rest_of_the_recording_and_not_the_call() {
     let script = "[[turn]]\nhears = \"Hello.\"\nclip = \"LINE\"\n[[turn]]\nhears = \"And?\"\nclip = \"LINE\"\n";
     let recorded = "[keep]\nrecording = true\njournal = \"decisions\"\n";
-    let unkept = "[playout]\nlead_ms = 1000\n[keep]\nrecording = false\njournal = \"off\"\n";
+    let unkept = "[keep]\nrecording = false\njournal = \"off\"\n";
     let process = Process::start(
         "",
         // Less than two seconds of recording.
