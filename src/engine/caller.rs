@@ -153,7 +153,6 @@ impl CallEngine {
         self.with_downlink(|downlink, now, uplink, out, progress| {
             cuts = downlink.clear(now, tell_line, |t| uplink.media_at(t), out, |p| progress.push(p));
         });
-        let media_now = self.uplink.media_at(self.now);
         for cut in &cuts {
             if cut.item.kind == ItemKind::Sound {
                 continue;
@@ -163,7 +162,6 @@ impl CallEngine {
             line.received = cut.received;
             line.cut |= cut.heard < cut.received;
             line.ended = Some(self.now);
-            line.media_ended = media_now;
             self.trace_said(cut.item.line);
         }
         self.timers.clear(Timer::MarkOverdue);
@@ -195,11 +193,7 @@ impl CallEngine {
             Progress::Begun(item) => {
                 if item.kind != ItemKind::Sound {
                     let line = self.conversation.line(item.line);
-                    if line.begun.is_none() {
-                        let begins = item.begins_at.unwrap_or(now);
-                        line.begun = Some(begins);
-                        line.media_begun = self.uplink.media_at(begins);
-                    }
+                    line.begun = line.begun.or(item.begins_at).or(Some(now));
                 }
                 if let Some(turn) = self.stats.turn(item.turn) {
                     turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());
@@ -216,9 +210,7 @@ impl CallEngine {
                     let line = self.conversation.line(item.line);
                     line.heard = item.received();
                     line.received = item.received();
-                    let ended = item.ended_at.unwrap_or(now);
-                    line.ended = Some(ended);
-                    line.media_ended = self.uplink.media_at(ended);
+                    line.ended = item.ended_at.or(Some(now));
                 }
                 let ms = item.received().as_ms(rate_hz);
                 self.emit(CallEvent::AgentHeard { item: item.name, ms });

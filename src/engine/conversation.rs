@@ -27,8 +27,6 @@ pub(super) struct Spoken {
     pub(super) text: String,
     pub(super) begun: Option<CallTime>,
     pub(super) ended: Option<CallTime>,
-    pub(super) media_begun: Samples,
-    pub(super) media_ended: Samples,
     /// Some of its audio went into the playout queue: only then could it be heard.
     pub(super) voiced: bool,
     pub(super) heard: Samples,
@@ -109,8 +107,6 @@ impl Conversation {
             text: String::new(),
             begun: None,
             ended: None,
-            media_begun: Samples::ZERO,
-            media_ended: Samples::ZERO,
             voiced: false,
             heard: Samples::ZERO,
             received: Samples::ZERO,
@@ -178,7 +174,7 @@ impl Conversation {
         &self,
         rate_hz: u32,
         now: CallTime,
-        media_now: Samples,
+        media_at: impl Fn(CallTime) -> Samples,
         playing: &[(usize, Samples, Samples)],
     ) -> Vec<Line> {
         self.lines
@@ -194,14 +190,13 @@ impl Conversation {
                 }
                 let (heard, unheard) = l.heard_and_unheard();
                 let begun = l.begun.or(l.ended).unwrap_or(now);
+                let ended = l.ended.unwrap_or(now).max(begun);
                 Line {
                     who: l.who,
                     at_ms: begun.as_ms(),
-                    end_at_ms: l.ended.unwrap_or(now).max(begun).as_ms(),
-                    media_at_ms: l.media_begun.as_ms(rate_hz),
-                    media_end_ms: if l.ended.is_some() { l.media_ended } else { media_now }
-                        .max(l.media_begun)
-                        .as_ms(rate_hz),
+                    end_at_ms: ended.as_ms(),
+                    media_at_ms: media_at(begun).as_ms(rate_hz),
+                    media_end_ms: media_at(ended).as_ms(rate_hz),
                     text: heard.to_owned(),
                     unheard: unheard.to_owned(),
                     heard_ms: l.heard.as_ms(rate_hz),

@@ -203,7 +203,7 @@ impl CallEngine {
                 Phase::Closing(closing) => closing.reason.clone(),
                 _ => EndReason::Internal { why: "the call has not ended".to_owned() },
             },
-            lines: self.conversation.report(rate_hz, self.now, self.uplink.media_at(self.now), &playing),
+            lines: self.conversation.report(rate_hz, self.now, |t| self.uplink.media_at(t), &playing),
             turns: self.stats.turns.clone(),
             interruptions: self.stats.interruptions.clone(),
             notes: self.stats.notes.clone(),

@@ -452,10 +452,7 @@ impl CallEngine {
         }
         let index = self.conversation.begin(Role::Agent, item);
         // Where the line stands unless it becomes audible.
-        let media_now = self.uplink.media_at(self.now);
-        let line = self.conversation.line(index);
-        line.ended = Some(self.now);
-        (line.media_begun, line.media_ended) = (media_now, media_now);
+        self.conversation.line(index).ended = Some(self.now);
         index
     }
 

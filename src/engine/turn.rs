@@ -13,7 +13,6 @@
 use super::*;
 use crate::config::Interruptions;
 use crate::engine::report::Interruption;
-use crate::time::Samples;
 
 /// Who has the floor.
 #[derive(Debug, Default)]
@@ -60,9 +59,7 @@ impl CallEngine {
             turn.speech_start_at_ms.get_or_insert(begun.as_ms());
         }
         let line = self.caller_line(item);
-        let line = self.conversation.line(line);
-        line.begun = Some(begun);
-        line.media_begun = media;
+        self.conversation.line(line).begun = Some(begun);
         self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
         self.caller_took_the_floor();
         self.consider_interruption();
@@ -94,13 +91,8 @@ impl CallEngine {
 
     pub(super) fn on_committed(&mut self, item: &str) {
         let line = self.caller_line(item);
-        let (now, media_now) = (self.now, self.uplink.media_at(self.now));
         let ended = self.stats.turn(self.floor.open_turn).and_then(|t| t.speech_end_at_ms).map(CallTime::from_ms);
-        let started_at = self.uplink.started_at().unwrap_or_default();
-        let rate_hz = self.rate_hz();
-        let line = self.conversation.line(line);
-        line.ended = ended.or(Some(now));
-        line.media_ended = ended.map_or(media_now, |t| Samples::from_ms(t.ms_since(started_at), rate_hz));
+        self.conversation.line(line).ended = ended.or(Some(self.now));
         if !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
             self.turn_committed(self.turn_rule());
             self.owe_answer_if_busy();

@@ -27,6 +27,10 @@ const LEAD_IN_KEPT_MS: u64 = 1_000;
 const PAD_STEP_MS: u64 = 100;
 /// ... and no longer than this without any caller audio.
 const LONGEST_PAD_MS: u64 = 3_000;
+/// Audio messages that may still tell when the stream began: later ones would move what is recorded already.
+const ORIGIN_FRAMES: u64 = 5;
+/// A stream's beginning is read late by this much at most, in µs.
+const ORIGIN_LATE_US: u64 = 500_000;
 /// Entries in the map from a session's audio to media time; the oldest are forgotten.
 const MAP_LEN: usize = 64;
 /// Gaps listed in the report; further ones are only counted.
@@ -111,6 +115,9 @@ impl Uplink {
             return taken;
         }
         self.frames += 1;
+        if self.frames <= ORIGIN_FRAMES {
+            self.settle_origin(now, at_ms, len);
+        }
         let mut at = self.place(now, at_ms, len, out);
         if let Some(expected) = self.expected {
             let tolerance = self.samples(TOLERANCE_MS);
@@ -237,6 +244,17 @@ impl Uplink {
     /// When media began.
     pub(super) fn started_at(&self) -> Option<CallTime> {
         self.origin
+    }
+
+    /// A stream's beginning that was read late, because the server was busy, is known from the audio read right after it:
+    /// what has a length cannot be here before that length has passed.
+    fn settle_origin(&mut self, now: CallTime, at_ms: u64, len: Samples) {
+        let Some(origin) = self.origin else { return };
+        let begun_us =
+            now.as_us().saturating_sub(at_ms.saturating_mul(1_000)).saturating_sub(len.as_us(self.format.rate_hz));
+        if begun_us < origin.as_us() && origin.as_us() - begun_us <= ORIGIN_LATE_US {
+            self.origin = Some(CallTime::from_us(begun_us));
+        }
     }
 
     /// Where audio of the line's time `at_ms` belongs, anchoring a clock that jumped anew.
