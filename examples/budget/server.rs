@@ -38,7 +38,8 @@ pub(crate) fn configure(dir: &Path, models: &[String], keep: bool) -> io::Result
     let journal = if keep { "decisions" } else { "off" };
     for (n, url) in models.iter().enumerate() {
         tables += &format!("[m{n}]\nurl = \"{url}\"\n");
-        let agent = format!("model = \"m{n}\"\ninstructions = \"You answer the phone.\"\ntools = [\"note\", \"hang_up\"]\n");
+        let agent =
+            format!("model = \"m{n}\"\ninstructions = \"You answer the phone.\"\ntools = [\"note\", \"hang_up\"]\n");
         fs::write(dir.join(format!("agents/a{n}.toml")), agent)?;
         let deployment = format!(
             "agent = \"a{n}\"\nnumber = \"{}\"\n[keep]\nrecording = {keep}\njournal = \"{journal}\"\n",
