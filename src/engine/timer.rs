@@ -68,22 +68,32 @@ impl Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     at: [Option<CallTime>; Timer::COUNT],
+    /// The earliest of them: asked several times per frame, changed now and then.
+    next: Option<(CallTime, Timer)>,
 }
 
 impl Timers {
     /// Sets or moves a deadline.
     pub(super) fn set(&mut self, timer: Timer, at: CallTime) {
         self.at[timer as usize] = Some(at);
+        match self.next {
+            Some((_, next)) if next == timer => self.find_next(),
+            Some(next) if next < (at, timer) => {}
+            _ => self.next = Some((at, timer)),
+        }
     }
 
     /// Forgets a deadline.
     pub(super) fn clear(&mut self, timer: Timer) {
         self.at[timer as usize] = None;
+        if self.next.is_some_and(|(_, next)| next == timer) {
+            self.find_next();
+        }
     }
 
     /// Forgets all of them.
     pub(super) fn clear_all(&mut self) {
-        self.at = Default::default();
+        *self = Timers::default();
     }
 
     /// Whether the deadline is set.
@@ -93,7 +103,7 @@ impl Timers {
 
     /// The earliest deadline; of equals, the one that is named first.
     pub(super) fn next(&self) -> Option<(CallTime, Timer)> {
-        Timer::ALL.iter().filter_map(|t| self.at[*t as usize].map(|at| (at, *t))).min_by_key(|(at, _)| *at)
+        self.next
     }
 
     /// Takes one deadline that has passed by `now`, the earliest first.
@@ -105,6 +115,10 @@ impl Timers {
         self.clear(timer);
         Some(timer)
     }
+
+    fn find_next(&mut self) {
+        self.next = Timer::ALL.iter().filter_map(|t| self.at[*t as usize].map(|at| (at, *t))).min();
+    }
 }
 
 #[cfg(test)]
@@ -115,6 +129,23 @@ mod tests {
     fn every_timer_has_a_place_of_its_own() {
         for (i, t) in Timer::ALL.iter().enumerate() {
             assert_eq!(*t as usize, i);
+        }
+    }
+
+    #[test]
+    fn the_earliest_is_known_however_deadlines_move() {
+        let mut timers = Timers::default();
+        let mut random = 7u64;
+        for _ in 0..5_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let timer = Timer::ALL[(random >> 33) as usize % Timer::COUNT];
+            if random >> 60 < 4 {
+                timers.clear(timer);
+            } else {
+                timers.set(timer, CallTime::from_ms(random >> 40 & 0xF));
+            }
+            let all = Timer::ALL.iter().filter_map(|t| timers.at[*t as usize].map(|at| (at, *t)));
+            assert_eq!(timers.next(), all.min_by_key(|(at, _)| *at));
         }
     }
 

@@ -1,6 +1,8 @@
 //! One call's loop: **handle, drain, wait**, around a [`CallEngine`] that decides everything.
 //!
-//! There is one `select!`. Its arms only fetch what happened; nothing here awaits a socket that is written to.
+//! It is polled by hand: a wake-up asks each source until it has nothing more, and then writes once what came of it. To
+//! ask a socket that has nothing costs as much as to read a frame, so each is asked as seldom as can be, which a
+//! `select!` in a loop cannot do. Nothing here awaits a socket that is written to.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,6 +17,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
+use tracing::Instrument as _;
+use tracing::Span;
 
 use crate::config::{CallSettings, Deployment};
 use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
@@ -33,8 +37,8 @@ use super::model;
 use super::outlet::Kind;
 use super::registry::Command;
 
-/// Messages that one wake-up may handle before the other calls of the thread have their turn.
-const BURST: usize = 16;
+/// Rounds through the sources, one message each, before the other calls of the thread have their turn.
+const BURST: usize = 8;
 /// Effects at once; the engine asks for one or two in a call.
 const MAX_EFFECTS: usize = 8;
 /// How long our end of the stream waits for the carrier to close the other.
@@ -44,6 +48,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(super) struct Call<'s> {
     shared: &'s Arc<Shared>,
     id: &'s str,
+    /// Named by whatever is logged; entered by nothing that happens for every frame, for that costs as much as the frame.
+    span: &'s Span,
     began: Instant,
     deployment: &'s Deployment,
     settings: &'s CallSettings,
@@ -61,10 +67,21 @@ pub(super) struct Call<'s> {
     alarm: Pin<Box<Sleep>>,
     /// What the alarm is set to, if it is.
     alarm_at: Option<Instant>,
+    asked: Asked,
     /// The stream is being closed by us, until then at the latest; the effect that asked for it, if one did.
     closing: Option<(Instant, Option<EffectId>)>,
     ended: Option<EndReason>,
     phase: PhaseGauge<'s>,
+}
+
+/// Sources that have had nothing in this wake-up. They wake the task when they have something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Asked {
+    line: bool,
+    model: bool,
+    effects: bool,
+    commands: bool,
+    alarm: bool,
 }
 
 /// Where the input came from that is being answered, and when it was read: to tell how long it took through us.
@@ -80,6 +97,7 @@ impl<'s> Call<'s> {
     pub(super) fn new(
         shared: &'s Arc<Shared>,
         id: &'s str,
+        span: &'s Span,
         began: Instant,
         deployment: &'s Deployment,
         settings: &'s Arc<CallSettings>,
@@ -90,6 +108,7 @@ impl<'s> Call<'s> {
         Call {
             shared,
             id,
+            span,
             began,
             deployment,
             settings,
@@ -105,6 +124,7 @@ impl<'s> Call<'s> {
             commanded,
             alarm: Box::pin(sleep_until(began.into())),
             alarm_at: None,
+            asked: Asked::default(),
             closing: None,
             ended: None,
             phase: PhaseGauge::waiting(&shared.metrics),
@@ -114,13 +134,7 @@ impl<'s> Call<'s> {
     /// Until the call is over: its report, and the rest of its journal.
     pub(super) async fn run(mut self, files: &mut Files) -> (Report, Vec<u8>) {
         self.carry_out(CallTime::ZERO, Origin::Other, files);
-        while self.ended.is_none() {
-            poll_fn(|cx| self.flush(cx)).await;
-            let wake = self.wait().await;
-            self.take(wake, Instant::now(), files);
-            poll_fn(|cx| self.catch_up(cx, files)).await;
-            files.tend(self.pen.len(), || self.pen.take(), Instant::now());
-        }
+        poll_fn(|cx| self.poll(cx, files, |call| call.ended.is_some())).await;
         self.close(files).await;
         let mut report = self.engine.report();
         if let Some(end) = self.ended.take() {
@@ -139,16 +153,71 @@ impl<'s> Call<'s> {
         (report, self.pen.take())
     }
 
-    /// Waits for whatever is next. Sockets are written meanwhile.
-    async fn wait(&mut self) -> Wake {
-        self.set_alarm();
-        let Call { line, model, effects, commanded, alarm, alarm_at, .. } = self;
-        tokio::select! {
-            wake = poll_fn(|cx| line.poll_next(cx)) => wake,
-            wake = poll_fn(|cx| model.poll_next(cx)) => wake,
-            Some((id, outcome)) = effects.next() => Wake::Effect(id, outcome),
-            Some(command) = commanded.recv() => Wake::Command(command),
-            () = alarm.as_mut(), if alarm_at.is_some() => Wake::Alarm,
+    /// One wake-up. Ready when it is `over`.
+    fn poll(&mut self, cx: &mut Context<'_>, files: &mut Files, over: impl Fn(&Self) -> bool) -> Poll<()> {
+        self.asked = Asked::default();
+        for _ in 0..BURST {
+            self.round(cx, files);
+            if over(self) {
+                return Poll::Ready(());
+            }
+            if self.asked == Asked::ALL {
+                self.flush(cx);
+                self.set_alarm();
+                // Unless writing failed, which reading tells, or the alarm was moved.
+                if self.asked == Asked::ALL {
+                    files.tend(self.pen.len(), || self.pen.take(), Instant::now());
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.flush(cx);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// At most one message of each source, so that none waits for another.
+    fn round(&mut self, cx: &mut Context<'_>, files: &mut Files) {
+        if !self.asked.line {
+            match self.line.poll_next(cx) {
+                Poll::Ready(wake) => self.take(wake, Instant::now(), files),
+                Poll::Pending => self.asked.line = true,
+            }
+        }
+        if !self.asked.model {
+            // Before: what follows may dial anew.
+            self.asked.model = true;
+            if let Poll::Ready(wake) = self.model.poll_next(cx) {
+                self.asked.model = false;
+                self.take(wake, Instant::now(), files);
+            }
+        }
+        if !self.asked.effects {
+            self.asked.effects = true;
+            if let Poll::Ready(Some((id, outcome))) = self.effects.poll_next_unpin(cx) {
+                self.asked.effects = false;
+                self.take(Wake::Effect(id, outcome), Instant::now(), files);
+            }
+        }
+        if !self.asked.commands {
+            self.asked.commands = true;
+            if let Poll::Ready(Some(command)) = self.commanded.poll_recv(cx) {
+                self.asked.commands = false;
+                self.take(Wake::Command(command), Instant::now(), files);
+            }
+        }
+        if !self.asked.alarm {
+            self.asked.alarm = true;
+            if self.alarm_at.is_some() && self.alarm.as_mut().poll(cx).is_ready() {
+                self.take(Wake::Alarm, Instant::now(), files);
+            }
+        }
+        if matches!(&self.line, Line::Up(leg) if leg.is_full()) {
+            self.shared.metrics.stalled.add("line", 1);
+            self.line_is_gone(false, Instant::now(), files);
+        }
+        if matches!(&self.model, Model::Up(leg) if leg.is_full()) {
+            self.model_is_stuck("the model's socket is too slow", Instant::now(), files);
         }
     }
 
@@ -160,7 +229,7 @@ impl<'s> Call<'s> {
                 self.stream = stream;
                 self.shared.metrics.started.add(1);
                 self.phase.talking();
-                tracing::info!("media stream up");
+                tracing::info!(parent: self.span, "media stream up");
                 self.input(now, Input::Caller(CallerEvent::Started), Origin::Line(now), files);
             }
             // Only when the registry let go of the call, which it does after us.
@@ -193,7 +262,7 @@ impl<'s> Call<'s> {
     fn take_line(&mut self, read: Option<Result<LineMessage, axum::Error>>, now: Instant, files: &mut Files) {
         match read {
             Some(Ok(LineMessage::Text(text))) => {
-                tracing::trace!(bytes = text.len(), "from the line");
+                tracing::trace!(parent: self.span, bytes = text.len(), "from the line");
                 let at = call_time(self.began, now);
                 if let twilio::Decoded::Event(event) = self.stream.decode(text.as_str())
                     && self.ended.is_none()
@@ -241,7 +310,7 @@ impl<'s> Call<'s> {
             return;
         }
         let Some(Ok(ModelMessage::Text(text))) = read else { return };
-        tracing::trace!(bytes = text.len(), "from the model");
+        tracing::trace!(parent: self.span, bytes = text.len(), "from the model");
         let at = call_time(self.began, now);
         if let Some(event) = self.session.decode(text.as_str()) {
             let input = Input::Model(event);
@@ -325,12 +394,15 @@ impl<'s> Call<'s> {
                     self.session = openai::Session::new(&self.deployment.agent, self.settings.format);
                     let dial = model::dial(model, self.shared.model_tls.clone());
                     self.model.replace(Model::Dialling(dial));
+                    self.asked.model = false;
                 }
                 Action::CloseModel => self.model.replace(Model::Off),
                 Action::Run(id, effect) => {
+                    self.asked.effects = false;
                     if self.effects.len() < MAX_EFFECTS {
                         let carrier = self.carrier.clone();
-                        self.effects.push(Box::pin(async move { (id, carrier.run(effect).await) }));
+                        let run = async move { (id, carrier.run(effect).await) };
+                        self.effects.push(Box::pin(run.instrument(self.span.clone())));
                     } else {
                         let failed = Outcome::Ended(EffectResult::Failed("too many effects at once".to_owned()));
                         self.effects.push(Box::pin(std::future::ready((id, failed))));
@@ -338,7 +410,7 @@ impl<'s> Call<'s> {
                 }
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
-                    tracing::debug!(%at, %event);
+                    tracing::debug!(parent: self.span, %at, %event);
                     if let Some(observer) = &self.shared.observer {
                         observer.event(self.id, at, &event);
                     }
@@ -348,51 +420,20 @@ impl<'s> Call<'s> {
         }
     }
 
-    /// Writes what the sockets take now; never waits. Errors show when the socket is read next.
-    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Writes what the sockets take now; never waits. After an error the socket is read again, which says what it was.
+    fn flush(&mut self, cx: &mut Context<'_>) {
         if let Line::Up(leg) = &mut self.line {
-            let _ = leg.poll_write(cx);
+            self.asked.line &= leg.flush(cx);
             if let Some(took) = leg.take_latency() {
                 self.shared.metrics.model_to_caller.observe(took);
             }
         }
         if let Model::Up(leg) = &mut self.model {
-            let _ = leg.poll_write(cx);
+            self.asked.model &= leg.flush(cx);
             if let Some(took) = leg.take_latency() {
                 self.shared.metrics.caller_to_model.observe(took);
             }
         }
-        Poll::Ready(())
-    }
-
-    /// Handles messages that are here already, in turns, so that a burst is answered by one write.
-    fn catch_up(&mut self, cx: &mut Context<'_>, files: &mut Files) -> Poll<()> {
-        for _ in 0..BURST / 2 {
-            let mut any = false;
-            if let Line::Up(leg) = &mut self.line
-                && let Poll::Ready(read) = leg.poll_read(cx)
-            {
-                any = true;
-                self.take_line(read, Instant::now(), files);
-            }
-            if let Model::Up(leg) = &mut self.model
-                && let Poll::Ready(read) = leg.poll_read(cx)
-            {
-                any = true;
-                self.take_model(read, Instant::now(), files);
-            }
-            if !any || self.ended.is_some() {
-                break;
-            }
-        }
-        if matches!(&self.line, Line::Up(leg) if leg.is_full()) {
-            self.shared.metrics.stalled.add("line", 1);
-            self.line_is_gone(false, Instant::now(), files);
-        }
-        if matches!(&self.model, Model::Up(leg) if leg.is_full()) {
-            self.model_is_stuck("the model's socket is too slow", Instant::now(), files);
-        }
-        Poll::Ready(())
     }
 
     /// Sets the alarm to what is due first. One that rings too early is cheaper than one that is moved for every frame.
@@ -407,6 +448,7 @@ impl<'s> Call<'s> {
         if self.alarm_at.is_none_or(|at| due < at) {
             self.alarm.as_mut().reset(due.into());
             self.alarm_at = Some(due);
+            self.asked.alarm = false;
         }
     }
 
@@ -434,11 +476,15 @@ impl<'s> Call<'s> {
             self.line = Line::Gone;
         }
         // Effects have time-outs of their own, the stream's end has one here.
-        while !self.effects.is_empty() || matches!(self.line, Line::Up(_)) {
-            let wake = self.wait().await;
-            self.take(wake, Instant::now(), files);
+        let over = |call: &Self| call.effects.is_empty() && !matches!(call.line, Line::Up(_));
+        if !over(self) {
+            poll_fn(|cx| self.poll(cx, files, over)).await;
         }
     }
+}
+
+impl Asked {
+    const ALL: Asked = Asked { line: true, model: true, effects: true, commands: true, alarm: true };
 }
 
 /// Counts a call in the gauge of its phase for as long as it is there, however it ends.

@@ -50,7 +50,7 @@ impl Line {
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         match self {
             Line::Awaited(claimed) => Pin::new(claimed).poll(cx).map(|claim| Wake::Claimed(claim.ok())),
-            Line::Up(leg) => leg.poll_next(cx).map(Wake::Line),
+            Line::Up(leg) => leg.poll_read(cx).map(Wake::Line),
             Line::Gone => Poll::Pending,
         }
     }
@@ -91,7 +91,7 @@ impl Model {
         match self {
             Model::Off => Poll::Pending,
             Model::Dialling(dial) => dial.as_mut().poll(cx).map(Wake::Dialled),
-            Model::Up(leg) => leg.poll_next(cx).map(Wake::Model),
+            Model::Up(leg) => leg.poll_read(cx).map(Wake::Model),
         }
     }
 

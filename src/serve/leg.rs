@@ -7,23 +7,29 @@ use futures_util::{Sink, Stream, StreamExt as _};
 
 use super::outlet::{Kind, Outlet, Pushed};
 
-/// A socket and its outlet. Reading drives the writing too, so waiting for the next message is enough to make progress.
+/// What a socket reads at once. A frame of audio has half a kilobyte; larger messages take more reads. The library clears
+/// this much before each read, so a large buffer costs more time than it saves, beside the memory.
+pub(super) const READ_BUFFER_BYTES: usize = 4 << 10;
+
+/// A socket and its outlet.
 #[derive(Debug)]
-pub(super) struct Leg<S, M> {
+pub(super) struct Leg<S, M, E> {
     socket: S,
     outlet: Outlet<M>,
+    /// Why writing failed; told by reading.
+    failed: Option<E>,
     patience: Duration,
     took: Option<Duration>,
     full: bool,
 }
 
-impl<S, M, E> Leg<S, M>
+impl<S, M, E> Leg<S, M, E>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E> + Unpin,
 {
     /// `limit`: bytes that may wait to be written; `patience`: how long the socket may take nothing.
     pub(super) fn new(socket: S, limit: usize, patience: Duration) -> Self {
-        Leg { socket, outlet: Outlet::new(limit), patience, took: None, full: false }
+        Leg { socket, outlet: Outlet::new(limit), failed: None, patience, took: None, full: false }
     }
 
     /// See [`Outlet::push`].
@@ -48,17 +54,20 @@ where
         self.outlet.poll_drive(&mut self.socket, cx).map_ok(|took| self.took = self.took.max(took))
     }
 
-    /// The next message; `None` when the far end is done. Writes meanwhile.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<M, E>>> {
+    /// Writes what the socket takes; never waits. `false`: it failed, and reading tells why.
+    pub(super) fn flush(&mut self, cx: &mut Context<'_>) -> bool {
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            return Poll::Ready(Some(Err(error)));
+            self.failed = Some(error);
         }
-        self.socket.poll_next_unpin(cx)
+        self.failed.is_none()
     }
 
-    /// The next message if it is here already; writes nothing.
+    /// The next message; `None` when the far end is done. Writes nothing.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<M, E>>> {
-        self.socket.poll_next_unpin(cx)
+        match self.failed.take() {
+            Some(error) => Poll::Ready(Some(Err(error))),
+            None => self.socket.poll_next_unpin(cx),
+        }
     }
 
     /// When the socket counts as stalled unless it takes something.

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use crate::link::twilio::{self, Decoded, Stream, signature};
 
-use super::leg::Leg;
+use super::leg::{Leg, READ_BUFFER_BYTES};
 use super::webhook::{Public, TOKEN};
 use super::{Shared, registry};
 
 /// A media socket with what waits to be written to it.
-pub(super) type LineLeg = Leg<WebSocket, Message>;
+pub(super) type LineLeg = Leg<WebSocket, Message, axum::Error>;
 
 /// A socket that has shown its token, on its way to the call.
 pub(super) struct Claim {
@@ -62,7 +62,7 @@ pub(super) async fn upgrade(
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     upgrade
-        .read_buffer_size(8 << 10)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(16 << 10)
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)

@@ -18,13 +18,13 @@ use crate::config::Model;
 use crate::engine::ModelEvent;
 use crate::link::openai;
 
-use super::leg::Leg;
+use super::leg::{Leg, READ_BUFFER_BYTES};
 
 /// A connection to a model.
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A connection with what waits to be written to it.
-pub(super) type ModelLeg = Leg<Socket, Message>;
+pub(super) type ModelLeg = Leg<Socket, Message, Error>;
 
 /// A connection in the making; an error is the event that tells the engine.
 pub(super) type Dial = BoxFuture<'static, Result<Box<ModelLeg>, ModelEvent<'static>>>;
@@ -74,7 +74,7 @@ async fn connect(model: &Model, tls: Connector) -> Result<Socket, ModelEvent<'st
     // Fails only on a socket that is gone, which the handshake will find out.
     let _ = stream.set_nodelay(true);
     let config = WebSocketConfig::default()
-        .read_buffer_size(16 << 10)
+        .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(16 << 10)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));

@@ -40,11 +40,6 @@ pub(super) struct Setup {
 
 /// Runs the call and keeps its report. A failure of ours ends this call only.
 pub(super) async fn answer(setup: Setup) {
-    let span = tracing::info_span!("call", id = setup.id);
-    run(setup).instrument(span).await;
-}
-
-async fn run(setup: Setup) {
     let Setup {
         shared,
         slot,
@@ -59,7 +54,8 @@ async fn run(setup: Setup) {
         claimed,
         commanded,
     } = setup;
-    tracing::info!(deployment = deployment.name, agent = deployment.agent.name, "call comes in");
+    let span = tracing::info_span!("call", id);
+    tracing::info!(parent: &span, deployment = deployment.name, agent = deployment.agent.name, "call comes in");
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
@@ -68,18 +64,18 @@ async fn run(setup: Setup) {
         keep: deployment.keep.clone(),
     });
     let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
-    let call = Call::new(&shared, &id, began, &deployment, &settings, carrier, claimed, commanded);
+    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, carrier, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
     let (mut report, journal) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);
         let why = panic_text(panic.as_ref());
-        tracing::error!(why, "the call failed; this is a bug of the server");
+        tracing::error!(parent: &span, why, "the call failed; this is a bug of the server");
         (failed(&settings, began.elapsed(), why), Vec::new())
     });
     report.call = id;
     report.carrier_call = carrier_call;
     report.started = wall::rfc3339(started);
-    finish(&shared, files, journal, report).await;
+    finish(&shared, files, journal, report).instrument(span).await;
     drop(slot);
 }
 
