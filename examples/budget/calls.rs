@@ -13,8 +13,9 @@ use super::Target;
 use super::process::{self, Process};
 use super::server;
 
-/// Between two calls' beginnings.
-const STAGGER: Duration = Duration::from_millis(40);
+/// Between two calls' beginnings. No multiple of a frame: calls that all speak in the same millisecond would measure a
+/// queue that the driver made.
+const STAGGER: Duration = Duration::from_millis(43);
 /// From the last call's beginning to the measurement's.
 const SETTLE: Duration = Duration::from_secs(3);
 /// A pause in the model's sending after which its next audio begins a reply.
