@@ -55,8 +55,8 @@ pub async fn run(args: &Args) -> Result<(), String> {
     let carrier = Carrier::new(ACCOUNT, Secret::new(TOKEN));
     let rest = carrier.listen().await.map_err(|e| format!("the carrier cannot listen on loopback: {e}"))?;
 
-    let data = args.out.with_extension("part");
-    let _ = fs::remove_dir_all(&data);
+    // Of this process alone: two demos at once do not disturb each other.
+    let data = args.out.with_extension(format!("part-{}", std::process::id()));
     fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
     let config =
         config::from_memory(&documents(&model.url(), rest), &|name| (name == "DEMO_TOKEN").then(|| TOKEN.into()))

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic)] // helpers of tests fail like tests
 
 mod crowd;
+mod demo;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
