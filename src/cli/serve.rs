@@ -28,6 +28,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let source = Source::open(&args.config).map_err(|problems| problems.to_string())?;
     let config = source.current();
     start_logs(&config.server.log)?;
+    source.log_problems();
     let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
     let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None };

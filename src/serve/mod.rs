@@ -113,7 +113,8 @@ pub struct Server;
 /// What all parts of one server share.
 struct Shared {
     source: Source,
-    data: Option<PathBuf>,
+    /// Where calls are kept; a change of the configuration does not move it.
+    data: PathBuf,
     observer: Option<Arc<dyn Observer>>,
     registry: Arc<Registry<Claim>>,
     metrics: Arc<Metrics>,
@@ -175,10 +176,15 @@ impl Server {
             Some(files) => Some(tls::Certificates::load(files.clone()).await.map_err(ServeError::Tls)?),
             None => None,
         };
+        let data = options.data.unwrap_or_else(|| config.server.data_dir.clone());
+        if let Err(error) = try_writing(&data.join("calls")) {
+            // Answering matters more than keeping, so it is no reason not to start; each call says so again.
+            tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (server.data_dir, --data): they leave no report");
+        }
         let metrics = Arc::new(Metrics::default());
         let shared = Arc::new(Shared {
             source: options.source,
-            data: options.data,
+            data,
             observer: options.observer,
             registry: Arc::new(Registry::new()),
             keeper: Keeper::start(Arc::clone(&metrics))
@@ -315,6 +321,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BYTES);
     builder
+}
+
+/// Whether folders of calls can be made in `dir`, found out by making one.
+fn try_writing(dir: &Path) -> io::Result<()> {
+    let probe = dir.join(format!(".probe-{}", std::process::id()));
+    std::fs::create_dir_all(&probe)?;
+    std::fs::remove_dir(&probe)
 }
 
 /// Says so when listening ends for any other reason than the shutdown. The handle's shutdown ends both tasks.

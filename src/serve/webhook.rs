@@ -216,7 +216,7 @@ fn answer(
         began,
         started,
         twilio: config.server.twilio.clone(),
-        data: shared.data.clone().unwrap_or_else(|| config.server.data_dir.clone()),
+        data: shared.data.clone(),
         deployment: Arc::clone(deployment),
         settings,
         claimed,
