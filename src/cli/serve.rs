@@ -15,10 +15,10 @@ pub(super) struct Args {
     /// Directory with offhook.toml, models.toml, agents/ and deployments/.
     #[arg(long, value_name = "DIR", default_value = "config")]
     config: PathBuf,
-    /// Listen here instead of server.listen; port 0 takes a free one.
+    /// Listen here instead of `listen` in offhook.toml; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Keep calls here instead of server.data_dir.
+    /// Keep calls here instead of `data_dir` in offhook.toml.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

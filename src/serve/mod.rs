@@ -97,8 +97,10 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServeError::Listen(addr, error) => write!(f, "cannot listen on {addr} (server.listen, --listen): {error}"),
-            ServeError::Tls(why) => write!(f, "{why} (server.tls)"),
+            ServeError::Listen(addr, error) => {
+                write!(f, "cannot listen on {addr} (`listen` in offhook.toml, or --listen): {error}")
+            }
+            ServeError::Tls(why) => write!(f, "{why} (`tls` in offhook.toml)"),
             ServeError::System(why) => f.write_str(why),
         }
     }
@@ -179,7 +181,7 @@ impl Server {
         let data = options.data.unwrap_or_else(|| config.server.data_dir.clone());
         if let Err(error) = try_writing(&data.join("calls")) {
             // Answering matters more than keeping, so it is no reason not to start; each call says so again.
-            tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (server.data_dir, --data): they leave no report");
+            tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (`data_dir` in offhook.toml, or --data): they leave no report");
         }
         let metrics = Arc::new(Metrics::default());
         let shared = Arc::new(Shared {
