@@ -126,8 +126,8 @@ async fn a_server_says_at_start_what_will_keep_it_from_answering_or_keeping_call
         .spawn()
         .expect("the binary");
     let log = BufReader::new(server.stderr.take().expect("a pipe")).lines();
-    let (line, mut lines) = tokio::sync::mpsc::unbounded_channel();
-    std::thread::spawn(move || log.map_while(Result::ok).all(|said| line.send(said).is_ok()));
+    let (line, mut lines) = tokio::sync::mpsc::channel(64);
+    std::thread::spawn(move || log.map_while(Result::ok).all(|said| line.blocking_send(said).is_ok()));
     let mut missing = vec!["no calls will be accepted until twilio.auth_token is set", "calls cannot be kept here"];
     let heard = async {
         while !missing.is_empty() {
