@@ -15,10 +15,10 @@ pub(super) struct Args {
     /// Directory with offhook.toml, models.toml, agents/ and deployments/.
     #[arg(long, value_name = "DIR", default_value = "config")]
     config: PathBuf,
-    /// Listen here instead of server.listen; port 0 takes a free one.
+    /// Listen here instead of `listen` in offhook.toml; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Keep calls here instead of server.data_dir.
+    /// Keep calls here instead of `data_dir` in offhook.toml.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -28,6 +28,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let source = Source::open(&args.config).map_err(|problems| problems.to_string())?;
     let config = source.current();
     start_logs(&config.server.log)?;
+    source.log_problems();
     let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
     let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None };

@@ -87,8 +87,8 @@ impl SecretRef {
     fn text(&self, world: &dyn World) -> Result<String, Box<Problem>> {
         match &self.kept {
             Kept::Env(name) => world.env(name).ok_or_else(|| {
-                let problem = self.problem(format!("environment variable {name} is not set"));
-                Box::new(problem.allowed("set it where the server is started"))
+                let unset = format!("environment variable {name} is not set; set it where the server is started");
+                self.problem(unset)
             }),
             Kept::File(path) => {
                 let bytes = world.file(path, MAX_SECRET_BYTES).map_err(|why| self.problem(why))?;

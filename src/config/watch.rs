@@ -40,7 +40,6 @@ impl Source {
         let mut files = Watched { dir: dir.into(), env: Box::new(env), adjust: Box::new(adjust), seen: None };
         let resolved = files.read();
         let config = resolved.config.ok_or_else(|| resolved.problems.clone())?;
-        log(&resolved.problems);
         let state = State { current: Arc::new(config), problems: Arc::new(resolved.problems), files: Some(files) };
         Ok(Source { state: Mutex::new(state) })
     }
@@ -59,6 +58,12 @@ impl Source {
         let mut state = self.lock();
         state.refresh();
         state.current.clone()
+    }
+
+    /// Logs what is wrong with the files as they are. For the start of a server: the logs are set up by what
+    /// [`Source::open`] has read, so it logs nothing itself.
+    pub fn log_problems(&self) {
+        log(&self.problems());
     }
 
     /// What is wrong with the files as they are; warnings too.

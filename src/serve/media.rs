@@ -52,7 +52,7 @@ pub(super) async fn upgrade(
         if !token.is_some_and(|token| signature::verify_upgrade(token, &url, given)) {
             shared.metrics.media_rejected.add("signature", 1);
             if shared.strangers.due() {
-                tracing::warn!("media upgrade refused: wrong signature (is server.public_url what the carrier calls?)");
+                tracing::warn!("media upgrade refused: wrong signature (is public_url right?)");
             }
             return StatusCode::FORBIDDEN.into_response();
         }

@@ -97,8 +97,10 @@ pub enum ServeError {
 impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServeError::Listen(addr, error) => write!(f, "cannot listen on {addr} (server.listen, --listen): {error}"),
-            ServeError::Tls(why) => write!(f, "{why} (server.tls)"),
+            ServeError::Listen(addr, error) => {
+                write!(f, "cannot listen on {addr} (`listen` in offhook.toml, or --listen): {error}")
+            }
+            ServeError::Tls(why) => write!(f, "{why} (`tls` in offhook.toml)"),
             ServeError::System(why) => f.write_str(why),
         }
     }
@@ -113,7 +115,8 @@ pub struct Server;
 /// What all parts of one server share.
 struct Shared {
     source: Source,
-    data: Option<PathBuf>,
+    /// Where calls are kept; a change of the configuration does not move it.
+    data: PathBuf,
     observer: Option<Arc<dyn Observer>>,
     registry: Arc<Registry<Claim>>,
     metrics: Arc<Metrics>,
@@ -175,10 +178,15 @@ impl Server {
             Some(files) => Some(tls::Certificates::load(files.clone()).await.map_err(ServeError::Tls)?),
             None => None,
         };
+        let data = options.data.unwrap_or_else(|| config.server.data_dir.clone());
+        if let Err(error) = try_writing(&data.join("calls")) {
+            // Answering matters more than keeping, so it is no reason not to start; each call says so again.
+            tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (`data_dir` in offhook.toml, or --data): they leave no report");
+        }
         let metrics = Arc::new(Metrics::default());
         let shared = Arc::new(Shared {
             source: options.source,
-            data: options.data,
+            data,
             observer: options.observer,
             registry: Arc::new(Registry::new()),
             keeper: Keeper::start(Arc::clone(&metrics))
@@ -315,6 +323,13 @@ fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(MAX_HEAD_BYTES);
     builder
+}
+
+/// Whether folders of calls can be made in `dir`, found out by making one.
+fn try_writing(dir: &Path) -> io::Result<()> {
+    let probe = dir.join(format!(".probe-{}", std::process::id()));
+    std::fs::create_dir_all(&probe)?;
+    std::fs::remove_dir(&probe)
 }
 
 /// Says so when listening ends for any other reason than the shutdown. The handle's shutdown ends both tasks.

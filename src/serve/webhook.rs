@@ -169,7 +169,11 @@ fn trusted(
         if !token.is_some_and(|token| signature::verify_form(token, &url, signed, given)) {
             shared.metrics.rejected.add("signature", 1);
             if shared.strangers.due() {
-                tracing::warn!("webhook refused: wrong signature (is server.public_url what the carrier calls?)");
+                let why = match token {
+                    None => "there is no twilio.auth_token to check its signature with",
+                    Some(_) => "wrong signature (is public_url in offhook.toml what the carrier calls?)",
+                };
+                tracing::warn!("webhook refused: {why}");
             }
             return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
         }
@@ -216,7 +220,7 @@ fn answer(
         began,
         started,
         twilio: config.server.twilio.clone(),
-        data: shared.data.clone().unwrap_or_else(|| config.server.data_dir.clone()),
+        data: shared.data.clone(),
         deployment: Arc::clone(deployment),
         settings,
         claimed,

@@ -1,12 +1,13 @@
 //! What operators rely on: health, limits, draining, TLS.
 
+use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use offhook::engine::EndReason;
 use offhook::phone::{Outcome, Step};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::house::{House, NUMBER, Plan, TOKEN, place, until};
+use crate::house::{House, NUMBER, Plan, Site, TOKEN, place, until};
 
 #[tokio::test]
 async fn the_pages_for_operations_answer() {
@@ -107,4 +108,34 @@ async fn a_hurried_shutdown_waits_for_no_call_and_still_leaves_its_report() {
     assert_eq!(report.end, EndReason::Shutdown);
     assert!(folder.join("report.json").exists());
     call.await.expect("a call");
+}
+
+#[tokio::test]
+async fn a_server_says_at_start_what_will_keep_it_from_answering_or_keeping_calls() {
+    let site = Site::build(&Plan::default()).await;
+    crate::house::write(&site.config().join("offhook.toml"), "");
+    let blocked = site.config().join("offhook.toml");
+    let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_offhook"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(site.config())
+        .arg("--data")
+        .arg(&blocked)
+        .env("TOKEN", TOKEN)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    let log = BufReader::new(server.stderr.take().expect("a pipe")).lines();
+    let (line, mut lines) = tokio::sync::mpsc::channel(64);
+    std::thread::spawn(move || log.map_while(Result::ok).all(|said| line.blocking_send(said).is_ok()));
+    let mut missing = vec!["no calls will be accepted until twilio.auth_token is set", "calls cannot be kept here"];
+    let heard = async {
+        while !missing.is_empty() {
+            let Some(said) = lines.recv().await else { break };
+            missing.retain(|wanted| !said.contains(wanted));
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), heard).await;
+    server.kill().and_then(|()| server.wait()).expect("an end");
+    assert!(in_time.is_ok() && missing.is_empty(), "never said: {missing:?}");
 }

@@ -41,7 +41,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "offhook.toml:2:15: account_sid = \"AC1\": is not valid; allowed: AC and 32 hexadecimal digits, as the console shows it",
         ]),
         ("offhook.toml", "[twilio]\nauth_token = { env = \"NOPE\" }".into(), &[
-            "offhook.toml:2:14: auth_token = { env = \"NOPE\" }: environment variable NOPE is not set; allowed: set it where the server is started",
+            "offhook.toml:2:14: auth_token = { env = \"NOPE\" }: environment variable NOPE is not set; set it where the server is started",
         ]),
         ("offhook.toml", "[tls]\ncert = \"no.pem\"".into(), &[
             "offhook.toml:1:1: tls.key is missing: the PEM file of the certificate's private key",
