@@ -10,8 +10,9 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above. From [`time`] to [`link`] nothing knows tokio, sockets,
-//! files, a system clock, the environment or a global random number.
+//! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`],
+//! [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
+//! environment or global random number.
 //!
 //! | module | what it is |
 //! |---|---|

@@ -182,11 +182,6 @@ impl Line {
         &self.ears
     }
 
-    /// Audio that waits to be played.
-    pub fn queued(&self) -> Samples {
-        Samples(self.queued)
-    }
-
     /// Audio that was dropped because too much was waiting.
     pub fn dropped(&self) -> Samples {
         Samples(self.dropped)

@@ -43,7 +43,7 @@ async fn a_caller_who_leaves_in_mid_sentence_has_heard_what_the_report_says() {
     for (call, (ended_by, kind)) in calls.iter().zip(ends) {
         assert_eq!((call.heard.ended_by, call.report.end.kind()), (ended_by, kind));
         assert_eq!((call.heard.heard.len(), call.heard.violations.len()), (1, 0));
-        assert!(call.heard_ms().abs_diff(call.reported_ms()) <= 250, "{} {:?}", call.heard_ms(), call.report.lines);
+        assert!(call.heard_ms().abs_diff(call.reported_ms()) <= 500, "{} {:?}", call.heard_ms(), call.report.lines);
         let [(heard, unheard)] = call.said()[..] else { panic!("{:?}", call.said()) };
         assert!(!heard.is_empty() && unheard.ends_with("ten"), "{heard:?} {unheard:?}");
         assert_eq!(format!("{heard}{unheard}").replace(' ', ""), WORDS.replace(' ', ""));
@@ -80,7 +80,7 @@ async fn a_caller_whose_socket_stalls_for_ten_seconds_hears_the_rest_after_it() 
         assert_eq!((call.heard.violations.len(), call.heard.overflow_ms), (0, 0));
         assert!(call.counter("line_stalls") >= 1, "{:?}", call.report.counters);
         let off = call.heard_ms().abs_diff(call.reported_ms());
-        assert!(off <= 250, "{} heard, {} by the report: {:?}", call.heard_ms(), call.reported_ms(), call.report.lines);
+        assert!(off <= 500, "{} heard, {} by the report: {:?}", call.heard_ms(), call.reported_ms(), call.report.lines);
     }
     let [patient, forgetful, stopped] = &calls[..] else { panic!("three calls") };
     assert_eq!((patient.said(), patient.counter("marks_lost")), (vec![(WORDS, "")], 0));

@@ -14,7 +14,7 @@ use crate::talk::speech;
 async fn a_failure_of_the_server_in_one_call_costs_no_other() {
     let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
     house.reports.fails_on_hash.store(true, Ordering::Relaxed);
-    let other = tokio::spawn(place(house.caller(vec![Step::Silence(2_000), Step::HangUp])));
+    let other = tokio::spawn(place(house.caller(vec![Step::Silence(5_000), Step::HangUp])));
     until("the other is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
     let wait = Step::WaitEnd { max_ms: 30_000 };
     let heard = place(house.caller(vec![Step::Silence(500), Step::Press('#'), wait])).await;
@@ -97,13 +97,14 @@ fn signal(server: &Child, name: &str) {
 }
 
 async fn talking(url: &str) {
-    loop {
+    for _ in 0..500 {
         let page = reqwest::get(format!("{url}/metrics")).await.expect("an answer").text().await.expect("a page");
         if page.contains("offhook_calls{phase=\"talking\"} 1\n") {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    panic!("no call that talks after 10 s");
 }
 
 /// The one call's folder.
