@@ -202,12 +202,13 @@ proptest! {
             // What counts as heard was played: at a clear it may be a guess by less than one message, never more, unless
             // marks were lost and nothing is known.
             let clears = sim.trace.iter().filter(|l| l.ends_with("line clear")).count() as u64;
-            // Nothing is recorded as heard that lies in the future; the stream began at 100 ms.
+            // Nothing is recorded as heard that lies in the future.
             // A line that returns marks before their time is believed.
             strayed |= matches!(what, Happening::StrayMark(..));
-            let media_now = now.minus_ms(100).as_us() * 8 / 1_000;
+            let report = sim.engine().report();
+            let media_now = now.minus_ms(report.media_start_at_ms.unwrap_or(0)).as_us() * 8 / 1_000;
             prop_assert!(strayed || sim.seen.record_end <= media_now, "recorded beyond now");
-            let lost = sim.engine().report().counters.contains_key("marks_lost");
+            let lost = report.counters.contains_key("marks_lost");
             prop_assert!(
                 lost || strayed || sim.seen.recorded <= played + 8 * 120 * (clears + 1),
                 "recorded {} but played {played}", sim.seen.recorded
