@@ -273,7 +273,7 @@ impl Uplink {
         let media_now = self.media_at(now).max(expected);
         let too_far = stamped > media_now + self.samples(AHEAD_MS);
         let too_late = stamped + self.samples(LONGEST_LATE_MS) < expected;
-        if too_far || too_late { self.anchor(at_ms, media_now.saturating_sub(len).max(expected), out) } else { stamped }
+        if too_far || too_late { self.anchor(at_ms, self.media_at(now).saturating_sub(len), out) } else { stamped }
     }
 
     fn stamped(&self, at_ms: u64) -> Samples {

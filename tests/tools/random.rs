@@ -42,7 +42,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (1_u64..60, -30_i64..30).prop_map(|(count, off_ms)| Step::Frames { count, off_ms }),
+        8 => (1_u64..60, -9_i64..10).prop_map(|(count, off_ms)| Step::Frames { count, off_ms }),
         1 => (20_u64..3_000).prop_map(Step::Gap),
         1 => (20_u64..2_000).prop_map(Step::Again),
         1 => (60_000_u64..100_000).prop_map(Step::Jump),
@@ -155,7 +155,7 @@ fn check(keep: JournalKeep, settings: CallSettings, steps: &[Step]) -> Result<()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_verifies(
