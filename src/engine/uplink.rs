@@ -250,8 +250,9 @@ impl Uplink {
     /// what has a length cannot be here before that length has passed.
     fn settle_origin(&mut self, now: CallTime, at_ms: u64, len: Samples) {
         let Some(origin) = self.origin else { return };
-        let begun_us =
-            now.as_us().saturating_sub(at_ms.saturating_mul(1_000)).saturating_sub(len.as_us(self.format.rate_hz));
+        let stamped_us = at_ms.saturating_mul(1_000).saturating_add(len.as_us(self.format.rate_hz));
+        // A stamp from before the call began is a clock of its own.
+        let Some(begun_us) = now.as_us().checked_sub(stamped_us) else { return };
         if begun_us < origin.as_us() && origin.as_us() - begun_us <= ORIGIN_LATE_US {
             self.origin = Some(CallTime::from_us(begun_us));
         }

@@ -155,7 +155,7 @@ fn check(keep: JournalKeep, settings: CallSettings, steps: &[Step]) -> Result<()
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_verifies(
