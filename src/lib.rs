@@ -73,8 +73,11 @@
 pub mod audio;
 pub mod config;
 pub mod demo;
+pub mod denoise;
+pub mod echo;
 pub mod engine;
 pub mod explain;
+pub mod hearing;
 pub mod journal;
 pub mod link;
 pub mod phone;
@@ -85,6 +88,8 @@ pub mod replay;
 pub mod serve;
 pub mod sim;
 pub mod time;
+pub mod turn;
+pub mod vad;
 pub mod verify;
 
 pub use engine::report;

@@ -153,12 +153,24 @@ pub struct Agent {
     pub max_output_tokens: Option<u32>,
     /// Who decides when the caller's turn begins and ends.
     pub turn_detection: TurnDetection,
+    /// Candidate settings that are tried silently beside `turn_detection`; at most [`MAX_SHADOWS`].
+    pub shadows: Vec<Shadow>,
     /// What caller speech does to an agent who is speaking.
     pub interruptions: Interruptions,
-    /// Noise reduction at the model's side.
+    /// Speech that stopped the agent and turns out to be none.
+    pub false_interruptions: FalseInterruptions,
+    /// Noise reduction.
     pub noise_reduction: NoiseReduction,
+    /// Who reduces the noise.
+    pub noise_engine: NoiseEngine,
+    /// Whether the agent's own voice is taken out of what the local detection hears.
+    pub echo_guard: bool,
+    /// Played before the greeting and never interrupted.
+    pub disclaimer: Option<Sound>,
     /// What the caller hears first.
     pub greeting: Greeting,
+    /// Whether the caller may interrupt the greeting.
+    pub greeting_interruptible: bool,
     /// Said when a limit ends the call.
     pub farewell: Farewell,
     /// Tools the agent may use.
@@ -184,6 +196,8 @@ pub struct Transcription {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum TurnDetection {
+    /// Our own voice activity detection.
+    Local(TurnSettings),
     /// The model's server VAD.
     Provider {
         /// 0–1.
@@ -204,6 +218,68 @@ pub enum TurnDetection {
         commit_key: Option<char>,
     },
 }
+
+/// How local detection decides where a turn begins and ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TurnSettings {
+    /// What tells speech from other sound.
+    pub engine: VadEngine,
+    /// 0–1: speech probability from which on a step counts as speech.
+    pub threshold: f32,
+    /// 0–0.5: running speech goes on down to the threshold less this.
+    pub hysteresis: f32,
+    /// 0–1000: audio before the detected start that belongs to the turn.
+    pub prefix_padding_ms: u32,
+    /// 50–2000: silence that ends a turn.
+    pub silence_duration_ms: u32,
+    /// 0–1000: speech that confirms a start; less is a click or a cough.
+    pub min_speech_ms: u32,
+    /// 5–600: a turn that lasts longer is ended; 0: never.
+    pub max_turn_s: u32,
+}
+
+impl Default for TurnSettings {
+    fn default() -> Self {
+        TurnSettings {
+            engine: VadEngine::Silero,
+            threshold: 0.5,
+            hysteresis: 0.15,
+            prefix_padding_ms: 300,
+            silence_duration_ms: 200,
+            min_speech_ms: 60,
+            max_turn_s: 60,
+        }
+    }
+}
+
+/// What tells speech from other sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VadEngine {
+    /// Silero's network.
+    #[default]
+    Silero,
+    /// The earshot network: cheaper, takes noise for speech more often.
+    Earshot,
+    /// Loudness over the background: next to no cost, for clean lines.
+    Energy,
+}
+
+/// Settings that are tried silently beside the live ones: they share the live engine's probabilities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// What the report and metrics call it.
+    pub name: String,
+    /// Instead of the live settings; `engine` is the live one.
+    pub turn: TurnSettings,
+    /// Instead of the live rule.
+    pub interruptions: Interruptions,
+    /// Instead of the live rule.
+    pub false_interruptions: FalseInterruptions,
+}
+
+/// Shadows at once.
+pub const MAX_SHADOWS: usize = 3;
 
 /// How soon semantic turn detection takes the turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,9 +305,27 @@ pub enum Interruptions {
     Off,
     /// It stops the agent after this many milliseconds of speech (1–5000).
     AfterMs(u32),
+    /// It stops the agent after this many words (1–20): an estimate from voiced time until there is a transcript.
+    MinWords(u32),
 }
 
-/// Noise reduction at the model's side.
+/// Speech that stopped the agent and turns out to be none: a cough, a click, a bare "uh-huh". Local detection only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FalseInterruptions {
+    /// Whether the agent goes on at the sample where it stopped.
+    pub resume: bool,
+    /// 0–5000: speech that is shorter interrupts nothing.
+    pub shorter_than_ms: u32,
+}
+
+impl Default for FalseInterruptions {
+    fn default() -> Self {
+        // A "mm-hm" takes half a second.
+        FalseInterruptions { resume: true, shorter_than_ms: 700 }
+    }
+}
+
+/// Noise reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoiseReduction {
@@ -241,6 +335,17 @@ pub enum NoiseReduction {
     NearField,
     /// For a speakerphone or a room.
     FarField,
+}
+
+/// Who reduces the noise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseEngine {
+    /// This server, by RNNoise.
+    Local,
+    /// The model's vendor, who gets the audio as it came.
+    #[default]
+    Provider,
 }
 
 /// What the caller hears first.
@@ -436,10 +541,24 @@ pub struct CallSettings {
     pub format: AudioFormat,
     /// See [`Agent::turn_detection`].
     pub turn_detection: TurnDetection,
+    /// See [`Agent::shadows`].
+    pub shadows: Vec<Shadow>,
     /// See [`Agent::interruptions`].
     pub interruptions: Interruptions,
+    /// See [`Agent::false_interruptions`].
+    pub false_interruptions: FalseInterruptions,
+    /// Noise reduction by this server; none when the provider does it.
+    pub noise_reduction: NoiseReduction,
+    /// See [`Agent::echo_guard`].
+    pub echo_guard: bool,
+    /// Whether the model sends transcripts of the caller.
+    pub transcribed: bool,
+    /// See [`Agent::disclaimer`].
+    pub disclaimer: Option<Sound>,
     /// See [`Agent::greeting`].
     pub greeting: Greeting,
+    /// See [`Agent::greeting_interruptible`].
+    pub greeting_interruptible: bool,
     /// See [`Agent::farewell`].
     pub farewell: Farewell,
     /// See [`Agent::tools`].
@@ -471,8 +590,18 @@ impl CallSettings {
             seed,
             format,
             turn_detection: agent.turn_detection.clone(),
+            shadows: agent.shadows.clone(),
             interruptions: agent.interruptions,
+            false_interruptions: agent.false_interruptions,
+            noise_reduction: match agent.noise_engine {
+                NoiseEngine::Local => agent.noise_reduction,
+                NoiseEngine::Provider => NoiseReduction::None,
+            },
+            echo_guard: agent.echo_guard,
+            transcribed: agent.transcription.is_some(),
+            disclaimer: agent.disclaimer.clone(),
             greeting: agent.greeting.clone(),
+            greeting_interruptible: agent.greeting_interruptible,
             farewell: agent.farewell.clone(),
             tools: agent.tools.clone(),
             on_failure: agent.on_failure.clone(),

@@ -197,6 +197,9 @@ impl CallEngine {
         match self.settings.interruptions {
             Interruptions::On => self.interrupt(self.turn_rule()),
             Interruptions::Off => self.emit(CallEvent::InterruptionIgnored { rule: "off".to_owned() }),
+            Interruptions::MinWords(words) => {
+                self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(words) * 300))
+            }
             Interruptions::AfterMs(ms) => self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(ms))),
         }
     }
@@ -253,6 +256,7 @@ impl CallEngine {
 
     fn turn_rule(&self) -> &'static str {
         match self.settings.turn_detection {
+            TurnDetection::Local(_) => "local_vad",
             TurnDetection::Provider { .. } => "server_vad",
             TurnDetection::Semantic { .. } => "semantic_vad",
             TurnDetection::Disabled { .. } => "disabled",

@@ -214,6 +214,7 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
         "interruptions" => in_agent(match settings.interruptions {
             Interruptions::On => quoted("on"),
             Interruptions::Off => quoted("off"),
+            Interruptions::MinWords(words) => format!("{{ min_words = {words} }}"),
             Interruptions::AfterMs(ms) => format!("{{ after_ms = {ms} }}"),
         }),
         "greeting" => in_agent(match &settings.greeting {

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, BuiltInTool, CallSettings, Eagerness, Farewell, Greeting, Interruptions, JournalKeep, Limits,
-    OnFailure, Playout, Sound, TurnDetection,
+    AfterFailure, BuiltInTool, CallSettings, Eagerness, FalseInterruptions, Farewell, Greeting, Interruptions,
+    JournalKeep, Limits, NoiseReduction, OnFailure, Playout, Sound, TurnDetection,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,
@@ -200,8 +200,15 @@ pub fn settings() -> CallSettings {
         seed: 1,
         format: AudioFormat::PHONE,
         turn_detection: TurnDetection::Provider { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 200 },
+        shadows: Vec::new(),
         interruptions: Interruptions::On,
+        false_interruptions: FalseInterruptions::default(),
+        noise_reduction: NoiseReduction::None,
+        echo_guard: true,
+        transcribed: true,
+        disclaimer: None,
         greeting: Greeting::None,
+        greeting_interruptible: true,
         farewell: Farewell::None,
         tools: vec![BuiltInTool::Note, BuiltInTool::HangUp],
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },

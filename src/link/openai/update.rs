@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::audio::{AudioFormat, Codec};
-use crate::config::{Agent, BuiltInTool, Eagerness, NoiseReduction, TurnDetection};
+use crate::config::{Agent, BuiltInTool, Eagerness, NoiseEngine, NoiseReduction, TurnDetection};
 
 /// The session as `agent` wants it, as the value of `session.update`'s `session`.
 ///
@@ -22,6 +22,7 @@ pub(super) fn session(agent: &Agent) -> SessionUpdate<'_> {
             input: Input {
                 format,
                 noise_reduction: match agent.noise_reduction {
+                    _ if agent.noise_engine == NoiseEngine::Local => None,
                     NoiseReduction::None => None,
                     NoiseReduction::NearField => Some(Typed { kind: "near_field" }),
                     NoiseReduction::FarField => Some(Typed { kind: "far_field" }),
@@ -169,7 +170,7 @@ fn detection(setting: &TurnDetection) -> Option<Detection> {
             create_response,
             interrupt_response,
         }),
-        TurnDetection::Disabled { .. } => None,
+        TurnDetection::Local(_) | TurnDetection::Disabled { .. } => None,
     }
 }
 

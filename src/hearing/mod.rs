@@ -1,0 +1,216 @@
+//! What is heard of the caller: audio of the line in, one [`Step`] per step of the detection out.
+//!
+//! ```text
+//!  caller audio ─► linear ─► echo guard ─► voice activity detection ─► Step ─► (turn)
+//!                               ▲    └───► noise reduction ─► what the model is sent
+//!                     agent audio as the line plays it
+//! ```
+//!
+//! All decisions rest on the steps and nothing else of this: a call that is run again from its journal is told them
+//! ([`Hearing::told`]) and decides alike on any machine, with the audio or without.
+
+use std::collections::VecDeque;
+
+use crate::audio::{AudioFormat, Codec, g711};
+use crate::config::{NoiseReduction, VadEngine};
+use crate::denoise::Denoiser;
+use crate::echo::EchoGuard;
+use crate::time::Samples;
+use crate::vad::{Probability, Step, Vad, step_samples};
+
+/// Steps that wait to be polled; the oldest are forgotten beyond that. One input holds far fewer.
+const STEPS_MAX: usize = 4_096;
+
+/// How a call is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HearingSettings {
+    /// What tells speech from other sound; `None`: nobody asks.
+    pub engine: Option<VadEngine>,
+    /// Whether the agent's own voice is taken out of what the detection hears.
+    pub echo_guard: bool,
+    /// Applied to what the model is sent.
+    pub noise_reduction: NoiseReduction,
+}
+
+/// One call's ears.
+#[derive(Debug)]
+pub struct Hearing {
+    format: AudioFormat,
+    ears: Ears,
+    steps: VecDeque<Step>,
+    linear: Vec<i16>,
+    cleaned: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Ears {
+    Own(Box<Own>),
+    Told(Told),
+}
+
+#[derive(Debug)]
+struct Own {
+    guard: Option<EchoGuard>,
+    vad: Option<Vad>,
+    denoiser: Denoiser,
+}
+
+/// Ears that are told what they hear.
+#[derive(Debug)]
+struct Told {
+    /// Length of a step; 0 when nobody asks.
+    step: u64,
+    taken: u64,
+    given: u64,
+    queue: VecDeque<(Probability, i8)>,
+    otherwise: (Probability, i8),
+}
+
+impl Hearing {
+    /// Hears for itself.
+    pub fn new(settings: HearingSettings, format: AudioFormat) -> Self {
+        let guard = settings.echo_guard && settings.engine.is_some();
+        let own = Own {
+            guard: guard.then(|| EchoGuard::new(format.rate_hz)),
+            vad: settings.engine.map(|engine| Vad::new(engine, format.rate_hz)),
+            denoiser: Denoiser::new(settings.noise_reduction, format.rate_hz),
+        };
+        Hearing::with(Ears::Own(Box::new(own)), format)
+    }
+
+    /// Hears what it is [told](Self::tell), and nothing in the sound itself.
+    pub fn told(settings: HearingSettings, format: AudioFormat) -> Self {
+        let step = settings.engine.map_or(0, |engine| step_samples(engine, format.rate_hz).0);
+        let quiet = (Probability::default(), -128);
+        Hearing::with(Ears::Told(Told { step, taken: 0, given: 0, queue: VecDeque::new(), otherwise: quiet }), format)
+    }
+
+    fn with(ears: Ears, format: AudioFormat) -> Self {
+        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), cleaned: Vec::new() }
+    }
+
+    /// What the next step that completes will be. Without effect on ears that hear for themselves.
+    pub fn tell(&mut self, probability: Probability, level_db: i8) {
+        if let Ears::Told(told) = &mut self.ears
+            && told.queue.len() < STEPS_MAX
+        {
+            told.queue.push_back((probability, level_db));
+        }
+    }
+
+    /// What every step is for which nothing was told. Without effect on ears that hear for themselves.
+    pub fn tell_from_now_on(&mut self, probability: Probability, level_db: i8) {
+        if let Ears::Told(told) = &mut self.ears {
+            told.otherwise = (probability, level_db);
+        }
+    }
+
+    /// Takes caller audio in the line's format, whole samples, that belongs at media position `at`. Its steps are
+    /// [polled](Self::poll).
+    pub fn take(&mut self, at: Samples, payload: &[u8]) {
+        match &mut self.ears {
+            Ears::Told(told) => {
+                told.taken += self.format.samples(payload.len()).0;
+                while told.step > 0 && told.given + told.step <= told.taken {
+                    told.given += told.step;
+                    let (probability, level_db) = told.queue.pop_front().unwrap_or(told.otherwise);
+                    push(&mut self.steps, Step { end: Samples(told.given), probability, level_db });
+                }
+                self.cleaned.clear();
+                self.cleaned.extend_from_slice(payload);
+            }
+            Ears::Own(own) => {
+                let reduces = !matches!(own.denoiser, Denoiser::Off);
+                if own.vad.is_none() && !reduces {
+                    self.cleaned.clear();
+                    self.cleaned.extend_from_slice(payload);
+                    return;
+                }
+                self.linear.clear();
+                decode(self.format.codec, payload, &mut self.linear);
+                self.cleaned.clear();
+                if reduces {
+                    let mut copy = self.linear.clone();
+                    own.denoiser.process(&mut copy);
+                    encode(self.format.codec, &copy, &mut self.cleaned);
+                } else {
+                    self.cleaned.extend_from_slice(payload);
+                }
+                let Some(vad) = &mut own.vad else { return };
+                let steps = &mut self.steps;
+                match &mut own.guard {
+                    None => vad.process(&self.linear, |step| push(steps, step)),
+                    Some(guard) => {
+                        guard.process(at, &mut self.linear);
+                        vad.process(&self.linear, |mut step| {
+                            let caller = 1.0 - guard.echo_share();
+                            step.probability = Probability::from_f32(step.probability.as_f32() * caller);
+                            push(steps, step);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next step, in order.
+    pub fn poll(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    /// What was taken last, as the model shall have it: as long, in the line's format, later by [`delay`](Self::delay).
+    pub fn cleaned(&self) -> &[u8] {
+        &self.cleaned
+    }
+
+    /// How much later sound is in what the model is sent.
+    pub fn delay(&self) -> Samples {
+        match &self.ears {
+            Ears::Own(own) => own.denoiser.delay(),
+            Ears::Told(_) => Samples::ZERO,
+        }
+    }
+
+    /// Agent audio in the line's format that is audible at the line from media position `at` on.
+    pub fn played(&mut self, at: Samples, payload: &[u8]) {
+        if let Ears::Own(own) = &mut self.ears
+            && let Some(guard) = &mut own.guard
+        {
+            self.linear.clear();
+            decode(self.format.codec, payload, &mut self.linear);
+            guard.played(at, &self.linear);
+        }
+    }
+
+    /// Agent audio from media position `from` on is not played after all.
+    pub fn cleared(&mut self, from: Samples) {
+        if let Ears::Own(own) = &mut self.ears
+            && let Some(guard) = &mut own.guard
+        {
+            guard.cleared(from);
+        }
+    }
+}
+
+fn push(steps: &mut VecDeque<Step>, step: Step) {
+    if steps.len() == STEPS_MAX {
+        steps.pop_front();
+    }
+    steps.push_back(step);
+}
+
+fn decode(codec: Codec, payload: &[u8], out: &mut Vec<i16>) {
+    match codec {
+        Codec::Pcmu => g711::decode_ulaw(payload, out),
+        Codec::Pcma => g711::decode_alaw(payload, out),
+        Codec::Linear16 => out.extend(payload.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]))),
+    }
+}
+
+fn encode(codec: Codec, samples: &[i16], out: &mut Vec<u8>) {
+    match codec {
+        Codec::Pcmu => g711::encode_ulaw(samples, out),
+        Codec::Pcma => g711::encode_alaw(samples, out),
+        Codec::Linear16 => out.extend(samples.iter().flat_map(|s| s.to_le_bytes())),
+    }
+}
