@@ -16,6 +16,8 @@
 //! A barge-in that is not yet certain costs the model nothing: its response runs on into the queue, and is cancelled and
 //! truncated only when it is certain.
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::config::{Interruptions, TurnSettings};
 use crate::time::Samples;
@@ -28,7 +30,7 @@ const UNHEARD_MIN_MS: u64 = 200;
 /// Speech this close to the reply's end answers it: it is a turn, however short.
 const TAIL_MS: u64 = 1_000;
 /// One word takes about this long: 200 words a minute.
-const WORD_MS: u64 = 300;
+pub(super) const WORD_MS: u64 = 300;
 /// A transcript that is to decide on an interruption must be there in this time.
 const VERDICT_MS: u64 = 3_000;
 /// Commits whose items the model has not named yet.
@@ -134,8 +136,10 @@ impl CallEngine {
     fn on_local_start(&mut self, at: Samples) {
         let Some(local) = &mut self.local else { return };
         local.over = Over::Nobody;
-        self.uplink.begin_turn(at.saturating_sub(local.prefix), &mut self.out);
-        self.speech_began(at);
+        let from = at.saturating_sub(local.prefix);
+        let media = self.uplink.media_of_appended(at);
+        self.speech_began(media);
+        self.uplink.begin_turn(from, &mut self.out);
         self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
         if self.agent_has_the_floor() {
             self.speak_over_agent();
@@ -171,6 +175,10 @@ impl CallEngine {
             Over::Nobody => self.caller_took_the_floor(),
             Over::Waiting { .. } => {}
         }
+        self.speak_over(over);
+    }
+
+    fn speak_over(&mut self, over: Over) {
         if let Some(local) = &mut self.local {
             local.over = over;
         }
@@ -179,10 +187,7 @@ impl CallEngine {
     /// With every step: what was uncertain may be certain now.
     fn weigh_interruption(&mut self) {
         let rate_hz = self.rate_hz();
-        let Some(local) = &mut self.local else { return };
-        if !local.detector.is_speaking() {
-            return;
-        }
+        let Some(local) = self.local.as_ref().filter(|local| local.detector.is_speaking()) else { return };
         let voiced_ms = local.voiced_ms(rate_hz);
         match local.over {
             Over::Held { until_ms, .. } | Over::Waiting { until_ms } if voiced_ms >= until_ms => {
@@ -191,7 +196,7 @@ impl CallEngine {
                     (_, Interruptions::MinWords(_)) => "min_words",
                     _ => "after_ms",
                 };
-                local.over = Over::Nobody;
+                self.speak_over(Over::Nobody);
                 if self.agent_has_the_floor() {
                     self.interrupt(rule);
                 }
@@ -199,7 +204,7 @@ impl CallEngine {
             }
             Over::Held { .. } => {}
             Over::Waiting { .. } | Over::Ignored { .. } if !self.agent_has_the_floor() => {
-                local.over = Over::Nobody;
+                self.speak_over(Over::Nobody);
                 self.caller_took_the_floor();
             }
             // What may not be interrupted is over, and the caller still speaks.
@@ -234,6 +239,29 @@ impl CallEngine {
                 _ => self.ignore_interruption("shorter_than_after_ms", voiced_ms),
             },
             _ => self.commit_local(rule),
+        }
+    }
+
+    /// The caller's turn ends because an operator says so.
+    pub(super) fn end_turn_now(&mut self, rule: &'static str) {
+        let heard = self.uplink.appended();
+        let Some(local) = self.local.as_mut().filter(|local| local.detector.is_speaking()) else {
+            self.stats.count("commits_ignored", 1);
+            return;
+        };
+        local.detector.reset();
+        local.over = Over::Nobody;
+        self.speech_stopped(self.uplink.media_of_appended(heard), rule);
+        if self.agent_has_the_floor() {
+            self.interrupt(rule);
+        }
+        self.commit_local(rule);
+    }
+
+    /// Commits the turn that ended while the model was away; one that goes on is committed at its own end.
+    pub(super) fn commit_local_due(&mut self, rule: &'static str) {
+        if self.local.as_ref().is_some_and(|local| !local.detector.is_speaking()) {
+            self.commit_local(rule);
         }
     }
 
