@@ -156,6 +156,7 @@ impl CallEngine {
         self.with_downlink(|downlink, now, uplink, out, progress| {
             cuts = downlink.clear(now, tell_line, |t| uplink.media_at(t), out, |p| progress.push(p));
         });
+        let stopped_at = self.floor.held_at.take().unwrap_or(self.now);
         for cut in &cuts {
             if cut.item.kind == ItemKind::Sound {
                 continue;
@@ -164,12 +165,11 @@ impl CallEngine {
             line.heard = cut.heard;
             line.received = cut.received;
             line.cut |= cut.heard < cut.received;
-            line.ended = Some(self.now);
+            line.ended = Some(stopped_at);
             self.trace_said(cut.item.line);
         }
         self.timers.clear(Timer::MarkOverdue);
         self.hearing.cleared(self.uplink.media_at(self.now));
-        self.floor.held_at = None;
         cuts
     }
 
@@ -182,7 +182,10 @@ impl CallEngine {
         }
     }
 
-    pub(super) fn with_downlink(&mut self, run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>)) {
+    pub(super) fn with_downlink(
+        &mut self,
+        run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>),
+    ) {
         let mut progress = std::mem::take(&mut self.progress);
         run(&mut self.downlink, self.now, &self.uplink, &mut self.out, &mut progress);
         for step in progress.drain(..) {

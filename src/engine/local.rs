@@ -267,7 +267,9 @@ impl CallEngine {
 
     fn commit_local(&mut self, rule: &'static str) {
         if matches!(self.phase, Phase::Closing(_) | Phase::Over(_)) {
-            self.drop_turn("closing", 0);
+            let rate_hz = self.rate_hz();
+            let voiced_ms = self.local.as_ref().map_or(0, |local| local.voiced_ms(rate_hz));
+            self.drop_turn("closing", voiced_ms);
             return;
         }
         self.caller_took_the_floor();
@@ -303,6 +305,10 @@ impl CallEngine {
         self.emit(CallEvent::TurnDropped { rule: rule.to_owned(), voiced_ms });
         self.uplink.drop_turn(&mut self.out);
         self.stats.close_turn(std::mem::take(&mut self.floor.open_turn));
+        // The model's time does not run out while the caller speaks.
+        if self.reply.awaiting.is_some() {
+            self.watch_dead_air();
+        }
     }
 
     fn ignore_interruption(&mut self, rule: &str, voiced_ms: u64) {
@@ -320,8 +326,8 @@ impl CallEngine {
         });
         self.hearing.cleared(self.uplink.media_at(self.now));
         self.timers.clear(Timer::MarkOverdue);
-        self.floor.held_at = Some(self.now);
         if audible {
+            self.floor.held_at = Some(self.now);
             self.emit(CallEvent::AgentHeld { rule: "local_vad".to_owned(), heard_ms, unheard_ms });
         }
     }
@@ -331,16 +337,11 @@ impl CallEngine {
         if !self.downlink.is_held() {
             return;
         }
-        self.floor.held_at = None;
         let (_, from_ms, _) = self.heard_so_far();
-        let audible = self.downlink.speaking();
         self.downlink.release(self.now);
-        if audible {
+        if self.floor.held_at.take().is_some() {
             self.stats.count("false_interruptions", 1);
             self.emit(CallEvent::AgentResumed { rule: rule.to_owned(), from_ms });
-        }
-        if self.reply.awaiting.is_some() {
-            self.watch_dead_air();
         }
     }
 

@@ -27,19 +27,19 @@ pub use io::*;
 pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
+use crate::hearing::{Hearing, HearingSettings};
 use crate::time::CallTime;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
+use local::Local;
 use outbox::{Outbox, OwnedCommand};
 use reply::Reply;
 use report::{Report, SCHEMA};
 use session::Session;
-use local::Local;
 use stats::Stats;
 use timer::Timers;
 use turn::Floor;
-use crate::hearing::{Hearing, HearingSettings};
 use uplink::{Gate, Uplink};
 
 /// One call, as a value.

@@ -186,8 +186,14 @@ impl CallEngine {
             owed.unless_audible = true;
         }
         let turn = self.floor.committed_turn;
-        self.reply.active =
-            Some(Active { id: response.to_owned(), started_at: self.now, turn, audible: false, tools: false, protected });
+        self.reply.active = Some(Active {
+            id: response.to_owned(),
+            started_at: self.now,
+            turn,
+            audible: false,
+            tools: false,
+            protected,
+        });
         // A response that begins while the caller speaks answers what was said before: the caller goes on.
         if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
             self.stats.count("responses_overtaken", 1);
