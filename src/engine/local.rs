@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::config::{Interruptions, TurnSettings};
 use crate::time::Samples;
-use crate::turn::shadow::Shadow;
+use crate::turn::shadow::{Rule, Shadow};
 use crate::turn::{EndRule, TurnDetector, TurnEvent};
 use crate::vad::{Probability, Step};
 
@@ -72,13 +72,14 @@ struct Verdict {
 impl Local {
     pub(super) fn new(settings: &CallSettings, turn: &TurnSettings) -> Self {
         let rate_hz = settings.format.rate_hz;
+        let rule = Rule::new(settings.interruptions, settings.false_interruptions, rate_hz);
         Local {
             prefix: Samples::from_ms(u64::from(turn.prefix_padding_ms), rate_hz),
             detector: TurnDetector::new(turn, rate_hz),
             over: Over::Nobody,
             unnamed: VecDeque::new(),
             verdict: None,
-            shadows: settings.shadows.iter().map(|shadow| Shadow::new(shadow, rate_hz)).collect(),
+            shadows: settings.shadows.iter().map(|shadow| Shadow::new(shadow, &rule, rate_hz)).collect(),
         }
     }
 
@@ -110,11 +111,11 @@ impl CallEngine {
     }
 
     fn on_step(&mut self, step: Step) {
-        let agent_audible = self.agent_has_the_floor();
+        let interruptible = self.agent_has_the_floor() && matches!(self.phase, Phase::Talking) && !self.is_protected();
         let Some(local) = &mut self.local else { return };
         let event = local.detector.step(step);
         for shadow in &mut local.shadows {
-            shadow.step(step, event, agent_audible);
+            shadow.step(step, event, interruptible);
         }
         let rate_hz = self.rate_hz();
         match event {
