@@ -85,6 +85,7 @@ pub mod replay;
 pub mod serve;
 pub mod sim;
 pub mod time;
+pub mod vad;
 pub mod verify;
 
 pub use engine::report;
