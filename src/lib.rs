@@ -87,6 +87,7 @@ pub mod serve;
 pub mod sim;
 pub mod time;
 pub mod tune;
+pub mod vad;
 pub mod verify;
 
 pub use engine::report;

@@ -1,0 +1,3 @@
+//! Voice activity: is the caller speaking?
+
+pub mod silero;
