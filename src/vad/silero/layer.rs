@@ -6,7 +6,7 @@
 //! first cache, so their size is what a step costs) and two products per lane.
 
 /// Inputs are rounded to whole numbers up to this.
-const INPUT_MAX: f32 = 4_095.0;
+const INPUT_MAX: f32 = 32767.0;
 
 /// Two inputs that lie beside each other: what one instruction multiplies and adds.
 pub(super) type Pair = [i16; 2];
@@ -16,14 +16,14 @@ type Block = [i16; 16];
 
 /// A matrix, its rows in groups of `8 * V`, and within a group its columns in pairs: read once, from front to back.
 #[derive(Debug)]
-pub(super) struct Layer<const V: usize> {
+pub(super) struct Layer<const V: usize, const S: i32> {
     blocks: Vec<[Block; V]>,
     pairs: usize,
     /// Per row, by which a sum is multiplied, with the input's own scale, to get the product.
     scales: Vec<f32>,
 }
 
-impl<const V: usize> Layer<V> {
+impl<const V: usize, const S: i32> Layer<V, S> {
     /// `weight(row, column)` in two dimensions; rows a multiple of `8 * V`, columns even.
     pub(super) fn new(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
         let mut quantised = vec![0_i16; rows * columns];
@@ -37,12 +37,12 @@ impl<const V: usize> Layer<V> {
                     return 0.0;
                 }
                 // Rounding may add a half to each weight.
-                let bound = i32::MAX as f32 / INPUT_MAX - columns as f32;
+                let bound = i32::MAX as f32 / INPUT_MAX * (1 << S) as f32 - columns as f32;
                 let up = (i16::MAX as f32 / largest).min(bound / of_row().sum::<f32>());
                 for (column, quantised) in quantised.iter_mut().enumerate() {
                     *quantised = (weight(row, column) * up).round() as i16;
                 }
-                1.0 / up
+                (1 << S) as f32 / up
             })
             .collect();
         let pairs = columns / 2;
@@ -69,7 +69,7 @@ impl<const V: usize> Layer<V> {
         let outs = out.chunks_exact_mut(8 * V).zip(bias.chunks_exact(8 * V));
         for ((blocks, scales), (out, bias)) in self.groups().zip(outs) {
             let mut sums = [[lanes.zero(); V]];
-            accumulate(lanes, &mut sums, blocks, [input]);
+            accumulate::<L, S, 1, V>(lanes, &mut sums, blocks, [input]);
             finish(lanes, &sums[0], scales, scale, bias, out);
         }
     }
@@ -77,7 +77,7 @@ impl<const V: usize> Layer<V> {
 
 /// Adds the products of a group's rows with each of `F` inputs.
 #[inline(always)]
-pub(super) fn accumulate<L: Lanes, const F: usize, const V: usize>(
+pub(super) fn accumulate<L: Lanes, const S: i32, const F: usize, const V: usize>(
     lanes: L,
     sums: &mut [[L::Sums; V]; F],
     blocks: &[[Block; V]],
@@ -89,7 +89,7 @@ pub(super) fn accumulate<L: Lanes, const F: usize, const V: usize>(
         for v in 0..V {
             let weights = lanes.load(&blocks[v]);
             for f in 0..F {
-                sums[f][v] = lanes.multiply_add(sums[f][v], weights, inputs[f]);
+                sums[f][v] = lanes.multiply_add::<S>(sums[f][v], weights, inputs[f]);
             }
         }
     }
@@ -155,7 +155,7 @@ pub(super) trait Lanes: Copy {
     fn load(self, weights: &Block) -> Self::Weights;
     fn spread(self, input: Pair) -> Self::Input;
     /// Adds the two products of each row.
-    fn multiply_add(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums;
+    fn multiply_add<const S: i32>(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums;
     fn store(self, sums: Self::Sums) -> [i32; 8];
 }
 
@@ -184,9 +184,9 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    fn multiply_add(self, mut sums: [i32; 8], weights: Block, [a, b]: Pair) -> [i32; 8] {
+    fn multiply_add<const S: i32>(self, mut sums: [i32; 8], weights: Block, [a, b]: Pair) -> [i32; 8] {
         for n in 0..8 {
-            sums[n] += i32::from(weights[2 * n]) * i32::from(a) + i32::from(weights[2 * n + 1]) * i32::from(b);
+            sums[n] += (i32::from(weights[2 * n]) * i32::from(a) + i32::from(weights[2 * n + 1]) * i32::from(b)) >> S;
         }
         sums
     }
@@ -219,8 +219,10 @@ impl Lanes for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn multiply_add(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums {
-        self.avx2._mm256_add_epi32(sums, self.avx2._mm256_madd_epi16(weights, input))
+    fn multiply_add<const S: i32>(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums {
+        let products = self.avx2._mm256_madd_epi16(weights, input);
+        let products = if S == 0 { products } else { self.avx2._mm256_srai_epi32::<S>(products) };
+        self.avx2._mm256_add_epi32(sums, products)
     }
 
     #[inline(always)]
