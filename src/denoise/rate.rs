@@ -80,9 +80,7 @@ impl Down {
         let filter = design(factor, 1.0);
         // The sample `phase` after a kept one is `factor - phase` before the next: it weighs on that one first.
         let phases = (0..factor)
-            .map(|phase| {
-                std::array::from_fn(|tap| filter[(factor - phase) % factor + factor * (TAPS - 1 - tap)])
-            })
+            .map(|phase| std::array::from_fn(|tap| filter[(factor - phase) % factor + factor * (TAPS - 1 - tap)]))
             .collect();
         Down { phases, windows: vec![vec![0.0; TAPS + frame]; factor] }
     }
