@@ -39,6 +39,7 @@ pub struct Hearing {
     ears: Ears,
     steps: VecDeque<Step>,
     linear: Vec<i16>,
+    quieter: Vec<i16>,
     cleaned: Vec<u8>,
 }
 
@@ -91,7 +92,7 @@ impl Hearing {
     }
 
     fn with(ears: Ears, format: AudioFormat) -> Self {
-        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), cleaned: Vec::new() }
+        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), quieter: Vec::new(), cleaned: Vec::new() }
     }
 
     /// One more step that the next audio completes. Without effect on ears that hear for themselves.
@@ -135,9 +136,9 @@ impl Hearing {
                 decode(self.format.codec, payload, &mut self.linear);
                 self.cleaned.clear();
                 if reduces {
-                    let mut copy = self.linear.clone();
-                    own.denoiser.process(&mut copy);
-                    encode(self.format.codec, &copy, &mut self.cleaned);
+                    self.quieter.clone_from(&self.linear);
+                    own.denoiser.process(&mut self.quieter);
+                    encode(self.format.codec, &self.quieter, &mut self.cleaned);
                 } else {
                     self.cleaned.extend_from_slice(payload);
                 }
@@ -163,17 +164,10 @@ impl Hearing {
         self.steps.pop_front()
     }
 
-    /// What was taken last, as the model shall have it: as long, in the line's format, later by [`delay`](Self::delay).
+    /// What was taken last, as the model shall have it: as long, in the line's format; later by
+    /// [`Denoiser::delay`] where noise is reduced here.
     pub fn cleaned(&self) -> &[u8] {
         &self.cleaned
-    }
-
-    /// How much later sound is in what the model is sent.
-    pub fn delay(&self) -> Samples {
-        match &self.ears {
-            Ears::Own(own) => own.denoiser.delay(),
-            Ears::Told(_) => Samples::ZERO,
-        }
     }
 
     /// Agent audio in the line's format that is audible at the line from media position `at` on.
