@@ -197,6 +197,47 @@ impl Lanes for Plain {
     }
 }
 
+/// For every x86-64 processor.
+#[cfg(target_arch = "x86_64")]
+impl Lanes for pulp::x86::V1 {
+    type Weights = [std::arch::x86_64::__m128i; 2];
+    type Input = std::arch::x86_64::__m128i;
+    type Sums = [std::arch::x86_64::__m128i; 2];
+
+    #[inline(always)]
+    fn zero(self) -> Self::Sums {
+        [self.sse2._mm_setzero_si128(); 2]
+    }
+
+    #[inline(always)]
+    fn load(self, weights: &Block) -> Self::Weights {
+        pulp::cast(*weights)
+    }
+
+    #[inline(always)]
+    fn spread(self, input: Pair) -> Self::Input {
+        self.sse2._mm_set1_epi32(pulp::cast(input))
+    }
+
+    #[inline(always)]
+    fn multiply_add<const S: i32>(
+        self,
+        [low, high]: Self::Sums,
+        weights: Self::Weights,
+        input: Self::Input,
+    ) -> Self::Sums {
+        let [of_low, of_high] =
+            weights.map(|weights| self.sse2._mm_srai_epi32::<S>(self.sse2._mm_madd_epi16(weights, input)));
+        [self.sse2._mm_add_epi32(low, of_low), self.sse2._mm_add_epi32(high, of_high)]
+    }
+
+    #[inline(always)]
+    fn store(self, sums: Self::Sums) -> [i32; 8] {
+        pulp::cast(sums)
+    }
+}
+
+/// For those since 2013: AVX2.
 #[cfg(target_arch = "x86_64")]
 impl Lanes for pulp::x86::V3 {
     type Weights = std::arch::x86_64::__m256i;

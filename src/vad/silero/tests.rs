@@ -44,7 +44,7 @@ fn the_loudest_audio_gives_probabilities() {
     for branch in [Branch::Khz8, Branch::Khz16] {
         let mut silero = Silero::new(branch);
         for period in [1, 2, 3, 50, 1_000] {
-            let square = |n: usize| if n / period % 2 == 0 { i16::MIN } else { i16::MAX };
+            let square = |n: usize| if (n / period).is_multiple_of(2) { i16::MIN } else { i16::MAX };
             let probability = silero.step(&(0..branch.step()).map(square).collect::<Vec<_>>());
             assert!((0.0..=1.0).contains(&probability), "{branch:?}: {probability}");
         }
