@@ -21,10 +21,14 @@ fn probabilities_are_those_of_the_reference() {
 #[test]
 fn every_processor_hears_the_same() {
     for branch in [Branch::Khz8, Branch::Khz16] {
-        let (mut silero, mut plain) = (Silero::new(branch), Silero::new(branch));
+        let [mut silero, mut plain] = [(); 2].map(|()| Silero::new(branch));
+        #[cfg(target_arch = "x86_64")]
+        let mut narrow = (pulp::x86::V1::try_new().unwrap(), Silero::new(branch));
         for step in signal(branch).chunks_exact(branch.step()) {
-            let expected = plain.network.step(Plain, &mut plain.state, step);
-            assert_eq!(silero.step(step).to_bits(), expected.to_bits());
+            let expected = plain.network.step(Plain, &mut plain.state, step).to_bits();
+            assert_eq!(silero.step(step).to_bits(), expected);
+            #[cfg(target_arch = "x86_64")]
+            assert_eq!(narrow.1.network.step(narrow.0, &mut narrow.1.state, step).to_bits(), expected);
         }
     }
 }
