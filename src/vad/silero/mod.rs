@@ -76,7 +76,7 @@ pub struct Silero {
 }
 
 impl Silero {
-    /// At the beginning of a stream. The weights are unpacked at the first call in a process, which takes some
+    /// At the beginning of a stream. The weights are unpacked at the first call in a process, which takes about ten
     /// milliseconds: [`load`] does it ahead, and says what is wrong with them, which here would be a panic.
     pub fn new(branch: Branch) -> Self {
         let Ok(model) = &*MODEL else { unreachable!("the weights are part of the program, and a test loads them") };

@@ -7,8 +7,6 @@ use super::{
     spectrum::{FRAMES, Spectrum},
 };
 
-const SHIFT: i32 = 4;
-
 /// Units of the recurrent cell.
 pub(super) const UNITS: usize = 128;
 
@@ -28,14 +26,14 @@ const CHANNELS: [usize; 4] = [128, 64, 64, 128];
 pub(super) struct Network {
     branch: Branch,
     spectrum: Spectrum,
-    first: Layer<2, SHIFT>,
-    second: Layer<4, SHIFT>,
-    third: Layer<4, SHIFT>,
-    fourth: Layer<4, SHIFT>,
+    first: Layer<2>,
+    second: Layer<4>,
+    third: Layer<4>,
+    fourth: Layer<4>,
     biases: [Vec<f32>; 4],
     /// The cell's gates from its input and from its own last output: rows are input, forget, cell and output gates.
-    input: Layer<4, SHIFT>,
-    recurrent: Layer<4, SHIFT>,
+    input: Layer<4>,
+    recurrent: Layer<4>,
     gate_biases: Vec<f32>,
     last: Vec<f32>,
     last_bias: f32,
@@ -147,10 +145,10 @@ impl Network {
             let (before, blocks) = blocks.split_at(padded / 2);
             let (now, after) = blocks.split_at(padded / 2);
             let [_, sums_before @ ..] = &mut sums;
-            accumulate::<_, SHIFT, _, _>(lanes, sums_before, before, [a, b, c]);
-            accumulate::<_, SHIFT, _, _>(lanes, &mut sums, now, [a, b, c, d]);
+            accumulate(lanes, sums_before, before, [a, b, c]);
+            accumulate(lanes, &mut sums, now, [a, b, c, d]);
             let [sums_after @ .., _] = &mut sums;
-            accumulate::<_, SHIFT, _, _>(lanes, sums_after, after, [b, c, d]);
+            accumulate(lanes, sums_after, after, [b, c, d]);
             let rows = 16 * group..16 * (group + 1);
             for (frame, sums) in sums.iter().enumerate() {
                 let out = &mut hidden[frame * A..][rows.clone()];
@@ -168,9 +166,9 @@ impl Network {
             let (before, blocks) = blocks.split_at(A / 2);
             let (now, after) = blocks.split_at(A / 2);
             let [_, sums_before @ ..] = &mut sums;
-            accumulate::<_, SHIFT, _, _>(lanes, sums_before, before, [b]);
-            accumulate::<_, SHIFT, _, _>(lanes, &mut sums, now, [a, c]);
-            accumulate::<_, SHIFT, _, _>(lanes, &mut sums, after, [b, d]);
+            accumulate(lanes, sums_before, before, [b]);
+            accumulate(lanes, &mut sums, now, [a, c]);
+            accumulate(lanes, &mut sums, after, [b, d]);
             let rows = 32 * group..32 * (group + 1);
             for (frame, sums) in sums.iter().enumerate() {
                 let out = &mut hidden[frame * B..][rows.clone()];

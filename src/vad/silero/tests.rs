@@ -2,7 +2,12 @@ use std::f64::consts::TAU;
 
 use proptest::prelude::*;
 
-use super::{layer::Plain, onnx::OnnxError, spectrum::Spectrum, *};
+use super::{
+    layer::{Layer, Plain, quantise},
+    onnx::OnnxError,
+    spectrum::Spectrum,
+    *,
+};
 
 /// Between ONNX Runtime's floats and our whole numbers.
 const TOLERANCE: f32 = 0.003;
@@ -51,6 +56,30 @@ fn the_loudest_audio_gives_probabilities() {
             let square = |n: usize| if (n / period).is_multiple_of(2) { i16::MIN } else { i16::MAX };
             let probability = silero.step(&(0..branch.step()).map(square).collect::<Vec<_>>());
             assert!((0.0..=1.0).contains(&probability), "{branch:?}: {probability}");
+        }
+    }
+}
+
+#[test]
+fn no_sum_overflows() {
+    const COLUMNS: usize = 390;
+    // Rows of even weights, of one large weight, and of none.
+    let weight = |row: usize, column: usize| match row % 4 {
+        0 => 1.0,
+        1 => -0.01,
+        2 => f32::from(u8::from(column == 7)),
+        _ => 0.0,
+    };
+    let layer = Layer::<4>::new(32, COLUMNS, weight);
+    for sign in [1.0, -1.0] {
+        let mut input = [0; COLUMNS];
+        let scale = quantise(&[5.0 * sign; COLUMNS], &mut input);
+        let mut out = [0.0; 32];
+        // Checked in a debug build.
+        layer.apply(Plain, input.as_chunks().0, scale, &[0.25; 32], &mut out);
+        for (row, out) in out.iter().enumerate() {
+            let expected = (0..COLUMNS).map(|column| 5.0 * sign * weight(row, column)).sum::<f32>() + 0.25;
+            assert!((out - expected).abs() <= 1e-4 * expected.abs(), "row {row}: {out} for {expected}");
         }
     }
 }
