@@ -247,7 +247,7 @@ fn tanh(x: f32) -> f32 {
     2.0 * sigmoid(2.0 * x) - 1.0
 }
 
-/// Within 3e-7 of its value, for what gates see; saturates beyond.
+/// Within 1.2e-6 of its value (relative) for magnitudes up to 20; held constant beyond 80.
 ///
 /// Made of additions and multiplications only, so that it is the same on every processor.
 #[inline(always)]
