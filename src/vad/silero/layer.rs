@@ -20,7 +20,6 @@ pub(super) type Pair = [i16; 2];
 type Block = [i16; 16];
 
 /// A matrix, its rows in groups of `8 * V`, and within a group its columns in pairs: read once, from front to back.
-#[derive(Debug)]
 pub(super) struct Layer<const V: usize> {
     blocks: Vec<[Block; V]>,
     pairs: usize,

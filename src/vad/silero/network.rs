@@ -1,5 +1,7 @@
 //! One branch of the network: its weights, packed, and one step through it.
 
+use std::fmt;
+
 use super::{
     Branch, LoadError, State,
     layer::{Lanes, Layer, Pair, accumulate, finish, quantise, round},
@@ -22,7 +24,6 @@ const CHANNELS: [usize; 4] = [128, 64, 64, 128];
 /// Columns of a convolution's weights that belong to one of its three frames lie together, frames in order of time.
 /// Padding is zeros: frames outside are left out, and where only one output frame is left, so are weights that only ever
 /// meet padding.
-#[derive(Debug)]
 pub(super) struct Network {
     branch: Branch,
     spectrum: Spectrum,
@@ -215,6 +216,13 @@ impl Network {
             }
         }
         sigmoid(verdict.iter().sum::<f32>() + self.last_bias)
+    }
+}
+
+impl fmt::Debug for Network {
+    /// Without two hundred thousand weights.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").field("branch", &self.branch).finish_non_exhaustive()
     }
 }
 
