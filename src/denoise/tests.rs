@@ -89,7 +89,7 @@ fn off_changes_and_delays_nothing() {
 #[test]
 fn the_delay_is_as_stated() {
     for (rate_hz, stated) in [(8_000, 192), (16_000, 352), (24_000, 512), (48_000, 960)] {
-        let speech = resample::convert(&voice()[8_000..14_000], 8_000, rate_hz);
+        let speech = resample::convert(&voice()[1_000..7_000], 8_000, rate_hz);
         for reduction in MODES {
             let mut denoiser = Denoiser::new(reduction, rate_hz);
             assert_eq!(denoiser.delay().0, stated);
@@ -98,7 +98,7 @@ fn the_delay_is_as_stated() {
             denoiser.process(&mut out);
             // Silence first, but for what linear phase lets ring ahead of the beginning.
             assert!(out[..rate_hz as usize / 100].iter().all(|&s| s == 0));
-            assert!(level::peak(&out[..stated as usize]) <= level::peak(&speech) / 50);
+            assert!(level::peak(&out[..stated as usize]) <= 16);
             let likeness = |lag: usize| -> f64 {
                 speech.iter().zip(&out[lag..]).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
             };
