@@ -139,6 +139,11 @@ impl TurnDetector {
         }
     }
 
+    /// Forgets what was heard: as if nobody had spoken.
+    pub fn reset(&mut self) {
+        self.state = State::Quiet;
+    }
+
     /// Whether a turn runs, its pauses included.
     pub fn is_speaking(&self) -> bool {
         matches!(self.state, State::Speaking { .. } | State::Pausing { .. })
