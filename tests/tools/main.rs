@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a panic is the failure report, in helpers too
 
 mod call;
+mod heard;
 mod random;
 
 use std::fs;
@@ -21,7 +22,7 @@ use offhook::time::CallTime;
 use offhook::verify::{self, Recorded, Verdict, Verification, VerifyArgs};
 
 fn replay_args(call: &Path) -> ReplayArgs {
-    ReplayArgs { call: call.to_owned(), json: false, quiet: true, report: false }
+    ReplayArgs { call: call.to_owned(), json: false, quiet: true, report: false, rehear: Default::default() }
 }
 
 fn edit_journal(folder: &Path, edit: impl FnOnce(&mut String)) {
