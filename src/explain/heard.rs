@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::rules::field;
 use crate::config::{CallSettings, TurnDetection, TurnSettings};
 use crate::time::{CallTime, Samples};
 use crate::vad;
@@ -96,8 +97,9 @@ impl Steps {
     pub(super) fn otherwise(&self, at: CallTime, line: &str, settings: &CallSettings) -> Option<String> {
         let (turn, limits) = limits(settings)?;
         let rate_hz = settings.format.rate_hz;
-        let number = |key: &str| super::rules::field(line, key)?.parse::<u64>().ok();
-        let (name, rule) = (line.split(' ').next()?, super::rules::field(line, "rule"));
+        let (name, rest) = line.split_once(' ')?;
+        let number = |key: &str| field(rest, key)?.parse::<u64>().ok();
+        let rule = field(rest, "rule");
         // Decided at the end of the last step of that input.
         let decided = self.0.partition_point(|step| step.at <= at).checked_sub(1)?;
         match (name, rule) {
