@@ -167,7 +167,8 @@ impl Sim {
     fn drain(&mut self) {
         let mut actions = 0;
         while let Some(action) = self.engine.poll_action() {
-            actions += 1;
+            // Steps are as many as there is audio.
+            actions += u64::from(!matches!(action, Action::Heard(_)));
             if let Some(pen) = &mut self.journal {
                 pen.action(self.now, &action);
             }
