@@ -28,7 +28,7 @@ pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
-use crate::time::CallTime;
+use crate::time::{CallTime, Samples};
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
@@ -196,6 +196,12 @@ impl CallEngine {
         }
     }
 
+    /// Media time of a position in what was heard, such as a step's end. Exact for the latest ones: of breaks in the line's
+    /// clock only so many are remembered.
+    pub fn media_of_heard(&self, heard: Samples) -> Samples {
+        self.uplink.media_of_appended(heard)
+    }
+
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
     pub fn report(&self) -> Report {
         let rate_hz = self.settings.format.rate_hz;
@@ -232,6 +238,11 @@ impl CallEngine {
             lines: self.conversation.report(rate_hz, self.now, |t| self.uplink.media_at(t), &playing),
             turns: self.stats.turns.clone(),
             interruptions: self.stats.interruptions.clone(),
+            shadows: self
+                .local
+                .iter()
+                .flat_map(|local| local.shadows.iter().map(crate::turn::shadow::Shadow::tally))
+                .collect(),
             notes: self.stats.notes.clone(),
             keys: self.stats.keys.clone(),
             tools: self.stats.tools.clone(),
