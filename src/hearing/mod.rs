@@ -9,14 +9,17 @@
 //! All decisions rest on the steps and nothing else of this: a call that is run again from its journal is told them
 //! ([`Hearing::told`]) and decides alike on any machine, with the audio or without.
 
+mod own;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use crate::audio::{AudioFormat, Codec, g711};
 use crate::config::{NoiseReduction, VadEngine};
-use crate::denoise::Denoiser;
-use crate::echo::EchoGuard;
 use crate::time::Samples;
-use crate::vad::{Probability, Step, Vad, delay_samples, step_samples};
+use crate::vad::{Probability, Step, delay_samples, step_samples};
+use own::Own;
 
 /// Steps that wait to be polled; the oldest are forgotten beyond that. One input holds far fewer.
 const STEPS_MAX: usize = 4_096;
@@ -49,13 +52,6 @@ enum Ears {
     Told(Told),
 }
 
-#[derive(Debug)]
-struct Own {
-    guard: Option<EchoGuard>,
-    vad: Option<Vad>,
-    denoiser: Denoiser,
-}
-
 /// Ears that are told what they hear.
 #[derive(Debug)]
 struct Told {
@@ -74,13 +70,7 @@ struct Told {
 impl Hearing {
     /// Hears for itself.
     pub fn new(settings: HearingSettings, format: AudioFormat) -> Self {
-        let guard = settings.echo_guard && settings.engine.is_some();
-        let own = Own {
-            guard: guard.then(|| EchoGuard::new(format.rate_hz)),
-            vad: settings.engine.map(|engine| Vad::new(engine, format.rate_hz)),
-            denoiser: Denoiser::new(settings.noise_reduction, format.rate_hz),
-        };
-        Hearing::with(Ears::Own(Box::new(own)), format)
+        Hearing::with(Ears::Own(Box::new(Own::new(settings, format.rate_hz))), format)
     }
 
     /// Hears what it is [told](Self::tell), and nothing in the sound itself.
@@ -126,34 +116,22 @@ impl Hearing {
                 self.cleaned.extend_from_slice(payload);
             }
             Ears::Own(own) => {
-                let reduces = !matches!(own.denoiser, Denoiser::Off);
-                if own.vad.is_none() && !reduces {
-                    self.cleaned.clear();
+                self.cleaned.clear();
+                if own.is_idle() {
                     self.cleaned.extend_from_slice(payload);
                     return;
                 }
                 self.linear.clear();
                 decode(self.format.codec, payload, &mut self.linear);
-                self.cleaned.clear();
-                if reduces {
-                    self.quieter.clone_from(&self.linear);
-                    own.denoiser.process(&mut self.quieter);
-                    encode(self.format.codec, &self.quieter, &mut self.cleaned);
-                } else {
-                    self.cleaned.extend_from_slice(payload);
+                self.quieter.clear();
+                if own.reduces_noise() {
+                    self.quieter.extend_from_slice(&self.linear);
                 }
-                let Some(vad) = &mut own.vad else { return };
                 let steps = &mut self.steps;
-                match &mut own.guard {
-                    None => vad.process(&self.linear, |step| push(steps, step)),
-                    Some(guard) => {
-                        guard.process(at, &mut self.linear);
-                        vad.process(&self.linear, |mut step| {
-                            let caller = 1.0 - guard.echo_share();
-                            step.probability = Probability::from_f32(step.probability.as_f32() * caller);
-                            push(steps, step);
-                        });
-                    }
+                own.take(at, &mut self.linear, &mut self.quieter, |step| push(steps, step));
+                match own.reduces_noise() {
+                    true => encode(self.format.codec, &self.quieter, &mut self.cleaned),
+                    false => self.cleaned.extend_from_slice(payload),
                 }
             }
         }
@@ -165,7 +143,7 @@ impl Hearing {
     }
 
     /// What was taken last, as the model shall have it: as long, in the line's format; later by
-    /// [`Denoiser::delay`] where noise is reduced here.
+    /// [`Denoiser::delay`](crate::denoise::Denoiser::delay) where noise is reduced here.
     pub fn cleaned(&self) -> &[u8] {
         &self.cleaned
     }
@@ -173,7 +151,7 @@ impl Hearing {
     /// Agent audio in the line's format that is audible at the line from media position `at` on.
     pub fn played(&mut self, at: Samples, payload: &[u8]) {
         if let Ears::Own(own) = &mut self.ears
-            && let Some(guard) = &mut own.guard
+            && let Some(guard) = own.guard()
         {
             self.linear.clear();
             decode(self.format.codec, payload, &mut self.linear);
@@ -184,7 +162,7 @@ impl Hearing {
     /// Agent audio from media position `from` on is not played after all.
     pub fn cleared(&mut self, from: Samples) {
         if let Ears::Own(own) = &mut self.ears
-            && let Some(guard) = &mut own.guard
+            && let Some(guard) = own.guard()
         {
             guard.cleared(from);
         }
