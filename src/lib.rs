@@ -11,7 +11,7 @@
 //! # Map of the code
 //!
 //! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`],
-//! [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
+//! [`echo`], [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
 //! environment or global random number.
 //!
 //! | module | what it is |
@@ -19,6 +19,7 @@
 //! | [`time`] | the two clocks: call time for waiting, samples for audio |
 //! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
+//! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |
@@ -73,6 +74,7 @@
 pub mod audio;
 pub mod config;
 pub mod demo;
+pub mod echo;
 pub mod engine;
 pub mod explain;
 pub mod journal;
