@@ -69,7 +69,8 @@ pub fn mix(case: Case, agent: &Clip, caller: &Clip, seed: u64) -> Mix {
         let wanted = utterance.len() * RATE_HZ / 1_000;
         let from = (i * wanted) % spoken.len();
         for piece in 0..wanted / PIECE {
-            let samples: Vec<i16> = (0..PIECE).map(|k| to_ulaw(spoken[(from + piece * PIECE + k) % spoken.len()])).collect();
+            let samples: Vec<i16> =
+                (0..PIECE).map(|k| to_ulaw(spoken[(from + piece * PIECE + k) % spoken.len()])).collect();
             let at = begin + piece * PIECE;
             samples.iter().enumerate().for_each(|(k, &s)| heard[at + k] = f32::from(s));
             let off = if i == 0 && piece * PIECE < wanted / 2 { 0 } else { case.jump_ms * RATE_HZ as i64 / 1_000 };

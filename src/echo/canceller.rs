@@ -126,12 +126,12 @@ impl Canceller {
     fn begin(&mut self, position: u64, reference: &Reference) {
         if !reference.can_be_heard(position) {
             if self.stage != Stage::Pass {
+                self.stage = Stage::Pass;
+                self.listened = None;
                 self.evidence.silent();
+                self.search.forget();
+                (self.heard, self.left) = (0.0, 0.0);
             }
-            self.stage = Stage::Pass;
-            self.listened = None;
-            self.search.forget();
-            (self.heard, self.left) = (0.0, 0.0);
             return;
         }
         let subtract = match self.path {
@@ -151,7 +151,9 @@ impl Canceller {
         self.until = until;
         self.remember();
         self.evidence.hear(&self.near);
-        if let Path::Known { .. } = self.path {
+        if !self.filter.hears_agent() && matches!(self.path, Path::Known { .. }) {
+            self.evidence.pause();
+        } else if let Path::Known { .. } = self.path {
             for ((residual, near), echo) in self.residual.iter_mut().zip(&self.near).zip(&self.echo) {
                 *residual = near - echo;
             }
@@ -169,11 +171,11 @@ impl Canceller {
             Path::Known { peak } => reference.jumped_at().is_some_and(|at| {
                 // Where the correction is heard, the path is still that of the old reckoning.
                 let since = self.until as i64 - at as i64 - peak;
-                (0..(JUMP * self.block) as i64).contains(&since)
+                (0..2 * self.block as i64).contains(&since)
             }),
             Path::Unknown => false,
         };
-        self.evidence.conclude(matches!(self.path, Path::Known { .. }), jumped);
+        self.evidence.conclude(matches!(self.path, Path::Known { .. }), jumped, reference.loudness());
     }
 
     /// Searches the last [`WINDOW`] for the agent.
@@ -207,8 +209,9 @@ impl Canceller {
 
     /// Draws the conclusion from a search.
     fn settle(&mut self, found: Option<Found>, reference: &Reference) {
-        if std::env::var("D").is_ok() { println!("{} {:?} {:?} {:?}", self.until/8, self.path, found, self.evidence.debug()); }
-        let long_heard = reference.audible_since().is_some_and(|since| self.until > since + (LATEST_MS as usize * self.block / 16) as u64);
+        let long_heard = reference
+            .audible_since()
+            .is_some_and(|since| self.until > since + (LATEST_MS as usize * self.block / 16) as u64);
         let Some(lag) = self.evidence.judge(found, long_heard) else { return };
         let peak = lag * self.decimation as i64;
         let Path::Known { peak: before } = self.path else {
@@ -274,8 +277,10 @@ impl Canceller {
                     *near = f32::from(self.history[at + i]);
                     self.residual[i] = *near - self.echo[i];
                 }
-                self.filter.learn(&self.residual);
-                self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
+                if self.filter.hears_agent() {
+                    self.filter.learn(&self.residual);
+                    self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
+                }
             }
         }
     }
@@ -315,11 +320,8 @@ const RUNNING: f32 = 0.97;
 /// Blocks on which two delays are compared.
 const TRIAL: usize = 8;
 
-/// Blocks after a correction of the reckoning within which it is found.
-const JUMP: usize = 10;
-
-/// Blocks kept for searching and learning: 512 ms.
-const HISTORY: usize = 32;
+/// Blocks kept for searching and learning: 384 ms.
+const HISTORY: usize = 24;
 
 /// Lines of up to 48 kHz.
 const MAX_DECIMATION: usize = 6;

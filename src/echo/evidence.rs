@@ -7,6 +7,7 @@ use super::search::Found;
 pub(super) struct Evidence {
     /// Mean power of the block, and of the line's noise.
     power: f32,
+    scale: f32,
     noise: Floor,
     /// Blocks since the caller's track became louder than its noise; blocks of quiet since.
     active: u32,
@@ -23,6 +24,9 @@ pub(super) struct Evidence {
     behind: f32,
     predicted: f32,
     leak: f32,
+    /// Blocks of echo that the filter has learnt from.
+    learnt: u32,
+    gain_of: (f32, f32),
     proven: bool,
     /// Residual noise by band.
     band_noise: [Floor; BANDS],
@@ -30,6 +34,7 @@ pub(super) struct Evidence {
     caller: f32,
     echo: f32,
     unexplained: u32,
+    doubtful: u32,
     share: f32,
 }
 
@@ -37,6 +42,7 @@ impl Evidence {
     pub(super) fn new() -> Evidence {
         Evidence {
             power: 0.0,
+            scale: 0.0,
             noise: Floor::default(),
             active: 0,
             quiet: 0,
@@ -49,11 +55,14 @@ impl Evidence {
             behind: 0.0,
             predicted: 0.0,
             leak: 1.0,
+            learnt: 0,
+            gain_of: (0.0, 0.0),
             proven: false,
             band_noise: [Floor::default(); BANDS],
             caller: 0.0,
             echo: 0.0,
             unexplained: 0,
+            doubtful: 0,
             share: 0.0,
         }
     }
@@ -76,6 +85,8 @@ impl Evidence {
     /// A block of the caller's track as it came.
     pub(super) fn hear(&mut self, near: &[f32]) {
         self.power = mean_square(near);
+        // The power of a block's whole spectrum: half the transform's length times the sum of the squares.
+        self.scale = (near.len() * near.len()) as f32;
         let noise = self.noise.track(self.power);
         self.since_search += 1;
         self.since_found = self.since_found.saturating_add(1);
@@ -86,7 +97,6 @@ impl Evidence {
             self.quiet += 1;
             if self.quiet > 6 {
                 self.active = 0;
-                self.vain = 0;
             }
         }
     }
@@ -97,10 +107,21 @@ impl Evidence {
         self.behind = 0.0;
         self.predicted = 0.0;
         self.leak = 1.0;
+        self.learnt = 0;
+        self.gain_of = (0.0, 0.0);
         self.proven = false;
         self.caller = 0.0;
         self.echo = 0.0;
         self.unexplained = 0;
+    }
+
+    /// A block that cannot hold an echo: what is in it above the noise is the caller's.
+    pub(super) fn pause(&mut self) {
+        let noise = NOISE_MEAN * self.noise.value().max(LEAST_NOISE);
+        let caller = if self.power > 2.0 * noise { self.power * self.scale } else { 0.0 };
+        self.caller = SMOOTH * self.caller + (1.0 - SMOOTH) * caller;
+        self.echo *= ECHO_KEPT;
+        self.unexplained = self.unexplained.saturating_sub(1);
     }
 
     /// Compares a block before and behind the filter.
@@ -115,15 +136,22 @@ impl Evidence {
                 self.proven = true;
             }
             let ratio = LEAK_MARGIN * self.behind / self.predicted;
-            self.leak = if ratio < self.leak { 0.8 * self.leak + 0.2 * ratio } else { self.leak * LEAK_UP }.clamp(LEAK, 1.0);
+            self.learnt = self.learnt.saturating_add(1);
+            let least = LEAK.max(LEAK_YOUNG / (1.0 + self.learnt as f32 / 16.0));
+            self.leak = if ratio < self.leak { 0.9 * self.leak + 0.1 * ratio } else { self.leak * LEAK_UP };
+            self.leak = self.leak.clamp(least, 1.0);
         }
-        let (residual, left) = filter.residual_bands();
+        let (residual, left, far) = filter.residual_bands();
         let (predicted, heard) = filter.echo_bands(echo);
         let (mut caller, mut agent) = (0.0, 0.0);
         let least = LEAST_NOISE * (near.len() * near.len() / BANDS) as f32;
+        let (predicted_sum, far_sum) = (predicted.iter().sum::<f32>(), far.iter().sum::<f32>());
+        self.gain_of.0 = 0.97 * self.gain_of.0 + predicted_sum;
+        self.gain_of.1 = 0.97 * self.gain_of.1 + far_sum;
+        let gain = self.gain_of.0 / self.gain_of.1.max(1.0);
         for b in 0..BANDS {
             let noise = self.band_noise[b].track(residual[b]).max(least);
-            let leak = 2.0 * left[b] + self.leak * predicted[b];
+            let leak = 2.0 * left[b] + self.leak * predicted[b].max(gain * far[b]);
             caller += (residual[b].min(heard[b]) - leak - NOISE * noise).max(0.0);
             agent += predicted[b] + left[b].min(residual[b]);
         }
@@ -169,13 +197,13 @@ impl Evidence {
         if known && self.unexplained < 4 {
             return false;
         }
-        let wait = match (self.active, self.vain) {
-            (0..4, _) if known => return false,
-            (0..4, _) if self.clean < 8 => 8,
-            (0..4, _) => 32,
-            (_, 0..6) => 2,
-            (_, 6..10) => 8,
-            _ => 32,
+        let wait = match (self.active >= 4, self.vain) {
+            (false, _) if known => return false,
+            (false, _) if self.clean < CLEAN => 8,
+            (false, _) => 64,
+            (true, 0..6) => 3,
+            (true, 6..12) => 8,
+            (true, _) => 32,
         };
         let due = self.since_search >= wait;
         if due {
@@ -187,30 +215,35 @@ impl Evidence {
     /// The delay to believe in, from a search.
     pub(super) fn judge(&mut self, found: Option<Found>, long_heard: bool) -> Option<i64> {
         let found = found.filter(|found| found.clarity >= LIKELY);
+        self.vain += u32::from(self.active >= 4);
         if let Some(found) = found {
             let again = self.pending.is_some_and(|before| (before.lag - found.lag).abs() <= 8);
             if found.clarity >= CLEAR || again {
                 self.pending = None;
-                self.vain = 0;
                 self.clean = 0;
                 self.since_found = 0;
                 return Some(found.lag);
             }
         }
         self.pending = found;
-        if self.active >= 4 {
-            self.vain += 1;
-        } else if found.is_none() && long_heard {
+        if self.active < 4 && found.is_none() && long_heard {
             self.clean += 1;
         }
         None
     }
 
     /// The block's share is settled.
-    pub(super) fn conclude(&mut self, known: bool, jumped: bool) {
+    pub(super) fn conclude(&mut self, known: bool, jumped: bool, loudness: f32) {
+        if jumped {
+            self.doubtful = JUMP;
+            self.vain = 0;
+        } else if self.power > ACTIVE * self.noise.value().max(LEAST_NOISE) {
+            self.doubtful = self.doubtful.saturating_sub(1);
+        }
+        let patience = if self.power < FAINT * loudness { UNDECIDED_FAINT } else { UNDECIDED };
         let undecided = match known {
-            true => (jumped && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
-            false => self.active > 0 && self.active < UNDECIDED && self.clean < 8,
+            true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
+            false => self.active > 0 && self.active < patience && self.clean < CLEAN,
         };
         self.share = if undecided || (!known && self.pending.is_some()) {
             1.0
@@ -221,7 +254,6 @@ impl Evidence {
         };
     }
 
-    pub(super) fn debug(&self)->String { format!("act {} vain {} unexp {} bef {} beh {} leak {} share {}",self.active,self.vain,self.unexplained,self.before,self.behind,self.leak,self.share) }
     pub(super) fn share(&mut self) -> f32 {
         self.share
     }
@@ -261,6 +293,7 @@ const ACTIVE: f32 = 4.0;
 /// Noise of a line that sends digital silence: -66 dBFS.
 const LEAST_NOISE: f32 = 16.0;
 const LEAK: f32 = 0.03;
+const LEAK_YOUNG: f32 = 0.7;
 const LEAK_MARGIN: f32 = 2.0;
 const LEAK_UP: f32 = 1.01;
 const NOISE: f32 = 6.0;
@@ -269,4 +302,9 @@ const ECHO_KEPT: f32 = 0.85;
 const SMOOTH: f32 = 0.6;
 const LIKELY: f32 = 5.5;
 const CLEAR: f32 = 7.5;
-const UNDECIDED: u32 = 8;
+const CLEAN: u32 = 8;
+const UNDECIDED: u32 = 9;
+const UNDECIDED_FAINT: u32 = 20;
+/// 20 dB below the agent.
+const FAINT: f32 = 0.01;
+const JUMP: u32 = 10;

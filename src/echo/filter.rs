@@ -17,6 +17,9 @@ pub(super) struct Filter {
     /// Spectra of the agent's last blocks, newest at `newest`.
     far: Vec<Complex32>,
     newest: usize,
+    heard: [bool; PARTITIONS],
+    /// Which half of the partitions is freed of the transform's wrap this time: each costs two transforms.
+    turn: usize,
     /// The path; partition `p` answers to the agent's block `p` blocks ago.
     path: Vec<Complex32>,
     /// Variance of what is not known of `path`.
@@ -41,6 +44,8 @@ impl Filter {
             fft: Fft::new(2 * block),
             far: vec![zero; PARTITIONS * bins],
             newest: 0,
+            heard: [false; PARTITIONS],
+            turn: 0,
             path: vec![zero; PARTITIONS * bins],
             doubt: vec![0.0; PARTITIONS * bins],
             unexplained: vec![0.0; bins],
@@ -72,14 +77,28 @@ impl Filter {
     pub(super) fn listen(&mut self, anew: bool, read: impl Fn(usize, &mut [f32])) {
         self.newest = (self.newest + PARTITIONS - 1) % PARTITIONS;
         for back in 0..if anew { PARTITIONS } else { 1 } {
-            let at = (self.newest + back) % PARTITIONS * self.bins;
+            let slot = (self.newest + back) % PARTITIONS;
+            let at = slot * self.bins;
             read(back, &mut self.work);
-            self.fft.forward(&mut self.work, &mut self.far[at..at + self.bins]);
+            self.heard[slot] = self.work.iter().any(|&sample| sample != 0.0);
+            if self.heard[slot] {
+                self.fft.forward(&mut self.work, &mut self.far[at..at + self.bins]);
+            } else {
+                self.far[at..at + self.bins].fill(Complex32::default());
+            }
         }
+    }
+
+    /// Whether the agent said anything that can be in the next block.
+    pub(super) fn hears_agent(&self) -> bool {
+        self.heard.contains(&true)
     }
 
     /// The echo that the next block holds, as far as the path is known.
     pub(super) fn predict(&mut self, echo: &mut [f32]) {
+        if !self.hears_agent() {
+            return echo.fill(0.0);
+        }
         self.spectrum.fill(Complex32::default());
         for p in 0..PARTITIONS {
             let at = (self.newest + p) % PARTITIONS * self.bins;
@@ -125,18 +144,29 @@ impl Filter {
                 self.spectrum[k] = far[k].conj() * self.error[k] * step;
                 doubt[k] = KEPT * (1.0 - HALF * step * power) * doubt[k] + (1.0 - KEPT) * path[k].norm_sqr();
             }
+            path.iter_mut().zip(&self.spectrum).for_each(|(path, step)| *path += step);
+            if p % 2 != self.turn {
+                continue;
+            }
             // Only the first half of a partition's response is real; the second is the transform's wrap.
+            self.spectrum.copy_from_slice(path);
             self.fft.inverse(&mut self.spectrum, &mut self.work);
             self.work[self.block..].fill(0.0);
             self.work[..self.block].iter_mut().for_each(|sample| *sample *= scale);
-            self.fft.forward(&mut self.work, &mut self.spectrum);
-            path.iter_mut().zip(&self.spectrum).for_each(|(path, step)| *path += step);
+            self.fft.forward(&mut self.work, path);
         }
+        self.turn = 1 - self.turn;
     }
 
-    /// Power in each band of the residual last learnt from, and of the echo likely left in it.
-    pub(super) fn residual_bands(&self) -> (Bands, Bands) {
-        (bands(self.error.iter().map(Complex32::norm_sqr), self.bins), bands(self.left.iter().copied(), self.bins))
+    /// Power in each band of the residual last learnt from, of the echo likely left in it, and of the agent
+    /// behind it.
+    pub(super) fn residual_bands(&self) -> (Bands, Bands, Bands) {
+        let far = (0..self.bins).map(|k| self.far.iter().skip(k).step_by(self.bins).map(Complex32::norm_sqr).sum());
+        (
+            bands(self.error.iter().map(Complex32::norm_sqr), self.bins),
+            bands(self.left.iter().copied(), self.bins),
+            bands(far, self.bins),
+        )
     }
 
     /// Power in each band of the `echo` predicted for that residual, and of the two together: what was heard.

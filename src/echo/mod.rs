@@ -10,6 +10,8 @@ mod fft;
 mod filter;
 mod reference;
 mod search;
+#[cfg(test)]
+mod tests;
 
 use crate::time::Samples;
 
@@ -36,7 +38,7 @@ impl EchoGuard {
     /// Agent audio that will be audible at the line from media position `at` on, told in order and up to a second
     /// ahead; what lies further ahead is dropped. `at` may be wrong by 100 ms and may jump when a mark corrects it.
     pub fn played(&mut self, at: Samples, samples: &[i16]) {
-        if self.reference.tell(at.0, samples, self.now) {
+        if at.0 <= LAST && self.reference.tell(at.0, samples, self.now) {
             self.canceller.get_or_insert_with(|| Box::new(Canceller::new(self.rate_hz))).reference_jumped();
         }
     }
@@ -49,7 +51,7 @@ impl EchoGuard {
     /// Takes the agent's echo out of caller audio that begins at `at`, in place and without delay. Any chunking gives the
     /// same audio. Changes nothing when the agent has not been heard for a second.
     pub fn process(&mut self, at: Samples, near: &mut [i16]) {
-        let Some(canceller) = &mut self.canceller else {
+        let Some(canceller) = self.canceller.as_mut().filter(|_| at.0 <= LAST) else {
             self.now = Some(at.0.saturating_add(near.len() as u64));
             return;
         };
@@ -84,8 +86,11 @@ pub fn discount(probability: f32, echo_share: f32) -> f32 {
     probability * ((ALL_ECHO - echo_share) / (ALL_ECHO - SOME_ECHO)).clamp(0.0, 1.0)
 }
 
+/// Positions beyond are not of a call: 18 million years at 8 kHz. Sums of positions below do not overflow.
+const LAST: u64 = 1 << 62;
+
 /// Up to this share of echo, speech is the caller's: one who is 6 dB weaker than the echo leaves a share of 0.8.
-const SOME_ECHO: f32 = 0.80;
+const SOME_ECHO: f32 = 0.70;
 
 /// From this share on nothing is the caller's.
-const ALL_ECHO: f32 = 0.92;
+const ALL_ECHO: f32 = 0.85;

@@ -12,12 +12,14 @@ pub(super) struct Reference {
     audible: std::ops::Range<u64>,
     /// Where what was told last did not follow what was told before.
     jumped_at: Option<u64>,
+    /// Mean power of the agent's loudest pieces of late.
+    loudness: f32,
     rate_hz: u32,
 }
 
 impl Reference {
     pub(super) fn new(rate_hz: u32) -> Reference {
-        Reference { ring: Vec::new(), end: 0, audible: 0..0, jumped_at: None, rate_hz }
+        Reference { ring: Vec::new(), end: 0, audible: 0..0, jumped_at: None, loudness: 0.0, rate_hz }
     }
 
     /// Keeps `samples`, audible from `at` on. What lies more than [`AHEAD_MS`] after `now` has no room and is dropped.
@@ -36,6 +38,8 @@ impl Reference {
                 self.audible.start = first;
             }
             self.audible.end = end;
+            let power = samples.iter().map(|&s| f32::from(s) * f32::from(s)).sum::<f32>() / samples.len() as f32;
+            self.loudness = power.max(0.95 * self.loudness);
             if self.ring.is_empty() {
                 self.ring = vec![0; self.ms(AHEAD_MS + BACK_MS) as usize];
             }
@@ -80,6 +84,11 @@ impl Reference {
     /// Since when the agent is heard.
     pub(super) fn audible_since(&self) -> Option<u64> {
         (!self.ring.is_empty()).then_some(self.audible.start)
+    }
+
+    /// Mean power of the agent where it is loud.
+    pub(super) fn loudness(&self) -> f32 {
+        self.loudness
     }
 
     /// Where the reckoning last jumped, or the agent began anew.
@@ -128,10 +137,10 @@ impl Reference {
 }
 
 /// Agent audio is told at most a second ahead; the rest is leeway.
-const AHEAD_MS: u64 = 1_200;
+const AHEAD_MS: u64 = 1_050;
 
-/// Looking back: the latest echo, the filter behind it and half a second to learn it from.
-const BACK_MS: u64 = 1_300;
+/// Looking back: the latest echo, the filter behind it and what it takes to learn it from.
+const BACK_MS: u64 = 1_250;
 
 /// How much earlier than reckoned the agent may be heard.
 const EARLY_MS: u64 = 100;

@@ -24,7 +24,7 @@ pub(super) struct Search {
     far: Vec<Complex32>,
     work: Vec<f32>,
     /// The correlation by lag, from the latest; past searches fade.
-    correlation: Vec<f32>,
+    correlation: Vec<i16>,
 }
 
 impl Search {
@@ -36,7 +36,7 @@ impl Search {
             near: vec![zero; WINDOW + 1],
             far: vec![zero; WINDOW + 1],
             work: vec![0.0; 2 * WINDOW],
-            correlation: vec![0.0; lags],
+            correlation: vec![0; lags],
         }
     }
 
@@ -66,11 +66,17 @@ impl Search {
             let here = (lags.end - top) as usize..((lags.end - top) as usize + WINDOW).min(self.correlation.len());
             let here = &mut self.correlation[here];
             // Each span by its own noise: the agent may be silent in the others.
-            let scale = 1.0 / rms(&self.work[..here.len()]).max(f32::MIN_POSITIVE);
-            here.iter_mut().zip(&self.work).for_each(|(sum, &value)| *sum = FADE * *sum + value * scale);
-            let scale = 1.0 / rms(here).max(f32::MIN_POSITIVE);
-            for (i, value) in here.iter().enumerate() {
-                let clarity = value.abs() * scale;
+            let scale = UNIT / rms(self.work[..here.len()].iter().copied());
+            if !scale.is_finite() {
+                top -= WINDOW as i64;
+                continue;
+            }
+            here.iter_mut().zip(&self.work).for_each(|(sum, &value)| {
+                *sum = (FADE * f32::from(*sum) + value * scale).round() as i16;
+            });
+            let scale = 1.0 / rms(here.iter().map(|&value| f32::from(value))).max(1.0);
+            for (i, &value) in here.iter().enumerate() {
+                let clarity = f32::from(value).abs() * scale;
                 if clarity > best.map_or(0.0, |best| best.clarity) {
                     best = Some(Found { lag: top - i as i64, clarity });
                 }
@@ -82,12 +88,13 @@ impl Search {
 
     /// What was heard so far says nothing of what comes.
     pub(super) fn forget(&mut self) {
-        self.correlation.fill(0.0);
+        self.correlation.fill(0);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
         (self.near.len() + self.far.len()) * size_of::<Complex32>()
-            + (self.work.len() + self.correlation.len()) * size_of::<f32>()
+            + self.work.len() * size_of::<f32>()
+            + self.correlation.len() * size_of::<i16>()
             + self.fft.heap_bytes()
     }
 }
@@ -101,8 +108,12 @@ pub(super) const SEARCH_HZ: u32 = 8_000;
 /// What a search keeps of those before it.
 const FADE: f32 = 0.7;
 
-fn rms(values: &[f32]) -> f32 {
-    (values.iter().map(|value| value * value).sum::<f32>() / values.len().max(1) as f32).sqrt()
+/// The root mean square of a correlation as kept: 30 times that is the most that a window of a thousand can reach.
+const UNIT: f32 = 256.0;
+
+fn rms(values: impl ExactSizeIterator<Item = f32>) -> f32 {
+    let count = values.len().max(1) as f32;
+    (values.map(|value| value * value).sum::<f32>() / count).sqrt()
 }
 
 /// Lifts the high frequencies of speech, which tell delays apart.
