@@ -243,9 +243,11 @@ impl Evidence {
         let patience = if self.power < FAINT * loudness { UNDECIDED_FAINT } else { UNDECIDED };
         let undecided = match known {
             true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
-            false => self.active > 0 && self.active < patience && self.clean < CLEAN,
+            false => self.active < patience && self.clean < CLEAN,
         };
-        self.share = if undecided || (!known && self.pending.is_some()) {
+        let hint = if self.clean < CLEAN { LIKELY } else { HINT };
+        let hinted = !known && self.pending.is_some_and(|found| found.clarity >= hint);
+        self.share = if undecided || hinted {
             1.0
         } else if known && self.echo > 0.0 {
             self.echo / (self.echo + self.caller)
@@ -288,23 +290,31 @@ fn mean_square(samples: &[f32]) -> f32 {
     samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32
 }
 
-/// Louder than the noise by 6 dB over its least.
+/// Louder than the noise: 6 dB over its least.
 const ACTIVE: f32 = 4.0;
-/// Noise of a line that sends digital silence: -66 dBFS.
+/// The least noise of a line that sends digital silence: -78 dBFS.
 const LEAST_NOISE: f32 = 16.0;
+/// The mean of noise over the least of its blocks; the same in a band, which varies more.
+const NOISE_MEAN: f32 = 1.4;
+const NOISE: f32 = 6.0;
+/// The share of the predicted echo that may be left: at least, when the filter is new, over what was measured, and how
+/// fast it rises when more is left.
 const LEAK: f32 = 0.03;
 const LEAK_YOUNG: f32 = 0.7;
 const LEAK_MARGIN: f32 = 2.0;
 const LEAK_UP: f32 = 1.01;
-const NOISE: f32 = 6.0;
-const NOISE_MEAN: f32 = 1.4;
+/// What of the echo's weight, and of both weights' average, is kept a block later.
 const ECHO_KEPT: f32 = 0.85;
 const SMOOTH: f32 = 0.6;
+/// Clarity that is worth another look, that counts for echo on a line that had none, and that is believed at once.
 const LIKELY: f32 = 5.5;
+const HINT: f32 = 6.5;
 const CLEAR: f32 = 7.5;
+/// Searches in vain of a quiet track, 128 ms each, while the agent is heard: the line has no echo.
 const CLEAN: u32 = 8;
+/// Blocks of sound that may be echo before anything is known; the same of sound 20 dB below the agent.
 const UNDECIDED: u32 = 9;
-const UNDECIDED_FAINT: u32 = 20;
-/// 20 dB below the agent.
+const UNDECIDED_FAINT: u32 = 24;
 const FAINT: f32 = 0.01;
+/// Blocks of sound after a correction of the reckoning within which it is found.
 const JUMP: u32 = 10;
