@@ -8,8 +8,6 @@ pub const RATE_HZ: usize = 8_000;
 /// Speech to mix from.
 #[derive(Clone, Debug)]
 pub struct Clip {
-    /// Whose.
-    pub name: String,
     /// At [`RATE_HZ`].
     pub samples: Vec<i16>,
 }

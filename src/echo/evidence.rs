@@ -1,6 +1,6 @@
 //! What speaks for echo, and what for the caller.
 
-use super::filter::{BANDS, Bands, Filter};
+use super::filter::{BANDS, Filter};
 use super::search::Found;
 
 /// Judges blocks of 16 ms.

@@ -206,7 +206,7 @@ fn call(level_db: Option<i32>, delay_ms: usize, caller_db: Option<i32>, jump_ms:
 fn fixture(name: &str) -> Clip {
     let path = format!("{}/fixtures/audio/{name}.wav", env!("CARGO_MANIFEST_DIR"));
     let wav = wav::read(&std::fs::read(path).unwrap()).unwrap();
-    Clip { name: name.to_owned(), samples: wav.samples }
+    Clip { samples: wav.samples }
 }
 
 fn tell_all(guard: &mut EchoGuard, call: &Mix) {
