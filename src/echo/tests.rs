@@ -3,10 +3,8 @@
 use proptest::prelude::*;
 
 #[path = "../../examples/echo/detect.rs"]
-#[allow(unreachable_pub, reason = "the example's own")]
 mod detect;
 #[path = "../../examples/echo/mixes.rs"]
-#[allow(unreachable_pub, reason = "the example's own")]
 mod mixes;
 
 use super::{EchoGuard, discount};
