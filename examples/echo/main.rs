@@ -129,7 +129,7 @@ fn clips(directory: &Path, names: &[&str]) -> Vec<Clip> {
     let read = |name: &&str| {
         let bytes = std::fs::read(directory.join(format!("{name}.wav"))).ok()?;
         let wav = wav::read(&bytes).ok()?;
-        (wav.rate_hz as usize == RATE_HZ).then(|| Clip { samples: wav.samples })
+        (wav.rate_hz as usize == RATE_HZ).then_some(Clip { samples: wav.samples })
     };
     names.iter().filter_map(read).collect()
 }
