@@ -12,6 +12,8 @@
 //!
 //! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`], [`denoise`],
 //! [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
+//! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`],
+//! [`echo`], [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
 //! environment or global random number.
 //!
 //! | module | what it is |
@@ -20,6 +22,7 @@
 //! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
 //! | [`denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
+//! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |

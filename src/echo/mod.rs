@@ -1,28 +1,96 @@
-//! The agent's own voice coming back on the caller's track.
+//! The agent's own voice on the caller's track: taken out where its path is known, and recognised where it is not.
+//!
+//! The guard knows what the agent says and roughly when the line plays it. It searches the caller's track for it
+//! ([`search`]), learns the path ([`filter`]), subtracts the echo, and says how much of what came is the agent's own
+//! ([`EchoGuard::echo_share`]); [`discount`] turns that into a speech probability of the caller.
+
+mod canceller;
+mod evidence;
+mod fft;
+mod filter;
+mod reference;
+mod search;
+#[cfg(test)]
+mod tests;
 
 use crate::time::Samples;
 
-/// Takes the agent's echo out of the caller's audio.
-#[derive(Debug)]
-pub struct EchoGuard {}
+use canceller::Canceller;
+use reference::Reference;
+
+/// Keeps the agent's echo from being taken for the caller.
+pub struct EchoGuard {
+    reference: Reference,
+    /// Where the next caller sample is due.
+    now: Option<u64>,
+    /// Made when the agent is first heard: most of the memory.
+    canceller: Option<Box<Canceller>>,
+    rate_hz: u32,
+}
 
 impl EchoGuard {
-    /// For audio at `rate_hz`.
-    pub fn new(_rate_hz: u32) -> Self {
-        EchoGuard {}
+    /// For a line of `rate_hz`, 8 000 to 48 000; other rates are treated as the nearest of these.
+    pub fn new(rate_hz: u32) -> EchoGuard {
+        let rate_hz = rate_hz.clamp(8_000, 48_000);
+        EchoGuard { reference: Reference::new(rate_hz), now: None, canceller: None, rate_hz }
     }
 
-    /// Agent audio that is audible at the line from media position `at` on; told up to a second ahead, in order.
-    pub fn played(&mut self, _at: Samples, _samples: &[i16]) {}
+    /// Agent audio that will be audible at the line from media position `at` on, told in order and up to a second
+    /// ahead; what lies further ahead is dropped. `at` may be wrong by 100 ms and may jump when a mark corrects it.
+    pub fn played(&mut self, at: Samples, samples: &[i16]) {
+        if at.0 <= LAST && self.reference.tell(at.0, samples, self.now) {
+            self.canceller.get_or_insert_with(|| Box::new(Canceller::new(self.rate_hz))).reference_jumped();
+        }
+    }
 
-    /// What was told for `from` on is not played.
-    pub fn cleared(&mut self, _from: Samples) {}
+    /// Forgets agent audio from `from` on: it was cleared and will not be heard.
+    pub fn cleared(&mut self, from: Samples) {
+        self.reference.forget_from(from.0);
+    }
 
-    /// Takes the echo out of caller audio at `at`, in place.
-    pub fn process(&mut self, _at: Samples, _near: &mut [i16]) {}
+    /// Takes the agent's echo out of caller audio that begins at `at`, in place and without delay. Any chunking gives the
+    /// same audio. Changes nothing when the agent has not been heard for a second.
+    pub fn process(&mut self, at: Samples, near: &mut [i16]) {
+        let Some(canceller) = self.canceller.as_mut().filter(|_| at.0 <= LAST) else {
+            self.now = Some(at.0.saturating_add(near.len() as u64));
+            return;
+        };
+        let mut position = at.0;
+        if self.now != Some(position) {
+            canceller.break_off();
+        }
+        let mut rest = near;
+        while !rest.is_empty() {
+            let room = canceller.room(position);
+            let (now, later) = rest.split_at_mut(room.min(rest.len()));
+            canceller.process(position, now, &self.reference);
+            position = position.saturating_add(now.len() as u64);
+            rest = later;
+        }
+        self.now = Some(position);
+    }
 
-    /// 0–1: how much of what came since this was last asked is the agent's own voice.
+    /// How much of what came since this was last asked is explained by the agent's own voice: 0 nothing, 1 all.
     pub fn echo_share(&mut self) -> f32 {
-        0.0
+        self.canceller.as_mut().map_or(0.0, |canceller| canceller.echo_share())
+    }
+
+    /// Bytes that this guard holds; all of them are allocated when the agent is first heard.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.reference.heap_bytes() + self.canceller.as_ref().map_or(0, |c| c.bytes())
     }
 }
+
+/// The probability that the caller speaks, of the `probability` of speech in audio of which `echo_share` is echo.
+pub fn discount(probability: f32, echo_share: f32) -> f32 {
+    probability * ((ALL_ECHO - echo_share) / (ALL_ECHO - SOME_ECHO)).clamp(0.0, 1.0)
+}
+
+/// Positions beyond are not of a call: 18 million years at 8 kHz. Sums of positions below do not overflow.
+const LAST: u64 = 1 << 62;
+
+/// Up to this share of echo, speech is the caller's: one who is 6 dB weaker than the echo leaves a share of 0.8.
+const SOME_ECHO: f32 = 0.70;
+
+/// From this share on nothing is the caller's.
+const ALL_ECHO: f32 = 0.85;

@@ -5,7 +5,7 @@ use std::fmt;
 use super::HearingSettings;
 use crate::config::VadEngine;
 use crate::denoise::Denoiser;
-use crate::echo::EchoGuard;
+use crate::echo::{self, EchoGuard};
 use crate::time::Samples;
 use crate::vad::{Probability, Step, Vad};
 
@@ -83,7 +83,7 @@ impl Own {
                         p = opinion.blend(p);
                     }
                     if let Some(guard) = guard {
-                        p *= 1.0 - guard.echo_share();
+                        p = echo::discount(p, guard.echo_share());
                     }
                     step.probability = Probability::from_f32(p);
                     on(step);

@@ -1,0 +1,347 @@
+//! The guard at work: blocks of the caller's track, the path's state, what to search when.
+
+use super::evidence::Evidence;
+use super::filter::Filter;
+use super::reference::Reference;
+use super::search::{Found, SEARCH_HZ, Search, WINDOW};
+
+/// Works in blocks of 16 ms on a grid of media positions, so that chunking does not matter: the agent's audio is known
+/// ahead, the echo in a block is reckoned as it begins and learnt from as it ends.
+pub(super) struct Canceller {
+    /// Samples in a block.
+    block: usize,
+    /// Samples of the line to one of the search.
+    decimation: usize,
+    /// The caller's block as it came, and the agent's echo in it.
+    near: Vec<f32>,
+    echo: Vec<f32>,
+    residual: Vec<f32>,
+    /// Running power before and behind the filter.
+    heard: f32,
+    left: f32,
+    /// The block under way: from its beginning or not at all, so that nothing is learnt from a part.
+    stage: Stage,
+    /// The last blocks as they came, oldest first from `oldest`.
+    history: Vec<i16>,
+    /// How many of them there are, and one past the position of the last.
+    known: usize,
+    until: u64,
+    filter: Filter,
+    search: Search,
+    path: Path,
+    evidence: Evidence,
+    /// The filter has heard all blocks of the agent's up to this position.
+    listened: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    /// The block passes: the agent cannot be heard, or its beginning was missed.
+    Pass,
+    /// The block is watched; its echo is subtracted or, while the filter is not to be trusted, left.
+    Watch { subtract: bool },
+}
+
+/// What is known of the way from the agent to the caller's track.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Path {
+    /// Nothing.
+    Unknown,
+    /// The echo's strongest part is this many samples late.
+    Known { peak: i64 },
+}
+
+impl Canceller {
+    pub(super) fn new(rate_hz: u32) -> Canceller {
+        let decimation = ((rate_hz / SEARCH_HZ) as usize).clamp(1, MAX_DECIMATION);
+        let block = BLOCK * decimation;
+        Canceller {
+            block,
+            decimation,
+            near: vec![0.0; block],
+            echo: vec![0.0; block],
+            residual: vec![0.0; block],
+            stage: Stage::Pass,
+            history: vec![0; HISTORY * block],
+            known: 0,
+            until: 0,
+            filter: Filter::new(block),
+            search: Search::new(((LATEST_MS - EARLIEST_MS) * i64::from(SEARCH_HZ) / 1_000) as usize),
+            heard: 0.0,
+            left: 0.0,
+            path: Path::Unknown,
+            evidence: Evidence::new(),
+            listened: None,
+        }
+    }
+
+    /// The line's reckoning of what the agent says may have moved.
+    pub(super) fn reference_jumped(&mut self) {
+        self.listened = None;
+    }
+
+    /// The next sample does not follow the last: nothing is learnt across the gap.
+    pub(super) fn break_off(&mut self) {
+        self.known = 0;
+        self.listened = None;
+        self.stage = Stage::Pass;
+        self.evidence.break_off();
+    }
+
+    /// Samples from `position` to the end of its block.
+    pub(super) fn room(&self, position: u64) -> usize {
+        self.block - (position % self.block as u64) as usize
+    }
+
+    /// Goes on with caller audio at `position` that ends with its block or before.
+    pub(super) fn process(&mut self, position: u64, near: &mut [i16], reference: &Reference) {
+        let offset = (position % self.block as u64) as usize;
+        if offset == 0 {
+            self.begin(position, reference);
+        }
+        let Stage::Watch { subtract } = self.stage else { return };
+        let kept = &mut self.near[offset..offset + near.len()];
+        for ((kept, sample), &echo) in kept.iter_mut().zip(near.iter_mut()).zip(&self.echo[offset..]) {
+            *kept = f32::from(*sample);
+            if subtract {
+                let left = *kept - echo;
+                self.heard = RUNNING * self.heard + *kept * *kept;
+                self.left = RUNNING * self.left + left * left;
+                // A path that has just changed must not put the agent where it is not. A quotient that is not a number
+                // compares false; the cast saturates.
+                if self.left < self.heard {
+                    *sample = left.round() as i16;
+                }
+            }
+        }
+        if offset + near.len() == self.block {
+            self.end(position + near.len() as u64, reference);
+        }
+    }
+
+    pub(super) fn echo_share(&mut self) -> f32 {
+        self.evidence.share()
+    }
+
+    fn begin(&mut self, position: u64, reference: &Reference) {
+        if !reference.can_be_heard(position) {
+            if self.stage != Stage::Pass {
+                self.stage = Stage::Pass;
+                self.listened = None;
+                self.evidence.silent();
+                self.search.forget();
+                (self.heard, self.left) = (0.0, 0.0);
+            }
+            return;
+        }
+        let subtract = match self.path {
+            Path::Unknown => false,
+            Path::Known { peak } => {
+                self.predict(position, peak, reference);
+                self.evidence.trusts_filter()
+            }
+        };
+        self.stage = Stage::Watch { subtract };
+    }
+
+    fn end(&mut self, until: u64, reference: &Reference) {
+        if self.until != until - self.block as u64 {
+            self.known = 0;
+        }
+        self.until = until;
+        self.remember();
+        self.evidence.hear(&self.near);
+        if !self.filter.hears_agent() && matches!(self.path, Path::Known { .. }) {
+            self.evidence.pause();
+        } else if let Path::Known { .. } = self.path {
+            for ((residual, near), echo) in self.residual.iter_mut().zip(&self.near).zip(&self.echo) {
+                *residual = near - echo;
+            }
+            self.filter.learn(&self.residual);
+            self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
+            if self.evidence.filter_is_lost() {
+                self.filter.restart(FIRST_GAIN);
+            }
+        }
+        if self.evidence.wants_search(matches!(self.path, Path::Known { .. })) {
+            let found = self.look(reference);
+            self.settle(found, reference);
+        }
+        let jumped = match self.path {
+            Path::Known { peak } => reference.jumped_at().is_some_and(|at| {
+                // Where the correction is heard, the path is still that of the old reckoning.
+                let since = self.until as i64 - at as i64 - peak;
+                (0..2 * self.block as i64).contains(&since)
+            }),
+            Path::Unknown => false,
+        };
+        self.evidence.conclude(matches!(self.path, Path::Known { .. }), jumped, reference.loudness());
+    }
+
+    /// Searches the last [`WINDOW`] for the agent.
+    fn look(&mut self, reference: &Reference) -> Option<Found> {
+        let step = self.decimation;
+        let window = (WINDOW * step) as u64;
+        let begin = self.until as i64 - window as i64;
+        let blocks = (WINDOW / BLOCK).min(self.known);
+        let (history, block) = (&self.history, self.block);
+        let lags = |ms: i64| ms * i64::from(SEARCH_HZ) / 1_000;
+        self.search.find(
+            lags(EARLIEST_MS)..lags(LATEST_MS),
+            |out| {
+                for (i, out) in out.chunks_exact_mut(BLOCK).rev().take(blocks).enumerate() {
+                    let at = history.len() - (i + 1) * block;
+                    decimate(history[at..at + block].iter().map(|&s| f32::from(s)), step, out);
+                }
+            },
+            |lag, out| {
+                let mut wide = [0.0; 16 * MAX_DECIMATION];
+                let mut from = begin - lag * step as i64;
+                for out in out.chunks_exact_mut(16) {
+                    let wide = &mut wide[..16 * step];
+                    reference.read(from, wide);
+                    decimate(wide.iter().copied(), step, out);
+                    from += wide.len() as i64;
+                }
+            },
+        )
+    }
+
+    /// Draws the conclusion from a search.
+    fn settle(&mut self, found: Option<Found>, reference: &Reference) {
+        let long_heard = reference
+            .audible_since()
+            .is_some_and(|since| self.until > since + (LATEST_MS as usize * self.block / 16) as u64);
+        let Some(lag) = self.evidence.judge(found, long_heard) else { return };
+        let peak = lag * self.decimation as i64;
+        let Path::Known { peak: before } = self.path else {
+            self.begin_path(peak, reference);
+            return;
+        };
+        let moved = peak - before;
+        if moved.unsigned_abs() < 4 * self.decimation as u64 {
+            return;
+        }
+        // The same path under another reckoning, the path as it was, or another path: what explains the most.
+        let heard = self.trial(None, reference);
+        let (stays, moves) = (self.trial(Some(before), reference), self.trial(Some(peak), reference));
+        if moves < 0.6 * stays && moves < 0.7 * heard {
+            self.filter.doubt_again(0.1 * FIRST_GAIN);
+            self.path = Path::Known { peak };
+            self.rehearse(peak, 1, reference);
+        } else if stays > 0.7 * heard {
+            let reach = -(LEAD * self.decimation as i64)..(48 * self.block / 16) as i64;
+            if !reach.contains(&moved) {
+                self.begin_path(peak, reference);
+            } else if self.evidence.filter_is_poor() {
+                self.filter.doubt_again(FIRST_GAIN);
+                self.rehearse(before, 1, reference);
+            }
+        }
+    }
+
+    /// A path of which only the delay is known.
+    fn begin_path(&mut self, peak: i64, reference: &Reference) {
+        self.filter.restart(FIRST_GAIN);
+        self.rehearse(peak, 2, reference);
+        self.path = if self.evidence.filter_explains() { Path::Known { peak } } else { Path::Unknown };
+    }
+
+    /// The power left of the last blocks if the path is as learnt and `peak` late; without `peak`, the power heard.
+    fn trial(&mut self, peak: Option<i64>, reference: &Reference) -> f32 {
+        self.listened = None;
+        let mut power = 0.0;
+        for back in (0..self.known.min(TRIAL)).rev() {
+            let at = self.history.len() - (back + 1) * self.block;
+            match peak {
+                Some(peak) => self.predict(self.until - ((back + 1) * self.block) as u64, peak, reference),
+                None => self.echo.fill(0.0),
+            }
+            let left = self.history[at..].iter().zip(&self.echo).map(|(&near, echo)| f32::from(near) - echo);
+            power += left.map(|left| left * left).sum::<f32>();
+        }
+        self.listened = None;
+        power
+    }
+
+    /// Learns the path from the blocks kept, so that the next is predicted at once.
+    fn rehearse(&mut self, peak: i64, rounds: usize, reference: &Reference) {
+        for round in 0..rounds {
+            self.listened = None;
+            self.evidence.rehearse(round);
+            for back in (0..self.known).rev() {
+                let at = self.history.len() - (back + 1) * self.block;
+                let until = self.until - (back * self.block) as u64;
+                self.predict(until - self.block as u64, peak, reference);
+                for (i, near) in self.near.iter_mut().enumerate() {
+                    *near = f32::from(self.history[at + i]);
+                    self.residual[i] = *near - self.echo[i];
+                }
+                if self.filter.hears_agent() {
+                    self.filter.learn(&self.residual);
+                    self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
+                }
+            }
+        }
+    }
+
+    /// Fills `echo` with what the block at `position` holds of the agent.
+    fn predict(&mut self, position: u64, peak: i64, reference: &Reference) {
+        let (block, first) = (self.block as i64, peak - LEAD * self.decimation as i64);
+        let anew = self.listened != Some(position);
+        self.filter.listen(anew, |back, out| reference.read(position as i64 - first - block * (back as i64 + 1), out));
+        self.listened = Some(position + self.block as u64);
+        self.filter.predict(&mut self.echo);
+    }
+
+    /// Appends the block to the history.
+    fn remember(&mut self) {
+        self.history.copy_within(self.block.., 0);
+        let at = self.history.len() - self.block;
+        self.history[at..].iter_mut().zip(&self.near).for_each(|(to, &sample)| *to = sample as i16);
+        self.known = (self.known + 1).min(HISTORY);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + (self.near.len() + self.echo.len() + self.residual.len()) * size_of::<f32>()
+            + self.history.len() * size_of::<i16>()
+            + self.filter.heap_bytes()
+            + self.search.heap_bytes()
+    }
+}
+
+/// Samples of a block at the search's rate: 16 ms.
+const BLOCK: usize = 128;
+
+/// How much of the running power a sample later remains: 4 ms at 8 kHz.
+const RUNNING: f32 = 0.97;
+
+/// Blocks on which two delays are compared.
+const TRIAL: usize = 8;
+
+/// Blocks kept for searching and learning: 384 ms.
+const HISTORY: usize = 24;
+
+/// Lines of up to 48 kHz.
+const MAX_DECIMATION: usize = 6;
+
+/// Samples of the search before the strongest part that still belong to the path: 6 ms.
+const LEAD: i64 = 48;
+
+/// Delays that are searched: an echo comes 20 to 600 ms late, and the reckoning may be off by 100 ms.
+const EARLIEST_MS: i64 = -90;
+const LATEST_MS: i64 = 710;
+
+/// How loud the echo may be against the agent, in power, before anything is known.
+const FIRST_GAIN: f32 = 0.25;
+
+/// The mean of every `step` samples.
+fn decimate(samples: impl Iterator<Item = f32>, step: usize, out: &mut [f32]) {
+    out.fill(0.0);
+    for (i, sample) in samples.enumerate() {
+        if let Some(out) = out.get_mut(i / step) {
+            *out += sample / step as f32;
+        }
+    }
+}

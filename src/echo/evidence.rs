@@ -1,0 +1,320 @@
+//! What speaks for echo, and what for the caller.
+
+use super::filter::{BANDS, Filter};
+use super::search::Found;
+
+/// Judges blocks of 16 ms.
+pub(super) struct Evidence {
+    /// Mean power of the block, and of the line's noise.
+    power: f32,
+    scale: f32,
+    noise: Floor,
+    /// Blocks since the caller's track became louder than its noise; blocks of quiet since.
+    active: u32,
+    quiet: u32,
+    /// Blocks since a search, and searches in vain since then.
+    since_search: u32,
+    since_found: u32,
+    vain: u32,
+    pending: Option<Found>,
+    /// Searches in vain while nothing was heard: the line has no echo.
+    clean: u32,
+    /// Power before and behind the filter where echo is expected, and how often it proved good.
+    before: f32,
+    behind: f32,
+    predicted: f32,
+    leak: f32,
+    /// Blocks of echo that the filter has learnt from.
+    learnt: u32,
+    gain_of: (f32, f32),
+    proven: bool,
+    /// Residual noise by band.
+    band_noise: [Floor; BANDS],
+    /// Of this block: what is the caller's and what the agent's, smoothed.
+    caller: f32,
+    echo: f32,
+    unexplained: u32,
+    doubtful: u32,
+    share: f32,
+}
+
+impl Evidence {
+    pub(super) fn new() -> Evidence {
+        Evidence {
+            power: 0.0,
+            scale: 0.0,
+            noise: Floor::default(),
+            active: 0,
+            quiet: 0,
+            since_search: 0,
+            since_found: u32::MAX,
+            vain: 0,
+            pending: None,
+            clean: 0,
+            before: 0.0,
+            behind: 0.0,
+            predicted: 0.0,
+            leak: 1.0,
+            learnt: 0,
+            gain_of: (0.0, 0.0),
+            proven: false,
+            band_noise: [Floor::default(); BANDS],
+            caller: 0.0,
+            echo: 0.0,
+            unexplained: 0,
+            doubtful: 0,
+            share: 0.0,
+        }
+    }
+
+    pub(super) fn break_off(&mut self) {
+        self.silent();
+    }
+
+    /// The agent can no longer be heard.
+    pub(super) fn silent(&mut self) {
+        self.active = 0;
+        self.vain = 0;
+        self.pending = None;
+        self.caller = 0.0;
+        self.echo = 0.0;
+        self.unexplained = 0;
+        self.share = 0.0;
+    }
+
+    /// A block of the caller's track as it came.
+    pub(super) fn hear(&mut self, near: &[f32]) {
+        self.power = mean_square(near);
+        // The power of a block's whole spectrum: half the transform's length times the sum of the squares.
+        self.scale = (near.len() * near.len()) as f32;
+        let noise = self.noise.track(self.power);
+        self.since_search += 1;
+        self.since_found = self.since_found.saturating_add(1);
+        if self.power > ACTIVE * noise.max(LEAST_NOISE) {
+            self.active += 1;
+            self.quiet = 0;
+        } else {
+            self.quiet += 1;
+            if self.quiet > 6 {
+                self.active = 0;
+            }
+        }
+    }
+
+    /// A rehearsal round begins.
+    pub(super) fn rehearse(&mut self, _round: usize) {
+        self.before = 0.0;
+        self.behind = 0.0;
+        self.predicted = 0.0;
+        self.leak = 1.0;
+        self.learnt = 0;
+        self.gain_of = (0.0, 0.0);
+        self.proven = false;
+        self.caller = 0.0;
+        self.echo = 0.0;
+        self.unexplained = 0;
+    }
+
+    /// A block that cannot hold an echo: what is in it above the noise is the caller's.
+    pub(super) fn pause(&mut self) {
+        let noise = NOISE_MEAN * self.noise.value().max(LEAST_NOISE);
+        let caller = if self.power > 2.0 * noise { self.power * self.scale } else { 0.0 };
+        self.caller = SMOOTH * self.caller + (1.0 - SMOOTH) * caller;
+        self.echo *= ECHO_KEPT;
+        self.unexplained = self.unexplained.saturating_sub(1);
+    }
+
+    /// Compares a block before and behind the filter.
+    pub(super) fn weigh(&mut self, filter: &mut Filter, near: &[f32], echo: &[f32], residual: &[f32]) {
+        let (near_power, echo_power, residual_power) = (mean_square(near), mean_square(echo), mean_square(residual));
+        let noise = self.noise.value().max(LEAST_NOISE);
+        if echo_power > noise {
+            self.before = 0.93 * self.before + near_power;
+            self.behind = 0.93 * self.behind + residual_power;
+            self.predicted = 0.93 * self.predicted + echo_power;
+            if self.behind < 0.5 * self.before {
+                self.proven = true;
+            }
+            let ratio = LEAK_MARGIN * self.behind / self.predicted;
+            self.learnt = self.learnt.saturating_add(1);
+            let least = LEAK.max(LEAK_YOUNG / (1.0 + self.learnt as f32 / 16.0));
+            self.leak = if ratio < self.leak { 0.9 * self.leak + 0.1 * ratio } else { self.leak * LEAK_UP };
+            self.leak = self.leak.clamp(least, 1.0);
+        }
+        let (residual, left, far) = filter.residual_bands();
+        let (predicted, heard) = filter.echo_bands(echo);
+        let (mut caller, mut agent) = (0.0, 0.0);
+        let least = LEAST_NOISE * (near.len() * near.len() / BANDS) as f32;
+        let (predicted_sum, far_sum) = (predicted.iter().sum::<f32>(), far.iter().sum::<f32>());
+        self.gain_of.0 = 0.97 * self.gain_of.0 + predicted_sum;
+        self.gain_of.1 = 0.97 * self.gain_of.1 + far_sum;
+        let gain = self.gain_of.0 / self.gain_of.1.max(1.0);
+        for b in 0..BANDS {
+            let noise = self.band_noise[b].track(residual[b]).max(least);
+            let leak = 2.0 * left[b] + self.leak * predicted[b].max(gain * far[b]);
+            caller += (residual[b].min(heard[b]) - leak - NOISE * noise).max(0.0);
+            agent += predicted[b] + left[b].min(residual[b]);
+        }
+        // A detector remembers the echo's end for a while: so does the echo's weight.
+        if residual_power < 2.0 * NOISE_MEAN * noise {
+            caller = 0.0;
+        }
+        self.caller = SMOOTH * self.caller + (1.0 - SMOOTH) * caller;
+        self.echo = (ECHO_KEPT * self.echo).max(SMOOTH * self.echo + (1.0 - SMOOTH) * agent);
+        if residual_power > 0.5 * near_power && self.power > ACTIVE * noise {
+            self.unexplained = (self.unexplained + 1).min(8);
+        } else {
+            self.unexplained = self.unexplained.saturating_sub(1);
+        }
+    }
+
+    /// Whether what the filter predicts may be subtracted.
+    pub(super) fn trusts_filter(&self) -> bool {
+        self.behind < if self.proven { 1.05 } else { 0.8 } * self.before
+    }
+
+    pub(super) fn filter_is_lost(&mut self) -> bool {
+        let lost = !self.behind.is_finite() || self.behind > 1.5 * self.before;
+        if lost {
+            self.before = 0.0;
+            self.behind = 0.0;
+            self.proven = false;
+        }
+        lost
+    }
+
+    /// Whether the filter explains something, after a rehearsal.
+    pub(super) fn filter_explains(&self) -> bool {
+        self.behind < 0.8 * self.before
+    }
+
+    /// Whether the filter leaves most of the echo.
+    pub(super) fn filter_is_poor(&self) -> bool {
+        self.behind > 0.7 * self.before
+    }
+
+    pub(super) fn wants_search(&mut self, known: bool) -> bool {
+        if known && self.unexplained < 4 {
+            return false;
+        }
+        let wait = match (self.active >= 4, self.vain) {
+            (false, _) if known => return false,
+            (false, _) if self.clean < CLEAN => 8,
+            (false, _) => 64,
+            (true, 0..6) => 3,
+            (true, 6..12) => 8,
+            (true, _) => 32,
+        };
+        let due = self.since_search >= wait;
+        if due {
+            self.since_search = 0;
+        }
+        due
+    }
+
+    /// The delay to believe in, from a search.
+    pub(super) fn judge(&mut self, found: Option<Found>, long_heard: bool) -> Option<i64> {
+        let found = found.filter(|found| found.clarity >= LIKELY);
+        self.vain += u32::from(self.active >= 4);
+        if let Some(found) = found {
+            let again = self.pending.is_some_and(|before| (before.lag - found.lag).abs() <= 8);
+            if found.clarity >= CLEAR || again {
+                self.pending = None;
+                self.clean = 0;
+                self.since_found = 0;
+                return Some(found.lag);
+            }
+        }
+        self.pending = found;
+        if self.active < 4 && found.is_none() && long_heard {
+            self.clean += 1;
+        }
+        None
+    }
+
+    /// The block's share is settled.
+    pub(super) fn conclude(&mut self, known: bool, jumped: bool, loudness: f32) {
+        if jumped {
+            self.doubtful = JUMP;
+            self.vain = 0;
+        } else if self.power > ACTIVE * self.noise.value().max(LEAST_NOISE) {
+            self.doubtful = self.doubtful.saturating_sub(1);
+        }
+        let patience = if self.power < FAINT * loudness { UNDECIDED_FAINT } else { UNDECIDED };
+        let undecided = match known {
+            true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
+            false => self.active < patience && self.clean < CLEAN,
+        };
+        let hint = if self.clean < CLEAN { LIKELY } else { HINT };
+        let hinted = !known && self.pending.is_some_and(|found| found.clarity >= hint);
+        self.share = if undecided || hinted {
+            1.0
+        } else if known && self.echo > 0.0 {
+            self.echo / (self.echo + self.caller)
+        } else {
+            0.0
+        };
+    }
+
+    pub(super) fn share(&mut self) -> f32 {
+        self.share
+    }
+}
+
+/// The least of a value within the last seconds.
+#[derive(Clone, Copy, Default)]
+struct Floor {
+    count: u32,
+    now: f32,
+    before: f32,
+}
+
+impl Floor {
+    fn track(&mut self, value: f32) -> f32 {
+        if self.count == 0 {
+            self.before = if self.now > 0.0 { self.now } else { value };
+            self.now = value;
+        }
+        self.now = self.now.min(value);
+        self.count = (self.count + 1) % 64;
+        self.value()
+    }
+
+    /// The least is below the mean: about twice, for noise in blocks.
+    fn value(&self) -> f32 {
+        self.now.min(self.before)
+    }
+}
+
+fn mean_square(samples: &[f32]) -> f32 {
+    samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32
+}
+
+/// Louder than the noise: 6 dB over its least.
+const ACTIVE: f32 = 4.0;
+/// The least noise of a line that sends digital silence: -78 dBFS.
+const LEAST_NOISE: f32 = 16.0;
+/// The mean of noise over the least of its blocks; the same in a band, which varies more.
+const NOISE_MEAN: f32 = 1.4;
+const NOISE: f32 = 6.0;
+/// The share of the predicted echo that may be left: at least, when the filter is new, over what was measured, and how
+/// fast it rises when more is left.
+const LEAK: f32 = 0.03;
+const LEAK_YOUNG: f32 = 0.7;
+const LEAK_MARGIN: f32 = 2.0;
+const LEAK_UP: f32 = 1.01;
+/// What of the echo's weight, and of both weights' average, is kept a block later.
+const ECHO_KEPT: f32 = 0.85;
+const SMOOTH: f32 = 0.6;
+/// Clarity that is worth another look, that counts for echo on a line that had none, and that is believed at once.
+const LIKELY: f32 = 5.5;
+const HINT: f32 = 6.5;
+const CLEAR: f32 = 7.5;
+/// Searches in vain of a quiet track, 128 ms each, while the agent is heard: the line has no echo.
+const CLEAN: u32 = 8;
+/// Blocks of sound that may be echo before anything is known; the same of sound 20 dB below the agent.
+const UNDECIDED: u32 = 9;
+const UNDECIDED_FAINT: u32 = 24;
+const FAINT: f32 = 0.01;
+/// Blocks of sound after a correction of the reckoning within which it is found.
+const JUMP: u32 = 10;
