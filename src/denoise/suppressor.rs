@@ -21,7 +21,8 @@ const IDLE_PEAK: u16 = 8;
 const IDLE_FRAMES: u32 = 5;
 
 /// How much of the original is left in the result, in amplitude: −14 dB for a near talker. Without it RNNoise swallows
-/// soft speech at 5 dB of noise; with it words are as intelligible (STOI) as they were, in less noise.
+/// soft speech in noise: at 5 dB a voice in noise is 0.73 intelligible (STOI), 0.69 after RNNoise alone and 0.73 with
+/// this, and its quality (PESQ, narrow band) goes from 1.8 to 2.0 either way.
 const NEAR_FLOOR: f32 = 0.2;
 
 /// −18 dB: the gain may raise it again.

@@ -89,7 +89,7 @@ fn off_changes_and_delays_nothing() {
 #[test]
 fn the_delay_is_as_stated() {
     for (rate_hz, stated) in [(8_000, 192), (16_000, 352), (24_000, 512), (48_000, 960)] {
-        let speech = resample::convert(&voice(), 8_000, rate_hz);
+        let speech = resample::convert(&voice()[1_000..7_000], 8_000, rate_hz);
         for reduction in MODES {
             let mut denoiser = Denoiser::new(reduction, rate_hz);
             assert_eq!(denoiser.delay().0, stated);
@@ -102,7 +102,7 @@ fn the_delay_is_as_stated() {
             let likeness = |lag: usize| -> f64 {
                 speech.iter().zip(&out[lag..]).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum()
             };
-            let lags = stated as usize - rate_hz as usize / 500..stated as usize + rate_hz as usize / 500;
+            let lags = stated as usize - rate_hz as usize / 1_000..stated as usize + rate_hz as usize / 1_000;
             let found = lags.max_by(|&a, &b| likeness(a).total_cmp(&likeness(b))).unwrap();
             // Within 63 us: RNNoise's high-pass filter turns the phase of low voices a little.
             let off_us = (found as i64 - stated as i64).unsigned_abs() * 1_000_000 / u64::from(rate_hz);
@@ -194,7 +194,7 @@ fn a_clean_voice_keeps_its_level() {
 fn noise_goes_and_the_voice_in_it_stays() {
     for rate_hz in [8_000u32, 24_000] {
         let second = rate_hz as usize;
-        let clean = resample::convert(&voice(), 8_000, rate_hz);
+        let clean = resample::convert(&voice()[8_000..24_000], 8_000, rate_hz);
         let clean = at_level(&clean, level::dbfs(0.08 * level::FULL_SCALE) - level::dbfs(level::rms(&clean)));
         let mut padded = vec![0; 2 * second];
         padded.extend(&clean);
