@@ -134,12 +134,6 @@ impl Steps {
             Some(pause) => write!(why, "the caller went on after {pause} ms: {} would have waited", round_up(pause)),
             None => write!(why, "the caller did not go on within {LONGEST_SILENCE_MS} ms: a longer one only delays"),
         };
-        // Steps that lie in it as a whole.
-        let first = self.0[..=decided].partition_point(|step| ms(step) < since_ms) + 1;
-        let stretch = self.0.get(first..=decided).unwrap_or_default();
-        if let Some(peak) = stretch.iter().map(|step| step.per_mille).max().filter(|peak| *peak >= limits.stop) {
-            let _ = write!(why, "; the probability reached {} in it", per_cent(peak));
-        }
         why
     }
 
