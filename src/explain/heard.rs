@@ -134,10 +134,6 @@ impl Steps {
             Some(pause) => write!(why, "the caller went on after {pause} ms: {} would have waited", round_up(pause)),
             None => write!(why, "the caller did not go on within {LONGEST_SILENCE_MS} ms: a longer one only delays"),
         };
-        let stretch = self.0[..=decided].iter().rev().take_while(|step| ms(step) > since_ms);
-        if let Some(peak) = stretch.map(|step| step.per_mille).max().filter(|peak| *peak >= limits.stop) {
-            let _ = write!(why, "; it reached {} in between", per_cent(peak));
-        }
         why
     }
 
@@ -164,20 +160,23 @@ impl Steps {
 
 impl Hearing {
     pub(super) fn write(&self, moment_ms: u64, out: &mut String) {
-        let mut line = String::new();
+        let (mut line, mut levels) = (String::new(), String::new());
         let mut marked = false;
         for step in &self.steps {
             if step.at_ms > moment_ms && !marked {
                 line.push_str(" |");
+                levels.push_str(" |");
                 marked = true;
             }
             // Writing to a String cannot fail.
             let _ = write!(line, " {:.2}", step.probability);
+            let _ = write!(levels, " {:4}", step.level_db);
         }
         let _ = writeln!(out, "  heard    {line}");
+        let _ = writeln!(out, "  level    {levels}");
         let _ = writeln!(
             out,
-            "            (speech probability per step; | is the moment; speech from {}, a pause below {:.2})",
+            "            (speech probability and dBFS per step; | is the moment; speech from {}, a pause below {:.2})",
             self.threshold, self.stop_below
         );
         let _ = writeln!(out, "  lasted    {}", self.lasted);

@@ -141,7 +141,11 @@ impl Family {
 /// Where candidates decided otherwise than the live settings, by deployment, candidate and what. The names are of the
 /// configuration, of which there may be many versions in a server's life, so their number is bounded.
 #[derive(Debug, Default)]
-pub(super) struct Shadows(Mutex<BTreeMap<(String, String), [(&'static str, u64); 12]>>);
+pub(super) struct Shadows(Mutex<BTreeMap<Candidate, Sums>>);
+
+/// Deployment and name.
+type Candidate = (String, String);
+type Sums = [(&'static str, u64); 12];
 
 /// More candidates than this are not counted.
 const SHADOWS_MAX: usize = 128;

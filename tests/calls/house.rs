@@ -85,10 +85,13 @@ impl Site {
             "listen = \"127.0.0.1:0\"\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
             plan.server, plan.twilio
         );
+        // These callers' voices are tones: no speech to a network, but loud enough for the scripted model's ear.
+        let told = plan.agent.contains("[turn_detection]");
+        let ears = if told { "" } else { "[turn_detection]\nmode = \"provider\"\n" };
         let documents = [
             ("offhook.toml", server),
             ("models.toml", format!("[scripted]\nurl = \"{}\"\n", model.url())),
-            ("agents/mia.toml", format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{}", plan.agent)),
+            ("agents/mia.toml", format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{}{ears}", plan.agent)),
             ("deployments/desk.toml", format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\n{}", plan.deployment)),
             ("deployments/closed.toml", "agent = \"mia\"\nnumber = \"+15550100199\"\nactive = false\n".to_owned()),
         ];

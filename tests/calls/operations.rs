@@ -139,3 +139,35 @@ async fn a_server_says_at_start_what_will_keep_it_from_answering_or_keeping_call
     server.kill().and_then(|()| server.wait()).expect("an end");
     assert!(in_time.is_ok() && missing.is_empty(), "never said: {missing:?}");
 }
+
+#[tokio::test]
+async fn a_turn_setting_that_is_changed_applies_to_the_next_call_which_names_its_revision() {
+    let house =
+        House::build(Plan { agent: "[turn_detection]\nmode = \"local\"\n".to_owned(), ..Plan::default() }).await;
+    let agent = house.site.config().join("agents/mia.toml");
+    let before = std::fs::read_to_string(&agent).expect("an agent");
+    let long = tokio::spawn(place(house.caller(vec![Step::WaitEnd { max_ms: 30_000 }])));
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    crate::house::write(&agent, &format!("{before}silence_duration_ms = 900\n"));
+    place(house.caller(vec![Step::Silence(200), Step::HangUp])).await;
+    // A setting that is out of range leaves the last good one in force.
+    crate::house::write(&agent, &format!("{before}silence_duration_ms = 9000\n"));
+    place(house.caller(vec![Step::Silence(200), Step::HangUp])).await;
+    let running = house.running.calls().remove(0);
+    assert!(house.running.control(&running, offhook::engine::Control::End(EndReason::Operator)));
+    long.await.expect("a call");
+
+    let mut revisions = Vec::new();
+    for (n, expected) in [(0, 900), (1, 900), (2, 200)] {
+        let (report, folder) = house.report(n).await;
+        let journal = offhook::journal::CallFiles::load(&folder).expect("a journal").journal;
+        let offhook::config::TurnDetection::Local(turn) = &journal.settings.turn_detection else { panic!("not local") };
+        assert_eq!(turn.silence_duration_ms, expected, "call {n}");
+        let announced = format!("Announced deployment=desk agent=mia revision={}", report.revision);
+        assert_eq!(journal.entries[0].kind, offhook::journal::Kind::Out(announced));
+        assert_eq!(journal.settings.revision, report.revision);
+        revisions.push(report.revision);
+    }
+    assert_eq!(revisions[0], revisions[1]);
+    assert_ne!(revisions[0], revisions[2], "the call that ran on kept what it began with");
+}

@@ -346,6 +346,9 @@ pub(crate) async fn furnish(site: &Site, numbers: &[Number]) -> (TempDir, Vec<Op
             play("fallback"),
             said("fallback"),
         );
+        // As in a house.
+        let told = agent.contains("[turn_detection]");
+        let agent = agent + if told { "" } else { "[turn_detection]\nmode = \"provider\"\n" };
         let to = if *name == "neighbour" { NEIGHBOUR.to_owned() } else { number(index) };
         let keep = if deployment.contains("[keep]") { "" } else { "[keep]\nrecording = true\njournal = \"audio\"\n" };
         // A machine with much to do may be late by more than the usual lead; that is not what is shown here.
