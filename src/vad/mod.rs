@@ -231,7 +231,7 @@ struct Level {
 
 impl Level {
     fn of(frame: &[i16]) -> Self {
-        // A frame has at most 1 536 samples: the sum keeps within 32 bits.
+        // A frame has some thousand samples at most: the sum keeps within 32 bits.
         let sum: i32 = frame.iter().map(|&s| i32::from(s)).sum();
         let squares: u64 = frame.iter().map(|&s| u64::from((i32::from(s) * i32::from(s)) as u32)).sum();
         let n = frame.len().max(1) as f64;

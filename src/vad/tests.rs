@@ -79,7 +79,7 @@ fn silence_and_a_bare_offset_are_no_speech() {
                 assert!(steps.len() > 29);
                 // An offset begins with a jump, which may be heard.
                 for s in &steps[16..] {
-                    assert!(s.probability.per_mille() < 200 && s.level_db < -80, "{engine:?} at {rate_hz}: {s:?}");
+                    assert!(s.probability.per_mille() < 300 && s.level_db < -80, "{engine:?} at {rate_hz}: {s:?}");
                 }
             }
         }
