@@ -2,6 +2,9 @@
 //!
 //! The two were trained apart and err apart: their mean in log-odds starts on fewer clicks, keys and bursts of noise than
 //! either alone, so that one step over the threshold is a start.
+//!
+//! Digital silence is heard like anything else: the networks' states go on moving for more than 45 s of it, so that leaving
+//! steps out would change what is heard afterwards.
 
 use super::Level;
 use super::doubler::Doubler;
