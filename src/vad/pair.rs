@@ -28,7 +28,7 @@ pub(super) struct Pair {
 /// How the network of the other rate comes by its audio.
 enum Other {
     /// Frames come at 8 kHz.
-    Up(Doubler, [i16; Branch::Khz16.step()]),
+    Up(Doubler, Box<[i16]>),
     /// Frames come at 16 kHz.
     Down(Resampler, Vec<i16>),
 }
@@ -37,7 +37,7 @@ impl Pair {
     /// For frames of 32 ms at `base_hz`, 8 000 or 16 000.
     pub(super) fn new(base_hz: u32) -> Self {
         let other = if base_hz == 8_000 {
-            Other::Up(Doubler::default(), [0; _])
+            Other::Up(Doubler::default(), vec![0; Branch::Khz16.step()].into_boxed_slice())
         } else {
             Other::Down(Resampler::new(16_000, 8_000), Vec::with_capacity(Branch::Khz8.step() + 1))
         };
