@@ -1,12 +1,17 @@
 //! Matrix times vectors in whole numbers.
 //!
-//! Weights are kept as 16-bit numbers with one scale per row, and inputs are rounded to 13 bits with one scale per
-//! vector. A row's scale is such that its sum cannot leave 32 bits whatever the input, so products are summed exactly,
-//! in any order: the same result on every processor, at half the memory of floats (the weights do not fit into the
-//! first cache, so their size is what a step costs) and two products per lane.
+//! Weights are kept as 16-bit numbers with one scale per row, and inputs are rounded to 16 bits with one scale per vector.
+//! Products of two columns are added, shifted down and summed in 32 bits, which a row's scale keeps from overflowing
+//! whatever the input. So sums are exact in any order, the same on every processor, and compared to floats there are
+//! two products per lane and half the memory: the weights of a branch do not fit into the first cache, and streaming
+//! them is a good part of a step. Eight bits would halve it again, but are not enough: probabilities are then off by up
+//! to 0.3.
 
 /// Inputs are rounded to whole numbers up to this.
-const INPUT_MAX: f32 = 32767.0;
+const INPUT_MAX: f32 = 32_767.0;
+
+/// Bits that each pair of products is shifted down: room for sixteen times as much before a sum overflows.
+const SHIFT: i32 = 4;
 
 /// Two inputs that lie beside each other: what one instruction multiplies and adds.
 pub(super) type Pair = [i16; 2];
@@ -15,15 +20,14 @@ pub(super) type Pair = [i16; 2];
 type Block = [i16; 16];
 
 /// A matrix, its rows in groups of `8 * V`, and within a group its columns in pairs: read once, from front to back.
-#[derive(Debug)]
-pub(super) struct Layer<const V: usize, const S: i32> {
+pub(super) struct Layer<const V: usize> {
     blocks: Vec<[Block; V]>,
     pairs: usize,
     /// Per row, by which a sum is multiplied, with the input's own scale, to get the product.
     scales: Vec<f32>,
 }
 
-impl<const V: usize, const S: i32> Layer<V, S> {
+impl<const V: usize> Layer<V> {
     /// `weight(row, column)` in two dimensions; rows a multiple of `8 * V`, columns even.
     pub(super) fn new(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
         let mut quantised = vec![0_i16; rows * columns];
@@ -36,13 +40,13 @@ impl<const V: usize, const S: i32> Layer<V, S> {
                 if largest == 0.0 {
                     return 0.0;
                 }
-                // Rounding may add a half to each weight.
-                let bound = i32::MAX as f32 / INPUT_MAX * (1 << S) as f32 - columns as f32;
+                // Rounding may add a half to each weight, and shifting less than another.
+                let bound = i32::MAX as f32 / INPUT_MAX * (1 << SHIFT) as f32 - columns as f32;
                 let up = (i16::MAX as f32 / largest).min(bound / of_row().sum::<f32>());
                 for (column, quantised) in quantised.iter_mut().enumerate() {
                     *quantised = (weight(row, column) * up).round() as i16;
                 }
-                (1 << S) as f32 / up
+                (1 << SHIFT) as f32 / up
             })
             .collect();
         let pairs = columns / 2;
@@ -57,7 +61,7 @@ impl<const V: usize, const S: i32> Layer<V, S> {
         Self { blocks, pairs, scales }
     }
 
-    /// For each group of rows: its number, its blocks and its rows' scales.
+    /// For each group of rows: its blocks and its rows' scales.
     #[inline(always)]
     pub(super) fn groups(&self) -> impl Iterator<Item = (&[[Block; V]], &[f32])> {
         self.blocks.chunks_exact(self.pairs).zip(self.scales.chunks_exact(8 * V))
@@ -69,7 +73,7 @@ impl<const V: usize, const S: i32> Layer<V, S> {
         let outs = out.chunks_exact_mut(8 * V).zip(bias.chunks_exact(8 * V));
         for ((blocks, scales), (out, bias)) in self.groups().zip(outs) {
             let mut sums = [[lanes.zero(); V]];
-            accumulate::<L, S, 1, V>(lanes, &mut sums, blocks, [input]);
+            accumulate(lanes, &mut sums, blocks, [input]);
             finish(lanes, &sums[0], scales, scale, bias, out);
         }
     }
@@ -77,7 +81,7 @@ impl<const V: usize, const S: i32> Layer<V, S> {
 
 /// Adds the products of a group's rows with each of `F` inputs.
 #[inline(always)]
-pub(super) fn accumulate<L: Lanes, const S: i32, const F: usize, const V: usize>(
+pub(super) fn accumulate<L: Lanes, const F: usize, const V: usize>(
     lanes: L,
     sums: &mut [[L::Sums; V]; F],
     blocks: &[[Block; V]],
@@ -89,7 +93,7 @@ pub(super) fn accumulate<L: Lanes, const S: i32, const F: usize, const V: usize>
         for v in 0..V {
             let weights = lanes.load(&blocks[v]);
             for f in 0..F {
-                sums[f][v] = lanes.multiply_add::<S>(sums[f][v], weights, inputs[f]);
+                sums[f][v] = lanes.multiply_add(sums[f][v], weights, inputs[f]);
             }
         }
     }
@@ -155,7 +159,7 @@ pub(super) trait Lanes: Copy {
     fn load(self, weights: &Block) -> Self::Weights;
     fn spread(self, input: Pair) -> Self::Input;
     /// Adds the two products of each row.
-    fn multiply_add<const S: i32>(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums;
+    fn multiply_add(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums;
     fn store(self, sums: Self::Sums) -> [i32; 8];
 }
 
@@ -184,9 +188,10 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    fn multiply_add<const S: i32>(self, mut sums: [i32; 8], weights: Block, [a, b]: Pair) -> [i32; 8] {
+    fn multiply_add(self, mut sums: [i32; 8], weights: Block, [a, b]: Pair) -> [i32; 8] {
         for n in 0..8 {
-            sums[n] += (i32::from(weights[2 * n]) * i32::from(a) + i32::from(weights[2 * n + 1]) * i32::from(b)) >> S;
+            sums[n] +=
+                (i32::from(weights[2 * n]) * i32::from(a) + i32::from(weights[2 * n + 1]) * i32::from(b)) >> SHIFT;
         }
         sums
     }
@@ -197,6 +202,42 @@ impl Lanes for Plain {
     }
 }
 
+/// For every x86-64 processor.
+#[cfg(target_arch = "x86_64")]
+impl Lanes for pulp::x86::V1 {
+    type Weights = [std::arch::x86_64::__m128i; 2];
+    type Input = std::arch::x86_64::__m128i;
+    type Sums = [std::arch::x86_64::__m128i; 2];
+
+    #[inline(always)]
+    fn zero(self) -> Self::Sums {
+        [self.sse2._mm_setzero_si128(); 2]
+    }
+
+    #[inline(always)]
+    fn load(self, weights: &Block) -> Self::Weights {
+        pulp::cast(*weights)
+    }
+
+    #[inline(always)]
+    fn spread(self, input: Pair) -> Self::Input {
+        self.sse2._mm_set1_epi32(pulp::cast(input))
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, [low, high]: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums {
+        let [of_low, of_high] =
+            weights.map(|weights| self.sse2._mm_srai_epi32::<SHIFT>(self.sse2._mm_madd_epi16(weights, input)));
+        [self.sse2._mm_add_epi32(low, of_low), self.sse2._mm_add_epi32(high, of_high)]
+    }
+
+    #[inline(always)]
+    fn store(self, sums: Self::Sums) -> [i32; 8] {
+        pulp::cast(sums)
+    }
+}
+
+/// For those since 2013: AVX2.
 #[cfg(target_arch = "x86_64")]
 impl Lanes for pulp::x86::V3 {
     type Weights = std::arch::x86_64::__m256i;
@@ -219,10 +260,9 @@ impl Lanes for pulp::x86::V3 {
     }
 
     #[inline(always)]
-    fn multiply_add<const S: i32>(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums {
+    fn multiply_add(self, sums: Self::Sums, weights: Self::Weights, input: Self::Input) -> Self::Sums {
         let products = self.avx2._mm256_madd_epi16(weights, input);
-        let products = if S == 0 { products } else { self.avx2._mm256_srai_epi32::<S>(products) };
-        self.avx2._mm256_add_epi32(sums, products)
+        self.avx2._mm256_add_epi32(sums, self.avx2._mm256_srai_epi32::<SHIFT>(products))
     }
 
     #[inline(always)]

@@ -76,7 +76,7 @@ pub struct Silero {
 }
 
 impl Silero {
-    /// At the beginning of a stream. The weights are unpacked at the first call in a process, which takes some
+    /// At the beginning of a stream. The weights are unpacked at the first call in a process, which takes about ten
     /// milliseconds: [`load`] does it ahead, and says what is wrong with them, which here would be a panic.
     pub fn new(branch: Branch) -> Self {
         let Ok(model) = &*MODEL else { unreachable!("the weights are part of the program, and a test loads them") };
@@ -181,24 +181,34 @@ const SHA256: [u8; 32] = [
 ];
 
 /// Runs a step on the widest registers this processor has.
+#[cfg(target_arch = "x86_64")]
 fn dispatch(network: &Network, state: &mut State, samples: &[i16]) -> f32 {
-    #[cfg(target_arch = "x86_64")]
-    {
-        struct Step<'a>(pulp::x86::V3, &'a Network, &'a mut State, &'a [i16]);
+    use pulp::x86::{V1, V3};
 
-        impl pulp::NullaryFnOnce for Step<'_> {
-            type Output = f32;
+    /// A closure cannot ask to be inlined, and what is not inlined does not get the registers.
+    struct Step<'a, L>(L, &'a Network, &'a mut State, &'a [i16]);
 
-            #[inline(always)]
-            fn call(self) -> f32 {
-                let Self(lanes, network, state, samples) = self;
-                network.step(lanes, state, samples)
-            }
-        }
+    impl<L: layer::Lanes> pulp::NullaryFnOnce for Step<'_, L> {
+        type Output = f32;
 
-        if let Some(lanes) = pulp::x86::V3::try_new() {
-            return lanes.vectorize(Step(lanes, network, state, samples));
+        #[inline(always)]
+        fn call(self) -> f32 {
+            let Self(lanes, network, state, samples) = self;
+            network.step(lanes, state, samples)
         }
     }
+
+    if let Some(lanes) = V3::try_new() {
+        lanes.vectorize(Step(lanes, network, state, samples))
+    } else if let Some(lanes) = V1::try_new() {
+        lanes.vectorize(Step(lanes, network, state, samples))
+    } else {
+        network.step(layer::Plain, state, samples)
+    }
+}
+
+/// Runs a step.
+#[cfg(not(target_arch = "x86_64"))]
+fn dispatch(network: &Network, state: &mut State, samples: &[i16]) -> f32 {
     network.step(layer::Plain, state, samples)
 }

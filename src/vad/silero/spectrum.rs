@@ -15,7 +15,6 @@ pub(super) const FRAMES: usize = 4;
 const MAX_POINTS: usize = 128;
 
 /// The tables of one window length.
-#[derive(Debug)]
 pub(super) struct Spectrum {
     /// In the order of samples; scaled for 16-bit input.
     window: Vec<f32>,

@@ -2,7 +2,12 @@ use std::f64::consts::TAU;
 
 use proptest::prelude::*;
 
-use super::{layer::Plain, onnx::OnnxError, spectrum::Spectrum, *};
+use super::{
+    layer::{Layer, Plain, quantise},
+    onnx::OnnxError,
+    spectrum::Spectrum,
+    *,
+};
 
 /// Between ONNX Runtime's floats and our whole numbers.
 const TOLERANCE: f32 = 0.003;
@@ -21,10 +26,14 @@ fn probabilities_are_those_of_the_reference() {
 #[test]
 fn every_processor_hears_the_same() {
     for branch in [Branch::Khz8, Branch::Khz16] {
-        let (mut silero, mut plain) = (Silero::new(branch), Silero::new(branch));
+        let [mut silero, mut plain] = [(); 2].map(|()| Silero::new(branch));
+        #[cfg(target_arch = "x86_64")]
+        let mut narrow = (pulp::x86::V1::try_new().unwrap(), Silero::new(branch));
         for step in signal(branch).chunks_exact(branch.step()) {
-            let expected = plain.network.step(Plain, &mut plain.state, step);
-            assert_eq!(silero.step(step).to_bits(), expected.to_bits());
+            let expected = plain.network.step(Plain, &mut plain.state, step).to_bits();
+            assert_eq!(silero.step(step).to_bits(), expected);
+            #[cfg(target_arch = "x86_64")]
+            assert_eq!(narrow.1.network.step(narrow.0, &mut narrow.1.state, step).to_bits(), expected);
         }
     }
 }
@@ -44,9 +53,33 @@ fn the_loudest_audio_gives_probabilities() {
     for branch in [Branch::Khz8, Branch::Khz16] {
         let mut silero = Silero::new(branch);
         for period in [1, 2, 3, 50, 1_000] {
-            let square = |n: usize| if n / period % 2 == 0 { i16::MIN } else { i16::MAX };
+            let square = |n: usize| if (n / period).is_multiple_of(2) { i16::MIN } else { i16::MAX };
             let probability = silero.step(&(0..branch.step()).map(square).collect::<Vec<_>>());
             assert!((0.0..=1.0).contains(&probability), "{branch:?}: {probability}");
+        }
+    }
+}
+
+#[test]
+fn no_sum_overflows() {
+    const COLUMNS: usize = 390;
+    // Rows of even weights, of one large weight, and of none.
+    let weight = |row: usize, column: usize| match row % 4 {
+        0 => 1.0,
+        1 => -0.01,
+        2 => f32::from(u8::from(column == 7)),
+        _ => 0.0,
+    };
+    let layer = Layer::<4>::new(32, COLUMNS, weight);
+    for sign in [1.0, -1.0] {
+        let mut input = [0; COLUMNS];
+        let scale = quantise(&[5.0 * sign; COLUMNS], &mut input);
+        let mut out = [0.0; 32];
+        // Checked in a debug build.
+        layer.apply(Plain, input.as_chunks().0, scale, &[0.25; 32], &mut out);
+        for (row, out) in out.iter().enumerate() {
+            let expected = (0..COLUMNS).map(|column| 5.0 * sign * weight(row, column)).sum::<f32>() + 0.25;
+            assert!((out - expected).abs() <= 1e-4 * expected.abs(), "row {row}: {out} for {expected}");
         }
     }
 }
