@@ -30,6 +30,7 @@ mod server;
 mod sound;
 #[cfg(test)]
 mod tests;
+mod turns;
 pub mod types;
 mod values;
 mod watch;
@@ -40,6 +41,7 @@ use std::path::Path;
 pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
 pub use memory::from_memory;
 pub use problem::{Problem, Problems, Severity};
+pub use turns::candidate;
 pub use types::*;
 pub use watch::Source;
 

@@ -9,14 +9,17 @@
 //! All decisions rest on the steps and nothing else of this: a call that is run again from its journal is told them
 //! ([`Hearing::told`]) and decides alike on any machine, with the audio or without.
 
+mod own;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 
 use crate::audio::{AudioFormat, Codec, g711};
 use crate::config::{NoiseReduction, VadEngine};
-use crate::denoise::Denoiser;
-use crate::echo::EchoGuard;
 use crate::time::Samples;
-use crate::vad::{Probability, Step, Vad, step_samples};
+use crate::vad::{Probability, Step, delay_samples, step_samples};
+use own::Own;
 
 /// Steps that wait to be polled; the oldest are forgotten beyond that. One input holds far fewer.
 const STEPS_MAX: usize = 4_096;
@@ -39,6 +42,7 @@ pub struct Hearing {
     ears: Ears,
     steps: VecDeque<Step>,
     linear: Vec<i16>,
+    quieter: Vec<i16>,
     cleaned: Vec<u8>,
 }
 
@@ -48,48 +52,40 @@ enum Ears {
     Told(Told),
 }
 
-#[derive(Debug)]
-struct Own {
-    guard: Option<EchoGuard>,
-    vad: Option<Vad>,
-    denoiser: Denoiser,
-}
-
 /// Ears that are told what they hear.
 #[derive(Debug)]
 struct Told {
     /// Length of a step; 0 when nobody asks.
     step: u64,
+    /// By how much a step ends before the audio that completes it.
+    delay: u64,
     taken: u64,
     given: u64,
+    /// Steps that the next audio completes: whoever tells them knows when.
     queue: VecDeque<(Probability, i8)>,
-    otherwise: (Probability, i8),
+    /// What each step is that nothing was told for.
+    otherwise: Option<(Probability, i8)>,
 }
 
 impl Hearing {
     /// Hears for itself.
     pub fn new(settings: HearingSettings, format: AudioFormat) -> Self {
-        let guard = settings.echo_guard && settings.engine.is_some();
-        let own = Own {
-            guard: guard.then(|| EchoGuard::new(format.rate_hz)),
-            vad: settings.engine.map(|engine| Vad::new(engine, format.rate_hz)),
-            denoiser: Denoiser::new(settings.noise_reduction, format.rate_hz),
-        };
-        Hearing::with(Ears::Own(Box::new(own)), format)
+        Hearing::with(Ears::Own(Box::new(Own::new(settings, format.rate_hz))), format)
     }
 
     /// Hears what it is [told](Self::tell), and nothing in the sound itself.
     pub fn told(settings: HearingSettings, format: AudioFormat) -> Self {
         let step = settings.engine.map_or(0, |engine| step_samples(engine, format.rate_hz).0);
-        let quiet = (Probability::default(), -128);
-        Hearing::with(Ears::Told(Told { step, taken: 0, given: 0, queue: VecDeque::new(), otherwise: quiet }), format)
+        let delay = settings.engine.map_or(0, |engine| delay_samples(engine, format.rate_hz).0);
+        let told = Told { step, delay, taken: 0, given: 0, queue: VecDeque::new(), otherwise: None };
+        Hearing::with(Ears::Told(told), format)
     }
 
     fn with(ears: Ears, format: AudioFormat) -> Self {
-        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), cleaned: Vec::new() }
+        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), quieter: Vec::new(), cleaned: Vec::new() }
     }
 
-    /// What the next step that completes will be. Without effect on ears that hear for themselves.
+    /// One more step that the next audio completes. Without effect on ears that hear for themselves.
     pub fn tell(&mut self, probability: Probability, level_db: i8) {
         if let Ears::Told(told) = &mut self.ears
             && told.queue.len() < STEPS_MAX
@@ -98,10 +94,10 @@ impl Hearing {
         }
     }
 
-    /// What every step is for which nothing was told. Without effect on ears that hear for themselves.
+    /// What every step is from now on, without being told one by one. Without effect on ears that hear for themselves.
     pub fn tell_from_now_on(&mut self, probability: Probability, level_db: i8) {
         if let Ears::Told(told) = &mut self.ears {
-            told.otherwise = (probability, level_db);
+            told.otherwise = Some((probability, level_db));
         }
     }
 
@@ -111,43 +107,31 @@ impl Hearing {
         match &mut self.ears {
             Ears::Told(told) => {
                 told.taken += self.format.samples(payload.len()).0;
-                while told.step > 0 && told.given + told.step <= told.taken {
+                while let Some((probability, level_db)) = told.next() {
                     told.given += told.step;
-                    let (probability, level_db) = told.queue.pop_front().unwrap_or(told.otherwise);
-                    push(&mut self.steps, Step { end: Samples(told.given), probability, level_db });
+                    let end = Samples(told.given.saturating_sub(told.delay));
+                    push(&mut self.steps, Step { end, probability, level_db });
                 }
                 self.cleaned.clear();
                 self.cleaned.extend_from_slice(payload);
             }
             Ears::Own(own) => {
-                let reduces = !matches!(own.denoiser, Denoiser::Off);
-                if own.vad.is_none() && !reduces {
-                    self.cleaned.clear();
+                self.cleaned.clear();
+                if own.is_idle() {
                     self.cleaned.extend_from_slice(payload);
                     return;
                 }
                 self.linear.clear();
                 decode(self.format.codec, payload, &mut self.linear);
-                self.cleaned.clear();
-                if reduces {
-                    let mut copy = self.linear.clone();
-                    own.denoiser.process(&mut copy);
-                    encode(self.format.codec, &copy, &mut self.cleaned);
-                } else {
-                    self.cleaned.extend_from_slice(payload);
+                self.quieter.clear();
+                if own.reduces_noise() {
+                    self.quieter.extend_from_slice(&self.linear);
                 }
-                let Some(vad) = &mut own.vad else { return };
                 let steps = &mut self.steps;
-                match &mut own.guard {
-                    None => vad.process(&self.linear, |step| push(steps, step)),
-                    Some(guard) => {
-                        guard.process(at, &mut self.linear);
-                        vad.process(&self.linear, |mut step| {
-                            let caller = 1.0 - guard.echo_share();
-                            step.probability = Probability::from_f32(step.probability.as_f32() * caller);
-                            push(steps, step);
-                        });
-                    }
+                own.take(at, &mut self.linear, &mut self.quieter, |step| push(steps, step));
+                match own.reduces_noise() {
+                    true => encode(self.format.codec, &self.quieter, &mut self.cleaned),
+                    false => self.cleaned.extend_from_slice(payload),
                 }
             }
         }
@@ -158,23 +142,16 @@ impl Hearing {
         self.steps.pop_front()
     }
 
-    /// What was taken last, as the model shall have it: as long, in the line's format, later by [`delay`](Self::delay).
+    /// What was taken last, as the model shall have it: as long, in the line's format; later by
+    /// [`Denoiser::delay`](crate::denoise::Denoiser::delay) where noise is reduced here.
     pub fn cleaned(&self) -> &[u8] {
         &self.cleaned
-    }
-
-    /// How much later sound is in what the model is sent.
-    pub fn delay(&self) -> Samples {
-        match &self.ears {
-            Ears::Own(own) => own.denoiser.delay(),
-            Ears::Told(_) => Samples::ZERO,
-        }
     }
 
     /// Agent audio in the line's format that is audible at the line from media position `at` on.
     pub fn played(&mut self, at: Samples, payload: &[u8]) {
         if let Ears::Own(own) = &mut self.ears
-            && let Some(guard) = &mut own.guard
+            && let Some(guard) = own.guard()
         {
             self.linear.clear();
             decode(self.format.codec, payload, &mut self.linear);
@@ -185,10 +162,18 @@ impl Hearing {
     /// Agent audio from media position `from` on is not played after all.
     pub fn cleared(&mut self, from: Samples) {
         if let Ears::Own(own) = &mut self.ears
-            && let Some(guard) = &mut own.guard
+            && let Some(guard) = own.guard()
         {
             guard.cleared(from);
         }
+    }
+}
+
+impl Told {
+    /// The step that is complete, if one is.
+    fn next(&mut self) -> Option<(Probability, i8)> {
+        let complete = self.step > 0 && self.given + self.step <= self.taken;
+        self.queue.pop_front().or(self.otherwise.filter(|_| complete))
     }
 }
 

@@ -11,10 +11,13 @@ use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{Action, CallEngine, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record};
 use crate::journal;
 use crate::time::{CallTime, Samples};
+use crate::vad::Probability;
 use line::Line;
 
 /// Caller audio comes in frames of this length.
 const FRAME_MS: u64 = 20;
+/// The level of a quiet line, in dBFS.
+const QUIET_DB: i8 = -60;
 /// Inputs and deadlines handled in one run: a call that needs more is one that loops.
 const STEPS_MAX: u64 = 10_000_000;
 
@@ -43,7 +46,7 @@ pub struct Seen {
     pub end: Option<EndReason>,
     /// Actions polled after the end: always 0.
     pub after_end: u64,
-    /// Agent audio sent to the line, in samples.
+    /// Agent audio sent to the line, in samples; what was sent again after a hold counts again.
     pub sent: u64,
     /// Agent audio written to the recording, in samples.
     pub recorded: u64,
@@ -78,7 +81,7 @@ impl Sim {
     fn start(settings: CallSettings, delay_ms: u64, journal: Option<journal::Pen>) -> Self {
         let format = settings.format;
         let mut sim = Sim {
-            engine: CallEngine::new(Arc::new(settings)),
+            engine: CallEngine::told(Arc::new(settings)),
             line: Line::new(format, delay_ms),
             now: CallTime::ZERO,
             caller_since: None,
@@ -88,6 +91,8 @@ impl Sim {
             seen: Seen::default(),
             journal,
         };
+        // A quiet line, until it is told otherwise.
+        sim.engine.tell_from_now_on(Probability::ZERO, QUIET_DB);
         sim.drain();
         sim
     }
@@ -105,6 +110,11 @@ impl Sim {
     /// The time.
     pub fn now(&self) -> CallTime {
         self.now
+    }
+
+    /// What the engine's ears hear in every step from now on.
+    pub fn hears(&mut self, probability: Probability, level_db: i8) {
+        self.engine.tell_from_now_on(probability, level_db);
     }
 
     /// Lets caller audio flow from now on, or stops it.
@@ -161,7 +171,8 @@ impl Sim {
     fn drain(&mut self) {
         let mut actions = 0;
         while let Some(action) = self.engine.poll_action() {
-            actions += 1;
+            // Steps are as many as there is audio.
+            actions += u64::from(!matches!(action, Action::Heard(_)));
             if let Some(pen) = &mut self.journal {
                 pen.action(self.now, &action);
             }

@@ -30,6 +30,8 @@ pub mod score;
 #[cfg(test)]
 mod tests;
 
+pub mod shadow;
+
 use crate::config::TurnSettings;
 use crate::time::Samples;
 use crate::vad::Step;
@@ -245,6 +247,11 @@ impl TurnDetector {
             self.ended = at.0;
         }
         event
+    }
+
+    /// Forgets what was heard: as if nobody had spoken.
+    pub fn reset(&mut self) {
+        self.state = State::Quiet;
     }
 
     /// Whether a turn runs, its pauses included.
