@@ -55,7 +55,8 @@ pub enum TurnEvent {
         /// Where it goes on.
         at: Samples,
     },
-    /// The turn is over; the last speech ended at `at`.
+    /// The turn is over; the last speech ended at `at`. No pause needs to come before it: a short silence may have passed
+    /// by the time that the network notices, and a turn may have lasted long enough.
     Ended {
         /// Where speech stopped.
         at: Samples,
