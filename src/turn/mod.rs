@@ -55,7 +55,8 @@ pub enum TurnEvent {
         /// Where it goes on.
         at: Samples,
     },
-    /// The turn is over; the last speech ended at `at`.
+    /// The turn is over; the last speech ended at `at`. No pause needs to come before it: a short silence may have passed
+    /// by the time that the network notices, and a turn may have lasted long enough.
     Ended {
         /// Where speech stopped.
         at: Samples,
@@ -88,6 +89,9 @@ const TAIL_MS: u64 = 96;
 
 /// Sound that is unlike speech for this long is no consonant.
 const BURST_MS: u64 = 160;
+
+/// Sound of a probability below this, in per mille, or of half the threshold, is unlike speech.
+const UNLIKE_BELOW: u16 = 250;
 
 /// What follows such sound, softer by at least [`FADED_DB`], is believed after this much; coughs are over by then.
 const AFTERSOUND_MS: u64 = 350;
@@ -123,6 +127,8 @@ struct Rules {
     start_at: u16,
     /// Per mille, below which running speech is over.
     stop_below: u16,
+    /// Per mille, below which sound is unlike speech.
+    unlike_below: u16,
     min_speech: u64,
     /// In samples, because it is compared at half a step.
     silence: u64,
@@ -228,7 +234,7 @@ impl TurnDetector {
         };
         self.recent = [self.recent[1], heard.p];
         self.ended = self.ended.min(end);
-        self.run.take(step.level_db, heard.sound.above, heard.p < self.rules.start_at / 2);
+        self.run.take(step.level_db, heard.sound.above, heard.p < self.rules.unlike_below);
         self.levels.learn(step.level_db, heard.p >= self.rules.start_at, heard.p < self.rules.stop_below);
         let (state, event) = match self.state {
             State::Quiet if heard.p < self.rules.start_at => (State::Quiet, None),
@@ -357,6 +363,7 @@ impl Rules {
             start_at,
             // A probability is hardly ever 0: a hysteresis as large as the threshold must not keep a turn from ending.
             stop_below: per_mille(settings.threshold - settings.hysteresis).max(start_at.min(10)),
+            unlike_below: (start_at / 2).max(UNLIKE_BELOW).min(start_at),
             min_speech: samples(u64::from(settings.min_speech_ms)).div_ceil(step).max(1),
             silence: samples(u64::from(settings.silence_duration_ms)),
             max_turn: match settings.max_turn_s {

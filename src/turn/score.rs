@@ -355,3 +355,145 @@ fn near(span: Span, margin: u64, from: u64, to: u64) -> bool {
 fn difference(a: u64, b: u64) -> i64 {
     a as i64 - b as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::EndRule;
+
+    const RATE_HZ: u32 = 8_000;
+
+    fn span(start_ms: u64, end_ms: u64) -> Span {
+        Span { start_ms, end_ms }
+    }
+
+    /// Two turns, 1000-3000 with a pause at 1800-2100, and 5000-6000; a cough at 4000.
+    fn truth() -> Truth {
+        let spoken = |start, end| Spoken { span: span(start, end), audible: span(start + 20, end - 30) };
+        Truth {
+            speech: vec![spoken(1_000, 1_800), spoken(2_100, 3_000), spoken(5_000, 6_000)],
+            turns: vec![
+                TrueTurn { span: span(1_000, 3_000), audible_end_ms: 2_970 },
+                TrueTurn { span: span(5_000, 6_000), audible_end_ms: 5_970 },
+            ],
+            uncertain: vec![],
+            distractors: vec![span(4_000, 4_400)],
+        }
+    }
+
+    fn at(ms: u64) -> Samples {
+        Samples::from_ms(ms, RATE_HZ)
+    }
+
+    fn start(decided: u64, began: u64) -> (Samples, TurnEvent) {
+        (at(decided), TurnEvent::Started { at: at(began) })
+    }
+
+    fn end(decided: u64, ended: u64) -> (Samples, TurnEvent) {
+        (at(decided), TurnEvent::Ended { at: at(ended), rule: EndRule::Silence })
+    }
+
+    fn pause(decided: u64, stopped: u64) -> (Samples, TurnEvent) {
+        (at(decided), TurnEvent::Paused { at: at(stopped) })
+    }
+
+    fn resume(decided: u64, went_on: u64) -> (Samples, TurnEvent) {
+        (at(decided), TurnEvent::Resumed { at: at(went_on) })
+    }
+
+    #[test]
+    fn what_was_found_is_measured_from_what_can_be_heard() {
+        let events = [start(1_080, 1_010), end(3_180, 2_980), start(5_100, 5_030), end(6_170, 5_960)];
+        let score = score(&truth(), &events, RATE_HZ);
+        assert_eq!((score.turns, score.cut_offs, score.missed), (2, 0, 0));
+        assert_eq!(score.end_delays_ms, [210, 200]);
+        assert_eq!(score.end_errors_ms, [10, -10]);
+        assert_eq!((score.onsets, score.lost, score.false_starts), (2, 0, 0));
+        assert_eq!(score.start_latencies_ms, [60, 80]);
+        assert_eq!(score.start_errors_ms, [-10, 10]);
+        assert_eq!(score.findings[1], Finding { at_ms: 3_180, what: Found::End { delay_ms: 210 } });
+    }
+
+    #[test]
+    fn an_end_before_the_rest_of_a_turn_is_a_cut_off_and_the_true_end_is_found_all_the_same() {
+        let events = [start(1_080, 1_010), end(2_000, 1_790), start(2_180, 2_110), end(3_200, 2_980)];
+        let score = score(&truth(), &events, RATE_HZ);
+        assert_eq!((score.cut_offs, score.turns_cut), (1, 1));
+        assert_eq!(score.end_delays_ms, [230]);
+        assert_eq!(score.missed, 1, "of the second turn nothing was found");
+        assert_eq!(score.lost, 1);
+        assert_eq!(score.false_starts, 0, "there is speech, if no start of a turn");
+        assert!(score.findings.contains(&Finding { at_ms: 2_000, what: Found::CutOff { left_ms: 970 } }));
+    }
+
+    #[test]
+    fn turns_run_together_are_missed_and_the_caller_was_noticed() {
+        let events = [start(1_080, 1_010), pause(3_050, 2_980), resume(5_090, 5_030), end(6_170, 5_960)];
+        let score = score(&truth(), &events, RATE_HZ);
+        assert_eq!((score.missed, score.lost), (1, 0));
+        assert_eq!(score.end_delays_ms, [200]);
+        assert_eq!(score.start_latencies_ms, [60], "the second start was none");
+    }
+
+    #[test]
+    fn the_end_of_a_turn_may_be_decided_when_the_next_has_just_begun() {
+        let events = [start(1_080, 1_010), end(5_020, 2_980), start(5_100, 5_030), end(6_170, 5_960)];
+        let score = score(&truth(), &events, RATE_HZ);
+        assert_eq!((score.cut_offs, score.missed), (0, 0));
+        assert_eq!(score.end_delays_ms, [2_050, 200]);
+    }
+
+    #[test]
+    fn starts_where_nobody_speaks_are_false() {
+        let events = [start(300, 200), end(600, 400), start(4_100, 4_020), end(4_600, 4_400)];
+        let found = score(&truth(), &events, RATE_HZ);
+        assert_eq!((found.false_starts, found.on_distractors, found.lost), (2, 1, 2));
+        let unsure = Truth { uncertain: vec![span(150, 500)], ..truth() };
+        assert_eq!(score(&unsure, &events, RATE_HZ).false_starts, 1);
+    }
+
+    #[test]
+    fn a_caller_noticed_too_late_is_lost() {
+        let late = [start(1_600, 1_010), end(3_180, 2_980), start(5_400, 5_030), end(6_170, 5_960)];
+        let score = score(&truth(), &late, RATE_HZ);
+        assert_eq!((score.lost, score.start_latencies_ms), (1, vec![380]));
+    }
+
+    #[test]
+    fn a_false_start_that_runs_into_the_caller_is_no_latency() {
+        let early = [start(400, 300), end(3_180, 2_980), start(4_980, 4_900), end(6_170, 5_960)];
+        let score = score(&truth(), &early, RATE_HZ);
+        assert_eq!((score.lost, score.start_latencies_ms), (0, vec![0]));
+    }
+
+    #[test]
+    fn without_turns_only_starts_are_scored_or_long_silences_make_turns() {
+        let mut speech = Truth { turns: vec![], ..truth() };
+        assert_eq!(speech.onsets_ms().collect::<Vec<_>>(), [1_020, 5_020]);
+        assert_eq!(score(&speech, &[end(2_000, 1_790)], RATE_HZ).turns, 0);
+        speech.assume_turns(500);
+        assert_eq!(speech.turns, truth().turns);
+        speech.assume_turns(300);
+        assert_eq!(speech.turns.len(), 3);
+    }
+
+    #[test]
+    fn edges_where_nobody_can_tell_are_left_out() {
+        let unsure = Truth { uncertain: vec![span(2_900, 3_100), span(4_990, 5_200)], ..truth() };
+        let score = score(&unsure, &[], RATE_HZ);
+        assert_eq!((score.turns, score.missed, score.onsets, score.lost), (1, 1, 1, 1));
+    }
+
+    #[test]
+    fn clips_add_up() {
+        let events = [start(1_080, 1_010), end(3_180, 2_980)];
+        let clip = score(&truth(), &events, RATE_HZ);
+        let summary: Summary = [&clip, &clip].into_iter().sum();
+        assert_eq!((summary.clips, summary.turns, summary.missed, summary.lost), (2, 4, 2, 2));
+        assert_eq!(percentile(&summary.end_delays_ms, 50.0), Some(210));
+        assert_eq!(percentile(&[3, 1, 2, 4], 50.0), Some(2));
+        assert_eq!(percentile(&[3, 1, 2, 4], 100.0), Some(4));
+        assert_eq!(percentile(&[3, 1, 2, 4], 0.0), Some(1));
+        assert_eq!(percentile(&[], 50.0), None);
+    }
+}
