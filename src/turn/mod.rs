@@ -88,9 +88,9 @@ const LAG_MS: u64 = 256;
 const TAIL_MS: u64 = 96;
 
 /// Sound that is unlike speech for this long is no consonant.
-const BURST_MS: u64 = 160;
+const BURST_MS: u64 = 192;
 
-/// Sound of a probability below this, in per mille, or of half the threshold, is unlike speech.
+/// Sound of a probability below this, in per mille, or below what ends speech, is unlike it.
 const UNLIKE_BELOW: u16 = 250;
 
 /// What follows such sound, softer by at least [`FADED_DB`], is believed after this much; coughs are over by then.
@@ -358,12 +358,13 @@ impl Rules {
         let within = |ms: u64| samples(ms) / step;
         let per_mille = |p: f32| (p.clamp(0.0, 1.0) * 1_000.0).round() as u16;
         let start_at = per_mille(settings.threshold);
+        // A probability is hardly ever 0: a hysteresis as large as the threshold must not keep a turn from ending.
+        let stop_below = per_mille(settings.threshold - settings.hysteresis).max(start_at.min(10));
         Rules {
             step,
             start_at,
-            // A probability is hardly ever 0: a hysteresis as large as the threshold must not keep a turn from ending.
-            stop_below: per_mille(settings.threshold - settings.hysteresis).max(start_at.min(10)),
-            unlike_below: (start_at / 2).max(UNLIKE_BELOW).min(start_at),
+            stop_below,
+            unlike_below: stop_below.max(UNLIKE_BELOW).min(start_at),
             min_speech: samples(u64::from(settings.min_speech_ms)).div_ceil(step).max(1),
             silence: samples(u64::from(settings.silence_duration_ms)),
             max_turn: match settings.max_turn_s {

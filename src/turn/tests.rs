@@ -157,7 +157,7 @@ fn what_follows_a_louder_bang_softly_is_held_back() {
     check(&settings(), 16, "20x10/-60 15x20/-22 6x950/-32 5x950/-20", "672: start 400");
     // A consonant is shorter, and grows into its vowel.
     check(&settings(), 16, "20x10/-60 8x20/-22 15x950/-32", "480: start 320");
-    check(&settings(), 16, "20x10/-60 15x20/-22 300/-25 15x950/-32", "608: start 416");
+    check(&settings(), 16, "20x10/-60 15x20/-22 400/-25 15x950/-32", "608: start 416");
 }
 
 #[test]
