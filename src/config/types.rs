@@ -246,7 +246,7 @@ impl Default for TurnSettings {
             hysteresis: 0.15,
             prefix_padding_ms: 300,
             silence_duration_ms: 200,
-            min_speech_ms: 60,
+            min_speech_ms: 32,
             max_turn_s: 60,
         }
     }

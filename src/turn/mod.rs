@@ -10,7 +10,8 @@
 //!     │                                            Paused       Pausing ──────────────┘
 //!     │                                                           │
 //!     └───────────────────────────────────────────────────────────┘
-//!        Ended { where the sound ended } after silence_duration_ms of silence, or from either at max_turn_s
+//!        Ended { where the sound ended } after silence_duration_ms of silence, or from either at max_turn_s; then
+//!        first Spent, until there was such a silence: a radio that never pauses must not stop the answer to it
 //! ```
 //!
 //! A network that tells speech looks back: its probability stays high for about a tenth of a second after the last
@@ -152,6 +153,8 @@ enum State {
     Speaking(Turn),
     /// A turn runs, and the caller is silent.
     Pausing(Turn),
+    /// A turn was ended for its length; so many steps of no speech since.
+    Spent(u64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -242,6 +245,11 @@ impl TurnDetector {
             State::Maybe(maybe) => self.confirm(maybe, &heard),
             State::Speaking(turn) => self.speak(turn.longer(), &heard),
             State::Pausing(turn) => self.pause(turn.longer(), &heard),
+            State::Spent(_) if heard.p >= self.rules.start_at => (State::Spent(0), None),
+            State::Spent(quiet) if (quiet + 1) * self.rules.step < self.rules.silence => {
+                (State::Spent(quiet + 1), None)
+            }
+            State::Spent(_) => (State::Quiet, None),
         };
         self.state = state;
         if let Some(TurnEvent::Ended { at, .. }) = event {
@@ -269,7 +277,7 @@ impl TurnDetector {
     pub fn silent_for(&self) -> Samples {
         match self.state {
             State::Speaking(turn) | State::Pausing(turn) => Samples(turn.quiet * self.rules.step),
-            State::Quiet | State::Maybe(_) => Samples::ZERO,
+            State::Quiet | State::Maybe(_) | State::Spent(_) => Samples::ZERO,
         }
     }
 
@@ -309,7 +317,7 @@ impl TurnDetector {
     fn speak(&mut self, mut turn: Turn, heard: &Heard) -> (State, Option<TurnEvent>) {
         let rules = &self.rules;
         if turn.steps >= rules.max_turn {
-            return (State::Quiet, Some(TurnEvent::Ended { at: Samples(heard.end), rule: EndRule::MaxTurn }));
+            return (State::Spent(0), Some(TurnEvent::Ended { at: Samples(heard.end), rule: EndRule::MaxTurn }));
         }
         let speech = heard.p >= rules.stop_below;
         let Sound { above, telling } = heard.sound;
@@ -339,7 +347,7 @@ impl TurnDetector {
     fn pause(&mut self, mut turn: Turn, heard: &Heard) -> (State, Option<TurnEvent>) {
         let rules = &self.rules;
         if turn.steps >= rules.max_turn {
-            return (State::Quiet, Some(TurnEvent::Ended { at: Samples(turn.stopped), rule: EndRule::MaxTurn }));
+            return (State::Spent(0), Some(TurnEvent::Ended { at: Samples(turn.stopped), rule: EndRule::MaxTurn }));
         }
         if heard.p >= rules.start_at && (heard.sound.above || !heard.sound.telling) {
             self.voiced += 1;
