@@ -29,6 +29,7 @@
 //! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
 //! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
 //! | [`rehearsal`] | the built-in realtime model, scripted |
+//! | [`tune`] | labelled audio, and how well settings hear it |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`demo`] | one call through all of it |
 //!
@@ -90,6 +91,7 @@ pub mod sim;
 pub mod time;
 pub mod turn;
 pub mod vad;
+pub mod tune;
 pub mod verify;
 
 pub use engine::report;

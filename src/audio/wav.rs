@@ -69,10 +69,10 @@ pub fn read(bytes: &[u8]) -> Result<Wav, WavError> {
         return Err(WavError::TooLarge { bytes: bytes.len() });
     }
     let (rate_hz, samples) = match Chunks::find(bytes)? {
-        Chunks { tag: MULAW, channels, rate_hz, data } => {
+        Chunks { tag: MULAW, channels, rate_hz, data, .. } => {
             (rate_hz, mix(data.iter().map(|&c| i32::from(g711::ulaw_to_linear(c))), channels))
         }
-        Chunks { tag: ALAW, channels, rate_hz, data } => {
+        Chunks { tag: ALAW, channels, rate_hz, data, .. } => {
             (rate_hz, mix(data.iter().map(|&c| i32::from(g711::alaw_to_linear(c))), channels))
         }
         _ => read_pcm(bytes)?,
@@ -86,6 +86,23 @@ pub fn read(bytes: &[u8]) -> Result<Wav, WavError> {
         return Err(WavError::Empty);
     }
     Ok(Wav { rate_hz, samples })
+}
+
+/// What [`read`] hides: how the samples are kept in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Channels side by side.
+    pub channels: u16,
+    /// Bits of one sample in the file.
+    pub bits: u16,
+    /// The samples are linear and not G.711.
+    pub linear: bool,
+}
+
+/// How a WAV file keeps its samples.
+pub fn shape(bytes: &[u8]) -> Result<Shape, WavError> {
+    let chunks = Chunks::find(bytes)?;
+    Ok(Shape { channels: chunks.channels, bits: chunks.bits, linear: chunks.tag != MULAW && chunks.tag != ALAW })
 }
 
 /// A 16-bit PCM file of interleaved `samples`.
@@ -125,6 +142,7 @@ struct Chunks<'a> {
     tag: u16,
     channels: u16,
     rate_hz: u32,
+    bits: u16,
     data: &'a [u8],
 }
 
@@ -147,15 +165,16 @@ impl<'a> Chunks<'a> {
                     let chunk = chunk.filter(|c| c.len() >= 16).ok_or(WavError::Truncated)?;
                     let u16_at = |i: usize| u16::from_le_bytes([chunk[i], chunk[i + 1]]);
                     let rate_hz = u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]);
-                    format = Some((u16_at(0), u16_at(2), rate_hz));
+                    format = Some((u16_at(0), u16_at(2), rate_hz, u16_at(14)));
                 }
                 b"data" => {
-                    let (tag, channels, rate_hz) = format.ok_or_else(|| not("its samples come before their format"))?;
+                    let (tag, channels, rate_hz, bits) =
+                        format.ok_or_else(|| not("its samples come before their format"))?;
                     if channels == 0 {
                         return Err(not("it has no channels"));
                     }
                     let data = chunk.ok_or(WavError::Truncated)?;
-                    return Ok(Chunks { tag, channels, rate_hz, data });
+                    return Ok(Chunks { tag, channels, rate_hz, bits, data });
                 }
                 _ => {}
             }

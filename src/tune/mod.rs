@@ -1,0 +1,3 @@
+//! The tuning lab: labelled audio, and how well settings hear it.
+
+pub mod corpus;
