@@ -41,7 +41,7 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     });
     let transcription = transcription(&mut table);
     let max_output_tokens = table.take("max_output_tokens").and_then(|f| f.integer(1..=4_096)).map(|n| n as u32);
-    let turn_detection = turn_detection(table.table("turn_detection"));
+    let turn_detection = turn_detection(table.table("turn_detection"), &TurnSettings::default());
     let interruptions = table.take("interruptions").and_then(interruptions).unwrap_or(Interruptions::On);
     let false_interruptions = false_interruptions(&mut table, FalseInterruptions::default());
     let shadows = shadows(&mut table, &turn_detection, interruptions, false_interruptions);
@@ -138,7 +138,8 @@ impl Mode {
     }
 }
 
-fn turn_detection(mut table: Table<'_, '_>) -> TurnDetection {
+/// What is not written is as in `default`.
+pub(super) fn turn_detection(mut table: Table<'_, '_>, default: &TurnSettings) -> TurnDetection {
     let modes = [Mode::Local, Mode::Provider, Mode::Semantic, Mode::Disabled].map(|mode| (mode.name(), mode));
     let mode = table.choice("mode", Mode::Local, &modes);
     // A setting of another mode is legal, so that one can go back and forth, and has no effect.
@@ -152,9 +153,8 @@ fn turn_detection(mut table: Table<'_, '_>) -> TurnDetection {
     };
     const OURS: &[Mode] = &[Mode::Local];
     const VADS: &[Mode] = &[Mode::Local, Mode::Provider];
-    let default = TurnSettings::default();
     let settings = TurnSettings {
-        engine: of("engine", OURS).and_then(|f| f.choice(&ENGINES)).unwrap_or_default(),
+        engine: of("engine", OURS).and_then(|f| f.choice(&ENGINES)).unwrap_or(default.engine),
         threshold: of("threshold", VADS).and_then(|f| f.number(THRESHOLD)).unwrap_or(default.threshold),
         hysteresis: of("hysteresis", OURS).and_then(|f| f.number(HYSTERESIS)).unwrap_or(default.hysteresis),
         prefix_padding_ms: ms(of("prefix_padding_ms", VADS), PREFIX_PADDING_MS, default.prefix_padding_ms),
@@ -345,13 +345,13 @@ fn on_failure(mut table: Table<'_, '_>, world: &dyn World) -> OnFailure {
     OnFailure { line, then: then.unwrap_or(AfterFailure::HangUp) }
 }
 
-const ENGINES: [(&str, VadEngine); 3] =
+pub(super) const ENGINES: [(&str, VadEngine); 3] =
     [("silero", VadEngine::Silero), ("earshot", VadEngine::Earshot), ("energy", VadEngine::Energy)];
-const THRESHOLD: RangeInclusive<f32> = 0.0..=1.0;
-const HYSTERESIS: RangeInclusive<f32> = 0.0..=0.5;
-const PREFIX_PADDING_MS: RangeInclusive<u64> = 0..=1_000;
-const SILENCE_DURATION_MS: RangeInclusive<u64> = 50..=2_000;
-const MIN_SPEECH_MS: RangeInclusive<u64> = 0..=1_000;
+pub(super) const THRESHOLD: RangeInclusive<f32> = 0.0..=1.0;
+pub(super) const HYSTERESIS: RangeInclusive<f32> = 0.0..=0.5;
+pub(super) const PREFIX_PADDING_MS: RangeInclusive<u64> = 0..=1_000;
+pub(super) const SILENCE_DURATION_MS: RangeInclusive<u64> = 50..=2_000;
+pub(super) const MIN_SPEECH_MS: RangeInclusive<u64> = 0..=1_000;
 const INTERRUPTIONS_SHAPES: &str = "\"on\", \"off\", { after_ms = 1-5000 }, { min_words = 1-20 }";
 const MAX_INSTRUCTIONS: usize = 65_536;
 const MAX_TOOLS: usize = 64;
