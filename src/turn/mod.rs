@@ -1,5 +1,7 @@
 //! Turns from speech probabilities: when the caller began to speak, paused, went on, and was done.
 
+pub mod score;
+
 use crate::config::TurnSettings;
 use crate::time::Samples;
 use crate::vad::Step;
