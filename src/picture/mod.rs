@@ -9,7 +9,7 @@ mod html;
 mod labels;
 mod marks;
 mod svg;
-mod text;
+pub(crate) mod text;
 mod wave;
 
 use std::fmt;
@@ -18,7 +18,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 pub use html::{Audio, page};
+pub(crate) use html::{PAGE_STYLE, source_hash};
 pub use marks::{MAX_TICKS, Marks};
+pub(crate) use svg::STYLE;
 pub use svg::picture;
 pub use wave::Peaks;
 
@@ -154,7 +156,7 @@ fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// By a new file that takes the old one's place: a reader sees one or the other.
-fn replace(path: &Path, content: &str) -> Result<(), PictureError> {
+pub(crate) fn replace(path: &Path, content: &str) -> Result<(), PictureError> {
     let new = path.with_extension("new");
     fs::write(&new, content).and_then(|()| fs::rename(&new, path)).map_err(|e| PictureError::io("write", path, e))
 }
