@@ -89,9 +89,9 @@ pub mod replay;
 pub mod serve;
 pub mod sim;
 pub mod time;
+pub mod tune;
 pub mod turn;
 pub mod vad;
-pub mod tune;
 pub mod verify;
 
 pub use engine::report;

@@ -197,8 +197,7 @@ fn choose(mut table: Table<'_, '_>) -> Choose {
         max_delay_ms: limit("max_delay_ms"),
         prefer: Prefer::default(),
     };
-    choose.prefer =
-        table.choice("prefer", Prefer::Delay, &[("delay", Prefer::Delay), ("cut_offs", Prefer::CutOffs)]);
+    choose.prefer = table.choice("prefer", Prefer::Delay, &[("delay", Prefer::Delay), ("cut_offs", Prefer::CutOffs)]);
     table.finish();
     choose
 }
@@ -238,7 +237,8 @@ mod tests {
         }
         let many: Vec<String> = (50..250).map(|n| n.to_string()).collect();
         let many = many.join(",");
-        let text = format!("[grid]\nsilence_duration_ms = [{many}]\nmin_speech_ms = [{many}]\nthreshold = [0.1, 0.2, 0.3]");
+        let text =
+            format!("[grid]\nsilence_duration_ms = [{many}]\nmin_speech_ms = [{many}]\nthreshold = [0.1, 0.2, 0.3]");
         assert!(parse_sweep("t", &text).unwrap_err().to_string().contains("120000 settings; allowed: at most 100000"));
     }
 

@@ -156,7 +156,7 @@ fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// By a new file that takes the old one's place: a reader sees one or the other.
-pub(crate) fn replace(path: &Path, content: &str) -> Result<(), PictureError> {
+fn replace(path: &Path, content: &str) -> Result<(), PictureError> {
     let new = path.with_extension("new");
     fs::write(&new, content).and_then(|()| fs::rename(&new, path)).map_err(|e| PictureError::io("write", path, e))
 }

@@ -234,9 +234,7 @@ play = \"x.wav\"
         let expected = "\
 --- agents/a.toml
 +++ agents/a.toml
-@@ -3,11 +3,12 @@
- 
- # Turns.
+@@ -5,9 +5,10 @@
  [turn_detection]
  # Who decides.
  #mode = \"local\"
@@ -260,7 +258,10 @@ play = \"x.wav\"
             ("model = \"m\"\n", "model = \"m\"\n\n[turn_detection]\nthreshold = 0.6\n"),
             ("turn_detection = { threshold = 0.5, mode = \"local\" }\n", "{ threshold = 0.6, mode = \"local\" }"),
             ("turn_detection.threshold = 0.4 # low\n", "turn_detection.threshold = 0.6 # low\n"),
-            ("[turn_detection]\n\n[on_failure]\n#threshold = 1\n", "[turn_detection]\nthreshold = 0.6\n\n[on_failure]\n#threshold"),
+            (
+                "[turn_detection]\n\n[on_failure]\n#threshold = 1\n",
+                "[turn_detection]\nthreshold = 0.6\n\n[on_failure]\n#threshold",
+            ),
             ("[turn_detection]\nx = \"\"\"\n#threshold = 1\n\"\"\"\n", "#threshold = 1\n\"\"\"\nthreshold = 0.6\n"),
         ] {
             let edited = edit(document, &wanted()[..1]).unwrap();

@@ -91,9 +91,10 @@ pub fn load(path: &Path, resume_within_ms: u64) -> Result<Call, String> {
         _ => listen_beside(&caller, agent_audio.as_deref(), VadEngine::Silero),
     };
     let report = report.or_else(|| journal.map(|journal| Replay::new(journal).report));
-    let name = files.as_ref().map(CallFiles::name).unwrap_or_else(|| {
-        folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    });
+    let name = files
+        .as_ref()
+        .map(CallFiles::name)
+        .unwrap_or_else(|| folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
     let truth = hindsight(&steps, resume_within_ms);
     Ok(Call {
         agent: report.as_ref().map(|r| r.agent.clone()),

@@ -64,7 +64,9 @@ pub fn sound(path: &Path) -> Result<Sound, String> {
             notes.push("two channels: the left one is heard, the caller's in a recording of ours".to_owned());
             left(&audio)?
         }
-        channels => return Err(format!("the WAV file has {channels} channels; keep the caller's alone, as a mono file")),
+        channels => {
+            return Err(format!("the WAV file has {channels} channels; keep the caller's alone, as a mono file"));
+        }
     };
     let clip = clip_from_bytes(path, &mono, &Labels::default(), LINE.rate_hz);
     let (clip, warnings) = clip.map_err(|refusal| refusal.what)?;

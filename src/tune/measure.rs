@@ -59,21 +59,14 @@ impl Case {
     pub fn new(clip: LabelledClip) -> Case {
         let mut truth = Truth {
             speech: clip.speech.iter().map(|s| Spoken { span: s.span, audible: s.audible }).collect(),
-            turns: clip
-                .turns
-                .iter()
-                .map(|t| TrueTurn { span: t.span, audible_end_ms: t.audible_end_ms })
-                .collect(),
+            turns: clip.turns.iter().map(|t| TrueTurn { span: t.span, audible_end_ms: t.audible_end_ms }).collect(),
             uncertain: clip.uncertain.clone(),
-            distractors: clip
-                .distractors
-                .iter()
-                .map(|d| Span { start_ms: d.start_ms, end_ms: d.end_ms })
-                .collect(),
+            distractors: clip.distractors.iter().map(|d| Span { start_ms: d.start_ms, end_ms: d.end_ms }).collect(),
         };
         let source = if clip.coarse() {
             truth.turns.clear();
-            let around = |ms: u64| Span { start_ms: ms.saturating_sub(clip.tolerance_ms), end_ms: ms + clip.tolerance_ms };
+            let around =
+                |ms: u64| Span { start_ms: ms.saturating_sub(clip.tolerance_ms), end_ms: ms + clip.tolerance_ms };
             let edges = truth.speech.iter().flat_map(|s| [around(s.span.start_ms), around(s.span.end_ms)]);
             truth.uncertain.extend(edges.collect::<Vec<_>>());
             Source::Coarse

@@ -22,3 +22,22 @@ pub mod run;
 pub mod sweep;
 pub mod table;
 pub mod words;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Writes a file by a new one beside it that takes its place, with the same permissions: a reader sees one or the other.
+///
+/// # Errors
+/// As the system says; the old file is then as it was.
+pub fn write(path: &Path, content: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = fs::write(&new, content).and_then(|()| match fs::metadata(path) {
+        Ok(old) => fs::set_permissions(&new, old.permissions()),
+        Err(_) => Ok(()),
+    });
+    written.and_then(|()| fs::rename(&new, path)).inspect_err(|_| drop(fs::remove_file(&new)))
+}

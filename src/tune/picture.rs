@@ -203,7 +203,9 @@ fn flags(scene: &Scene<'_>) -> Vec<Flag> {
             let known = scene.truth.and_then(|(_, score)| {
                 score.findings.iter().find_map(|f| match f.what {
                     Found::End { delay_ms } if f.at_ms == at_ms => Some((format!("end {delay_ms:+} ms"), false)),
-                    Found::CutOff { left_ms } if f.at_ms == at_ms => Some((format!("cut off, {left_ms} ms left"), true)),
+                    Found::CutOff { left_ms } if f.at_ms == at_ms => {
+                        Some((format!("cut off, {left_ms} ms left"), true))
+                    }
                     _ => None,
                 })
             });
@@ -567,7 +569,13 @@ mod tests {
             estimated: false,
         };
         let svg = svg(&scene);
-        for part in ["a &lt;clip&gt; as heard", "cut off, ", "end +", "ms of silence (silence_duration_ms)", "class=\"threshold\""] {
+        for part in [
+            "a &lt;clip&gt; as heard",
+            "cut off, ",
+            "end +",
+            "ms of silence (silence_duration_ms)",
+            "class=\"threshold\"",
+        ] {
             assert!(svg.contains(part), "{part}\n{svg}");
         }
         assert_eq!(svg.matches("class=\"row\"").count(), 1);

@@ -49,11 +49,8 @@ pub fn listen(samples: &[i16], engine: VadEngine) -> Vec<Step> {
 /// echo guard on.
 pub fn listen_beside(samples: &[i16], agent: Option<&[i16]>, engine: VadEngine) -> Vec<Step> {
     debug_assert_eq!(LINE.codec, Codec::Pcmu);
-    let settings = HearingSettings {
-        engine: Some(engine),
-        echo_guard: agent.is_some(),
-        noise_reduction: NoiseReduction::None,
-    };
+    let settings =
+        HearingSettings { engine: Some(engine), echo_guard: agent.is_some(), noise_reduction: NoiseReduction::None };
     let mut ears = Hearing::new(settings, LINE);
     let frame = Samples::from_ms(FRAME_MS, LINE.rate_hz).0 as usize;
     let rest = vec![0; Samples::from_ms(REST_MS, LINE.rate_hz).0 as usize];

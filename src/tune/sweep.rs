@@ -82,7 +82,8 @@ pub fn listen_all(
     spent: &mut Spent,
 ) -> Listened {
     let began = Instant::now();
-    let tasks: Vec<(VadEngine, &Case)> = engines.iter().flat_map(|&e| cases.iter().map(move |case| (e, case))).collect();
+    let tasks: Vec<(VadEngine, &Case)> =
+        engines.iter().flat_map(|&e| cases.iter().map(move |case| (e, case))).collect();
     let listen = |&(engine, case): &(VadEngine, &Case)| case.listen(engine);
     let (steps, busy) = spread(&tasks, threads, &listen, &|done| progress("listening", done, tasks.len()));
     let mut steps = steps.into_iter();
@@ -187,8 +188,7 @@ mod tests {
     fn a_longer_silence_costs_delay_and_saves_cut_offs_on_any_number_of_threads() {
         let cases = [case(&[(500, 1_500), (1_900, 2_500)], 4_000), case(&[(800, 1_800)], 3_000)];
         let base = TurnSettings { engine: VadEngine::Energy, ..TurnSettings::default() };
-        let settings: Vec<_> =
-            [200, 700].map(|ms| TurnSettings { silence_duration_ms: ms, ..base.clone() }).into();
+        let settings: Vec<_> = [200, 700].map(|ms| TurnSettings { silence_duration_ms: ms, ..base.clone() }).into();
         let run = |threads| {
             let mut spent = Spent::default();
             let told = AtomicUsize::new(0);

@@ -62,7 +62,10 @@ pub const fn event(event: &TurnEvent) -> &'static str {
 /// Where what was decided lies.
 pub const fn event_at(event: &TurnEvent) -> Samples {
     match *event {
-        TurnEvent::Started { at } | TurnEvent::Paused { at } | TurnEvent::Resumed { at } | TurnEvent::Ended { at, .. } => at,
+        TurnEvent::Started { at }
+        | TurnEvent::Paused { at }
+        | TurnEvent::Resumed { at }
+        | TurnEvent::Ended { at, .. } => at,
     }
 }
 
@@ -88,7 +91,9 @@ pub fn reason(
             let paused = paused.map_or(String::new(), |ms| format!(" after a pause of {ms} ms"));
             format!("speech at {threshold} or more{paused} (threshold)")
         }
-        TurnEvent::Ended { at, rule: EndRule::Silence } => format!("{} ms of silence (silence_duration_ms)", waited(at)),
+        TurnEvent::Ended { at, rule: EndRule::Silence } => {
+            format!("{} ms of silence (silence_duration_ms)", waited(at))
+        }
         TurnEvent::Ended { rule: EndRule::MaxTurn, .. } => {
             format!("the turn lasted {} s (max_turn_s)", settings.max_turn_s)
         }
