@@ -43,7 +43,7 @@ const BAR: f64 = 10.0;
 const GAP: f64 = 5.0;
 const ROW_GAP: f64 = 34.0;
 /// Width of a character of the labels, on average.
-const CHAR: f64 = 6.6;
+const CHAR: f64 = 7.2;
 /// Lanes of labels above a row; more lie over each other.
 const LANES: usize = 3;
 
