@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use offhook::config::{self, Agent, TurnDetection, TurnSettings};
+use offhook::config::{self, Agent, FalseInterruptions, Interruptions, Shadow, TurnDetection, TurnSettings};
 
 use super::Failure;
 
@@ -139,5 +139,15 @@ fn parse(set: &[String], base: &TurnSettings) -> Result<TurnSettings, Failure> {
             value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && value.starts_with(char::is_alphabetic);
         text += &if bare { format!("{key} = \"{value}\"\n") } else { format!("{key} = {value}\n") };
     }
-    config::parse_turn_settings("--set", &text, base).map_err(|problems| problems.to_string())
+    let live = Shadow {
+        name: String::new(),
+        turn: base.clone(),
+        interruptions: Interruptions::On,
+        false_interruptions: FalseInterruptions::default(),
+    };
+    let set = config::candidate("--set", &text, &live).map_err(|problems| problems.to_string())?;
+    if (set.interruptions, set.false_interruptions) != (live.interruptions, live.false_interruptions) {
+        return Err("--set: nothing is interrupted here; allowed: keys of turn_detection".to_owned());
+    }
+    Ok(set.turn)
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::files::{self, Env};
 use super::problem::{Problems, Severity};
+use super::types::TurnDetection;
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
 ///
@@ -34,7 +35,17 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
         agents: config
             .agents
             .values()
-            .map(|a| FoundAgent { name: a.name.clone(), model: a.model.name.clone(), voice: a.voice.clone() })
+            .map(|a| FoundAgent {
+                name: a.name.clone(),
+                model: a.model.name.clone(),
+                voice: a.voice.clone(),
+                turns: a.turn_detection.mode(),
+                vad: match &a.turn_detection {
+                    TurnDetection::Local(settings) => Some(settings.engine.name()),
+                    _ => None,
+                },
+                shadows: a.shadows.iter().map(|s| s.name.clone()).collect(),
+            })
             .collect(),
         models: resolved.models.into_iter().map(|(name, url)| FoundModel { name, url }).collect(),
     });
@@ -102,6 +113,12 @@ pub struct FoundAgent {
     pub model: String,
     /// Its voice, when it names one.
     pub voice: Option<String>,
+    /// Who decides where turns begin and end: `turn_detection.mode`.
+    pub turns: &'static str,
+    /// What tells speech from other sound, in local mode.
+    pub vad: Option<&'static str>,
+    /// Candidates that are tried beside the live settings.
+    pub shadows: Vec<String>,
 }
 
 /// A model in short.
@@ -131,9 +148,14 @@ impl fmt::Display for CheckReport {
         }
         table(f, &rows)?;
         writeln!(f)?;
-        let mut rows = vec![row(["agent", "model", "voice"])];
+        let mut rows = vec![row(["agent", "model", "voice", "turns", "tried beside"])];
         for a in &found.agents {
-            rows.push(row([&a.name, &a.model, a.voice.as_deref().unwrap_or("the model's own")]));
+            let turns = match a.vad {
+                Some(engine) => format!("{} ({engine})", a.turns),
+                None => a.turns.to_owned(),
+            };
+            let voice = a.voice.as_deref().unwrap_or("the model's own");
+            rows.push(row([&a.name, &a.model, voice, &turns, &a.shadows.join(", ")]));
         }
         table(f, &rows)?;
         writeln!(f)?;

@@ -31,6 +31,7 @@ mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod turns;
 pub mod types;
 mod values;
 mod watch;
@@ -41,7 +42,8 @@ use std::path::Path;
 pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
 pub use memory::from_memory;
 pub use problem::{Problem, Problems, Severity};
-pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep, parse_turn_settings};
+pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
+pub use turns::candidate;
 pub use types::*;
 pub use watch::Source;
 

@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::agent::{self, ENGINES, HYSTERESIS, MIN_SPEECH_MS, SILENCE_DURATION_MS, THRESHOLD};
 use super::problem::{Place, Problem, Problems};
-use super::reader::{self, Field, Noted, Table};
-use super::types::{TurnDetection, TurnSettings, VadEngine};
+use super::reader::{self, Field, Table};
+use super::turns::{ENGINES, HYSTERESIS, MIN_SPEECH_MS, SILENCE_DURATION_MS, THRESHOLD};
+use super::types::{TurnSettings, VadEngine};
 
 /// A sweep as meant.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,34 +122,8 @@ pub fn parse_sweep(file: &str, text: &str) -> Result<Sweep, Problems> {
         table.finish();
         Sweep { grid, choose }
     });
-    good(sweep, noted)
-}
-
-/// Reads keys of `[turn_detection]`, one per line, without its header and `mode`; what is not written is as in `base`.
-/// `file` is the text's name in messages.
-///
-/// # Errors
-/// Every problem of the text, when one of them is an error.
-pub fn parse_turn_settings(file: &str, text: &str, base: &TurnSettings) -> Result<TurnSettings, Problems> {
-    let (settings, noted) = reader::read(file, text, |_, table| match agent::turn_detection(table, base) {
-        TurnDetection::Local(settings) => Some(settings),
-        _ => None,
-    });
-    match good(settings, noted)? {
-        Some(settings) => Ok(settings),
-        None => {
-            let problem = Problem::error(&Place::file(file), "mode cannot be set here: turns are detected by offhook");
-            Err(Problems::new(vec![problem.allowed("mode = \"local\"")]))
-        }
-    }
-}
-
-fn good<T>(value: Option<T>, noted: Noted) -> Result<T, Problems> {
     let problems = Problems::new(noted.problems);
-    match value {
-        Some(value) if !problems.has_errors() => Ok(value),
-        _ => Err(problems),
-    }
+    sweep.filter(|_| !problems.has_errors()).ok_or(problems)
 }
 
 fn grid(mut table: Table<'_, '_>) -> Grid {
@@ -240,21 +214,5 @@ mod tests {
         let text =
             format!("[grid]\nsilence_duration_ms = [{many}]\nmin_speech_ms = [{many}]\nthreshold = [0.1, 0.2, 0.3]");
         assert!(parse_sweep("t", &text).unwrap_err().to_string().contains("120000 settings; allowed: at most 100000"));
-    }
-
-    #[test]
-    fn single_settings_are_read_as_in_an_agents_document() {
-        let base = TurnSettings { threshold: 0.7, ..TurnSettings::default() };
-        let settings = parse_turn_settings("--set", "silence_duration_ms = 450\nengine = \"earshot\"", &base).unwrap();
-        let expected = TurnSettings { silence_duration_ms: 450, engine: VadEngine::Earshot, ..base.clone() };
-        assert_eq!(settings, expected);
-        for (text, expected) in [
-            ("silence_duration_ms = 20", "--set:1:23: silence_duration_ms = 20: out of range; allowed: 50-2000"),
-            ("treshold = 0.5", "did you mean threshold?"),
-            ("mode = \"semantic\"", "mode cannot be set here"),
-        ] {
-            let problems = parse_turn_settings("--set", text, &base).unwrap_err().to_string();
-            assert!(problems.contains(expected), "{problems}");
-        }
     }
 }

@@ -30,6 +30,7 @@ impl CallEngine {
         match failed {
             Some(reason) => self.fail(reason),
             None => {
+                self.disclaim();
                 self.greet();
                 self.expect_model();
             }
@@ -41,7 +42,7 @@ impl CallEngine {
             self.stats.count("media_before_start", 1);
             return;
         }
-        let taken = self.uplink.take(self.now, at_ms, payload, &mut self.out);
+        let taken = self.uplink.take(self.now, at_ms, payload, &mut self.hearing, &mut self.out);
         if taken.dropped > Samples::ZERO {
             let ms = taken.dropped.as_ms(self.rate_hz());
             self.stats.count("caller_late_ms", ms);
@@ -52,15 +53,17 @@ impl CallEngine {
             self.stats.count("caller_early_dropped_samples", taken.overflowed.0);
         }
         self.timers.set(Timer::CallerGone, self.now.plus_ms(self.settings.limits.caller_gone_s * 1_000));
+        self.listen();
         if self.floor.is_speaking() {
             self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
         }
     }
 
     pub(super) fn on_pad(&mut self) {
-        if self.floor.is_speaking() && self.uplink.pad(&mut self.out) {
+        if self.floor.is_speaking() && self.uplink.pad(&mut self.hearing, &mut self.out) {
             self.stats.count("padded_steps", 1);
             self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
+            self.listen();
         }
     }
 
@@ -153,6 +156,7 @@ impl CallEngine {
         self.with_downlink(|downlink, now, uplink, out, progress| {
             cuts = downlink.clear(now, tell_line, |t| uplink.media_at(t), out, |p| progress.push(p));
         });
+        let stopped_at = self.floor.held_at.take().unwrap_or(self.now);
         for cut in &cuts {
             if cut.item.kind == ItemKind::Sound {
                 continue;
@@ -161,10 +165,11 @@ impl CallEngine {
             line.heard = cut.heard;
             line.received = cut.received;
             line.cut |= cut.heard < cut.received;
-            line.ended = Some(self.now);
+            line.ended = Some(stopped_at);
             self.trace_said(cut.item.line);
         }
         self.timers.clear(Timer::MarkOverdue);
+        self.hearing.cleared(self.uplink.media_at(self.now));
         cuts
     }
 
@@ -177,7 +182,10 @@ impl CallEngine {
         }
     }
 
-    fn with_downlink(&mut self, run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>)) {
+    pub(super) fn with_downlink(
+        &mut self,
+        run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>),
+    ) {
         let mut progress = std::mem::take(&mut self.progress);
         run(&mut self.downlink, self.now, &self.uplink, &mut self.out, &mut progress);
         for step in progress.drain(..) {
@@ -199,6 +207,9 @@ impl CallEngine {
                     turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());
                 }
                 self.emit(CallEvent::AgentStarted { item: item.name });
+            }
+            Progress::Sent { at, piece } => {
+                self.hearing.played(self.uplink.media_at(at), self.out.piece(&piece));
             }
             Progress::FirstHeard(item) => {
                 if let Some(turn) = self.stats.turn(item.turn) {

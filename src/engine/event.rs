@@ -103,6 +103,8 @@ pub enum EffectResult {
 #[serde(tag = "event", rename_all = "snake_case")]
 #[allow(missing_docs)] // fields are what the line shows; units end their names
 pub enum CallEvent {
+    /// The carrier announced the call; what it runs by.
+    Announced { deployment: String, agent: String, revision: String },
     /// The model is being dialled, for the first time or again.
     ModelDialled { attempt: u32 },
     /// The model's session is set up.
@@ -117,10 +119,20 @@ pub enum CallEvent {
     LineQueued { what: String, ms: u64 },
     /// The caller began to speak, by the named rule.
     SpeechStarted { rule: String, media_ms: u64 },
+    /// The caller pauses; the turn goes on unless the pause becomes too long.
+    SpeechPaused { media_ms: u64 },
+    /// The caller goes on after a pause.
+    SpeechResumed { media_ms: u64 },
     /// The caller stopped speaking, by the named rule.
     SpeechStopped { rule: String, media_ms: u64 },
     /// The caller's turn was committed, by the named rule.
     TurnCommitted { turn: u32, rule: String },
+    /// What the caller said is not part of the conversation, by the named rule.
+    TurnDropped { rule: String, voiced_ms: u64 },
+    /// The agent is stopped, and may go on: it is not certain yet that the caller interrupts.
+    AgentHeld { rule: String, heard_ms: u64, unheard_ms: u64 },
+    /// The agent who was stopped goes on, at this position of its item, by the named rule.
+    AgentResumed { rule: String, from_ms: u64 },
     /// The caller spoke over the agent and the agent goes on, by the named rule.
     InterruptionIgnored { rule: String },
     /// The caller's speech stops the agent.
@@ -184,6 +196,10 @@ pub enum CallEvent {
 impl fmt::Display for CallEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            CallEvent::Announced { deployment, agent, revision } => {
+                let (deployment, agent, revision) = (Quoted(deployment), Quoted(agent), Quoted(revision));
+                write!(f, "Announced deployment={deployment} agent={agent} revision={revision}")
+            }
             CallEvent::ModelDialled { attempt } => write!(f, "ModelDialled attempt={attempt}"),
             CallEvent::ModelReady { took_ms } => write!(f, "ModelReady took_ms={took_ms}"),
             CallEvent::ModelLost { reason, retry } => {
@@ -201,6 +217,17 @@ impl fmt::Display for CallEvent {
             }
             CallEvent::SpeechStopped { rule, media_ms } => {
                 write!(f, "SpeechStopped rule={} media_ms={media_ms}", Quoted(rule))
+            }
+            CallEvent::SpeechPaused { media_ms } => write!(f, "SpeechPaused media_ms={media_ms}"),
+            CallEvent::SpeechResumed { media_ms } => write!(f, "SpeechResumed media_ms={media_ms}"),
+            CallEvent::TurnDropped { rule, voiced_ms } => {
+                write!(f, "TurnDropped rule={} voiced_ms={voiced_ms}", Quoted(rule))
+            }
+            CallEvent::AgentHeld { rule, heard_ms, unheard_ms } => {
+                write!(f, "AgentHeld rule={} heard_ms={heard_ms} unheard_ms={unheard_ms}", Quoted(rule))
+            }
+            CallEvent::AgentResumed { rule, from_ms } => {
+                write!(f, "AgentResumed rule={} from_ms={from_ms}", Quoted(rule))
             }
             CallEvent::TurnCommitted { turn, rule } => {
                 write!(f, "TurnCommitted turn={turn} rule={}", Quoted(rule))

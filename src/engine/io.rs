@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::{CallEvent, EffectResult, EndReason, Role};
 use crate::time::Samples;
+use crate::vad::Step;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -256,6 +257,8 @@ pub enum Action<'a> {
     Run(EffectId, Effect),
     /// Audio for the recording, positioned on the call's media time line.
     Record(Record<'a>),
+    /// What our own ears heard in one step: everything that turn detection rests on. For the journal.
+    Heard(Step),
     /// A line of the trace. Owned and small; most subscribers only print it.
     Emit(CallEvent),
     /// The call is over: nothing follows.

@@ -2,7 +2,7 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`local`] what our own ears make of it, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
 mod caller;
 mod conversation;
@@ -10,6 +10,7 @@ mod downlink;
 mod ending;
 pub mod event;
 pub mod io;
+mod local;
 mod outbox;
 mod reply;
 pub mod report;
@@ -26,10 +27,12 @@ pub use io::*;
 pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
-use crate::time::CallTime;
+use crate::hearing::{Hearing, HearingSettings};
+use crate::time::{CallTime, Samples};
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
+use local::Local;
 use outbox::{Outbox, OwnedCommand};
 use reply::Reply;
 use report::{Report, SCHEMA};
@@ -37,7 +40,7 @@ use session::Session;
 use stats::Stats;
 use timer::Timers;
 use turn::Floor;
-use uplink::Uplink;
+use uplink::{Gate, Uplink};
 
 /// One call, as a value.
 ///
@@ -53,6 +56,8 @@ pub struct CallEngine {
     out: Outbox,
     timers: Timers,
     uplink: Uplink,
+    hearing: Hearing,
+    local: Option<Local>,
     downlink: Downlink,
     conversation: Conversation,
     session: Session,
@@ -94,16 +99,35 @@ enum Phase {
 impl CallEngine {
     /// A call that has just been announced by the carrier, at [`CallTime::ZERO`].
     pub fn new(settings: Arc<CallSettings>) -> Self {
+        let hearing = Hearing::new(ears(&settings), settings.format);
+        Self::with_ears(settings, hearing)
+    }
+
+    /// The same, but its ears are [told](Self::tell) what they hear, as in a replay: it decides alike on any machine, and
+    /// without the audio.
+    pub fn told(settings: Arc<CallSettings>) -> Self {
+        let hearing = Hearing::told(ears(&settings), settings.format);
+        Self::with_ears(settings, hearing)
+    }
+
+    fn with_ears(settings: Arc<CallSettings>, hearing: Hearing) -> Self {
+        let local = match &settings.turn_detection {
+            TurnDetection::Local(turn) => Some(Local::new(&settings, turn)),
+            _ => None,
+        };
+        let gate = match &settings.turn_detection {
+            TurnDetection::Local(turn) => Gate::turns(turn, settings.format),
+            TurnDetection::Disabled { .. } => Gate::Untold,
+            _ => Gate::All,
+        };
         let mut engine = CallEngine {
             now: CallTime::ZERO,
             phase: Phase::Ringing { failed: None },
             out: Outbox::default(),
             timers: Timers::default(),
-            uplink: Uplink::new(
-                settings.format,
-                settings.limits.early_audio_ms,
-                matches!(settings.turn_detection, TurnDetection::Disabled { .. }),
-            ),
+            uplink: Uplink::new(settings.format, settings.limits.early_audio_ms, gate),
+            hearing,
+            local,
             downlink: Downlink::new(settings.format, &settings.playout),
             conversation: Conversation::default(),
             session: Session::new(settings.seed),
@@ -115,6 +139,8 @@ impl CallEngine {
             settings,
         };
         engine.timers.set(Timer::MediaStart, CallTime::from_ms(engine.settings.limits.media_start_s * 1_000));
+        let (deployment, agent) = (engine.settings.deployment.clone(), engine.settings.agent.clone());
+        engine.emit(CallEvent::Announced { deployment, agent, revision: engine.settings.revision.clone() });
         engine.dial();
         engine
     }
@@ -170,6 +196,12 @@ impl CallEngine {
         }
     }
 
+    /// Media time of a position in what was heard, such as a step's end. Exact for the latest ones: of breaks in the line's
+    /// clock only so many are remembered.
+    pub fn media_of_heard(&self, heard: Samples) -> Samples {
+        self.uplink.media_of_appended(heard)
+    }
+
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
     pub fn report(&self) -> Report {
         let rate_hz = self.settings.format.rate_hz;
@@ -206,6 +238,11 @@ impl CallEngine {
             lines: self.conversation.report(rate_hz, self.now, |t| self.uplink.media_at(t), &playing),
             turns: self.stats.turns.clone(),
             interruptions: self.stats.interruptions.clone(),
+            shadows: self
+                .local
+                .iter()
+                .flat_map(|local| local.shadows.iter().map(crate::turn::shadow::Shadow::tally))
+                .collect(),
             notes: self.stats.notes.clone(),
             keys: self.stats.keys.clone(),
             tools: self.stats.tools.clone(),
@@ -253,6 +290,7 @@ impl CallEngine {
             Timer::MarkOverdue => self.on_marks_overdue(),
             Timer::Pad => self.on_pad(),
             Timer::Interrupt => self.on_interrupt_due(),
+            Timer::Verdict => self.on_verdict_due(),
             Timer::ModelDial => self.on_dial_timeout(),
             Timer::ModelRedial => self.dial(),
             Timer::ModelRecovery => self.on_recovery_timeout(),
@@ -271,6 +309,11 @@ impl CallEngine {
 
     /// What follows from the new state, whatever brought it about.
     fn settle(&mut self) {
+        self.settle_idle_verdict();
+        if !matches!(self.phase, Phase::Talking) {
+            // Last words are heard.
+            self.release_agent("closing");
+        }
         self.feed();
         self.watch_caller_silence();
         self.renew_at_edge();
@@ -283,5 +326,16 @@ impl CallEngine {
 
     fn rate_hz(&self) -> u32 {
         self.settings.format.rate_hz
+    }
+}
+
+fn ears(settings: &CallSettings) -> HearingSettings {
+    HearingSettings {
+        engine: match &settings.turn_detection {
+            TurnDetection::Local(turn) => Some(turn.engine),
+            _ => None,
+        },
+        echo_guard: settings.echo_guard,
+        noise_reduction: settings.noise_reduction,
     }
 }

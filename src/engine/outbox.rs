@@ -7,6 +7,7 @@ use crate::engine::event::Role;
 use crate::engine::event::{CallEvent, EndReason};
 use crate::engine::io::{Action, CallerCommand, Effect, EffectId, MarkId, ModelCommand, Record};
 use crate::time::Samples;
+use crate::vad::Step;
 
 /// An arena larger than this is given back when it is empty: only the flush of early audio needs so much.
 const ARENA_KEPT_BYTES: usize = 16 * 1024;
@@ -26,6 +27,7 @@ pub(super) type Piece = Range<u32>;
 #[derive(Debug)]
 pub(super) enum OwnedCommand {
     Commit,
+    Clear,
     Create { instructions: Option<String> },
     Cancel,
     Truncate { item: String, audio_end_ms: u64 },
@@ -46,6 +48,7 @@ enum Out {
     Run(EffectId, Effect),
     RecordCaller(Samples, Piece),
     RecordAgent(Samples, Piece),
+    Heard(Step),
     Emit(Box<CallEvent>),
     End(EndReason),
 }
@@ -124,6 +127,15 @@ impl Outbox {
         self.queue.push_back(Out::RecordAgent(at, piece));
     }
 
+    pub(super) fn heard(&mut self, step: Step) {
+        self.queue.push_back(Out::Heard(step));
+    }
+
+    /// A piece of the arena that was put there in this step.
+    pub(super) fn piece(&self, piece: &Piece) -> &[u8] {
+        &self.arena[piece.start as usize..piece.end as usize]
+    }
+
     pub(super) fn emit(&mut self, event: CallEvent) {
         self.queue.push_back(Out::Emit(Box::new(event)));
     }
@@ -148,6 +160,7 @@ impl Outbox {
             Out::Run(id, effect) => Action::Run(*id, effect.clone()),
             Out::RecordCaller(at, piece) => Action::Record(Record::Caller { at: *at, payload: audio(piece) }),
             Out::RecordAgent(at, piece) => Action::Record(Record::Agent { at: *at, payload: audio(piece) }),
+            Out::Heard(step) => Action::Heard(*step),
             Out::Emit(event) => Action::Emit(event.as_ref().clone()),
             Out::End(reason) => Action::End(reason.clone()),
         })
@@ -158,6 +171,7 @@ impl OwnedCommand {
     fn borrow(&self) -> ModelCommand<'_> {
         match self {
             OwnedCommand::Commit => ModelCommand::CommitAudio,
+            OwnedCommand::Clear => ModelCommand::ClearAudio,
             OwnedCommand::Create { instructions } => {
                 ModelCommand::CreateResponse { instructions: instructions.as_deref() }
             }

@@ -24,6 +24,8 @@ pub(super) struct Reply {
     active: Option<Active>,
     /// A response was asked for and has not begun.
     asked: bool,
+    /// What was asked for may not be interrupted.
+    asked_protected: bool,
     /// A response that was asked for is cancelled as soon as it begins.
     cancel_next: bool,
     /// Wanted as soon as nothing runs.
@@ -45,6 +47,8 @@ struct Active {
     turn: u32,
     audible: bool,
     tools: bool,
+    /// The caller may not interrupt it.
+    protected: bool,
 }
 
 #[derive(Debug)]
@@ -79,6 +83,11 @@ impl Reply {
         self.active.is_some() || (self.asked && !self.cancel_next)
     }
 
+    /// Whether the response that runs, or was asked for, may not be interrupted.
+    pub(super) fn is_protected(&self) -> bool {
+        self.active.as_ref().map_or(self.asked && self.asked_protected, |active| active.protected)
+    }
+
     /// Whether the model would refuse another response.
     fn is_occupied(&self) -> bool {
         self.active.is_some() || self.asked || self.cancelled.iter().any(|c| c.running)
@@ -108,7 +117,7 @@ impl CallEngine {
     }
 
     /// Dead air is what the caller hears: the model's time runs from when everything so far was heard.
-    fn watch_dead_air(&mut self) {
+    pub(super) fn watch_dead_air(&mut self) {
         let unheard = if self.downlink.speaking() { self.downlink.unheard_at(self.now) } else { Samples::ZERO };
         let wait_ms = unheard.as_ms(self.rate_hz()) + self.settings.limits.model_silence_ms;
         self.timers.set(Timer::ModelSilent, self.now.plus_ms(wait_ms));
@@ -139,6 +148,7 @@ impl CallEngine {
         }
         let Some(Owed { why, instructions, .. }) = self.reply.owed.take() else { return };
         self.reply.asked = true;
+        self.reply.asked_protected = why == "greeting" && !self.settings.greeting_interruptible;
         self.emit(CallEvent::ResponseAsked { why: why.to_owned() });
         self.out.model(OwnedCommand::Create { instructions });
         self.await_reply();
@@ -156,7 +166,11 @@ impl CallEngine {
     }
 
     pub(super) fn on_response_started(&mut self, response: &str) {
+        let protected = self.reply.asked && self.reply.asked_protected;
         let caller_speaks = self.floor.is_speaking()
+            && !protected
+            // An agent who is held says nothing yet.
+            && !self.downlink.is_held()
             && !matches!(self.settings.interruptions, crate::config::Interruptions::Off)
             && matches!(self.phase, Phase::Talking);
         self.emit(CallEvent::ResponseStarted { response: response.to_owned() });
@@ -172,8 +186,14 @@ impl CallEngine {
             owed.unless_audible = true;
         }
         let turn = self.floor.committed_turn;
-        self.reply.active =
-            Some(Active { id: response.to_owned(), started_at: self.now, turn, audible: false, tools: false });
+        self.reply.active = Some(Active {
+            id: response.to_owned(),
+            started_at: self.now,
+            turn,
+            audible: false,
+            tools: false,
+            protected,
+        });
         // A response that begins while the caller speaks answers what was said before: the caller goes on.
         if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
             self.stats.count("responses_overtaken", 1);
@@ -215,7 +235,7 @@ impl CallEngine {
         }
         let now = self.now;
         let Some(active) = &mut self.reply.active else { return };
-        let turn = active.turn;
+        let (turn, protected) = (active.turn, active.protected);
         if !std::mem::replace(&mut active.audible, true) {
             let after_ms = now.ms_since(active.started_at);
             if let Some(turn) = self.stats.turn(turn) {
@@ -235,6 +255,9 @@ impl CallEngine {
             if !self.downlink.begin(ItemKind::Reply, item, turn, line, earlier) {
                 self.refuse_audio(item, samples);
                 return;
+            }
+            if protected {
+                self.downlink.protect_last();
             }
             let line = self.conversation.line(line);
             line.voiced = true;
@@ -422,6 +445,17 @@ impl CallEngine {
         self.ask("model_silent", None);
     }
 
+    /// What must be said is said before anything else, and to its end.
+    pub(super) fn disclaim(&mut self) {
+        let Some(sound) = self.settings.disclaimer.clone() else { return };
+        self.play(ItemKind::Line, &sound, "disclaimer");
+        self.downlink.protect_last();
+        let told_with_the_greeting = matches!(self.settings.greeting, crate::config::Greeting::Play(_));
+        if self.session.is_ready() && !told_with_the_greeting {
+            self.replay_conversation();
+        }
+    }
+
     /// The first words, once the line and, where they are the model's, the model are there.
     pub(super) fn greet(&mut self) {
         if self.reply.greeted {
@@ -433,6 +467,9 @@ impl CallEngine {
                 let sound = sound.clone();
                 self.reply.greeted = true;
                 self.play(ItemKind::Line, &sound, "greeting");
+                if !self.settings.greeting_interruptible {
+                    self.downlink.protect_last();
+                }
                 if self.session.is_ready() {
                     self.replay_conversation();
                 }

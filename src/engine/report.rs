@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::event::{EndReason, Role};
 use crate::engine::io::Usage;
+use crate::turn::shadow::ShadowTally;
 
 /// The version of the schema that this server writes.
 pub const SCHEMA: u32 = 1;
@@ -47,6 +48,9 @@ pub struct Report {
     pub turns: Vec<Turn>,
     /// Every time the caller stopped the agent.
     pub interruptions: Vec<Interruption>,
+    /// What candidates that ran beside the live settings would have decided otherwise, one entry each.
+    #[serde(default)]
+    pub shadows: Vec<ShadowTally>,
     /// Notes that the agent left.
     pub notes: Vec<Note>,
     /// Keys that were pressed.

@@ -259,10 +259,13 @@ impl CallEngine {
         if owes && !self.floor.is_speaking() {
             self.owe("model_came_back", None);
         }
-        self.floor.reset();
         self.timers.clear(Timer::ModelSilent);
-        self.timers.clear(Timer::Interrupt);
-        self.timers.clear(Timer::Pad);
+        // Our own ears go on hearing what is being said.
+        if self.local.is_none() {
+            self.floor.reset();
+            self.timers.clear(Timer::Interrupt);
+            self.timers.clear(Timer::Pad);
+        }
     }
 
     pub(super) fn replay_conversation(&mut self) {

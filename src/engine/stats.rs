@@ -45,6 +45,13 @@ impl Stats {
         self.turns.len() as u32
     }
 
+    /// Takes back a turn that turned out to be none, if it is the last one.
+    pub(super) fn close_turn(&mut self, turn: u32) {
+        if turn > 0 && turn as usize == self.turns.len() {
+            self.turns.pop();
+        }
+    }
+
     /// A turn by its number.
     pub(super) fn turn(&mut self, turn: u32) -> Option<&mut Turn> {
         self.turns.get_mut((turn as usize).checked_sub(1)?)

@@ -19,6 +19,8 @@ pub enum Timer {
     CallerSilent,
     /// The caller has spoken long enough to interrupt.
     Interrupt,
+    /// The transcript that decides on an interruption must be there.
+    Verdict,
     /// The model's session must be set up.
     ModelDial,
     /// A lost model is dialled again.
@@ -51,6 +53,7 @@ impl Timer {
         Timer::CallerGone,
         Timer::CallerSilent,
         Timer::Interrupt,
+        Timer::Verdict,
         Timer::ModelDial,
         Timer::ModelRedial,
         Timer::ModelRecovery,

@@ -1,4 +1,5 @@
-//! The caller's turn, as the model's turn detection reports it, and what it does to an agent who is speaking.
+//! The caller's turn, as the model's turn detection reports it or [our own](local) does, and what it does to an agent who
+//! is speaking.
 //!
 //! ```text
 //!            speech started             speech stopped          committed
@@ -7,12 +8,11 @@
 //!     │                          │  agent is audible        ▼                   ▼
 //!     └──────────────────────────┴────────────────────── speaking            quiet
 //! ```
-//!
-//! Turn detection of our own takes the place of the model's events here; what follows from them stays.
 
 use super::*;
 use crate::config::Interruptions;
 use crate::engine::report::Interruption;
+use crate::time::Samples;
 
 /// Who has the floor.
 #[derive(Debug, Default)]
@@ -20,11 +20,13 @@ pub(super) struct Floor {
     /// Since when the caller speaks.
     speaking_since: Option<CallTime>,
     /// The turn that is open (speech began, not yet committed); 0 for none.
-    open_turn: u32,
+    pub(super) open_turn: u32,
     /// The last turn that was committed; 0 for none.
     pub(super) committed_turn: u32,
     /// A turn was ended while the model was away: by which rule.
-    commit_due: Option<&'static str>,
+    pub(super) commit_due: Option<&'static str>,
+    /// Since when the agent is held: stopped, and perhaps to go on.
+    pub(super) held_at: Option<CallTime>,
 }
 
 impl Floor {
@@ -40,7 +42,6 @@ impl Floor {
 
 impl CallEngine {
     pub(super) fn on_speech_started(&mut self, item: &str, audio_start_ms: u64) {
-        let rate_hz = self.rate_hz();
         let lead_in = match self.settings.turn_detection {
             TurnDetection::Provider { prefix_padding_ms, .. } => u64::from(prefix_padding_ms),
             _ => 0,
@@ -48,16 +49,8 @@ impl CallEngine {
         // Speech right at the beginning has a shorter lead-in than is configured.
         let media_now = self.uplink.media_at(self.now);
         let media = self.uplink.media_of_appended_ms(audio_start_ms.saturating_add(lead_in)).min(media_now);
-        let begun = self.uplink.call_time_of(media).min(self.now);
-        self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
-        self.floor.speaking_since = Some(self.now);
+        let begun = self.speech_began(media);
         self.uplink.speech_began();
-        if self.floor.open_turn == 0 {
-            self.floor.open_turn = self.stats.open_turn();
-        }
-        if let Some(turn) = self.stats.turn(self.floor.open_turn) {
-            turn.speech_start_at_ms.get_or_insert(begun.as_ms());
-        }
         let line = self.caller_line(item);
         self.conversation.line(line).begun = Some(begun);
         self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
@@ -65,31 +58,55 @@ impl CallEngine {
         self.consider_interruption();
     }
 
+    /// Speech is known to have begun at `media`. Answers when that was.
+    pub(super) fn speech_began(&mut self, media: Samples) -> CallTime {
+        let begun = self.uplink.call_time_of(media).min(self.now);
+        let media_ms = media.as_ms(self.rate_hz());
+        self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms });
+        self.floor.speaking_since = Some(self.now);
+        if self.floor.open_turn == 0 {
+            self.floor.open_turn = self.stats.open_turn();
+        }
+        if let Some(turn) = self.stats.turn(self.floor.open_turn) {
+            turn.speech_start_at_ms.get_or_insert(begun.as_ms());
+        }
+        begun
+    }
+
     pub(super) fn on_speech_stopped(&mut self, audio_end_ms: u64) {
-        let rate_hz = self.rate_hz();
         let waited = match self.settings.turn_detection {
             TurnDetection::Provider { silence_duration_ms, .. } => u64::from(silence_duration_ms),
             _ => 0,
         };
         let media = self.uplink.media_of_appended_ms(audio_end_ms.saturating_sub(waited));
-        let ended = self.uplink.call_time_of(media).min(self.now);
-        self.emit(CallEvent::SpeechStopped { rule: self.turn_rule().to_owned(), media_ms: media.as_ms(rate_hz) });
-        self.floor.speaking_since = None;
-        self.timers.clear(Timer::Pad);
+        self.speech_stopped(media, self.turn_rule());
         if self.timers.is_set(Timer::Interrupt) {
             self.timers.clear(Timer::Interrupt);
             self.emit(CallEvent::InterruptionIgnored { rule: "shorter_than_after_ms".to_owned() });
         }
+        self.await_reply();
+    }
+
+    /// Speech is known to have ended at `media`.
+    pub(super) fn speech_stopped(&mut self, media: Samples, rule: &str) {
+        let ended = self.uplink.call_time_of(media).min(self.now);
+        let media_ms = media.as_ms(self.rate_hz());
+        self.emit(CallEvent::SpeechStopped { rule: rule.to_owned(), media_ms });
+        self.floor.speaking_since = None;
+        self.timers.clear(Timer::Pad);
         let now = self.now;
         if let Some(turn) = self.stats.turn(self.floor.open_turn) {
             // The padding that the start is corrected by may be more than there was before it.
             turn.speech_end_at_ms = Some(ended.as_ms().max(turn.speech_start_at_ms.unwrap_or(0)).min(now.as_ms()));
             turn.stop_decided_at_ms = Some(now.as_ms());
         }
-        self.await_reply();
     }
 
     pub(super) fn on_committed(&mut self, item: &str) {
+        if self.local.is_some() {
+            self.on_local_committed(item);
+            return;
+        }
         let line = self.caller_line(item);
         let ended = self.stats.turn(self.floor.open_turn).and_then(|t| t.speech_end_at_ms).map(CallTime::from_ms);
         self.conversation.line(line).ended = ended.or(Some(self.now));
@@ -106,12 +123,17 @@ impl CallEngine {
             self.stats.count("caller_transcripts", 1);
             self.emit(CallEvent::Said { who: Role::Caller, text: text.to_owned(), unheard: String::new() });
         }
+        self.weigh_words(item, text, done);
     }
 
     /// The caller's turn ends because a key or an operator says so.
     pub(super) fn commit(&mut self, rule: &'static str) {
         if !matches!(self.phase, Phase::Talking) {
             self.stats.count("commits_ignored", 1);
+            return;
+        }
+        if self.local.is_some() {
+            self.end_turn_now(rule);
             return;
         }
         if self.agent_has_the_floor() {
@@ -131,14 +153,25 @@ impl CallEngine {
 
     /// Commits the turn that was ended while the model was away.
     pub(super) fn commit_what_is_due(&mut self) {
-        if let Some(rule) = self.floor.commit_due.take() {
-            self.commit(rule);
+        match self.floor.commit_due.take() {
+            Some(rule) if self.local.is_some() => self.commit_local_due(rule),
+            Some(rule) => self.commit(rule),
+            None => {}
         }
     }
 
     pub(super) fn on_interrupt_due(&mut self) {
         if self.floor.is_speaking() && self.agent_has_the_floor() && matches!(self.phase, Phase::Talking) {
-            self.interrupt("after_ms");
+            let by_words = matches!(self.settings.interruptions, Interruptions::MinWords(_));
+            self.interrupt(if by_words { "min_words" } else { "after_ms" });
+        }
+    }
+
+    /// Whether what the caller hears, or is about to hear, may not be interrupted.
+    pub(super) fn is_protected(&self) -> bool {
+        match self.downlink.heard_of_current(self.now) {
+            Some((item, _)) if self.downlink.speaking() => item.protected,
+            _ => self.reply.is_protected(),
         }
     }
 
@@ -150,12 +183,14 @@ impl CallEngine {
     /// The caller stops the agent.
     pub(super) fn interrupt(&mut self, rule: &str) {
         let audible = self.downlink.speaking();
+        // An agent who is held was stopped then.
+        let stopped_at = self.floor.held_at.unwrap_or(self.now);
         let (item, heard_ms, unheard_ms) = self.heard_so_far();
         self.emit(CallEvent::BargeIn { rule: rule.to_owned(), heard_ms, unheard_ms });
         self.silence_agent();
         if audible {
-            let media_at_ms = self.uplink.media_at(self.now).as_ms(self.rate_hz());
-            let at_ms = self.now.as_ms();
+            let media_at_ms = self.uplink.media_at(stopped_at).as_ms(self.rate_hz());
+            let at_ms = stopped_at.as_ms();
             self.stats.interrupted(Interruption { at_ms, media_at_ms, item, heard_ms, unheard_ms });
         }
     }
@@ -178,7 +213,7 @@ impl CallEngine {
     }
 
     /// The item that is being heard, how much of it was heard, and how much of everything was not.
-    fn heard_so_far(&self) -> (String, u64, u64) {
+    pub(super) fn heard_so_far(&self) -> (String, u64, u64) {
         let rate_hz = self.rate_hz();
         let unheard_ms = self.downlink.unheard_at(self.now).as_ms(rate_hz);
         let current = self.downlink.heard_of_current(self.now);
@@ -194,11 +229,16 @@ impl CallEngine {
             self.emit(CallEvent::InterruptionIgnored { rule: "closing".to_owned() });
             return;
         }
+        if self.is_protected() {
+            self.emit(CallEvent::InterruptionIgnored { rule: "protected".to_owned() });
+            return;
+        }
         match self.settings.interruptions {
             Interruptions::On => self.interrupt(self.turn_rule()),
             Interruptions::Off => self.emit(CallEvent::InterruptionIgnored { rule: "off".to_owned() }),
+            // Words are counted by their time: the model tells them only when the turn is over.
             Interruptions::MinWords(words) => {
-                self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(words) * 300))
+                self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(words) * local::WORD_MS));
             }
             Interruptions::AfterMs(ms) => self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(ms))),
         }
@@ -223,7 +263,7 @@ impl CallEngine {
         }
     }
 
-    fn turn_committed(&mut self, rule: &str) {
+    pub(super) fn turn_committed(&mut self, rule: &str) {
         let turn = match std::mem::take(&mut self.floor.open_turn) {
             // Not every vendor says when speech began.
             0 => self.stats.open_turn(),
@@ -244,13 +284,13 @@ impl CallEngine {
     }
 
     /// What the agent owed to what was said before is moot: the caller goes on.
-    fn caller_took_the_floor(&mut self) {
+    pub(super) fn caller_took_the_floor(&mut self) {
         self.reply.awaiting = None;
         self.reply.tool_rounds = 0;
         self.timers.clear(Timer::ModelSilent);
     }
 
-    fn caller_line(&mut self, item: &str) -> usize {
+    pub(super) fn caller_line(&mut self, item: &str) -> usize {
         self.conversation.find(Role::Caller, item).unwrap_or_else(|| self.conversation.begin(Role::Caller, item))
     }
 

@@ -2,13 +2,18 @@
 //!
 //! The line's media clock says where audio belongs: a gap becomes silence, what was there before is dropped, a clock
 //! that jumps is anchored anew. While the model is not there, audio waits (bounded, oldest dropped).
+//!
+//! What is passed on depends on who decides turns ([`Gate`]): the model gets everything, or, when our own ears decide,
+//! only speech with its prefix.
 
 use std::collections::VecDeque;
 
 use crate::audio::AudioFormat;
+use crate::config::TurnSettings;
 use crate::engine::event::CallEvent;
-use crate::engine::outbox::Outbox;
+use crate::engine::outbox::{Outbox, OwnedCommand, Piece};
 use crate::engine::report::Gap;
+use crate::hearing::Hearing;
 use crate::time::{CallTime, Samples};
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.
@@ -35,6 +40,32 @@ const ORIGIN_LATE_US: u64 = 500_000;
 const MAP_LEN: usize = 64;
 /// Gaps listed in the report; further ones are only counted.
 const GAPS_LISTED: usize = 200;
+
+/// Beyond its prefix, a turn's beginning is known this much later than its minimum of speech.
+const LATEST_START_MS: u64 = 500;
+
+/// What is passed on to the model.
+#[derive(Debug)]
+pub(super) enum Gate {
+    /// Everything: the model tells when speech begins.
+    All,
+    /// Everything, and nobody tells when speech begins: turns are ended by key or operator.
+    Untold,
+    /// Turns, from [`Uplink::begin_turn`] to [`Uplink::end_turn`].
+    Turns {
+        /// Bytes kept from before a turn.
+        lead_in: usize,
+        /// Where the turn that is being passed on begins.
+        turn: Option<Samples>,
+    },
+}
+
+impl Gate {
+    pub(super) fn turns(settings: &TurnSettings, format: AudioFormat) -> Self {
+        let lead_in_ms = u64::from(settings.prefix_padding_ms + settings.min_speech_ms) + LATEST_START_MS;
+        Gate::Turns { lead_in: format.bytes(Samples::from_ms(lead_in_ms, format.rate_hz)), turn: None }
+    }
+}
 
 /// What became of one message of caller audio.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -64,9 +95,8 @@ pub(super) struct Uplink {
     recent: VecDeque<u8>,
     /// Whether `recent` is known to hold speech.
     speech: bool,
-    /// Nobody tells when speech begins: all that was not committed may be.
-    untold: bool,
-    /// Samples appended to this session.
+    gate: Gate,
+    /// Samples appended to this session; where turns are passed on, samples heard.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
     map: VecDeque<(Samples, Samples)>,
@@ -78,8 +108,7 @@ pub(super) struct Uplink {
 }
 
 impl Uplink {
-    /// `untold`: turns are ended by key or operator, and nothing tells when they begin.
-    pub(super) fn new(format: AudioFormat, early_audio_ms: u64, untold: bool) -> Self {
+    pub(super) fn new(format: AudioFormat, early_audio_ms: u64, gate: Gate) -> Self {
         Uplink {
             format,
             origin: None,
@@ -90,7 +119,7 @@ impl Uplink {
             early_cap: format.bytes(Samples::from_ms(early_audio_ms, format.rate_hz)),
             recent: VecDeque::new(),
             speech: false,
-            untold,
+            gate,
             appended: Samples::ZERO,
             map: VecDeque::new(),
             padded: Samples::ZERO,
@@ -106,7 +135,14 @@ impl Uplink {
     }
 
     /// Caller audio; `at_ms` by the line's clock.
-    pub(super) fn take(&mut self, now: CallTime, at_ms: u64, payload: &[u8], out: &mut Outbox) -> Taken {
+    pub(super) fn take(
+        &mut self,
+        now: CallTime,
+        at_ms: u64,
+        payload: &[u8],
+        hearing: &mut Hearing,
+        out: &mut Outbox,
+    ) -> Taken {
         let mut taken = Taken::default();
         let whole = payload.len() - payload.len() % self.format.bytes_per_sample();
         let mut payload = &payload[..whole];
@@ -122,7 +158,7 @@ impl Uplink {
         if let Some(expected) = self.expected {
             let tolerance = self.samples(TOLERANCE_MS);
             if at >= expected + tolerance {
-                self.fill(expected, at - expected, &mut taken, out);
+                self.fill(expected, at - expected, &mut taken, hearing, out);
             } else if at + tolerance <= expected {
                 let behind = expected - at;
                 if behind >= len {
@@ -140,30 +176,95 @@ impl Uplink {
         self.padded = Samples::ZERO;
         let piece = out.keep(payload);
         out.record_caller(at, piece.clone());
-        if self.open {
-            self.note_appended(at, payload.len());
-            out.model_audio(piece);
-            self.remember(payload);
-        } else {
-            taken.overflowed += self.wait(payload);
-        }
+        hearing.take(at, payload);
+        let cleaned = hearing.cleaned();
+        let piece = if cleaned == payload { piece } else { out.keep(cleaned) };
+        taken.overflowed += self.pass(at, piece, cleaned, out);
         taken
+    }
+
+    /// Audio on its way to the model, as far as the gate lets it. Returns what made room while the model is away.
+    fn pass(&mut self, at: Samples, piece: Piece, audio: &[u8], out: &mut Outbox) -> Samples {
+        let wanted = match self.gate {
+            Gate::All | Gate::Untold => true,
+            Gate::Turns { turn, .. } => {
+                self.note_appended(at, audio.len());
+                self.remember(audio);
+                turn.is_some()
+            }
+        };
+        match (wanted, self.open, &self.gate) {
+            (false, ..) => {}
+            (true, false, _) => return self.wait(audio),
+            (true, true, Gate::Turns { .. }) => out.model_audio(piece),
+            (true, true, _) => {
+                self.note_appended(at, audio.len());
+                out.model_audio(piece);
+                self.remember(audio);
+            }
+        }
+        Samples::ZERO
+    }
+
+    /// Our own ears heard a turn begin: from position `from` of what was heard, everything is passed on.
+    pub(super) fn begin_turn(&mut self, from: Samples, out: &mut Outbox) {
+        let Gate::Turns { turn, .. } = &mut self.gate else { return };
+        let held = self.format.samples(self.recent.len());
+        let from = from.max(self.appended.saturating_sub(held));
+        *turn = Some(from);
+        let skip = self.recent.len() - self.format.bytes(self.appended.saturating_sub(from));
+        if self.open {
+            let piece = out.keep_parts(tail(&self.recent, skip));
+            out.model_audio(piece);
+        } else if self.early_cap > 0 {
+            self.early.extend(self.recent.range(skip..));
+            self.trim_early();
+        }
+    }
+
+    /// The turn is over: nothing more is passed on until the next.
+    pub(super) fn end_turn(&mut self) {
+        if let Gate::Turns { turn, .. } = &mut self.gate {
+            *turn = None;
+        }
+        self.trim_recent();
+    }
+
+    /// The same, and what was passed on of it is forgotten.
+    pub(super) fn drop_turn(&mut self, out: &mut Outbox) {
+        let Gate::Turns { turn, .. } = &mut self.gate else { return };
+        let Some(from) = turn.take() else { return };
+        if self.open {
+            out.model(OwnedCommand::Clear);
+        } else {
+            let of_turn = self.format.bytes(self.appended.saturating_sub(from));
+            self.early.truncate(self.early.len().saturating_sub(of_turn));
+        }
+        self.trim_recent();
     }
 
     /// Silence for the model in place of audio that does not come, so that its VAD can end the turn. Returns whether
     /// more may follow.
-    pub(super) fn pad(&mut self, out: &mut Outbox) -> bool {
-        if !self.open || self.padded >= self.samples(LONGEST_PAD_MS) {
+    pub(super) fn pad(&mut self, hearing: &mut Hearing, out: &mut Outbox) -> bool {
+        let passes = self.open || matches!(self.gate, Gate::Turns { .. });
+        if !passes || self.padded >= self.samples(LONGEST_PAD_MS) {
             return false;
         }
         let step = self.samples(PAD_STEP_MS);
         let bytes = self.format.bytes(step);
         let piece = out.keep_silence(self.format.silence_byte(), bytes);
         let at = self.expected.unwrap_or_default() + self.padded;
-        self.note_appended(at, bytes);
         self.padded += step;
-        out.model_audio(piece);
+        self.hear_silence(at, piece, hearing, out);
         true
+    }
+
+    /// Silence in place of audio that did not come, for our ears and for the model. Returns what made room.
+    fn hear_silence(&mut self, at: Samples, piece: Piece, hearing: &mut Hearing, out: &mut Outbox) -> Samples {
+        hearing.take(at, out.piece(&piece));
+        let cleaned = hearing.cleaned();
+        let piece = if cleaned == out.piece(&piece) { piece } else { out.keep(cleaned) };
+        self.pass(at, piece, cleaned, out)
     }
 
     /// How long after the last caller audio, or the last padding, padding is due.
@@ -174,21 +275,25 @@ impl Uplink {
     /// A new session takes audio from here: what waited goes first.
     pub(super) fn open(&mut self, out: &mut Outbox) {
         self.open = true;
-        self.appended = Samples::ZERO;
-        self.map.clear();
+        let counts_session = !matches!(self.gate, Gate::Turns { .. });
+        if counts_session {
+            self.appended = Samples::ZERO;
+            self.map.clear();
+        }
         if self.early.is_empty() {
             return;
         }
-        let len = self.early.len();
-        let end = self.expected.unwrap_or_default();
-        let at = end.saturating_sub(self.format.samples(len));
-        let piece = out.keep_parts(self.early.as_slices());
-        self.note_appended(at, len);
-        out.model_audio(piece);
         let early = std::mem::take(&mut self.early);
-        let (a, b) = early.as_slices();
-        self.remember(a);
-        self.remember(b);
+        let piece = out.keep_parts(early.as_slices());
+        out.model_audio(piece);
+        if counts_session {
+            let end = self.expected.unwrap_or_default();
+            let at = end.saturating_sub(self.format.samples(early.len()));
+            self.note_appended(at, early.len());
+            let (a, b) = early.as_slices();
+            self.remember(a);
+            self.remember(b);
+        }
     }
 
     /// No session will come: audio is only recorded from here.
@@ -201,9 +306,16 @@ impl Uplink {
 
     /// The session is gone: audio waits, beginning with what the session had not yet made a turn of.
     pub(super) fn close(&mut self) {
-        if self.open {
-            self.open = false;
-            self.early = std::mem::take(&mut self.recent);
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        match self.gate {
+            Gate::All | Gate::Untold => self.early = std::mem::take(&mut self.recent),
+            Gate::Turns { turn: Some(from), .. } => {
+                let of_turn = self.format.bytes(self.appended.saturating_sub(from)).min(self.recent.len());
+                self.early = self.recent.range(self.recent.len() - of_turn..).copied().collect();
+            }
+            Gate::Turns { turn: None, .. } => {}
         }
     }
 
@@ -215,7 +327,9 @@ impl Uplink {
     /// What was sent is a turn of the conversation now.
     pub(super) fn committed(&mut self) {
         self.speech = false;
-        self.recent.clear();
+        if !matches!(self.gate, Gate::Turns { .. }) {
+            self.recent.clear();
+        }
     }
 
     /// Media time at `now`; zero before the stream began.
@@ -234,11 +348,20 @@ impl Uplink {
 
     /// Media time of an offset in the audio appended to this session.
     pub(super) fn media_of_appended_ms(&self, appended_ms: u64) -> Samples {
-        let appended = self.samples(appended_ms);
+        self.media_of_appended(self.samples(appended_ms))
+    }
+
+    /// Media time of a position in the audio appended to this session, or heard.
+    pub(super) fn media_of_appended(&self, appended: Samples) -> Samples {
         match self.map.iter().rev().find(|(from, _)| *from <= appended).or(self.map.front()) {
             Some((from, media)) => *media + appended.saturating_sub(*from),
             None => appended,
         }
+    }
+
+    /// How much was appended to this session, or heard.
+    pub(super) fn appended(&self) -> Samples {
+        self.appended
     }
 
     /// When media began.
@@ -291,7 +414,7 @@ impl Uplink {
         at
     }
 
-    fn fill(&mut self, at: Samples, gap: Samples, taken: &mut Taken, out: &mut Outbox) {
+    fn fill(&mut self, at: Samples, gap: Samples, taken: &mut Taken, hearing: &mut Hearing, out: &mut Outbox) {
         let rate = self.format.rate_hz;
         self.gap_samples += gap;
         if self.gaps.len() < GAPS_LISTED {
@@ -300,16 +423,8 @@ impl Uplink {
         out.emit(CallEvent::GapFilled { at, ms: gap.as_ms(rate) });
         let fill = gap.saturating_sub(self.padded).min(self.samples(LONGEST_FILL_MS));
         let bytes = self.format.bytes(fill);
-        let silence = self.format.silence_byte();
-        if self.open {
-            let piece = out.keep_silence(silence, bytes);
-            self.note_appended(at, bytes);
-            out.model_audio(piece);
-        } else {
-            let room = bytes.min(self.early_cap);
-            self.early.extend(std::iter::repeat_n(silence, room));
-            taken.overflowed += self.trim_early();
-        }
+        let piece = out.keep_silence(self.format.silence_byte(), bytes);
+        taken.overflowed += self.hear_silence(at, piece, hearing, out);
     }
 
     fn wait(&mut self, payload: &[u8]) -> Samples {
@@ -328,8 +443,17 @@ impl Uplink {
 
     fn remember(&mut self, payload: &[u8]) {
         self.recent.extend(payload);
-        let keep_ms = if self.speech || self.untold { SPEECH_KEPT_MS } else { LEAD_IN_KEPT_MS };
-        let keep = self.format.bytes(self.samples(keep_ms));
+        self.trim_recent();
+    }
+
+    fn trim_recent(&mut self) {
+        let speech = self.format.bytes(self.samples(SPEECH_KEPT_MS));
+        let keep = match self.gate {
+            Gate::Turns { lead_in, turn: None } => lead_in,
+            Gate::Turns { lead_in, .. } => speech.max(lead_in),
+            Gate::All if !self.speech => self.format.bytes(self.samples(LEAD_IN_KEPT_MS)),
+            Gate::All | Gate::Untold => speech,
+        };
         let over = self.recent.len().saturating_sub(keep);
         self.recent.drain(..over);
     }
@@ -347,5 +471,14 @@ impl Uplink {
 
     fn samples(&self, ms: u64) -> Samples {
         Samples::from_ms(ms, self.format.rate_hz)
+    }
+}
+
+/// What a ring holds from byte `from` on.
+fn tail(ring: &VecDeque<u8>, from: usize) -> (&[u8], &[u8]) {
+    let (a, b) = ring.as_slices();
+    match from.checked_sub(a.len()) {
+        Some(from) => (&b[from.min(b.len())..], &[]),
+        None => (&a[from..], b),
     }
 }

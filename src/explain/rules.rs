@@ -62,6 +62,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::CallerGone => ("no caller audio for too long", "limits.caller_gone_s"),
         Timer::CallerSilent => ("the caller has said nothing for too long", "limits.caller_silence_s"),
         Timer::Interrupt => ("the caller has spoken long enough to interrupt", "interruptions"),
+        Timer::Verdict => ("the transcript that decides on an interruption must be there", "interruptions"),
         Timer::ModelDial => ("the model's session must be set up", "dial_timeout_ms"),
         Timer::ModelRedial => ("a lost model is dialled again", ""),
         Timer::ModelRecovery => ("a lost model must be back", "limits.model_recovery_s"),

@@ -79,9 +79,14 @@ impl Pen {
         });
     }
 
-    /// Keeps a decision, with the time of the input it came of. What has no line in the trace is left out.
+    /// Keeps a decision or what was heard, with the time of the input it came of. What has no line in the trace is left out.
     pub fn action(&mut self, at: CallTime, action: &Action<'_>) {
         if self.keep == JournalKeep::Off {
+            return;
+        }
+        if let Action::Heard(step) = action {
+            let (p, level) = (step.probability.per_mille(), step.level_db.min(0));
+            self.put(|to| write!(to, r#"{{"at_us":{},"hear":[{p},{level}]}}"#, at.as_us()));
             return;
         }
         let mut line = std::mem::take(&mut self.line);

@@ -10,6 +10,7 @@ use crate::config::CallSettings;
 use crate::engine::{CallerEvent, Control, EffectId, EffectResult, Input, MarkId, ModelEvent};
 use crate::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
 use crate::time::CallTime;
+use crate::vad::Probability;
 
 /// A journal that was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,14 @@ pub struct Entry {
 pub enum Kind {
     /// The engine was given this.
     In(OwnedInput),
+    /// The engine's own ears heard this in one step of the last input's audio: all that turn detection rests on. Where the
+    /// step ends follows from the audio's lengths.
+    Heard {
+        /// How likely the caller spoke.
+        probability: Probability,
+        /// RMS level in dBFS, −128–0.
+        level_db: i8,
+    },
     /// The engine decided this; the words of [`trace::write_action`](crate::journal::trace::write_action).
     Out(String),
 }
@@ -121,7 +130,7 @@ impl Journal {
     pub fn input<'a>(&'a self, entry: &'a Entry) -> Option<Input<'a>> {
         match &entry.kind {
             Kind::In(input) => Some(input.with_silence(&self.silence)),
-            Kind::Out(_) => None,
+            Kind::Heard { .. } | Kind::Out(_) => None,
         }
     }
 
@@ -129,6 +138,16 @@ impl Journal {
     pub fn is_finished(&self) -> bool {
         let end = |e: &Entry| matches!(&e.kind, Kind::Out(line) if line.starts_with("End "));
         self.entries.iter().rev().any(end)
+    }
+
+    /// What was heard of the audio of the input that is entry `index`, step by step.
+    pub fn heard_of(&self, index: usize) -> impl Iterator<Item = (Probability, i8)> + '_ {
+        let rest = self.entries.get(index + 1..).unwrap_or_default();
+        let until_next = rest.iter().take_while(|entry| !matches!(entry.kind, Kind::In(_)));
+        until_next.filter_map(|entry| match entry.kind {
+            Kind::Heard { probability, level_db } => Some((probability, level_db)),
+            _ => None,
+        })
     }
 
     /// Whether the audio itself was kept, and not only its lengths. True for a journal without any audio.
@@ -210,6 +229,7 @@ struct Line<'a> {
     input: Option<Wire<'a>>,
     #[serde(rename = "out")]
     output: Option<String>,
+    hear: Option<(u16, i16)>,
 }
 
 fn parse_head(head: &[u8]) -> Result<CallSettings, JournalError> {
@@ -232,10 +252,16 @@ fn parse_entry(line: &[u8]) -> Result<Entry, String> {
     }
     let line: Line<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let at = CallTime::from_us(line.at_us);
-    let kind = match (line.input, line.output) {
-        (Some(wire), None) => Kind::In(owned(wire)?),
-        (None, Some(text)) => Kind::Out(text),
-        _ => return Err("expected either \"in\" or \"out\"".to_owned()),
+    let kind = match (line.input, line.output, line.hear) {
+        (Some(wire), None, None) => Kind::In(owned(wire)?),
+        (None, Some(text), None) => Kind::Out(text),
+        (None, None, Some((per_mille @ 0..=1_000, level @ -128..=0))) => {
+            Kind::Heard { probability: Probability::from_per_mille(per_mille), level_db: level as i8 }
+        }
+        (None, None, Some((per_mille, level))) => {
+            return Err(format!("\"hear\" is [{per_mille},{level}]; allowed: [0 to 1000, -128 to 0]"));
+        }
+        _ => return Err("expected one of \"in\", \"hear\" and \"out\"".to_owned()),
     };
     Ok(Entry { at, kind })
 }

@@ -265,6 +265,36 @@ fn decisions_are_kept_in_words_and_in_order() {
 }
 
 #[test]
+fn what_was_heard_comes_back_with_the_input_it_was_heard_in() {
+    let step = |per_mille, level_db| {
+        let probability = crate::vad::Probability::from_per_mille(per_mille);
+        crate::vad::Step { end: crate::time::Samples(1), probability, level_db }
+    };
+    for keep in [JournalKeep::Decisions, JournalKeep::Audio] {
+        let mut pen = Pen::new(&settings(), keep);
+        let at = CallTime::from_ms(20);
+        pen.input(at, &Input::Caller(CallerEvent::Audio { at_ms: 0, payload: &[0; 320] }));
+        for heard in [step(1_000, 0), step(0, -128)] {
+            pen.action(at, &Action::Heard(heard));
+        }
+        pen.action(at, &Action::DialModel);
+        pen.action(at, &Action::Heard(step(412, -31)));
+        pen.input(at, &Input::Tick);
+        pen.action(at, &Action::Heard(step(7, -90)));
+        let bytes = pen.take();
+        assert!(String::from_utf8_lossy(&bytes).contains("\n{\"at_us\":20000,\"hear\":[412,-31]}\n"));
+        let journal = Journal::parse(&bytes).unwrap();
+        let heard = |index| journal.heard_of(index).map(|(p, level)| (p.per_mille(), level)).collect::<Vec<_>>();
+        assert_eq!(heard(0), [(1_000, 0), (0, -128), (412, -31)]);
+        assert_eq!(heard(5), [(7, -90)]);
+        assert_eq!(heard(6), []);
+    }
+    let mut off = Pen::new(&settings(), JournalKeep::Off);
+    off.action(CallTime::ZERO, &Action::Heard(step(1, -1)));
+    assert!(off.is_empty());
+}
+
+#[test]
 fn off_writes_nothing() {
     let mut pen = Pen::new(&settings(), JournalKeep::Off);
     pen.input(CallTime::ZERO, &Input::Tick);
@@ -287,7 +317,17 @@ fn errors_name_the_line_and_what_is_wrong() {
         refused(&bytes)
     };
     assert_eq!(with("{\"at_us\":1}\n").line, 3);
-    assert!(with("{\"at_us\":1,\"in\":\"tick\",\"out\":\"x\"}\n").message.contains("either"));
+    assert!(with("{\"at_us\":1,\"in\":\"tick\",\"out\":\"x\"}\n").message.contains("expected one of"));
+    assert!(with("{\"at_us\":1,\"in\":\"tick\",\"hear\":[1,-1]}\n").message.contains("expected one of"));
+    assert_eq!(
+        with("{\"at_us\":1,\"hear\":[1001,-31]}\n").to_string(),
+        "line 3: \"hear\" is [1001,-31]; allowed: [0 to 1000, -128 to 0]"
+    );
+    for wrong in
+        ["[1,1]", "[0,-129]", "[-1,0]", "[0.5,0]", "[70000,0]", "[1]", "[1,-1,1]", "[]", "7", "\"x\"", "[null,0]"]
+    {
+        assert_eq!(with(&format!("{{\"at_us\":1,\"hear\":{wrong}}}\n")).line, 3, "{wrong}");
+    }
     assert!(with("{\"at_us\":1,\"in\":\"tock\"}\n").message.contains("unknown variant"));
     assert!(
         with("{\"at_us\":1,\"in\":{\"audio\":{\"at_ms\":0,\"len\":4,\"b64\":\"AAAA\"}}}\n").message.contains("3 bytes")
@@ -317,12 +357,22 @@ fn an_input_takes_no_memory_but_the_buffers() {
 fn sizes_are_as_the_docs_say() {
     // A minute, a quarter of an hour into the call, in which both talk all the time: frames of 20 ms from the caller, deltas
     // of 200 ms from the model, sent on in batches of 100 ms with a mark each.
-    let minute = |keep| {
+    let minute = |keep, hears: bool| {
         let mut pen = Pen::new(&settings(), keep);
         pen.take();
+        let mut steps = 0;
         for i in 0..3_000_u64 {
             let (at, at_ms) = (CallTime::from_us(900_000_123 + i * 20_000), 899_000 + i * 20);
             pen.input(at, &Input::Caller(CallerEvent::Audio { at_ms, payload: &[0x5A; 160] }));
+            // Of 16 ms each.
+            while hears && (steps + 1) * 16 <= (i + 1) * 20 {
+                steps += 1;
+                let probability = crate::vad::Probability::from_per_mille(987);
+                pen.action(
+                    at,
+                    &Action::Heard(crate::vad::Step { end: Default::default(), probability, level_db: -31 }),
+                );
+            }
             if i % 10 == 0 {
                 let (response, item) = ("resp_ABCDEFGHIJKLMNOPQRSTU".into(), "item_ABCDEFGHIJKLMNOPQRSTU".into());
                 pen.input(at, &Input::Model(ModelEvent::Audio { response, item, payload: &[0x5A; 1_600] }));
@@ -336,7 +386,9 @@ fn sizes_are_as_the_docs_say() {
         }
         pen.len() as f64 / 1e6
     };
-    let (decisions, audio) = (minute(JournalKeep::Decisions), minute(JournalKeep::Audio));
+    let (decisions, audio) = (minute(JournalKeep::Decisions, false), minute(JournalKeep::Audio, false));
+    let steps = minute(JournalKeep::Decisions, true) - decisions;
+    assert!((steps - 0.14).abs() < 0.005, "{steps} MB");
     assert!((decisions - 0.33).abs() < 0.01, "{decisions} MB");
     assert!((audio - 1.64).abs() < 0.02, "{audio} MB");
 }

@@ -7,11 +7,11 @@ use crate::time::CallTime;
 
 /// Appends the line of `action` without its time, such as `TurnCommitted turn=1 rule=server_vad`. Answers `false` and
 /// appends nothing for what has no line: audio for the recording and caller audio for the model, which come 50 times a
-/// second and follow from the inputs.
+/// second and follow from the inputs, and what was heard in a step, which the journal keeps in a form of its own.
 pub fn write_action(action: &Action<'_>, out: &mut String) -> bool {
     // Writing to a String cannot fail.
     let _ = match action {
-        Action::Record(_) | Action::SendModel(ModelCommand::AppendAudio(_)) => return false,
+        Action::Heard(_) | Action::Record(_) | Action::SendModel(ModelCommand::AppendAudio(_)) => return false,
         Action::SendCaller(CallerCommand::Audio(payload)) => write!(out, "line audio bytes={}", payload.len()),
         Action::SendCaller(CallerCommand::Mark(mark)) => write!(out, "line mark g{}-{}", mark.generation, mark.seq),
         Action::SendCaller(CallerCommand::Clear) => out.write_str("line clear"),

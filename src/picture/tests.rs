@@ -59,6 +59,7 @@ fn report() -> Report {
             line(Role::Agent, 9_600, 12_500, "Four, then. Goodbye!", "", 0),
         ],
         turns: vec![turn(1, 2_500, 4_600, 5_300), turn(2, 8_000, 9_100, 9_600)],
+        shadows: Vec::new(),
         interruptions: vec![Interruption {
             at_ms: 8_600,
             media_at_ms: 8_200,

@@ -113,15 +113,19 @@ pub enum Seen<'a> {
     Action(&'a Action<'a>),
 }
 
-/// Runs a journal's inputs through a new engine, shows everything to `visit` in order, and answers with the engine.
+/// Runs a journal's inputs through a new engine, shows everything to `visit` in order, and answers with the engine. The
+/// engine is told what was heard in each input, so it needs neither the audio nor the detector that heard it.
 pub fn run_through(journal: &Journal, mut visit: impl FnMut(CallTime, Seen<'_>)) -> CallEngine {
-    let mut engine = CallEngine::new(Arc::new(journal.settings.clone()));
+    let mut engine = CallEngine::told(Arc::new(journal.settings.clone()));
     while let Some(action) = engine.poll_action() {
         visit(CallTime::ZERO, Seen::Action(&action));
     }
     for (index, entry) in journal.entries.iter().enumerate() {
         let Some(input) = journal.input(entry) else { continue };
         visit(entry.at, Seen::Input { entry: index, input: &input, due: engine.next_deadline() });
+        for (probability, level_db) in journal.heard_of(index) {
+            engine.tell(probability, level_db);
+        }
         engine.handle(entry.at, input);
         while let Some(action) = engine.poll_action() {
             visit(entry.at, Seen::Action(&action));
@@ -239,6 +243,7 @@ pub(crate) fn kept_steps(journal: &Journal) -> Vec<Step> {
                     step.lines.push(line.clone());
                 }
             }
+            Kind::Heard { .. } => {}
         }
     }
     steps

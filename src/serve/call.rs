@@ -408,6 +408,8 @@ impl<'s> Call<'s> {
                         self.effects.push(Box::pin(std::future::ready((id, failed))));
                     }
                 }
+                // For the journal only.
+                Action::Heard(_) => {}
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);

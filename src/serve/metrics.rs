@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::turn::shadow::ShadowTally;
+
 /// Everything that `/metrics` shows.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -46,6 +48,8 @@ pub(super) struct Metrics {
     pub(super) files_failed: Family,
     /// What calls counted, summed when each ends.
     pub(super) call_counters: Family,
+    /// What candidates decided otherwise, summed when each call ends.
+    pub(super) shadows: Shadows,
     /// Tasks that panicked.
     pub(super) panics: Counter,
     /// Read from the line's socket until written to the model's.
@@ -79,6 +83,7 @@ impl Metrics {
         page.counter("file_batches_dropped_total", "Batches dropped by a slow disk.", &self.files_dropped);
         page.family("files_failed_total", "Files that could not be written.", "file", &self.files_failed);
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
+        page.shadows(&self.shadows);
         page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
         page.head("leg_seconds", "histogram", "Read from one socket until written to the other.");
         page.histogram("leg_seconds", "leg=\"caller_to_model\"", &self.caller_to_model);
@@ -130,6 +135,28 @@ impl Family {
     #[cfg(test)]
     pub(super) fn get(&self, label: &str) -> u64 {
         self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(label).copied().unwrap_or(0)
+    }
+}
+
+/// Where candidates decided otherwise than the live settings, by deployment, candidate and what. The names are of the
+/// configuration, of which there may be many versions in a server's life, so their number is bounded.
+#[derive(Debug, Default)]
+pub(super) struct Shadows(Mutex<BTreeMap<(String, String), [(&'static str, u64); 12]>>);
+
+/// More candidates than this are not counted.
+const SHADOWS_MAX: usize = 128;
+
+impl Shadows {
+    pub(super) fn add(&self, deployment: &str, tally: &ShadowTally) {
+        let mut map = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let key = (deployment.to_owned(), tally.name.clone());
+        if let Some(sums) = map.get_mut(&key) {
+            for ((_, sum), (_, n)) in sums.iter_mut().zip(tally.counts()) {
+                *sum += n;
+            }
+        } else if map.len() < SHADOWS_MAX {
+            map.insert(key, tally.counts());
+        }
     }
 }
 
@@ -193,6 +220,18 @@ impl Page {
         }
     }
 
+    fn shadows(&mut self, shadows: &Shadows) {
+        let map = shadows.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.head("shadow_total", "counter", "What candidate turn settings decided beside the live ones.");
+        for ((deployment, shadow), sums) in map.iter() {
+            for (what, n) in sums {
+                let labels = format!("deployment=\"{deployment}\",shadow=\"{shadow}\",what=\"{what}\"");
+                // Writing to a string cannot fail. Names of documents and candidates need no escapes.
+                let _ = writeln!(self.0, "offhook_shadow_total{{{labels}}} {n}");
+            }
+        }
+    }
+
     fn sample(&mut self, name: &str, label: &str, value: &str, count: u64) {
         let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let _ = writeln!(self.0, "offhook_{name}{{{label}=\"{value}\"}} {count}");
@@ -250,9 +289,28 @@ mod tests {
     }
 
     #[test]
+    fn candidates_are_summed_by_deployment_and_name() {
+        let metrics = Metrics::default();
+        let tally = ShadowTally { name: "patient".into(), cut_offs: 2, later_max_ms: 9, ..ShadowTally::default() };
+        metrics.shadows.add("main", &tally);
+        metrics.shadows.add("main", &tally);
+        metrics.shadows.add("other", &tally);
+        let page = metrics.render();
+        let labels = "deployment=\"main\",shadow=\"patient\",what=\"cut_offs\"";
+        assert!(page.contains(&format!("offhook_shadow_total{{{labels}}} 4\n")), "{page}");
+        assert!(page.contains("deployment=\"other\",shadow=\"patient\",what=\"cut_offs\"} 2\n"));
+        assert!(!page.contains("later_max_ms"));
+        for i in 0..300 {
+            metrics.shadows.add(&i.to_string(), &tally);
+        }
+        assert!(metrics.render().matches("what=\"cut_offs\"").count() <= SHADOWS_MAX);
+    }
+
+    #[test]
     fn every_sample_has_a_head_of_its_own() {
         let metrics = Metrics::default();
         metrics.ended.add("operator", 1);
+        metrics.shadows.add("main", &ShadowTally::default());
         let page = metrics.render();
         let mut names = std::collections::BTreeSet::new();
         for line in page.lines().filter(|l| l.starts_with("# TYPE")) {

@@ -86,6 +86,9 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
     for (name, n) in &report.counters {
         shared.metrics.call_counters.add(name, *n);
     }
+    for tally in &report.shadows {
+        shared.metrics.shadows.add(&report.deployment, tally);
+    }
     for turn in &report.turns {
         if let (Some(end), Some(sent)) = (turn.speech_end_at_ms, turn.first_audio_sent_at_ms) {
             shared.metrics.turn.observe(Duration::from_millis(sent.saturating_sub(end)));
@@ -121,6 +124,7 @@ fn failed(settings: &CallSettings, lasted: Duration, why: String) -> Report {
         lines: Vec::new(),
         turns: Vec::new(),
         interruptions: Vec::new(),
+        shadows: Vec::new(),
         notes: Vec::new(),
         keys: Vec::new(),
         tools: Vec::new(),

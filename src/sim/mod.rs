@@ -11,6 +11,7 @@ use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{Action, CallEngine, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record};
 use crate::journal;
 use crate::time::{CallTime, Samples};
+use crate::vad::Probability;
 use line::Line;
 
 /// Caller audio comes in frames of this length.
@@ -43,7 +44,7 @@ pub struct Seen {
     pub end: Option<EndReason>,
     /// Actions polled after the end: always 0.
     pub after_end: u64,
-    /// Agent audio sent to the line, in samples.
+    /// Agent audio sent to the line, in samples; what was sent again after a hold counts again.
     pub sent: u64,
     /// Agent audio written to the recording, in samples.
     pub recorded: u64,
@@ -78,7 +79,7 @@ impl Sim {
     fn start(settings: CallSettings, delay_ms: u64, journal: Option<journal::Pen>) -> Self {
         let format = settings.format;
         let mut sim = Sim {
-            engine: CallEngine::new(Arc::new(settings)),
+            engine: CallEngine::told(Arc::new(settings)),
             line: Line::new(format, delay_ms),
             now: CallTime::ZERO,
             caller_since: None,
@@ -105,6 +106,11 @@ impl Sim {
     /// The time.
     pub fn now(&self) -> CallTime {
         self.now
+    }
+
+    /// What the engine's ears hear in every step from now on.
+    pub fn hears(&mut self, probability: Probability, level_db: i8) {
+        self.engine.tell_from_now_on(probability, level_db);
     }
 
     /// Lets caller audio flow from now on, or stops it.

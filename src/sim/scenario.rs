@@ -6,6 +6,7 @@
 //! 00:00.100 ready                  the model's session is set up
 //! 00:00.200 start                  the media stream begins; caller audio flows from here
 //! 00:01.000 speech_started u1 500  by the model's VAD, offset in appended audio
+//! 00:01.000 speaks 900             in local mode: what our own ears are told they hear
 //! 00:02.000 agent r1 a1 3000       3 s of agent audio, in deltas of 200 ms at five times its own pace
 //! ```
 //!
@@ -18,13 +19,14 @@ use std::sync::Arc;
 use crate::audio::AudioFormat;
 use crate::config::{
     AfterFailure, BuiltInTool, CallSettings, Eagerness, FalseInterruptions, Farewell, Greeting, Interruptions,
-    JournalKeep, Limits, NoiseReduction, OnFailure, Playout, Sound, TurnDetection,
+    JournalKeep, Limits, NoiseReduction, OnFailure, Playout, Sound, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,
 };
 use crate::sim::Sim;
 use crate::time::CallTime;
+use crate::vad::Probability;
 
 /// Agent audio arrives in deltas of this length ...
 const DELTA_MS: u64 = 200;
@@ -46,7 +48,12 @@ pub struct Scenario {
 enum Step {
     Start,
     CallerAudio(bool),
-    Frame { at_ms: u64, ms: u64 },
+    Frame {
+        at_ms: u64,
+        ms: u64,
+    },
+    /// How likely every step is speech from here on, in per mille; for local detection.
+    Voice(u16),
     Key(char),
     Mark(MarkId),
     StallLine(u64),
@@ -54,19 +61,56 @@ enum Step {
     HangUp,
     Lost,
     Ready,
-    Closed { reason: String, retry: bool },
-    SpeechStarted { item: String, at_ms: u64 },
-    SpeechStopped { item: String, at_ms: u64 },
+    Closed {
+        reason: String,
+        retry: bool,
+    },
+    SpeechStarted {
+        item: String,
+        at_ms: u64,
+    },
+    SpeechStopped {
+        item: String,
+        at_ms: u64,
+    },
     Committed(String),
-    CallerWords { item: String, text: String },
+    CallerWords {
+        item: String,
+        text: String,
+    },
     Response(String),
-    Audio { response: String, item: String, ms: u64 },
-    AgentWords { response: String, item: String, text: String, done: bool },
-    Tool { response: String, call: String, name: String, arguments: String },
-    Done { response: String, status: ResponseStatus, detail: Option<String> },
-    Error { code: String, about: Option<crate::engine::CommandKind>, fatal: bool },
+    Audio {
+        response: String,
+        item: String,
+        ms: u64,
+    },
+    AgentWords {
+        response: String,
+        item: String,
+        text: String,
+        done: bool,
+    },
+    Tool {
+        response: String,
+        call: String,
+        name: String,
+        arguments: String,
+    },
+    Done {
+        response: String,
+        status: ResponseStatus,
+        detail: Option<String>,
+    },
+    Error {
+        code: String,
+        about: Option<crate::engine::CommandKind>,
+        fatal: bool,
+    },
     Garbage,
-    Effect { id: u32, failed: Option<String> },
+    Effect {
+        id: u32,
+        failed: Option<String>,
+    },
     Control(Control),
     Wait,
 }
@@ -148,6 +192,13 @@ impl Scenario {
                 }
                 Ok(())
             }
+            // For local detection: the caller speaks for so long.
+            [at, "speaks", ms] => {
+                let at = time(at)?;
+                self.steps.push((at, Step::Voice(900)));
+                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0)));
+                Ok(())
+            }
             [at, rest @ ..] => {
                 self.steps.push((time(at)?, step(rest)?));
                 Ok(())
@@ -162,6 +213,29 @@ impl Scenario {
             ["interruptions", "on"] => s.interruptions = Interruptions::On,
             ["interruptions", "off"] => s.interruptions = Interruptions::Off,
             ["interruptions", "after_ms", ms] => s.interruptions = Interruptions::AfterMs(number(ms)? as u32),
+            ["interruptions", "min_words", n] => s.interruptions = Interruptions::MinWords(number(n)? as u32),
+            ["resume_false_interruption", "off"] => s.false_interruptions.resume = false,
+            ["min_interruption_ms", ms] => s.false_interruptions.shorter_than_ms = number(ms)? as u32,
+            ["transcription", "off"] => s.transcribed = false,
+            ["greeting_interruptible", "off"] => s.greeting_interruptible = false,
+            ["disclaimer", ms, text] => s.disclaimer = Some(sound("disclaimer", text, number(ms)?)),
+            ["mode", "local"] => {
+                // The cheapest engine's steps of 16 ms: scenarios are told what is heard.
+                let engine = VadEngine::Earshot;
+                s.turn_detection = TurnDetection::Local(TurnSettings { engine, ..TurnSettings::default() });
+            }
+            [key @ ("silence_duration_ms" | "prefix_padding_ms" | "max_turn_s" | "min_speech_ms"), n] => {
+                let TurnDetection::Local(turn) = &mut s.turn_detection else {
+                    return Err("set mode local first".into());
+                };
+                let n = number(n)? as u32;
+                match *key {
+                    "silence_duration_ms" => turn.silence_duration_ms = n,
+                    "prefix_padding_ms" => turn.prefix_padding_ms = n,
+                    "max_turn_s" => turn.max_turn_s = n,
+                    _ => turn.min_speech_ms = n,
+                }
+            }
             ["mode", "semantic"] => s.turn_detection = TurnDetection::Semantic { eagerness: Eagerness::Auto },
             ["mode", "disabled"] => s.turn_detection = TurnDetection::Disabled { commit_key: Some('#') },
             ["greeting", "none"] => s.greeting = Greeting::None,
@@ -243,6 +317,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["caller", "on"] => Step::CallerAudio(true),
         ["caller", "off"] => Step::CallerAudio(false),
         ["frame", at_ms, ms] => Step::Frame { at_ms: number(at_ms)?, ms: number(ms)? },
+        ["probability", per_mille] => Step::Voice(number(per_mille)? as u16),
         ["key", digit] => Step::Key(digit.chars().next().ok_or("which key?")?),
         ["mark", generation, seq] => {
             Step::Mark(MarkId { generation: number(generation)? as u32, seq: number(seq)? as u32 })
@@ -300,6 +375,10 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::Frame { at_ms, ms } => {
             let payload = vec![0xFF; (ms * 8) as usize];
             return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));
+        }
+        Step::Voice(per_mille) => {
+            let level_db = if *per_mille >= 500 { -20 } else { -60 };
+            return sim.hears(Probability::from_per_mille(*per_mille), level_db);
         }
         Step::Key(digit) => return sim.input(Input::Caller(CallerEvent::Dtmf(*digit))),
         Step::Mark(id) => return sim.input(Input::Caller(CallerEvent::MarkPlayed(*id))),

@@ -2,7 +2,7 @@
 
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::words::{engine, number};
+use super::words::number;
 use crate::config::TurnSettings;
 
 /// The table of an agent's document that holds the settings.
@@ -18,7 +18,7 @@ pub fn changes(from: &TurnSettings, to: &TurnSettings) -> Vec<(&'static str, Val
         text.parse::<f64>().map(Value::from).unwrap_or_else(|_| Value::from(f64::from(value)))
     };
     let all = [
-        ("engine", from.engine != to.engine, Value::from(engine(to.engine))),
+        ("engine", from.engine != to.engine, Value::from(to.engine.name())),
         ("threshold", from.threshold != to.threshold, float(to.threshold)),
         ("hysteresis", from.hysteresis != to.hysteresis, float(to.hysteresis)),
         (

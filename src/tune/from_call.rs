@@ -9,10 +9,10 @@
 use std::path::Path;
 
 use super::measure::{Case, Kept, Source};
-use super::run::{LINE, listen_beside, with_tail};
+use super::run::{LINE, QUIET, listen_beside, with_tail};
 use crate::audio::clip::Span;
 use crate::audio::{AudioFormat, Codec, g711, resample};
-use crate::config::{TurnDetection, VadEngine};
+use crate::config::{TurnDetection, TurnSettings, VadEngine};
 use crate::engine::{Action, Record};
 use crate::journal::{CallFiles, Journal, LoadError};
 use crate::replay::{Replay, Seen, run_through};
@@ -20,7 +20,7 @@ use crate::report::Report;
 use crate::time::Samples;
 use crate::turn::score::{ClipScore, Found, Spoken, TrueTurn, Truth};
 use crate::turn::{EndRule, TurnEvent};
-use crate::vad::Step;
+use crate::vad::{Step, step_samples};
 use crate::verify::Recorded;
 
 /// Speech that goes on within this after its end belongs to the same turn, unless one asks for another time.
@@ -37,6 +37,9 @@ pub const EXACT_MS: u64 = 50;
 
 /// The longest call that is read.
 const MAX_SAMPLES: usize = 12 * 3_600 * 8_000;
+
+/// As many steps of 16 ms.
+const MAX_STEPS: usize = 12 * 3_600 * 1_000 / 16;
 
 /// A recorded call.
 #[derive(Clone, Debug)]
@@ -81,7 +84,7 @@ pub fn load(path: &Path, resume_within_ms: u64) -> Result<Call, String> {
         ));
     };
     if let (Some(kept), true) = (&kept, caller.is_empty()) {
-        let engine = super::words::engine(kept.engine);
+        let engine = kept.engine.name();
         notes.push(format!("no audio was kept, only what {engine} heard: no other engine can be tried"));
     }
     let guarded = journal.is_none_or(|j| j.settings.echo_guard);
@@ -257,10 +260,37 @@ fn paint(track: &mut Vec<i16>, at: Samples, payload: &[u8], format: AudioFormat)
     track[from..to].copy_from_slice(&linear[..to - from]);
 }
 
-/// The steps that the journal has of the call's own ears.
-fn kept_steps(_journal: &Journal) -> Option<Kept> {
-    let _ = with_tail;
-    None
+/// The steps that the journal has of the call's own ears, on the media time line.
+fn kept_steps(journal: &Journal) -> Option<Kept> {
+    let TurnDetection::Local(TurnSettings { engine, .. }) = journal.settings.turn_detection else { return None };
+    if journal.settings.format.rate_hz != LINE.rate_hz {
+        return None;
+    }
+    let mut heard: Vec<Step> = Vec::new();
+    let call = run_through(journal, |_, seen| {
+        if let Seen::Action(Action::Heard(step)) = seen {
+            heard.push(*step);
+        }
+    });
+    for step in &mut heard {
+        step.end = call.media_of_heard(step.end);
+    }
+    (!heard.is_empty()).then(|| Kept { engine, steps: with_tail(evenly(&heard, engine), engine) })
+}
+
+/// The same steps at even distances: quiet ones where none came for long, and none that lies before the one before it.
+fn evenly(heard: &[Step], engine: VadEngine) -> Vec<Step> {
+    let length = step_samples(engine, LINE.rate_hz).0;
+    let mut steps: Vec<Step> = Vec::with_capacity(heard.len());
+    for &step in heard {
+        let mut at = steps.last().map_or(0, |step| step.end.0);
+        while at + length + length / 2 < step.end.0 && steps.len() < MAX_STEPS {
+            at += length;
+            steps.push(Step { end: Samples(at), ..QUIET });
+        }
+        steps.push(Step { end: Samples(at + length), ..step });
+    }
+    steps
 }
 
 fn report(folder: &Path) -> Result<Option<Report>, String> {

@@ -97,7 +97,8 @@ pub fn without_tail(steps: &[Step]) -> Samples {
     steps.last().map_or(Samples::ZERO, |step| step.end.saturating_sub(tail))
 }
 
-const QUIET: Step = Step { end: Samples::ZERO, probability: Probability::from_per_mille(0), level_db: -128 };
+/// A step in which nothing is heard.
+pub const QUIET: Step = Step { end: Samples::ZERO, probability: Probability::from_per_mille(0), level_db: -128 };
 
 /// What becomes known of turns with each step.
 pub fn decide(steps: &[Step], settings: &TurnSettings) -> Vec<(Samples, TurnEvent)> {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::measure::{Case, Measured, Numbers};
-use super::words;
 use crate::config::{TurnSettings, VadEngine};
 use crate::turn::score::{Summary, percentile};
 use crate::vad::Step;
@@ -44,7 +43,7 @@ pub struct Listened {
 impl Listened {
     /// The steps of all clips; empty for an engine that was not listened with.
     pub fn steps(&self, engine: VadEngine) -> Vec<&[Step]> {
-        self.by_engine.get(words::engine(engine)).into_iter().flatten().map(Vec::as_slice).collect()
+        self.by_engine.get(engine.name()).into_iter().flatten().map(Vec::as_slice).collect()
     }
 }
 
@@ -89,7 +88,7 @@ pub fn listen_all(
     let mut steps = steps.into_iter();
     let mut listened = Listened::default();
     for &engine in engines {
-        listened.by_engine.insert(words::engine(engine), steps.by_ref().take(cases.len()).collect());
+        listened.by_engine.insert(engine.name(), steps.by_ref().take(cases.len()).collect());
     }
     spent.audio = Duration::from_millis(cases.iter().map(Case::duration_ms).sum());
     spent.threads = threads;

@@ -2,19 +2,10 @@
 
 use serde::Serialize;
 
-use crate::config::{TurnSettings, VadEngine};
+use crate::config::TurnSettings;
 use crate::time::Samples;
 use crate::turn::score::{Finding, Found};
 use crate::turn::{EndRule, TurnEvent};
-
-/// The engine as configuration spells it.
-pub const fn engine(engine: VadEngine) -> &'static str {
-    match engine {
-        VadEngine::Silero => "silero",
-        VadEngine::Earshot => "earshot",
-        VadEngine::Energy => "energy",
-    }
-}
 
 /// A probability or the like without the noise of binary fractions.
 pub fn number(value: f32) -> String {
@@ -27,7 +18,7 @@ pub fn settings(s: &TurnSettings) -> String {
     let max = if s.max_turn_s == 0 { "no longest turn".to_owned() } else { format!("longest turn {} s", s.max_turn_s) };
     format!(
         "{}, threshold {}, hysteresis {}, silence {} ms, minimum speech {} ms, {max}",
-        engine(s.engine),
+        s.engine.name(),
         number(s.threshold),
         number(s.hysteresis),
         s.silence_duration_ms,

@@ -1,6 +1,7 @@
 //! Turns from speech probabilities: when the caller began to speak, paused, went on, and was done.
 
 pub mod score;
+pub mod shadow;
 
 use crate::config::TurnSettings;
 use crate::time::Samples;
@@ -137,6 +138,11 @@ impl TurnDetector {
                 Some(TurnEvent::Ended { at: Samples(stopped), rule: EndRule::Silence })
             }
         }
+    }
+
+    /// Forgets what was heard: as if nobody had spoken.
+    pub fn reset(&mut self) {
+        self.state = State::Quiet;
     }
 
     /// Whether a turn runs, its pauses included.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
-use offhook::config::{Farewell, Greeting, Interruptions, JournalKeep, Sound};
+use offhook::config::{
+    FalseInterruptions, Farewell, Greeting, Interruptions, JournalKeep, Sound, TurnDetection, TurnSettings, VadEngine,
+};
 use offhook::engine::{
     CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
     Usage,
@@ -13,6 +15,7 @@ use offhook::journal::Journal;
 use offhook::replay::Replay;
 use offhook::sim::{Sim, scenario};
 use offhook::time::CallTime;
+use offhook::vad::Probability;
 use proptest::prelude::*;
 
 /// One thing that may happen, in any order and at any time.
@@ -20,7 +23,12 @@ use proptest::prelude::*;
 enum Happening {
     Start,
     CallerAudio(bool),
-    Frame { at_ms: u64, bytes: usize },
+    /// For our own ears: how likely everything is speech from now on, in per mille.
+    Voice(u16),
+    Frame {
+        at_ms: u64,
+        bytes: usize,
+    },
     Key(char),
     StrayMark(u32, u32),
     Stall(u64),
@@ -34,11 +42,24 @@ enum Happening {
     Committed(u8),
     CallerWords(u8),
     Response(u8),
-    Audio { response: u8, item: u8, bytes: usize },
-    Words { item: u8, done: bool },
-    Tool { response: u8, name: &'static str },
+    Audio {
+        response: u8,
+        item: u8,
+        bytes: usize,
+    },
+    Words {
+        item: u8,
+        done: bool,
+    },
+    Tool {
+        response: u8,
+        name: &'static str,
+    },
     Done(u8, ResponseStatus),
-    Error { about: Option<CommandKind>, fatal: bool },
+    Error {
+        about: Option<CommandKind>,
+        fatal: bool,
+    },
     Garbage,
     Effect(u32, bool),
     Commit,
@@ -51,6 +72,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         2 => Just(Start),
         2 => any::<bool>().prop_map(CallerAudio),
+        12 => prop_oneof![Just(Voice(0)), Just(Voice(950)), (0u16..=1_000).prop_map(Voice)],
         2 => (prop_oneof![0u64..20_000, any::<u64>()], 0usize..2_000).prop_map(|(at_ms, bytes)| Frame { at_ms, bytes }),
         1 => prop_oneof![Just('5'), Just('#')].prop_map(Key),
         1 => (0u32..4, 0u32..40).prop_map(|(g, s)| StrayMark(g, s)),
@@ -85,6 +107,7 @@ fn apply(sim: &mut Sim, happening: &Happening) {
     let event = match happening {
         Happening::Start => return sim.input(Input::Caller(CallerEvent::Started)),
         Happening::CallerAudio(on) => return sim.caller_audio(*on),
+        Happening::Voice(per_mille) => return sim.hears(Probability::from_per_mille(*per_mille), -30),
         Happening::Frame { at_ms, bytes } => {
             let payload = vec![0x31; *bytes];
             return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));
@@ -157,25 +180,49 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
         prop_oneof![Just(Greeting::None), Just(Greeting::Say("Hello.".into())), Just(Greeting::Play(sound(900))),];
     let farewell =
         prop_oneof![Just(Farewell::None), Just(Farewell::Say("Bye.".into())), Just(Farewell::Play(sound(700)))];
-    let interruptions =
-        prop_oneof![Just(Interruptions::On), Just(Interruptions::Off), Just(Interruptions::AfterMs(300))];
-    (greeting, farewell, interruptions, any::<bool>(), 1u64..60).prop_map(move |(g, f, i, sounds, cap_s)| {
-        let mut settings = scenario::settings();
-        settings.greeting = g;
-        settings.farewell = f;
-        settings.interruptions = i;
-        settings.limits.max_duration_s = cap_s;
-        settings.limits.caller_silence_s = 7;
-        settings.limits.model_silence_ms = 1_500;
-        settings.playout.mark_timeout_ms = 1_000;
-        settings.playout.max_queue_s = 5;
-        if sounds {
-            settings.hold_sound = Some(Sound { text: String::new(), ..sound(600) });
-            settings.filler = Some(sound(300));
-            settings.on_failure.line = Some(sound(500));
-        }
-        settings
-    })
+    let interruptions = prop_oneof![
+        Just(Interruptions::On),
+        Just(Interruptions::Off),
+        Just(Interruptions::AfterMs(300)),
+        Just(Interruptions::MinWords(2))
+    ];
+    let local = (any::<bool>(), 0u32..1_000, 50u32..600, 0u32..300, prop_oneof![Just(0u32), Just(5)]);
+    let local = local.prop_map(|(resume, shorter_than_ms, silence_duration_ms, prefix_padding_ms, max_turn_s)| {
+        let turn = TurnSettings {
+            engine: VadEngine::Energy,
+            silence_duration_ms,
+            prefix_padding_ms,
+            max_turn_s,
+            ..TurnSettings::default()
+        };
+        (turn, FalseInterruptions { resume, shorter_than_ms })
+    });
+    let local = prop::option::weighted(0.7, local);
+    (greeting, farewell, interruptions, any::<bool>(), 1u64..60, local).prop_map(
+        move |(g, f, i, sounds, cap_s, local)| {
+            let mut settings = scenario::settings();
+            if let Some((turn, false_interruptions)) = local {
+                settings.turn_detection = TurnDetection::Local(turn);
+                settings.false_interruptions = false_interruptions;
+                settings.greeting_interruptible = !sounds;
+            }
+            settings.greeting = g;
+            settings.farewell = f;
+            settings.interruptions = i;
+            settings.limits.max_duration_s = cap_s;
+            settings.limits.caller_silence_s = 7;
+            settings.limits.model_silence_ms = 1_500;
+            settings.playout.mark_timeout_ms = 1_000;
+            settings.playout.max_queue_s = 5;
+            if sounds {
+                settings.disclaimer = Some(sound(400));
+                settings.hold_sound = Some(Sound { text: String::new(), ..sound(600) });
+                settings.filler = Some(sound(300));
+                settings.on_failure.line = Some(sound(500));
+            }
+            settings
+        },
+    )
 }
 
 proptest! {
@@ -246,6 +293,12 @@ proptest! {
                 let of: u32 = mark.split_once('-').unwrap().0.parse().unwrap();
                 prop_assert_eq!(of, generation, "audio of an earlier generation after a clear");
             }
+        }
+        // An agent who is held says nothing.
+        let mut held = false;
+        for line in &sim.trace {
+            held = (held || line.contains(" AgentHeld")) && !line.contains(" AgentResumed") && !line.contains("BargeIn") && !line.contains("AgentStopped");
+            prop_assert!(!(held && line.contains(" line audio")), "audio while held: {line}");
         }
         // The journal replays to the same decisions, without the audio.
         let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();

@@ -180,7 +180,7 @@ fn row(outcome: &Outcome<'_>, i: usize) -> Vec<String> {
     };
     vec![
         mark.to_owned(),
-        words::engine(s.engine).to_owned(),
+        s.engine.name().to_owned(),
         words::number(s.threshold),
         words::number(s.hysteresis),
         s.silence_duration_ms.to_string(),

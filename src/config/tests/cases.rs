@@ -68,8 +68,41 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("agents/reception.toml", agent("[turn_detection]\nsilence_duration_ms = 20"), &[
             "agents/reception.toml:4:23: silence_duration_ms = 20: out of range; allowed: 50-2000",
         ]),
-        ("agents/reception.toml", agent("[turn_detection]\nmode = \"local\""), &[
-            "agents/reception.toml:4:8: mode = \"local\": local turn detection is not there yet; use provider, semantic or disabled",
+        ("agents/reception.toml", agent("[turn_detection]\nthreshold = 1.5\nhysteresis = 0.6\nmin_speech_ms = 1001\nmax_turn_s = 601\nprefix_padding_ms = -1"), &[
+            "agents/reception.toml:4:13: threshold = 1.5: out of range; allowed: 0-1",
+            "agents/reception.toml:5:14: hysteresis = 0.6: out of range; allowed: 0-0.5",
+            "agents/reception.toml:6:17: min_speech_ms = 1001: out of range; allowed: 0-1000",
+            "agents/reception.toml:7:14: max_turn_s = 601: out of range; allowed: 0-600",
+            "agents/reception.toml:8:21: prefix_padding_ms = -1: out of range; allowed: 0-1000",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nmax_turn_s = 4\nengine = \"silerro\""), &[
+            "agents/reception.toml:4:14: max_turn_s = 4: is too short for a turn; allowed: 5-600, or 0 for no limit",
+            "agents/reception.toml:5:10: engine = \"silerro\": unknown value; did you mean silero?; allowed: silero, earshot, energy",
+        ]),
+        // Out of range is out of range in any mode: the key may become live again.
+        ("agents/reception.toml", agent("[turn_detection]\nmode = \"semantic\"\nsilence_duration_ms = 49"), &[
+            "agents/reception.toml:5:23: silence_duration_ms = 49: out of range; allowed: 50-2000",
+        ]),
+        ("agents/reception.toml", agent("min_interruption_ms = 5001\nresume_false_interruption = \"yes\"\necho_guard = 1"), &[
+            "agents/reception.toml:3:23: min_interruption_ms = 5001: out of range; allowed: 0-5000",
+            "agents/reception.toml:4:29: resume_false_interruption = \"yes\": must be a boolean, not a string; allowed: true, false",
+            "agents/reception.toml:5:14: echo_guard = 1: must be a boolean, not an integer; allowed: true, false",
+        ]),
+        ("agents/reception.toml", agent("noise_reduction_engine = \"vendor\"\ndisclaimer = \"sounds/nope.wav\""), &[
+            "agents/reception.toml:3:26: noise_reduction_engine = \"vendor\": unknown value; allowed: local, provider",
+            "agents/reception.toml:4:14: disclaimer = \"sounds/nope.wav\": {dir}sounds/nope.wav: there is no such file; allowed: {wav}",
+        ]),
+        ("agents/reception.toml", agent("[[shadow]]\nname = \"a\"\nthreshold = 2\n[[shadow]]\nname = \"a\"\nsilence = 3\n[[shadow]]\nname = \"a b\""), &[
+            "agents/reception.toml:5:13: threshold = 2: out of range; allowed: 0-1",
+            "agents/reception.toml:7:8: name = \"a\": another candidate has this name",
+            "agents/reception.toml:8:1: silence: unknown key; allowed: name, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, interruptions, resume_false_interruption, min_interruption_ms",
+            "agents/reception.toml:10:8: name = \"a b\": is not valid; allowed: 1 to 32 letters, digits, - and _",
+        ]),
+        ("agents/reception.toml", agent("shadow = [{ name = \"a\" }, { name = \"b\" }, { name = \"c\" }, { name = \"d\" }]"), &[
+            "agents/reception.toml:3:10: shadow = [{ name = \"a\" }, { name = \"b\" }, { name = \"c\" }, { name = \"d\" }]: is too long; allowed: at most 3 values",
+        ]),
+        ("agents/reception.toml", agent("shadow = [{ threshold = 0.6 }]"), &[
+            "agents/reception.toml:3:11: shadow.name is missing: what the report calls this candidate",
         ]),
         ("agents/reception.toml", agent("[turn_detection]\nmode = \"disabled\"\ncommit_key = \"##\""), &[
             "agents/reception.toml:5:14: commit_key = \"##\": is not valid; allowed: one key: 0-9, *, #, A-D",
@@ -78,7 +111,13 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "agents/reception.toml:3:30: after_ms = 0: out of range; allowed: 1-5000",
         ]),
         ("agents/reception.toml", agent("interruptions = true"), &[
-            "agents/reception.toml:3:17: interruptions = true: is of the wrong type; allowed: \"on\", \"off\", { after_ms = 1-5000 }",
+            "agents/reception.toml:3:17: interruptions = true: is of the wrong type; allowed: \"on\", \"off\", { after_ms = 1-5000 }, { min_words = 1-20 }",
+        ]),
+        ("agents/reception.toml", agent("interruptions = { min_words = 21 }"), &[
+            "agents/reception.toml:3:31: min_words = 21: out of range; allowed: 1-20",
+        ]),
+        ("agents/reception.toml", agent("interruptions = { min_words = 2, after_ms = 300 }"), &[
+            "agents/reception.toml:3:17: interruptions = { min_words = 2, after_ms = 300 }: needs either after_ms or min_words; allowed: \"on\", \"off\", { after_ms = 1-5000 }, { min_words = 1-20 }",
         ]),
         ("agents/reception.toml", agent("greeting = { say = \"a\", play = \"sounds/greeting.wav\" }"), &[
             "agents/reception.toml:3:12: greeting = { say = \"a\", play = \"sounds/greeting.wav\" }: needs either say or play; allowed: \"none\", { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }",

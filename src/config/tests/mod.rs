@@ -289,6 +289,51 @@ fn dangerous_combinations_are_warned_about() {
 }
 
 #[test]
+fn what_has_no_effect_in_another_mode_is_warned_about() {
+    let dir = Dir::shipped();
+    let head = "model = \"rehearsal\"\ninstructions = \"x\"\n";
+    let rest = "min_interruption_ms = 500\nresume_false_interruption = false\necho_guard = false\n\
+                interruptions = { min_words = 2 }\nshadow = [{ name = \"a\" }]\n[turn_detection]\n";
+    let warned = |mode: &str| {
+        let text = format!("{head}{rest}mode = \"{mode}\"\nthreshold = 0.4\nhysteresis = 0.1\nengine = \"energy\"");
+        dir.write("agents/reception.toml", text);
+        assert!(dir.errors().is_empty(), "{:?}", dir.errors());
+        let said = dir.said().into_iter().filter(|line| line.starts_with("agents/"));
+        said.filter_map(|line| Some(line.split(": warning: ").nth(1)?.split(' ').next()?.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(warned("local"), [""; 0]);
+    let agent = dir.load().unwrap().agents["reception"].clone();
+    assert_eq!((agent.shadows.len(), agent.interruptions), (1, Interruptions::MinWords(2)));
+    let ours = ["min_interruption_ms", "resume_false_interruption", "echo_guard", "shadow", "hysteresis", "engine"];
+    assert_eq!(warned("provider"), ours);
+    assert_eq!(dir.load().unwrap().agents["reception"].shadows, []);
+    assert_eq!(warned("semantic"), [&ours[..4], &["threshold"], &ours[4..]].concat());
+}
+
+#[test]
+fn a_shadow_is_the_live_settings_but_for_what_it_says() {
+    let dir = Dir::shipped();
+    let head = "model = \"rehearsal\"\ninstructions = \"x\"\n";
+    let text = "interruptions = { after_ms = 250 }\n[turn_detection]\nthreshold = 0.4\nmin_speech_ms = 90\n\
+                [[shadow]]\nname = \"a\"\nthreshold = 0.7\nmin_interruption_ms = 0\n[[shadow]]\nname = \"b\"\n";
+    dir.write("agents/reception.toml", format!("{head}{text}"));
+    let agent = dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].clone();
+    let TurnDetection::Local(live) = &agent.turn_detection else { panic!("local is the default") };
+    let [a, b] = &agent.shadows[..] else { panic!("{:?}", agent.shadows) };
+    assert_eq!(a.turn, TurnSettings { threshold: 0.7, ..live.clone() });
+    assert_eq!((a.interruptions, a.false_interruptions.shorter_than_ms), (Interruptions::AfterMs(250), 0));
+    assert_eq!((&b.turn, b.false_interruptions), (live, agent.false_interruptions));
+
+    let other = candidate("--set", "engine = \"energy\"\nsilence_duration_ms = 900", b).unwrap();
+    assert_eq!((other.turn.engine, other.turn.silence_duration_ms), (VadEngine::Energy, 900));
+    assert_eq!((other.turn.threshold, other.interruptions), (0.4, Interruptions::AfterMs(250)));
+    let wrong = candidate("--set", "silence_duration_ms = 9000\nmode = 3", b).unwrap_err().to_string();
+    assert!(wrong.starts_with("--set:1:23: silence_duration_ms = 9000: out of range; allowed: 50-2000"), "{wrong}");
+    assert!(wrong.contains("--set:2:1: mode: unknown key"), "{wrong}");
+}
+
+#[test]
 fn a_good_check_lists_what_was_found_in_columns() {
     let dir = Dir::shipped();
     let other = DEPLOYMENT.replace("+15550100100", "+442079460000") + "\n";
@@ -296,6 +341,7 @@ fn a_good_check_lists_what_was_found_in_columns() {
     let shown = check_with(dir.path(), &env).to_string();
     assert!(shown.contains("\nmain-number  +15550100100   reception  rehearsal\n"), "{shown}");
     assert!(shown.contains("\nx            +442079460000  reception  rehearsal  inactive\n"), "{shown}");
+    assert!(shown.contains("\nreception  rehearsal  the model's own  local (silero)\n"), "{shown}");
     assert!(shown.contains("\nopenai     wss://api.openai.com/v1/realtime\n"), "{shown}");
 }
 

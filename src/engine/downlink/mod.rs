@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use crate::audio::AudioFormat;
 use crate::config::Playout;
 use crate::engine::io::MarkId;
-use crate::engine::outbox::Outbox;
+use crate::engine::outbox::{Outbox, Piece};
 use crate::time::{CallTime, Samples};
 use reckoning::{Late, Run};
 
@@ -59,6 +59,8 @@ pub(super) struct Item {
     start: Samples,
     end: Samples,
     complete: bool,
+    /// The caller may not interrupt it.
+    pub(super) protected: bool,
     /// When its first sample is played, by reckoning, once it went to the line.
     pub(super) begins_at: Option<CallTime>,
     /// When its last sample so far was played, by reckoning, once it was heard.
@@ -91,6 +93,8 @@ pub(super) struct Cut {
 pub(super) enum Progress {
     /// The first audio of an item went to the line.
     Begun(Item),
+    /// Audio went to the line, which plays it from `at` on.
+    Sent { at: CallTime, piece: Piece },
     /// The first audio of an item was heard by now.
     FirstHeard(Item),
     /// An item was heard to its end.
@@ -137,6 +141,8 @@ pub(super) struct Downlink {
     lag_us: u64,
     lag_known: bool,
     stalled: bool,
+    /// Nothing is sent: the agent was stopped, and may go on.
+    held: bool,
     /// Media position up to which the recording was written.
     recorded: Samples,
     pub(super) marks_cleared: u64,
@@ -169,6 +175,7 @@ impl Downlink {
             lag_us: 0,
             lag_known: false,
             stalled: false,
+            held: false,
             recorded: Samples::ZERO,
             marks_cleared: 0,
             marks_unknown: 0,
@@ -194,6 +201,7 @@ impl Downlink {
             start: self.received,
             end: self.received,
             complete: false,
+            protected: false,
             begins_at: None,
             ended_at: None,
         });
@@ -257,7 +265,7 @@ impl Downlink {
     pub(super) fn feed(&mut self, now: CallTime, out: &mut Outbox, mut on: impl FnMut(Progress)) -> Option<CallTime> {
         loop {
             let unsent = self.received - self.sent;
-            if unsent == Samples::ZERO {
+            if unsent == Samples::ZERO || self.held {
                 return None;
             }
             if self.sent - self.heard >= self.stall_after {
@@ -296,7 +304,59 @@ impl Downlink {
             if dry {
                 on(Progress::Underrun { ms: now.ms_since(self.line_end) });
             }
-            self.send(now, chunk, out);
+            let (at, piece) = self.send(now, chunk, out);
+            on(Progress::Sent { at, piece });
+        }
+    }
+
+    /// Stops the agent so that it can go on: the line is emptied, and what the caller has not heard stays in the queue.
+    pub(super) fn hold(
+        &mut self,
+        now: CallTime,
+        media_of: impl Fn(CallTime) -> Samples,
+        out: &mut Outbox,
+        mut on: impl FnMut(Progress),
+    ) {
+        self.held = true;
+        let at_line = self.sent > self.heard || !self.marks.is_empty();
+        self.explain_late(now, None, &media_of, out);
+        let heard = self.heard_at(now);
+        self.hear(now, heard, &mut on);
+        self.write(now, heard, &media_of, out);
+        // What the reckoning puts beyond now is heard, but has no place in the recording any more.
+        self.queue.drain(..self.format.bytes(self.heard.saturating_sub(self.written)));
+        self.written = self.heard;
+        self.sent = self.heard;
+        self.runs.clear();
+        self.marks.clear();
+        self.line_end = now;
+        if std::mem::take(&mut self.stalled) {
+            on(Progress::Resumed);
+        }
+        for item in self.items.iter_mut().filter(|item| item.start >= heard) {
+            item.begins_at = None;
+        }
+        if at_line {
+            out.line_clear();
+            self.generation += 1;
+        }
+    }
+
+    /// The agent goes on where it was stopped.
+    pub(super) fn release(&mut self, now: CallTime) {
+        self.held = false;
+        self.line_end = now;
+    }
+
+    /// Whether the agent is stopped and may go on.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// The caller may not interrupt the last item.
+    pub(super) fn protect_last(&mut self) {
+        if let Some(last) = self.items.back_mut() {
+            last.protected = true;
         }
     }
 
@@ -414,6 +474,7 @@ impl Downlink {
         self.written = self.received;
         self.line_end = now;
         self.stalled = false;
+        self.held = false;
         cuts
     }
 
@@ -453,11 +514,11 @@ impl Downlink {
         self.settle(on);
     }
 
-    fn send(&mut self, now: CallTime, chunk: Samples, out: &mut Outbox) {
+    fn send(&mut self, now: CallTime, chunk: Samples, out: &mut Outbox) -> (CallTime, Piece) {
         let offset = self.format.bytes(self.sent - self.written);
         let bytes = self.format.bytes(chunk);
         let piece = out.keep_parts(slice(&self.queue, offset, bytes));
-        out.line_audio(piece);
+        out.line_audio(piece.clone());
         let start = self.sent;
         self.sent += chunk;
         self.sent_total += chunk;
@@ -476,6 +537,7 @@ impl Downlink {
         self.next_seq = self.next_seq.wrapping_add(1);
         self.marks.push_back(Mark { id, position: self.sent });
         out.line_mark(id);
+        (at, piece)
     }
 }
 

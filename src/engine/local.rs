@@ -1,0 +1,426 @@
+//! Local detection: what follows from the steps that our own ears hear.
+//!
+//! ```text
+//!                         started                                ended
+//!  nobody speaks ──────────────────────────► over nobody ───────────────────► committed, answered
+//!        │ the agent has the floor                ▲
+//!        │                                        │ as long as an interruption must be: barge-in
+//!        ├── interruptions = "on" ─────► held ────┤
+//!        │    (the line is cleared,               │ ended sooner: dropped, the agent goes on at the sample
+//!        │     the audio is kept)
+//!        ├── after_ms, min_words ──────► waiting ─┤ (the agent is still heard)
+//!        │                                        │ ended sooner: dropped, or the transcript decides
+//!        └── off, protected, closing ──► ignored ──► committed, answered when the agent is done
+//! ```
+//!
+//! A barge-in that is not yet certain costs the model nothing: its response runs on into the queue, and is cancelled and
+//! truncated only when it is certain.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::config::{Interruptions, TurnSettings};
+use crate::time::Samples;
+use crate::turn::shadow::{Rule, Shadow};
+use crate::turn::{EndRule, TurnDetector, TurnEvent};
+use crate::vad::{Probability, Step};
+
+/// Before any of a reply was heard, speech this long is no cough: nothing is lost by asking again, but words would be.
+const UNHEARD_MIN_MS: u64 = 200;
+/// Speech this close to the reply's end answers it: it is a turn, however short.
+const TAIL_MS: u64 = 1_000;
+/// One word takes about this long: 200 words a minute.
+pub(super) const WORD_MS: u64 = 300;
+/// A transcript that is to decide on an interruption must be there in this time.
+const VERDICT_MS: u64 = 3_000;
+/// Commits whose items the model has not named yet.
+const UNNAMED_MAX: usize = 16;
+
+/// What our own ears make of the call.
+#[derive(Debug)]
+pub(super) struct Local {
+    prefix: Samples,
+    detector: TurnDetector,
+    over: Over,
+    /// Turns that were committed and whose items the model has not named yet, the oldest first.
+    unnamed: VecDeque<u32>,
+    verdict: Option<Verdict>,
+    pub(super) shadows: Vec<Shadow>,
+}
+
+/// What the running speech is said over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Over {
+    /// Nobody: it is a turn.
+    #[default]
+    Nobody,
+    /// The agent, who was stopped and may go on: certain after so much speech. `tail`: the reply was nearly over.
+    Held { until_ms: u64, tail: bool },
+    /// The agent, who is still heard: an interruption after so much speech.
+    Waiting { until_ms: u64 },
+    /// The agent, who is not interrupted, by this rule.
+    Ignored { rule: &'static str },
+}
+
+/// A turn that is an interruption if it has enough words.
+#[derive(Debug)]
+struct Verdict {
+    min_words: u32,
+    item: Option<String>,
+}
+
+impl Local {
+    pub(super) fn new(settings: &CallSettings, turn: &TurnSettings) -> Self {
+        let rate_hz = settings.format.rate_hz;
+        let rule = Rule::new(settings.interruptions, settings.false_interruptions, rate_hz);
+        Local {
+            prefix: Samples::from_ms(u64::from(turn.prefix_padding_ms), rate_hz),
+            detector: TurnDetector::new(turn, rate_hz),
+            over: Over::Nobody,
+            unnamed: VecDeque::new(),
+            verdict: None,
+            shadows: settings.shadows.iter().map(|shadow| Shadow::new(shadow, &rule, rate_hz)).collect(),
+        }
+    }
+
+    fn voiced_ms(&self, rate_hz: u32) -> u64 {
+        self.detector.voiced().as_ms(rate_hz)
+    }
+}
+
+impl CallEngine {
+    /// Tells ears that do not hear for themselves what the next step is; see [`CallEngine::told`].
+    pub fn tell(&mut self, probability: Probability, level_db: i8) {
+        self.hearing.tell(probability, level_db);
+    }
+
+    /// The same for every step from now on for which nothing is told.
+    pub fn tell_from_now_on(&mut self, probability: Probability, level_db: i8) {
+        self.hearing.tell_from_now_on(probability, level_db);
+    }
+
+    /// Takes in what was heard of the audio that just came.
+    pub(super) fn listen(&mut self) {
+        while let Some(step) = self.hearing.poll() {
+            self.out.heard(step);
+            self.on_step(step);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn on_step(&mut self, step: Step) {
+        let may_interrupt = matches!(self.phase, Phase::Talking) && self.agent_has_the_floor() && !self.is_protected();
+        let Some(local) = &mut self.local else { return };
+        let event = local.detector.step(step);
+        for shadow in &mut local.shadows {
+            shadow.step(step, event, may_interrupt);
+        }
+        let rate_hz = self.rate_hz();
+        match event {
+            Some(TurnEvent::Started { at }) => self.on_local_start(at),
+            Some(TurnEvent::Paused { at }) => {
+                let media_ms = self.uplink.media_of_appended(at).as_ms(rate_hz);
+                self.emit(CallEvent::SpeechPaused { media_ms });
+            }
+            Some(TurnEvent::Resumed { at }) => {
+                let media_ms = self.uplink.media_of_appended(at).as_ms(rate_hz);
+                self.emit(CallEvent::SpeechResumed { media_ms });
+            }
+            Some(TurnEvent::Ended { at, rule }) => self.on_local_end(at, rule),
+            None => {}
+        }
+        self.weigh_interruption();
+    }
+
+    fn on_local_start(&mut self, at: Samples) {
+        let Some(local) = &mut self.local else { return };
+        local.over = Over::Nobody;
+        let from = at.saturating_sub(local.prefix);
+        let media = self.uplink.media_of_appended(at);
+        self.speech_began(media);
+        self.uplink.begin_turn(from, &mut self.out);
+        self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));
+        if self.agent_has_the_floor() {
+            self.speak_over_agent();
+        } else {
+            self.caller_took_the_floor();
+        }
+    }
+
+    /// The caller speaks while the agent has the floor.
+    fn speak_over_agent(&mut self) {
+        let audible = self.downlink.speaking();
+        let min_ms = u64::from(self.settings.false_interruptions.shorter_than_ms);
+        let resume = self.settings.false_interruptions.resume;
+        let over = match self.settings.interruptions {
+            _ if !matches!(self.phase, Phase::Talking) => Over::Ignored { rule: "closing" },
+            _ if self.is_protected() => Over::Ignored { rule: "protected" },
+            Interruptions::Off => Over::Ignored { rule: "off" },
+            Interruptions::On if !resume || min_ms == 0 => {
+                self.interrupt("local_vad");
+                Over::Nobody
+            }
+            Interruptions::On => {
+                let unheard_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+                let tail = audible && unheard_ms <= TAIL_MS && !self.reply.is_running();
+                Over::Held { until_ms: if audible { min_ms } else { min_ms.min(UNHEARD_MIN_MS) }, tail }
+            }
+            Interruptions::AfterMs(ms) => Over::Waiting { until_ms: u64::from(ms) },
+            Interruptions::MinWords(words) => Over::Waiting { until_ms: u64::from(words) * WORD_MS },
+        };
+        match over {
+            Over::Held { .. } => self.hold_agent(),
+            Over::Ignored { rule } => self.emit(CallEvent::InterruptionIgnored { rule: rule.to_owned() }),
+            Over::Nobody => self.caller_took_the_floor(),
+            Over::Waiting { .. } => {}
+        }
+        self.speak_over(over);
+    }
+
+    fn speak_over(&mut self, over: Over) {
+        if let Some(local) = &mut self.local {
+            local.over = over;
+        }
+    }
+
+    /// With every step: what was uncertain may be certain now.
+    fn weigh_interruption(&mut self) {
+        let rate_hz = self.rate_hz();
+        let Some(local) = self.local.as_ref().filter(|local| local.detector.is_speaking()) else { return };
+        let voiced_ms = local.voiced_ms(rate_hz);
+        match local.over {
+            Over::Held { until_ms, .. } | Over::Waiting { until_ms } if voiced_ms >= until_ms => {
+                let rule = match (local.over, self.settings.interruptions) {
+                    (Over::Held { .. }, _) => "local_vad",
+                    (_, Interruptions::MinWords(_)) => "min_words",
+                    _ => "after_ms",
+                };
+                self.speak_over(Over::Nobody);
+                if self.agent_has_the_floor() {
+                    self.interrupt(rule);
+                }
+                self.caller_took_the_floor();
+            }
+            Over::Held { .. } => {}
+            Over::Waiting { .. } | Over::Ignored { .. } if !self.agent_has_the_floor() => {
+                self.speak_over(Over::Nobody);
+                self.caller_took_the_floor();
+            }
+            // What may not be interrupted is over, and the caller still speaks.
+            Over::Ignored { rule: "protected" } if !self.is_protected() => self.speak_over_agent(),
+            Over::Waiting { .. } | Over::Ignored { .. } | Over::Nobody => {}
+        }
+    }
+
+    fn on_local_end(&mut self, at: Samples, rule: EndRule) {
+        let rule = match rule {
+            EndRule::Silence => "local_vad",
+            EndRule::MaxTurn => "max_turn",
+        };
+        self.speech_stopped(self.uplink.media_of_appended(at), rule);
+        let rate_hz = self.rate_hz();
+        let Some(local) = &mut self.local else { return };
+        let voiced_ms = local.voiced_ms(rate_hz);
+        match std::mem::take(&mut local.over) {
+            Over::Held { tail: false, .. } => {
+                self.drop_turn("shorter_than_min_interruption_ms", voiced_ms);
+                self.release_agent("false_interruption");
+            }
+            Over::Held { tail: true, .. } => {
+                self.interrupt("spoke_at_its_end");
+                self.commit_local(rule);
+            }
+            Over::Waiting { .. } if self.agent_has_the_floor() => match self.settings.interruptions {
+                Interruptions::MinWords(min_words) if self.settings.transcribed && self.session.is_ready() => {
+                    self.ask_transcript(min_words);
+                }
+                Interruptions::MinWords(_) => self.ignore_interruption("fewer_than_min_words", voiced_ms),
+                _ => self.ignore_interruption("shorter_than_after_ms", voiced_ms),
+            },
+            _ => self.commit_local(rule),
+        }
+    }
+
+    /// The caller's turn ends because an operator says so.
+    pub(super) fn end_turn_now(&mut self, rule: &'static str) {
+        let heard = self.uplink.appended();
+        let Some(local) = self.local.as_mut().filter(|local| local.detector.is_speaking()) else {
+            self.stats.count("commits_ignored", 1);
+            return;
+        };
+        local.detector.reset();
+        local.over = Over::Nobody;
+        self.speech_stopped(self.uplink.media_of_appended(heard), rule);
+        if self.agent_has_the_floor() {
+            self.interrupt(rule);
+        }
+        self.commit_local(rule);
+    }
+
+    /// Commits the turn that ended while the model was away; one that goes on is committed at its own end.
+    pub(super) fn commit_local_due(&mut self, rule: &'static str) {
+        if self.local.as_ref().is_some_and(|local| !local.detector.is_speaking()) {
+            self.commit_local(rule);
+        }
+    }
+
+    fn commit_local(&mut self, rule: &'static str) {
+        if matches!(self.phase, Phase::Closing(_) | Phase::Over(_)) {
+            let rate_hz = self.rate_hz();
+            let voiced_ms = self.local.as_ref().map_or(0, |local| local.voiced_ms(rate_hz));
+            self.drop_turn("closing", voiced_ms);
+            return;
+        }
+        self.caller_took_the_floor();
+        if !self.send_commit(rule) {
+            return;
+        }
+        self.ask("turn_committed", None);
+    }
+
+    /// Makes the audio of the turn one of the conversation; answers whether the model is there to take it.
+    fn send_commit(&mut self, rule: &'static str) -> bool {
+        self.uplink.end_turn();
+        if !self.session.is_ready() {
+            self.stats.count("commits_deferred", 1);
+            self.floor.commit_due = Some(rule);
+            return false;
+        }
+        self.out.model(OwnedCommand::Commit);
+        self.turn_committed(rule);
+        let turn = self.floor.committed_turn;
+        if let Some(local) = &mut self.local {
+            if local.unnamed.len() == UNNAMED_MAX {
+                local.unnamed.pop_front();
+            }
+            local.unnamed.push_back(turn);
+        }
+        true
+    }
+
+    /// What was said is none of the conversation's.
+    fn drop_turn(&mut self, rule: &str, voiced_ms: u64) {
+        self.stats.count("turns_dropped", 1);
+        self.emit(CallEvent::TurnDropped { rule: rule.to_owned(), voiced_ms });
+        self.uplink.drop_turn(&mut self.out);
+        self.stats.close_turn(std::mem::take(&mut self.floor.open_turn));
+        // The model's time does not run out while the caller speaks.
+        if self.reply.awaiting.is_some() {
+            self.watch_dead_air();
+        }
+    }
+
+    fn ignore_interruption(&mut self, rule: &str, voiced_ms: u64) {
+        self.emit(CallEvent::InterruptionIgnored { rule: rule.to_owned() });
+        self.drop_turn(rule, voiced_ms);
+    }
+
+    /// The line is emptied at once; what the caller has not heard is kept until it is certain that this is an
+    /// interruption.
+    fn hold_agent(&mut self) {
+        let audible = self.downlink.speaking();
+        let (_, heard_ms, unheard_ms) = self.heard_so_far();
+        self.with_downlink(|downlink, now, uplink, out, progress| {
+            downlink.hold(now, |t| uplink.media_at(t), out, |p| progress.push(p));
+        });
+        self.hearing.cleared(self.uplink.media_at(self.now));
+        self.timers.clear(Timer::MarkOverdue);
+        if audible {
+            self.floor.held_at = Some(self.now);
+            self.emit(CallEvent::AgentHeld { rule: "local_vad".to_owned(), heard_ms, unheard_ms });
+        }
+    }
+
+    /// The agent goes on at the sample where it was stopped.
+    pub(super) fn release_agent(&mut self, rule: &str) {
+        if !self.downlink.is_held() {
+            return;
+        }
+        let (_, from_ms, _) = self.heard_so_far();
+        self.downlink.release(self.now);
+        if self.floor.held_at.take().is_some() {
+            self.stats.count("false_interruptions", 1);
+            self.emit(CallEvent::AgentResumed { rule: rule.to_owned(), from_ms });
+        }
+    }
+
+    /// Too few words by the time they took, but their transcript may say otherwise.
+    fn ask_transcript(&mut self, min_words: u32) {
+        self.emit(CallEvent::InterruptionIgnored { rule: "min_words_awaits_transcript".to_owned() });
+        if !self.send_commit("min_words") {
+            return;
+        }
+        // It is no turn until then: nobody waits for an answer to it.
+        self.caller_took_the_floor();
+        if let Some(local) = &mut self.local {
+            local.verdict = Some(Verdict { min_words, item: None });
+        }
+        self.timers.set(Timer::Verdict, self.now.plus_ms(VERDICT_MS));
+    }
+
+    /// The model named the item of a turn that our own ears ended.
+    pub(super) fn on_local_committed(&mut self, item: &str) {
+        let Some(local) = &mut self.local else { return };
+        let turn = local.unnamed.pop_front();
+        if local.unnamed.is_empty()
+            && let Some(verdict) = &mut local.verdict
+        {
+            verdict.item.get_or_insert_with(|| item.to_owned());
+        }
+        let line = self.caller_line(item);
+        let turn = turn.and_then(|turn| self.stats.turn(turn));
+        let (begun, ended) = turn.map_or((None, None), |t| (t.speech_start_at_ms, t.speech_end_at_ms));
+        let now = self.now;
+        let line = self.conversation.line(line);
+        line.begun = begun.map(CallTime::from_ms).or(line.begun);
+        line.ended = Some(ended.map_or(now, CallTime::from_ms));
+    }
+
+    /// Words of a turn on whose number an interruption depends.
+    pub(super) fn weigh_words(&mut self, item: &str, text: &str, done: bool) {
+        let Some(verdict) = self.local.as_ref().and_then(|l| l.verdict.as_ref()) else { return };
+        if verdict.item.as_deref() != Some(item) {
+            return;
+        }
+        let enough = text.split_whitespace().count() as u32 >= verdict.min_words;
+        if enough {
+            self.settle_verdict(true, "min_words");
+        } else if done {
+            self.settle_verdict(false, "fewer_than_min_words");
+        }
+    }
+
+    /// No transcript came in time.
+    pub(super) fn on_verdict_due(&mut self) {
+        self.settle_verdict(false, "no_transcript_in_time");
+    }
+
+    /// An agent who has finished meanwhile is not interrupted: what was said is a turn.
+    pub(super) fn settle_idle_verdict(&mut self) {
+        if self.local.as_ref().is_some_and(|l| l.verdict.is_some()) && !self.agent_has_the_floor() {
+            self.settle_verdict(true, "the_agent_is_done");
+        }
+    }
+
+    fn settle_verdict(&mut self, is_turn: bool, rule: &str) {
+        let Some(verdict) = self.local.as_mut().and_then(|l| l.verdict.take()) else { return };
+        self.timers.clear(Timer::Verdict);
+        if is_turn {
+            if self.agent_has_the_floor() {
+                self.interrupt(rule);
+            }
+            self.caller_took_the_floor();
+            self.ask("turn_committed", None);
+            return;
+        }
+        self.stats.count("turns_dropped", 1);
+        self.emit(CallEvent::TurnDropped { rule: rule.to_owned(), voiced_ms: 0 });
+        if let Some(item) = verdict.item
+            && self.session.is_ready()
+        {
+            self.out.model(OwnedCommand::Delete { item });
+        }
+    }
+}
