@@ -4,6 +4,7 @@
 
 mod call;
 mod random;
+mod tune;
 
 use std::fs;
 use std::io;
