@@ -54,9 +54,9 @@ pub struct Spent {
     pub audio: Duration,
     /// Threads.
     pub threads: usize,
-    /// Listening, summed over threads.
+    /// Listening, on a core, summed over threads.
     pub listening: Duration,
-    /// Trying settings, summed over threads.
+    /// Trying settings, on a core, summed over threads.
     pub trying: Duration,
     /// By the clock on the wall.
     pub wall: Duration,
@@ -141,15 +141,16 @@ fn spread<T: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, tasks.len().max(1)) {
             scope.spawn(|| {
-                let (mut own, mut busy) = (Vec::new(), Duration::ZERO);
+                let mut own = Vec::new();
+                let began = Instant::now();
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(task) = tasks.get(index) else { break };
-                    let began = Instant::now();
                     own.push((index, work(task)));
-                    busy += began.elapsed();
                     told(finished.fetch_add(1, Ordering::Relaxed) + 1);
                 }
+                // A thread is new here: all its time went into this.
+                let busy = cpu_time().unwrap_or_else(|| began.elapsed());
                 let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 results.0.append(&mut own);
                 results.1 += busy;
@@ -159,6 +160,14 @@ fn spread<T: Sync, R: Send>(
     let (mut done, busy) = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
     (done.into_iter().map(|(_, result)| result).collect(), busy)
+}
+
+/// How long this thread has been on a core. A machine that is busy with other things does not make us slower by it.
+/// `None` where the system does not tell.
+fn cpu_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let ns = text.split(' ').next()?.parse().ok()?;
+    (ns > 0).then(|| Duration::from_nanos(ns))
 }
 
 #[cfg(test)]

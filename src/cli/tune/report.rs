@@ -165,7 +165,24 @@ pub(super) fn sweep(chosen: &Chosen, clips: usize, outcome: &Outcome<'_>) -> Str
     out + &match outcome.best {
         Some(best) if best == outcome.now => "chosen  what there is now\n".to_owned(),
         Some(best) => format!("chosen  {}\n", words::settings(&outcome.tried[best].settings)),
-        None => "chosen  nothing: no setting is within the limits; widen them or the grid\n".to_owned(),
+        None => {
+            format!("chosen  nothing: no setting is within the limits; widen them or the grid{}\n", nearest(outcome))
+        }
+    }
+}
+
+/// What could be had with other limits.
+fn nearest(outcome: &Outcome<'_>) -> String {
+    let at = |i: &usize| {
+        let tried = &outcome.tried[*i];
+        format!("{} at {} ms", plural(tried.numbers.cut_offs as usize, "cut-off"), or_dash(tried.delay_ms))
+    };
+    match (outcome.front.first(), outcome.front.last()) {
+        (Some(careful), Some(quick)) if careful != quick => {
+            format!("\n        to be had: from {} to {}", at(careful), at(quick))
+        }
+        (Some(only), _) => format!("\n        to be had: {}", at(only)),
+        (None, _) => String::new(),
     }
 }
 
