@@ -10,7 +10,7 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`],
+//! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`], [`denoise`],
 //! [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
 //! environment or global random number.
 //!
@@ -19,6 +19,7 @@
 //! | [`time`] | the two clocks: call time for waiting, samples for audio |
 //! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
+//! | [`denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |
@@ -33,7 +34,7 @@
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`demo`] | one call through all of it |
 //!
-//! Absent so far: voice activity detection of our own, noise reduction, SIP, WebRTC, a store, the chat.
+//! Absent so far: voice activity detection of our own, SIP, WebRTC, a store, the chat.
 //!
 //! # The life of one frame
 //!

@@ -1,5 +1,6 @@
 //! The part of an agent that says how its caller is heard: turn detection, interruptions, candidates beside them.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::problem::{Problem, Problems};
@@ -67,6 +68,18 @@ impl TurnDetection {
             TurnDetection::Provider { .. } => Mode::Provider.name(),
             TurnDetection::Semantic { .. } => Mode::Semantic.name(),
             TurnDetection::Disabled { .. } => Mode::Disabled.name(),
+        }
+    }
+}
+
+/// As documents write it.
+impl fmt::Display for Interruptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Interruptions::On => f.write_str("\"on\""),
+            Interruptions::Off => f.write_str("\"off\""),
+            Interruptions::AfterMs(ms) => write!(f, "{{ after_ms = {ms} }}"),
+            Interruptions::MinWords(words) => write!(f, "{{ min_words = {words} }}"),
         }
     }
 }

@@ -111,11 +111,11 @@ impl CallEngine {
     }
 
     fn on_step(&mut self, step: Step) {
-        let may_interrupt = matches!(self.phase, Phase::Talking) && self.agent_has_the_floor() && !self.is_protected();
+        let interruptible = self.agent_has_the_floor() && matches!(self.phase, Phase::Talking) && !self.is_protected();
         let Some(local) = &mut self.local else { return };
         let event = local.detector.step(step);
         for shadow in &mut local.shadows {
-            shadow.step(step, event, may_interrupt);
+            shadow.step(step, event, interruptible);
         }
         let rate_hz = self.rate_hz();
         match event {

@@ -2,6 +2,7 @@
 //!
 //! Everything shown is in the journal; a replay adds which deadlines had passed.
 
+mod heard;
 mod moment;
 mod rules;
 
@@ -13,12 +14,13 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+pub use heard::{Hearing, Step as HeardStep};
 pub use moment::{MomentError, parse_moment};
 pub use rules::{Governing, Rule, rule_of};
 
 use crate::engine::{CallerEvent, Input, ModelEvent};
 use crate::journal::{CallFiles, Journal, trace};
-use crate::replay::{Replay, Step, fail, kept_steps, print};
+use crate::replay::{Replay, Seen, Step, fail, kept_steps, print};
 use crate::time::CallTime;
 
 /// Decisions that are shown, the nearest ones.
@@ -86,6 +88,8 @@ pub struct Explanation {
     pub length_ms: u64,
     /// Whether this version decides as the one that wrote the journal; if not, deadlines may be named wrongly.
     pub replays_alike: bool,
+    /// What our own ears heard around the moment; `None` when they did not decide, or heard nothing until then.
+    pub hearing: Option<Hearing>,
     /// The nearest first.
     pub decisions: Vec<Explained>,
     /// When nothing was decided in the window: the nearest decision outside it.
@@ -109,6 +113,8 @@ pub struct Explained {
     pub evidence: Vec<Evidence>,
     /// The rules by which it was decided.
     pub rules: Vec<Rule>,
+    /// How near the decision was, and which setting would have decided otherwise.
+    pub otherwise: Vec<String>,
 }
 
 /// Something that came before a decision and may have a say in it.
@@ -123,7 +129,12 @@ pub struct Evidence {
 impl Explanation {
     /// Explains `moment` with the decisions at most `window_ms` from it.
     pub fn new(call: &str, journal: &Journal, moment: CallTime, window_ms: u64) -> Explanation {
-        let replay = Replay::new(journal);
+        let mut heard = heard::Steps::default();
+        let replay = Replay::with(journal, |at, seen| {
+            if let Seen::Heard { step, media } = seen {
+                heard.push(at, *step, *media);
+            }
+        });
         let mut steps = kept_steps(journal);
         for (kept, replayed) in steps.iter_mut().zip(&replay.steps) {
             kept.due = replayed.due;
@@ -131,7 +142,7 @@ impl Explanation {
         let mut near: Vec<_> = steps.iter().enumerate().filter(|(_, step)| decides(step)).collect();
         // Stable: of two at the same distance, the earlier first.
         near.sort_by_key(|(_, step)| step.at.as_us().abs_diff(moment.as_us()));
-        let explain = |&(index, _): &(usize, &Step)| explained(journal, &steps, index, moment);
+        let explain = |&(index, _): &(usize, &Step)| explained(journal, &steps, &heard, index, moment);
         let in_window = near.iter().take_while(|(_, s)| s.at.as_us().abs_diff(moment.as_us()) <= window_ms * 1_000);
         let decisions: Vec<_> = in_window.take(SHOWN).map(explain).collect();
         let nearest = if decisions.is_empty() { near.first().map(explain).map(Box::new) } else { None };
@@ -141,6 +152,7 @@ impl Explanation {
             window_ms,
             length_ms: journal.length().as_ms(),
             replays_alike: replay.difference.is_none(),
+            hearing: heard.around(moment, &journal.settings),
             decisions,
             nearest,
         }
@@ -154,6 +166,10 @@ impl Explanation {
         let _ = writeln!(out, "{}: {at} of {length}, {} ms to each side", self.call, self.window_ms);
         if !self.replays_alike {
             out.push_str("This version decides differently (see offhook replay): deadlines may be named wrongly.\n");
+        }
+        if let Some(hearing) = &self.hearing {
+            out.push('\n');
+            hearing.write(self.moment_ms, &mut out);
         }
         match &self.nearest {
             Some(nearest) => {
@@ -200,6 +216,9 @@ impl Explained {
                 let _ = writeln!(out, "  setting   {} = {} ({})", setting.key, setting.value, setting.file);
             }
         }
+        for otherwise in &self.otherwise {
+            let _ = writeln!(out, "  otherwise {otherwise}");
+        }
     }
 }
 
@@ -212,7 +231,7 @@ fn is_feeding(line: &str) -> bool {
     line.starts_with("line audio ") || line.starts_with("line mark ")
 }
 
-fn explained(journal: &Journal, steps: &[Step], index: usize, moment: CallTime) -> Explained {
+fn explained(journal: &Journal, steps: &[Step], heard: &heard::Steps, index: usize, moment: CallTime) -> Explained {
     let step = &steps[index];
     let input = step.entry.and_then(|entry| journal.entries.get(entry)).and_then(|entry| journal.input(entry));
     let off_us = step.at.as_us() as i64 - moment.as_us() as i64;
@@ -227,6 +246,7 @@ fn explained(journal: &Journal, steps: &[Step], index: usize, moment: CallTime) 
         deadline: step.due.map(rules::deadline),
         evidence: evidence(journal, steps, index),
         rules: step.lines.iter().filter_map(|line| rule_of(line, &journal.settings)).collect(),
+        otherwise: step.lines.iter().filter_map(|line| heard.otherwise(step.at, line, &journal.settings)).collect(),
     }
 }
 
@@ -252,7 +272,7 @@ fn evidence(journal: &Journal, steps: &[Step], index: usize) -> Vec<Evidence> {
     found
 }
 
-const KINDS: usize = 9;
+const KINDS: usize = 10;
 
 /// Inputs of which the latest is evidence.
 fn kind_of_input(input: &Input<'_>) -> Option<usize> {
@@ -270,9 +290,10 @@ fn kind_of_input(input: &Input<'_>) -> Option<usize> {
 /// Decisions of which the latest is evidence: whose turn it is, what the caller has heard, what the model is at.
 fn kind_of_line(line: &str) -> Option<usize> {
     Some(match line.split(' ').next()? {
-        "AgentStarted" | "AgentHeard" | "BargeIn" => 6,
+        "AgentStarted" | "AgentHeard" | "AgentHeld" | "AgentResumed" | "BargeIn" => 6,
         "TurnCommitted" => 7,
         "ResponseAsked" | "ResponseStarted" | "ResponseEnded" => 8,
+        "SpeechStarted" | "SpeechPaused" | "SpeechResumed" | "SpeechStopped" => 9,
         _ => return None,
     })
 }

@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{
-    AfterFailure, CallSettings, Eagerness, Farewell, Greeting, Interruptions, OnFailure, Sound, TurnDetection,
-};
+use crate::config::{AfterFailure, CallSettings, Eagerness, Farewell, Greeting, OnFailure, Sound, TurnDetection};
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -82,6 +80,12 @@ type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 const VAD: &[&str] = &["turn_detection.mode", "turn_detection.threshold", "turn_detection.prefix_padding_ms"];
 const VAD_END: &[&str] = &["turn_detection.mode", "turn_detection.silence_duration_ms", "turn_detection.threshold"];
+const OURS: &[&str] =
+    &["turn_detection.threshold", "turn_detection.min_speech_ms", "turn_detection.engine", "echo_guard"];
+const OURS_END: &[&str] =
+    &["turn_detection.silence_duration_ms", "turn_detection.threshold", "turn_detection.hysteresis"];
+const FALSE: &[&str] = &["min_interruption_ms", "resume_false_interruption", "interruptions"];
+const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
@@ -95,11 +99,71 @@ const GONE: &str = "the line's socket died, or no caller audio came for too long
 
 const TABLE: &[Row] = &[
     ("SpeechStarted", "server_vad", "the model's VAD found speech above the threshold", VAD),
+    ("SpeechStarted", "local_vad", "our own ears heard speech for long enough, the agent's echo taken out", OURS),
     ("SpeechStarted", "semantic_vad", "the model's semantic VAD found speech", SEMANTIC),
     ("SpeechStopped", "server_vad", "the model's VAD heard this much silence after speech", VAD_END),
+    ("SpeechStopped", "local_vad", "our own ears heard this much silence after speech", OURS_END),
+    ("SpeechStopped", "max_turn", "a turn may not last longer, though the caller still spoke", MAX_TURN),
+    (
+        "SpeechPaused",
+        "",
+        "the probability fell below the threshold less the hysteresis; the turn goes on unless the silence lasts",
+        OURS_END,
+    ),
+    ("SpeechResumed", "", "speech again before the silence that ends a turn had passed", OURS_END),
     ("SpeechStopped", "semantic_vad", "the model's semantic VAD takes the caller to have finished", SEMANTIC),
     ("TurnCommitted", "server_vad", "the model commits a turn when its VAD hears speech end", VAD_END),
     ("TurnCommitted", "semantic_vad", "the model commits a turn when its semantic VAD takes it as finished", SEMANTIC),
+    ("TurnCommitted", "local_vad", "we commit a turn when the silence that ends it has passed", OURS_END),
+    ("TurnCommitted", "max_turn", "we commit a turn that lasted as long as one may", MAX_TURN),
+    (
+        "TurnCommitted",
+        "min_words",
+        "what was said over the agent is given to the model for its transcript, which decides whether it interrupts",
+        &["interruptions"],
+    ),
+    (
+        "TurnDropped",
+        "shorter_than_min_interruption_ms",
+        "speech over the agent that is too short to interrupt: a cough, a click, a bare \"mm-hm\"",
+        FALSE,
+    ),
+    (
+        "TurnDropped",
+        "shorter_than_after_ms",
+        "speech over the agent that is too short to interrupt",
+        &["interruptions"],
+    ),
+    ("TurnDropped", "fewer_than_min_words", "what was said over the agent has too few words", &["interruptions"]),
+    (
+        "TurnDropped",
+        "no_transcript_in_time",
+        "no transcript came that could have said how many words it was",
+        &["interruptions", "transcription"],
+    ),
+    ("TurnDropped", "closing", "said while the call was ending", &["limits.farewell_s"]),
+    (
+        "AgentHeld",
+        "local_vad",
+        "the caller began to speak: the line is emptied at once, and what was not heard is kept until it is certain",
+        FALSE,
+    ),
+    (
+        "AgentResumed",
+        "false_interruption",
+        "the speech was too short to interrupt: the agent goes on at the sample where it stopped",
+        FALSE,
+    ),
+    ("AgentResumed", "closing", "the call is ending: the last words are said to their end", &["limits.farewell_s"]),
+    ("BargeIn", "local_vad", "the caller spoke over the agent for long enough", FALSE),
+    ("BargeIn", "min_words", "the caller spoke over the agent for as long as so many words take", &["interruptions"]),
+    (
+        "BargeIn",
+        "spoke_at_its_end",
+        "short speech in the last second of what the agent says answers it: it is a turn",
+        FALSE,
+    ),
+    ("BargeIn", "the_agent_is_done", "the agent has finished: what was said over it is a turn", &["interruptions"]),
     ("TurnCommitted", "key", "the caller pressed the key that commits", &["turn_detection.commit_key"]),
     ("TurnCommitted", "operator", BY_OPERATOR, &["turn_detection.mode"]),
     ("BargeIn", "server_vad", "caller speech stops the agent at once", &["interruptions", "turn_detection.threshold"]),
@@ -114,6 +178,24 @@ const TABLE: &[Row] = &[
     ("BargeIn", "operator", BY_OPERATOR, &[]),
     ("BargeIn", "closing", "the farewell takes the agent's place", &["farewell"]),
     ("InterruptionIgnored", "off", "the agent finishes what it says", &["interruptions"]),
+    (
+        "InterruptionIgnored",
+        "protected",
+        "what the agent says here may not be interrupted",
+        &["greeting_interruptible", "disclaimer"],
+    ),
+    (
+        "InterruptionIgnored",
+        "fewer_than_min_words",
+        "the caller spoke too short for so many words",
+        &["interruptions", "transcription"],
+    ),
+    (
+        "InterruptionIgnored",
+        "min_words_awaits_transcript",
+        "too short for so many words by the time they took; the transcript decides",
+        &["interruptions", "transcription"],
+    ),
     (
         "InterruptionIgnored",
         "shorter_than_after_ms",
@@ -212,12 +294,13 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
     let in_deployment = |value: u64| (value.to_string(), format!("deployments/{}.toml", settings.deployment));
     let in_models = |value: u64| (value.to_string(), "models.toml".to_owned());
     let (value, file) = match key {
-        "interruptions" => in_agent(match settings.interruptions {
-            Interruptions::On => quoted("on"),
-            Interruptions::Off => quoted("off"),
-            Interruptions::MinWords(words) => format!("{{ min_words = {words} }}"),
-            Interruptions::AfterMs(ms) => format!("{{ after_ms = {ms} }}"),
-        }),
+        "interruptions" => in_agent(settings.interruptions.to_string()),
+        "min_interruption_ms" => in_agent(settings.false_interruptions.shorter_than_ms.to_string()),
+        "resume_false_interruption" => in_agent(settings.false_interruptions.resume.to_string()),
+        "echo_guard" => in_agent(settings.echo_guard.to_string()),
+        "greeting_interruptible" => in_agent(settings.greeting_interruptible.to_string()),
+        "disclaimer" => in_agent(sound(settings.disclaimer.as_ref())),
+        "transcription" => in_agent(if settings.transcribed { "on" } else { "off" }.to_owned()),
         "greeting" => in_agent(match &settings.greeting {
             Greeting::None => quoted("none"),
             Greeting::Say(text) => format!("{{ say = {text:?} }}"),
@@ -260,9 +343,17 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
 
 fn turn_detection(key: &str, detection: &TurnDetection) -> Option<String> {
     Some(match (key, detection) {
-        ("turn_detection.mode", TurnDetection::Provider { .. }) => quoted("provider"),
-        ("turn_detection.mode", TurnDetection::Semantic { .. }) => quoted("semantic"),
-        ("turn_detection.mode", TurnDetection::Disabled { .. }) => quoted("disabled"),
+        ("turn_detection.mode", detection) => quoted(detection.mode()),
+        (_, TurnDetection::Local(turn)) => match key {
+            "turn_detection.engine" => quoted(turn.engine.name()),
+            "turn_detection.threshold" => turn.threshold.to_string(),
+            "turn_detection.hysteresis" => turn.hysteresis.to_string(),
+            "turn_detection.prefix_padding_ms" => turn.prefix_padding_ms.to_string(),
+            "turn_detection.silence_duration_ms" => turn.silence_duration_ms.to_string(),
+            "turn_detection.min_speech_ms" => turn.min_speech_ms.to_string(),
+            "turn_detection.max_turn_s" => turn.max_turn_s.to_string(),
+            _ => return None,
+        },
         ("turn_detection.threshold", TurnDetection::Provider { threshold, .. }) => threshold.to_string(),
         ("turn_detection.prefix_padding_ms", TurnDetection::Provider { prefix_padding_ms, .. }) => {
             prefix_padding_ms.to_string()
@@ -290,7 +381,7 @@ fn sound(sound: Option<&Sound>) -> String {
 }
 
 /// The value of `key=value` in a line of the trace, without its quotes.
-fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let mut rest = line;
     while let Some((name, after)) = rest.split_once('=') {
         let (value, next) = match after.strip_prefix('"') {
@@ -363,11 +454,36 @@ mod tests {
     }
 
     #[test]
+    fn every_rule_of_local_detection_is_known() {
+        let source = include_str!("../engine/local.rs");
+        let mut found = 0;
+        for (call, decision) in [
+            ("drop_turn(", "TurnDropped"),
+            ("release_agent(", "AgentResumed"),
+            ("self.interrupt(", "BargeIn"),
+            ("Over::Ignored { rule: ", "InterruptionIgnored"),
+            ("ignore_interruption(", "InterruptionIgnored"),
+            ("settle_verdict(true, ", "BargeIn"),
+            ("settle_verdict(false, ", "TurnDropped"),
+            ("send_commit(", "TurnCommitted"),
+        ] {
+            for rest in source.split(call).skip(1) {
+                let Some(rule) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) else { continue };
+                let rule = rule_of(&format!("{decision} rule={rule}"), &settings()).unwrap();
+                assert!(!rule.meaning.contains("does not know"), "{rule:?}");
+                found += 1;
+            }
+        }
+        assert!(found > 10, "{found}");
+    }
+
+    #[test]
     fn every_key_of_the_table_has_a_value_in_some_mode() {
         let modes = [
             settings().turn_detection,
             TurnDetection::Semantic { eagerness: Eagerness::Auto },
             TurnDetection::Disabled { commit_key: Some('#') },
+            TurnDetection::Local(Default::default()),
         ];
         for key in TABLE.iter().flat_map(|row| row.3) {
             let known = modes

@@ -16,7 +16,7 @@ use crate::config::{NoiseReduction, VadEngine};
 use crate::denoise::Denoiser;
 use crate::echo::EchoGuard;
 use crate::time::Samples;
-use crate::vad::{Probability, Step, Vad, step_samples};
+use crate::vad::{Probability, Step, Vad, delay_samples, step_samples};
 
 /// Steps that wait to be polled; the oldest are forgotten beyond that. One input holds far fewer.
 const STEPS_MAX: usize = 4_096;
@@ -39,6 +39,7 @@ pub struct Hearing {
     ears: Ears,
     steps: VecDeque<Step>,
     linear: Vec<i16>,
+    quieter: Vec<i16>,
     cleaned: Vec<u8>,
 }
 
@@ -60,10 +61,14 @@ struct Own {
 struct Told {
     /// Length of a step; 0 when nobody asks.
     step: u64,
+    /// By how much a step ends before the audio that completes it.
+    delay: u64,
     taken: u64,
     given: u64,
+    /// Steps that the next audio completes: whoever tells them knows when.
     queue: VecDeque<(Probability, i8)>,
-    otherwise: (Probability, i8),
+    /// What each step is that nothing was told for.
+    otherwise: Option<(Probability, i8)>,
 }
 
 impl Hearing {
@@ -81,15 +86,16 @@ impl Hearing {
     /// Hears what it is [told](Self::tell), and nothing in the sound itself.
     pub fn told(settings: HearingSettings, format: AudioFormat) -> Self {
         let step = settings.engine.map_or(0, |engine| step_samples(engine, format.rate_hz).0);
-        let quiet = (Probability::default(), -128);
-        Hearing::with(Ears::Told(Told { step, taken: 0, given: 0, queue: VecDeque::new(), otherwise: quiet }), format)
+        let delay = settings.engine.map_or(0, |engine| delay_samples(engine, format.rate_hz).0);
+        let told = Told { step, delay, taken: 0, given: 0, queue: VecDeque::new(), otherwise: None };
+        Hearing::with(Ears::Told(told), format)
     }
 
     fn with(ears: Ears, format: AudioFormat) -> Self {
-        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), cleaned: Vec::new() }
+        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), quieter: Vec::new(), cleaned: Vec::new() }
     }
 
-    /// What the next step that completes will be. Without effect on ears that hear for themselves.
+    /// One more step that the next audio completes. Without effect on ears that hear for themselves.
     pub fn tell(&mut self, probability: Probability, level_db: i8) {
         if let Ears::Told(told) = &mut self.ears
             && told.queue.len() < STEPS_MAX
@@ -98,10 +104,10 @@ impl Hearing {
         }
     }
 
-    /// What every step is for which nothing was told. Without effect on ears that hear for themselves.
+    /// What every step is from now on, without being told one by one. Without effect on ears that hear for themselves.
     pub fn tell_from_now_on(&mut self, probability: Probability, level_db: i8) {
         if let Ears::Told(told) = &mut self.ears {
-            told.otherwise = (probability, level_db);
+            told.otherwise = Some((probability, level_db));
         }
     }
 
@@ -111,10 +117,10 @@ impl Hearing {
         match &mut self.ears {
             Ears::Told(told) => {
                 told.taken += self.format.samples(payload.len()).0;
-                while told.step > 0 && told.given + told.step <= told.taken {
+                while let Some((probability, level_db)) = told.next() {
                     told.given += told.step;
-                    let (probability, level_db) = told.queue.pop_front().unwrap_or(told.otherwise);
-                    push(&mut self.steps, Step { end: Samples(told.given), probability, level_db });
+                    let end = Samples(told.given.saturating_sub(told.delay));
+                    push(&mut self.steps, Step { end, probability, level_db });
                 }
                 self.cleaned.clear();
                 self.cleaned.extend_from_slice(payload);
@@ -130,9 +136,9 @@ impl Hearing {
                 decode(self.format.codec, payload, &mut self.linear);
                 self.cleaned.clear();
                 if reduces {
-                    let mut copy = self.linear.clone();
-                    own.denoiser.process(&mut copy);
-                    encode(self.format.codec, &copy, &mut self.cleaned);
+                    self.quieter.clone_from(&self.linear);
+                    own.denoiser.process(&mut self.quieter);
+                    encode(self.format.codec, &self.quieter, &mut self.cleaned);
                 } else {
                     self.cleaned.extend_from_slice(payload);
                 }
@@ -158,17 +164,10 @@ impl Hearing {
         self.steps.pop_front()
     }
 
-    /// What was taken last, as the model shall have it: as long, in the line's format, later by [`delay`](Self::delay).
+    /// What was taken last, as the model shall have it: as long, in the line's format; later by
+    /// [`Denoiser::delay`] where noise is reduced here.
     pub fn cleaned(&self) -> &[u8] {
         &self.cleaned
-    }
-
-    /// How much later sound is in what the model is sent.
-    pub fn delay(&self) -> Samples {
-        match &self.ears {
-            Ears::Own(own) => own.denoiser.delay(),
-            Ears::Told(_) => Samples::ZERO,
-        }
     }
 
     /// Agent audio in the line's format that is audible at the line from media position `at` on.
@@ -189,6 +188,14 @@ impl Hearing {
         {
             guard.cleared(from);
         }
+    }
+}
+
+impl Told {
+    /// The step that is complete, if one is.
+    fn next(&mut self) -> Option<(Probability, i8)> {
+        let complete = self.step > 0 && self.given + self.step <= self.taken;
+        self.queue.pop_front().or(self.otherwise.filter(|_| complete))
     }
 }
 

@@ -1,7 +1,9 @@
-//! The playout marks of a call: when the line said that it had played up to there. They are in the journal alone.
+//! What the journal alone tells: the playout marks of a call, when the line said that it had played up to there, and what
+//! was heard.
 
 use std::io::{self, BufRead, Read};
 
+use super::curve::Curve;
 use crate::engine::{CallerEvent, Input};
 use crate::journal::{Journal, Kind, MAX_LINE_BYTES};
 
@@ -12,11 +14,11 @@ pub const MAX_TICKS: usize = 3_000;
 /// Of these, marks of cleared audio at most. They are rare and say more, so they are not thinned with the others.
 const MAX_CLEARED: usize = 1_000;
 
-/// What is kept of a journal while it is read: six days of marks.
+/// What is kept of a journal while it is read: six hours of steps and marks.
 const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// The marks that came back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Marks {
     /// Call times of the marks whose audio was played, in milliseconds.
     pub played_ms: Vec<u64>,
@@ -24,6 +26,8 @@ pub struct Marks {
     pub cleared_ms: Vec<u64>,
     /// How many came back, with those that were thinned out.
     pub came_back: u64,
+    /// What the server's own ears heard, when they decided.
+    pub heard: Option<Curve>,
     /// Why there are none or not all of them, for people.
     pub missing: Option<String>,
 }
@@ -39,7 +43,7 @@ impl Marks {
         };
         match Journal::parse(&kept) {
             Ok(journal) => {
-                let why = || format!("only the first {MAX_KEPT_BYTES} bytes about marks are read");
+                let why = || format!("only the first {MAX_KEPT_BYTES} bytes about marks and steps are read");
                 Marks { missing: cut.then(why), ..Marks::of(&journal) }
             }
             Err(error) => missing(format!("the journal cannot be read: {}", error.message)),
@@ -66,7 +70,7 @@ impl Marks {
         let came_back = (played.len() + cleared.len()) as u64;
         thin(&mut cleared, MAX_CLEARED);
         thin(&mut played, MAX_TICKS - cleared.len());
-        Marks { played_ms: played, cleared_ms: cleared, came_back, missing: None }
+        Marks { played_ms: played, cleared_ms: cleared, came_back, heard: Curve::of(journal), missing: None }
     }
 
     /// Ticks there are to draw.
@@ -75,7 +79,7 @@ impl Marks {
     }
 }
 
-/// The journal's head and its lines about marks and clears, and whether some were left out. The rest, which is nearly all
+/// The journal's head and its lines about marks, clears and steps, and whether some were left out. The rest, which is nearly all
 /// of a long call, never has to be in memory at once.
 fn lines_about_marks(mut journal: impl BufRead) -> io::Result<(Vec<u8>, bool)> {
     let (mut kept, mut line) = (Vec::new(), Vec::new());
@@ -101,7 +105,9 @@ fn lines_about_marks(mut journal: impl BufRead) -> io::Result<(Vec<u8>, bool)> {
 fn is_about_marks(line: &[u8]) -> bool {
     let Some(comma) = line.iter().take(40).position(|&byte| byte == b',') else { return false };
     let rest = &line[comma + 1..];
-    rest.starts_with(b"\"in\":{\"mark\"") || rest.starts_with(b"\"out\":\"line clear\"")
+    rest.starts_with(b"\"in\":{\"mark\"")
+        || rest.starts_with(b"\"hear\":[")
+        || rest.starts_with(b"\"out\":\"line clear\"")
 }
 
 /// Leaves at most `max`, evenly spread, the first among them.

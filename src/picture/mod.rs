@@ -2,9 +2,11 @@
 //!
 //! Both put the two waveforms on one time line, the caller above and the agent below, with what was said, when turns
 //! ended, how soon they were answered, where the caller cut in, and what of the agent's words was never heard; and with
-//! the marks by which the line told what it had played. They are drawn after the call, from its report, recording and
+//! the marks by which the line told what it had played, and how likely each moment was speech where the server's own ears
+//! heard the caller. They are drawn after the call, from its report, recording and
 //! journal only, and the same folder gives the same bytes.
 
+mod curve;
 mod html;
 mod labels;
 mod marks;
@@ -17,6 +19,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+pub use curve::Curve;
 pub use html::{Audio, page};
 pub(crate) use html::{PAGE_STYLE, source_hash};
 pub use marks::{MAX_TICKS, Marks};

@@ -57,6 +57,7 @@ pub(crate) const STYLE: &str = "\
 .call .flag{fill:var(--flag)}.call .stem{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 2}\
 .call .gap-line{stroke:var(--cut);stroke-width:1.5;opacity:.55}.call .gap{fill:url(#gap)}\
 .call .mark{stroke:var(--agent);stroke-width:1;opacity:.75}.call .mark-cleared{fill:var(--bg);stroke:var(--cut);stroke-width:1.5}\
+.call .heard{fill:none;stroke:var(--ok);stroke-width:1.2}.call .threshold{stroke:var(--ok);stroke-width:1;stroke-dasharray:1 4}\
 .call .end{stroke:var(--ink);stroke-width:1.5}\
 .call .cursor{stroke:var(--ink);stroke-width:1.5}\n";
 
@@ -220,6 +221,7 @@ impl<'a> Picture<'a> {
         self.turns(out, row)?;
         self.wave(out, row, Role::Caller)?;
         self.wave(out, row, Role::Agent)?;
+        self.heard(out, row)?;
         self.waits(out, row)?;
         // Before the words, so that no line runs through them.
         self.flags(out, row)?;
@@ -492,6 +494,32 @@ impl<'a> Picture<'a> {
 
     /// The marks that came back, along the lower edge of the agent's lane. Those of cleared audio come back all at once,
     /// so the ones that would lie over each other are one ring.
+    /// How likely the caller spoke, over the waveform, and what that was held against.
+    fn heard(&self, out: &mut String, row: &Row) -> fmt::Result {
+        let Some(curve) = self.marks.and_then(|marks| marks.heard.as_ref()) else { return Ok(()) };
+        let top = row.caller_y();
+        let Some((x, w)) = row.part(row.from, self.length_ms) else { return Ok(()) };
+        for (name, at) in [("threshold: speech from", curve.threshold), ("a pause below", curve.stop_below)] {
+            let y = top + WAVE * (1.0 - f64::from(at));
+            writeln!(
+                out,
+                "<line class=\"threshold\" x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"><title>{name} \
+                 {at:.2}</title></line>",
+                x + w
+            )?;
+        }
+        let y = top + WAVE / 2.0 + 17.0;
+        writeln!(
+            out,
+            "<text class=\"soft\" x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">p(speech)</text>",
+            LEFT - 4.0
+        )?;
+        curve.write(out, top, WAVE, |ms| {
+            let ms = media_ms(self.report, ms);
+            row.holds(ms).then(|| row.x(ms))
+        })
+    }
+
     fn marks(&self, out: &mut String, row: &Row) -> fmt::Result {
         let Some(marks) = self.marks else { return Ok(()) };
         let at = |ms: &u64| media_ms(self.report, *ms).min(self.length_ms);

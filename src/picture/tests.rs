@@ -174,6 +174,56 @@ fn marks_are_drawn_where_they_came_back() {
     assert!(!drawn(&report, true).0.contains("class=\"mark"), "without a journal there are none");
 }
 
+/// A journal of steps of 16 ms: speech where the report has the caller speak, nothing heard in its gap.
+fn heard(report: &Report) -> Vec<u8> {
+    let turn = crate::config::TurnSettings::default();
+    let turn_detection = crate::config::TurnDetection::Local(turn);
+    let settings = crate::config::CallSettings { turn_detection, ..crate::journal::tests::settings() };
+    let mut pen = Pen::new(&settings, JournalKeep::Decisions);
+    for media in (16..14_000_u64).step_by(16).filter(|ms| !(6_000..6_600).contains(ms)) {
+        let said = |l: &&Line| l.who == Role::Caller && (l.media_at_ms..l.media_end_ms).contains(&media);
+        let speech = report.lines.iter().find(said).map_or(20, |_| 900 + (media % 7) as u16 * 10);
+        let probability = crate::vad::Probability::from_per_mille(speech);
+        let step = crate::vad::Step { end: crate::time::Samples(media * 8), probability, level_db: -30 };
+        pen.action(CallTime::from_ms(media + 400), &Action::Heard(step));
+    }
+    pen.take()
+}
+
+#[test]
+fn what_was_heard_is_drawn_over_the_caller_with_its_threshold() {
+    let report = report();
+    let (svg, html) = drawn_with(&report, true, Some(&heard(&report)));
+    golden("heard.svg", &svg);
+    for text in [&svg, &html] {
+        // Two rows of 10 s.
+        assert_eq!(text.matches("<path class=\"heard\"").count(), 2);
+        assert_eq!(text.matches("<title>threshold: speech from 0.50</title>").count(), 2);
+        assert_eq!(text.matches("<title>a pause below 0.35</title>").count(), 2);
+    }
+    // The gap is not drawn over.
+    let curve = svg.split("<path class=\"heard\" d=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(curve.matches('M').count(), 2, "{curve}");
+    assert!(curve.matches('L').count() > 550);
+    let (other, _) = drawn_with(&report, true, Some(&journal(&report)));
+    assert!(!other.contains("class=\"heard\""), "the model's ears are not ours");
+}
+
+#[test]
+fn an_hour_of_steps_is_thinned_to_its_peaks() {
+    let settings = crate::journal::tests::settings();
+    let turn_detection = crate::config::TurnDetection::Local(Default::default());
+    let mut pen = Pen::new(&crate::config::CallSettings { turn_detection, ..settings }, JournalKeep::Decisions);
+    for n in 0..225_000_u64 {
+        let probability = crate::vad::Probability::from_per_mille(if n % 37 == 5 { 800 } else { 3 });
+        let step = crate::vad::Step { end: crate::time::Samples(n), probability, level_db: -30 };
+        pen.action(CallTime::from_ms(n * 16), &Action::Heard(step));
+    }
+    let curve = Marks::read(&pen.take()[..]).heard.unwrap();
+    assert!((5_000..=6_000).contains(&curve.points.len()), "{}", curve.points.len());
+    assert!(curve.points.iter().filter(|point| point.1 == 800).count() > 4_000);
+}
+
 #[test]
 fn what_is_not_drawn_of_the_marks_is_said() {
     let marks = Marks { played_ms: vec![500, 900], came_back: 9_000, ..Marks::default() };
@@ -239,7 +289,7 @@ fn calls_of_any_length_can_be_drawn() {
     absurd.turns[0].first_heard_at_ms = Some(0);
     absurd.interruptions[0].media_at_ms = u64::MAX;
     let far = vec![u64::MAX, 0, 5_000_000];
-    let marks = Marks { played_ms: far.clone(), cleared_ms: far, came_back: u64::MAX, missing: None };
+    let marks = Marks { played_ms: far.clone(), cleared_ms: far, came_back: u64::MAX, ..Marks::default() };
     assert!(picture(&absurd, None, Some(&marks)).len() < 2_000_000);
 }
 

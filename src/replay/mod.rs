@@ -4,6 +4,7 @@
 //! milliseconds. [`run_through`] is what the other tools on a call's folder are made of.
 
 mod difference;
+mod rehear;
 
 use std::fmt::Write as _;
 use std::io;
@@ -15,11 +16,13 @@ use clap::Args;
 use serde::Serialize;
 
 pub use difference::Difference;
+pub use rehear::{RehearArgs, Rehearing};
 
 use crate::engine::{Action, CallEngine, Input, Timer};
 use crate::journal::{CallFiles, Journal, Kind, LoadError, trace};
 use crate::report::{Recording, Report};
-use crate::time::CallTime;
+use crate::time::{CallTime, Samples};
+use crate::vad;
 
 /// Runs a call's journal through the engine and fails if it decides differently now.
 ///
@@ -39,6 +42,9 @@ pub struct ReplayArgs {
     /// Write report.json if the call has none (its server was killed)
     #[arg(long)]
     pub report: bool,
+    /// Other settings.
+    #[command(flatten)]
+    pub rehear: RehearArgs,
 }
 
 /// Runs the command.
@@ -52,6 +58,9 @@ pub fn run_to(args: &ReplayArgs, to: &mut dyn io::Write) -> ExitCode {
         Ok(files) => files,
         Err(error) => return fail(&error),
     };
+    if args.rehear.rehear {
+        return rehear(&files, args, to);
+    }
     let replay = Replay::new(&files.journal);
     let mut out = String::new();
     if args.json {
@@ -69,6 +78,21 @@ pub fn run_to(args: &ReplayArgs, to: &mut dyn io::Write) -> ExitCode {
         return fail(&error);
     }
     if replay.difference.is_some() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+fn rehear(files: &CallFiles, args: &ReplayArgs, to: &mut dyn io::Write) -> ExitCode {
+    let rehearing = match Rehearing::new(files, &args.rehear) {
+        Ok(rehearing) => rehearing,
+        Err(why) => return fail(&why),
+    };
+    if args.json {
+        let mut text = serde_json::to_string_pretty(&rehearing).unwrap_or_default();
+        text.push('\n');
+        print(to, &text);
+    } else {
+        print(to, &rehearing.to_text(args.quiet));
+    }
+    ExitCode::SUCCESS
 }
 
 /// A journal's inputs after the engine has handled them all.
@@ -109,6 +133,13 @@ pub enum Seen<'a> {
         /// What the engine was waiting for.
         due: Option<(CallTime, Timer)>,
     },
+    /// The engine's ears heard this of it.
+    Heard {
+        /// What; also on ears that were told it.
+        step: vad::Step,
+        /// Where the step ends on the media time line.
+        media: Samples,
+    },
     /// This came of it (or of the beginning).
     Action(&'a Action<'a>),
 }
@@ -128,7 +159,12 @@ pub fn run_through(journal: &Journal, mut visit: impl FnMut(CallTime, Seen<'_>))
         }
         engine.handle(entry.at, input);
         while let Some(action) = engine.poll_action() {
-            visit(entry.at, Seen::Action(&action));
+            if let Action::Heard(step) = action {
+                let media = engine.media_of_heard(step.end);
+                visit(entry.at, Seen::Heard { step, media });
+            } else {
+                visit(entry.at, Seen::Action(&action));
+            }
         }
     }
     engine
@@ -150,6 +186,7 @@ impl Replay {
                     let due = due.filter(|(when, _)| *when <= at);
                     steps.push(Step { at, entry: Some(entry), due: due.map(|(_, timer)| timer), lines: Vec::new() });
                 }
+                Seen::Heard { .. } => {}
                 Seen::Action(action) => {
                     let mut line = String::new();
                     if trace::write_action(action, &mut line)

@@ -16,6 +16,8 @@ use line::Line;
 
 /// Caller audio comes in frames of this length.
 const FRAME_MS: u64 = 20;
+/// The level of a quiet line, in dBFS.
+const QUIET_DB: i8 = -60;
 /// Inputs and deadlines handled in one run: a call that needs more is one that loops.
 const STEPS_MAX: u64 = 10_000_000;
 
@@ -89,6 +91,8 @@ impl Sim {
             seen: Seen::default(),
             journal,
         };
+        // A quiet line, until it is told otherwise.
+        sim.engine.tell_from_now_on(Probability::ZERO, QUIET_DB);
         sim.drain();
         sim
     }
@@ -167,7 +171,8 @@ impl Sim {
     fn drain(&mut self) {
         let mut actions = 0;
         while let Some(action) = self.engine.poll_action() {
-            actions += 1;
+            // Steps are as many as there is audio.
+            actions += u64::from(!matches!(action, Action::Heard(_)));
             if let Some(pen) = &mut self.journal {
                 pen.action(self.now, &action);
             }

@@ -186,7 +186,7 @@ impl Rule {
     }
 
     /// Takes what became known at the end of a step. `audible`: the agent has the floor, or lost it by an interruption.
-    fn step(&mut self, now: u64, event: Option<TurnEvent>, audible: bool) {
+    pub(crate) fn step(&mut self, now: u64, event: Option<TurnEvent>, audible: bool) {
         match (event, &mut self.turn) {
             (Some(TurnEvent::Started { at }), turn) => {
                 let voiced = now.saturating_sub(at.0);
@@ -216,14 +216,15 @@ impl Rule {
         }
     }
 
-    fn has_interrupted(&self) -> bool {
+    /// Whether the running turn has interrupted the agent.
+    pub(crate) fn has_interrupted(&self) -> bool {
         self.turn.is_some_and(|turn| turn.interrupted)
     }
 }
 
-/// Two courses of turns held against each other. Each side may have steps of its own; time runs on in neither's.
+/// Two courses of turns held against each other.
 #[derive(Clone, Debug)]
-pub(crate) struct Compare {
+struct Compare {
     rate_hz: u32,
     live: Side,
     mine: Side,
@@ -260,7 +261,7 @@ impl Side {
 }
 
 impl Compare {
-    pub(crate) fn new(live: Rule, mine: Rule, rate_hz: u32) -> Self {
+    fn new(live: Rule, mine: Rule, rate_hz: u32) -> Self {
         let side = |rule| Side { rule, open: false, turned: false, interrupted: false };
         Compare {
             rate_hz,
@@ -273,13 +274,7 @@ impl Compare {
     }
 
     /// What the live settings made of a step that ends at `now`.
-    pub(crate) fn live(
-        &mut self,
-        now: Samples,
-        event: Option<TurnEvent>,
-        agent_audible: bool,
-        on: &mut impl FnMut(Difference),
-    ) {
+    fn live(&mut self, now: Samples, event: Option<TurnEvent>, agent_audible: bool, on: &mut impl FnMut(Difference)) {
         self.live.step(now.0, event, agent_audible);
         match event {
             Some(TurnEvent::Started { .. }) if self.over_since.take().is_some() => {
@@ -301,7 +296,7 @@ impl Compare {
     }
 
     /// What the candidate makes of a step that ends at `now`, after the live settings' step that ends there or before.
-    pub(crate) fn candidate(
+    fn candidate(
         &mut self,
         now: Samples,
         event: Option<TurnEvent>,
@@ -324,10 +319,6 @@ impl Compare {
         if !self.live.open && !self.mine.open && (self.live.turned || self.mine.turned) {
             self.settle(now, on);
         }
-    }
-
-    pub(crate) fn tally(&self) -> &ShadowTally {
-        &self.tally
     }
 
     /// Nobody speaks by either any more.

@@ -1,10 +1,13 @@
-//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic, in the recording.
+//! No heap allocation per audio frame: in the engine, in both links, in the sample arithmetic, in noise reduction, in the
+//! recording.
 
 use std::path::Path;
 
 use allocation_counter::measure;
 use offhook::audio::{AudioFormat, Resampler, g711, level};
 use offhook::config;
+use offhook::config::NoiseReduction;
+use offhook::denoise::Denoiser;
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
@@ -150,4 +153,21 @@ fn recording_allocates_nothing_per_frame() {
     };
     (0..500).for_each(|_| frame());
     assert_eq!(measure(|| (0..1_000).for_each(|_| frame())).count_total, 0);
+}
+
+#[test]
+fn noise_reduction_allocates_nothing_per_frame() {
+    for rate_hz in [8_000, 24_000] {
+        let mut denoiser = Denoiser::new(NoiseReduction::FarField, rate_hz);
+        let mut one = |n: u64| {
+            // Sound, and now and then silence long enough to sleep in.
+            let loud = n % 100 < 70;
+            let mut frame: [i16; 160] =
+                std::array::from_fn(|i| if loud { (i as i16).wrapping_mul(7_919) >> 2 } else { 0 });
+            denoiser.process(&mut frame);
+        };
+        (0..WARM).for_each(&mut one);
+        let info = measure(|| (WARM..WARM + FRAMES).for_each(&mut one));
+        assert_eq!(info.count_total, 0, "{rate_hz}");
+    }
 }

@@ -228,7 +228,8 @@ async fn a_server_that_is_killed_leaves_all_but_the_last_moment() {
             assert!(samples.iter().skip(side).step_by(2).any(|sample| sample.abs() > 4_000), "side {side} is there");
         }
         agree(&folder);
-        let args = ReplayArgs { call: folder.clone(), json: false, quiet: true, report: true };
+        let args =
+            ReplayArgs { call: folder.clone(), json: false, quiet: true, report: true, rehear: Default::default() };
         assert_eq!(
             format!("{:?}", replay::run_to(&args, &mut std::io::sink())),
             format!("{:?}", std::process::ExitCode::SUCCESS)

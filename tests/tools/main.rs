@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a panic is the failure report, in helpers too
 
 mod call;
+mod heard;
 mod random;
 mod tune;
 
@@ -18,11 +19,12 @@ use offhook::explain::{self, ExplainArgs, Explanation};
 use offhook::journal::{CallFiles, Journal};
 use offhook::replay::{self, Replay, ReplayArgs};
 use offhook::report::Report;
+use offhook::sim::scenario::settings;
 use offhook::time::CallTime;
 use offhook::verify::{self, Recorded, Verdict, Verification, VerifyArgs};
 
 fn replay_args(call: &Path) -> ReplayArgs {
-    ReplayArgs { call: call.to_owned(), json: false, quiet: true, report: false }
+    ReplayArgs { call: call.to_owned(), json: false, quiet: true, report: false, rehear: Default::default() }
 }
 
 fn edit_journal(folder: &Path, edit: impl FnOnce(&mut String)) {
@@ -335,10 +337,14 @@ fn the_texts_say_what_the_values_say() {
         String::from_utf8(out).unwrap()
     };
     let trace = text(&|out| replay::run_to(&ReplayArgs { quiet: false, ..replay_args(&folder) }, out));
-    assert!(trace.starts_with("00:00.000 ModelDialled attempt=1\n00:00.000 model dial\n"));
+    // It names the revision that the call ran by.
+    let revision = settings().revision;
+    let announced = format!("00:00.000 Announced deployment=main-number agent=reception revision={revision}\n");
+    assert!(trace.starts_with(&announced), "{trace}");
+    assert!(trace.contains("\n00:00.000 ModelDialled attempt=1\n00:00.000 model dial\n"));
     assert!(trace.contains("\n00:02.600 BargeIn rule=server_vad heard_ms="));
     assert!(
-        trace.ends_with("\n00:09.000 End caller_hung_up\na-call: the same 97 decisions on 503 inputs in 00:09.000\n")
+        trace.ends_with("\n00:09.000 End caller_hung_up\na-call: the same 98 decisions on 503 inputs in 00:09.000\n")
     );
     let quiet = text(&|out| replay::run_to(&replay_args(&folder), out));
     assert_eq!(quiet.lines().count(), 1);
