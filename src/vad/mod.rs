@@ -248,13 +248,11 @@ struct Level {
 
 impl Level {
     fn of(frame: &[i16]) -> Self {
-        let (mut sum, mut squares) = (0i64, 0i64);
-        for &s in frame {
-            sum += i64::from(s);
-            squares += i64::from(s) * i64::from(s);
-        }
+        // A frame has some thousand samples at most: the sum keeps within 32 bits.
+        let sum: i32 = frame.iter().map(|&s| i32::from(s)).sum();
+        let squares: u64 = frame.iter().map(|&s| u64::from((i32::from(s) * i32::from(s)) as u32)).sum();
         let n = frame.len().max(1) as f64;
-        let mean = sum as f64 / n;
+        let mean = f64::from(sum) / n;
         Level { rms: (squares as f64 / n - mean * mean).max(0.0).sqrt() as f32 }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The two were trained apart and err apart: their mean in log-odds starts on fewer clicks, keys and bursts of noise than
 //! either alone, so that one step over the threshold is a start.
+//!
+//! Digital silence is heard like anything else: the networks' states go on moving for more than 45 s of it, so that leaving
+//! steps out would change what is heard afterwards.
 
 use super::Level;
 use super::doubler::Doubler;
@@ -25,7 +28,7 @@ pub(super) struct Pair {
 /// How the network of the other rate comes by its audio.
 enum Other {
     /// Frames come at 8 kHz.
-    Up(Doubler, [i16; Branch::Khz16.step()]),
+    Up(Doubler, Box<[i16]>),
     /// Frames come at 16 kHz.
     Down(Resampler, Vec<i16>),
 }
@@ -34,7 +37,7 @@ impl Pair {
     /// For frames of 32 ms at `base_hz`, 8 000 or 16 000.
     pub(super) fn new(base_hz: u32) -> Self {
         let other = if base_hz == 8_000 {
-            Other::Up(Doubler::default(), [0; _])
+            Other::Up(Doubler::default(), vec![0; Branch::Khz16.step()].into_boxed_slice())
         } else {
             Other::Down(Resampler::new(16_000, 8_000), Vec::with_capacity(Branch::Khz8.step() + 1))
         };
