@@ -200,7 +200,9 @@ mod tests {
         let run = |threads| {
             let mut spent = Spent::default();
             let told = AtomicUsize::new(0);
-            let tell = |_: &str, _: usize, _: usize| drop(told.fetch_add(1, Ordering::Relaxed));
+            let tell = |_: &str, _: usize, _: usize| {
+                told.fetch_add(1, Ordering::Relaxed);
+            };
             let listened = listen_all(&cases, &engines(&settings), threads, &tell, &mut spent);
             let tried = try_all(&cases, &listened, &settings, threads, &tell, &mut spent);
             assert_eq!((told.into_inner(), spent.audio.as_millis(), spent.threads), (4, 7_000, threads));
