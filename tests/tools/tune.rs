@@ -8,7 +8,7 @@ use offhook::audio::wav;
 use offhook::config::JournalKeep;
 use serde_json::Value;
 
-use crate::call;
+use crate::{call, heard};
 
 /// Runs the binary in `dir`; tests use the engine that needs no network.
 fn offhook(dir: &Path, args: &[&str]) -> Output {
@@ -62,7 +62,7 @@ fn copy_config(to: &Path) -> PathBuf {
         for entry in fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();
             let to = to.join(entry.file_name());
-            if entry.path().is_dir() { copy(&entry.path(), &to) } else { drop(fs::copy(entry.path(), to).unwrap()) }
+            if entry.path().is_dir() { copy(&entry.path(), &to) } else { assert!(fs::copy(entry.path(), to).is_ok()) }
         }
     }
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config"), &to.join("config"));
@@ -294,4 +294,31 @@ fn a_recorded_call_is_tuned_on_by_an_estimate_that_says_it_is_one() {
     assert!(err(&failed).contains("neither a recording nor a journal with audio"), "{}", err(&failed));
     let half = offhook(parent, &["tune", "--from", "a-call", &bare.display().to_string()]);
     assert_eq!(half.status.code(), Some(1), "{}", err(&half));
+}
+
+#[test]
+fn a_call_without_audio_is_tuned_on_by_what_its_journal_kept_of_the_ears() {
+    let (_dir, folder) = heard::folder(JournalKeep::Decisions, Vec::new());
+    fs::remove_file(folder.join("recording.wav")).unwrap();
+    let parent = folder.parent().unwrap();
+    let tune = |more: &[&str]| offhook(parent, &[&["tune", "--from", "a-call"], more].concat());
+    let now = tune(&[]);
+    let text = out(&now);
+    assert_eq!(now.status.code(), Some(0), "{}", err(&now));
+    assert!(text.contains("what the call ran with\n  energy, ") && text.contains("only what energy heard"), "{text}");
+    // The pause of 300 ms ended the first turn then, and does so now, at the same moment.
+    let first = text.lines().find(|l| l.trim_start().starts_with("1 ")).unwrap();
+    let cut: Vec<&str> = first.match_indices("cut off ").map(|(at, _)| &first[at..at + 12]).collect();
+    assert_eq!(cut.len(), 2, "{first}");
+    assert_eq!(cut[0], cut[1], "{first}");
+    let patient = out(&tune(&["--set", "silence_duration_ms=400"]));
+    let first = patient.lines().find(|l| l.trim_start().starts_with("1 ")).unwrap();
+    assert_eq!(first.matches("cut off ").count(), 1, "{first}");
+    let other = tune(&["--set", "engine=earshot"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(
+        err(&other).contains("a-call: no audio was kept: only the engine of that call can be tried"),
+        "{}",
+        err(&other)
+    );
 }
