@@ -1,8 +1,11 @@
 //! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
 
 mod check;
+mod ears;
+mod hear;
 mod rehearse;
 mod serve;
+mod tune;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -35,6 +38,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Hold a call's recording against its report and its journal.
     Verify(verify::VerifyArgs),
+    /// Say what the server would hear in a WAV file: turn starts, pauses and ends, with time and reason.
+    Hear(hear::Args),
+    /// Measure turn settings on labelled audio or recorded calls, and find better ones.
+    Tune(tune::Args),
 }
 
 /// Runs what the command line asks for. Exit code 0: done; 1: it failed, as said on standard error; 2: not understood.
@@ -47,6 +54,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Hear(args) => hear::run(&args),
+        Command::Tune(args) => tune::run(&args),
     }
 }
 
@@ -81,6 +90,11 @@ fn start_logs(log: &Log) -> Result<(), Failure> {
         logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
     };
     started.map_err(|error| format!("logs cannot be started: {error}"))
+}
+
+/// Writes a file by a new one that takes its place.
+fn write_file(path: &std::path::Path, content: &str) -> Result<(), Failure> {
+    offhook::tune::write(path, content).map_err(|error| format!("{}: cannot be written: {error}", path.display()))
 }
 
 /// Writes results to standard output. Whoever reads them may have read enough: that is no failure of ours.

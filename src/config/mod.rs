@@ -28,6 +28,7 @@ mod reader;
 mod resolve;
 mod server;
 mod sound;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -41,6 +42,7 @@ use std::path::Path;
 pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
 pub use memory::from_memory;
 pub use problem::{Problem, Problems, Severity};
+pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;
 pub use watch::Source;

@@ -251,6 +251,11 @@ impl<'d, 'i> Field<'d, 'i> {
         self.value.get_ref().is_table()
     }
 
+    /// Whether the value is a list, for keys that take several shapes.
+    pub(super) fn is_list(&self) -> bool {
+        self.value.get_ref().is_array()
+    }
+
     /// The text, for keys that take several shapes.
     pub(super) fn as_str(&self) -> Option<&'d str> {
         self.value.get_ref().as_str()

@@ -259,15 +259,15 @@ fn interruptions(field: Field<'_, '_>) -> Option<Interruptions> {
     interruptions
 }
 
-const ENGINES: [(&str, VadEngine); 3] = [
+pub(super) const ENGINES: [(&str, VadEngine); 3] = [
     (VadEngine::Silero.name(), VadEngine::Silero),
     (VadEngine::Earshot.name(), VadEngine::Earshot),
     (VadEngine::Energy.name(), VadEngine::Energy),
 ];
-const THRESHOLD: RangeInclusive<f32> = 0.0..=1.0;
-const HYSTERESIS: RangeInclusive<f32> = 0.0..=0.5;
+pub(super) const THRESHOLD: RangeInclusive<f32> = 0.0..=1.0;
+pub(super) const HYSTERESIS: RangeInclusive<f32> = 0.0..=0.5;
 const PREFIX_PADDING_MS: RangeInclusive<u64> = 0..=1_000;
-const SILENCE_DURATION_MS: RangeInclusive<u64> = 50..=2_000;
-const MIN_SPEECH_MS: RangeInclusive<u64> = 0..=1_000;
+pub(super) const SILENCE_DURATION_MS: RangeInclusive<u64> = 50..=2_000;
+pub(super) const MIN_SPEECH_MS: RangeInclusive<u64> = 0..=1_000;
 const MIN_INTERRUPTION_MS: RangeInclusive<u64> = 0..=5_000;
 const INTERRUPTIONS_SHAPES: &str = "\"on\", \"off\", { after_ms = 1-5000 }, { min_words = 1-20 }";

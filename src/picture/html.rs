@@ -35,7 +35,8 @@ pub fn page(report: &Report, peaks: Option<&Peaks>, marks: Option<&Marks>, audio
     out
 }
 
-const PAGE_STYLE: &str = include_str!("page.css");
+/// The look of a page around its picture.
+pub(crate) const PAGE_STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 fn write_page(
@@ -291,7 +292,7 @@ fn numbers(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// How a policy names an inline script or style: by its SHA-256.
-fn source_hash(source: &str) -> String {
+pub(crate) fn source_hash(source: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, source.as_bytes());
     format!("sha256-{}", base64_simd::STANDARD.encode_to_string(digest.as_ref()))
 }

@@ -11,7 +11,7 @@ mod html;
 mod labels;
 mod marks;
 mod svg;
-mod text;
+pub(crate) mod text;
 mod wave;
 
 use std::fmt;
@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 pub use curve::Curve;
 pub use html::{Audio, page};
+pub(crate) use html::{PAGE_STYLE, source_hash};
 pub use marks::{MAX_TICKS, Marks};
+pub(crate) use svg::STYLE;
 pub use svg::picture;
 pub use wave::Peaks;
 

@@ -38,7 +38,7 @@ pub fn picture(report: &Report, peaks: Option<&Peaks>, marks: Option<&Marks>) ->
 }
 
 /// The colours of picture and page. Light and dark; the two sides differ in place and hue, never by hue alone.
-pub(super) const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{--bg:#fff;--ink:#1c2430;--soft:#667085;--rule:#e3e7ee;--track:#f6f7f9;--caller:#2563c9;--agent:#b8690b;\
 --cut:#d3204a;--ok:#14804a;--chip-caller:#e6eefb;--chip-agent:#fbf0df;--flag:#eef0f4}\
 @media(prefers-color-scheme:dark){:root{--bg:#12161c;--ink:#e7ebf1;--soft:#98a2b3;--rule:#2b323d;--track:#1a2028;\

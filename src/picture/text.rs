@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Escaped for text and for quoted attributes. What XML does not allow, and the marks that change the direction of the
 /// text around them, are left out.
-pub(super) struct Esc<'a>(pub(super) &'a str);
+pub(crate) struct Esc<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Esc<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,17 +26,17 @@ impl fmt::Display for Esc<'_> {
 }
 
 /// `m:ss.t`.
-pub(super) fn clock(ms: u64) -> String {
+pub(crate) fn clock(ms: u64) -> String {
     format!("{}:{:02}.{}", ms / 60_000, ms / 1_000 % 60, ms / 100 % 10)
 }
 
 /// `m:ss`, for ticks.
-pub(super) fn clock_s(ms: u64) -> String {
+pub(crate) fn clock_s(ms: u64) -> String {
     format!("{}:{:02}", ms / 60_000, ms / 1_000 % 60)
 }
 
 /// At most `lines` lines of `width` characters, broken at spaces, and what is left for the next place.
-pub(super) fn wrap(text: &str, width: usize, lines: usize) -> (Vec<String>, String) {
+pub(crate) fn wrap(text: &str, width: usize, lines: usize) -> (Vec<String>, String) {
     let mut out: Vec<String> = Vec::new();
     let mut words = text.split_whitespace().peekable();
     while out.len() < lines {
@@ -65,7 +65,7 @@ pub(super) fn wrap(text: &str, width: usize, lines: usize) -> (Vec<String>, Stri
 }
 
 /// Cut to `width` characters, with a sign that it was.
-pub(super) fn shorten(text: &str, width: usize) -> String {
+pub(crate) fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

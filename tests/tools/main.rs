@@ -5,6 +5,7 @@
 mod call;
 mod heard;
 mod random;
+mod tune;
 
 use std::fs;
 use std::io;
