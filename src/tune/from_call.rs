@@ -267,14 +267,11 @@ fn kept_steps(journal: &Journal) -> Option<Kept> {
         return None;
     }
     let mut heard: Vec<Step> = Vec::new();
-    let call = run_through(journal, |_, seen| {
-        if let Seen::Action(Action::Heard(step)) = seen {
-            heard.push(*step);
+    run_through(journal, |_, seen| {
+        if let Seen::Heard { step, media } = seen {
+            heard.push(Step { end: media, ..step });
         }
     });
-    for step in &mut heard {
-        step.end = call.media_of_heard(step.end);
-    }
     (!heard.is_empty()).then(|| Kept { engine, steps: with_tail(evenly(&heard, engine), engine) })
 }
 
