@@ -32,8 +32,8 @@ pub const LOOK_MS: u64 = 64;
 /// Pauses and sounds shorter than this are neither.
 pub const BLIP_MS: u64 = 150;
 
-/// How exact the estimate is.
-pub const EXACT_MS: u64 = 50;
+/// How exact the estimate is; ends are rather late, since probabilities stay high for a while after the last sound.
+pub const EXACT_MS: u64 = 100;
 
 /// The longest call that is read.
 const MAX_SAMPLES: usize = 12 * 3_600 * 8_000;
