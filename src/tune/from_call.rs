@@ -32,8 +32,8 @@ pub const LOOK_MS: u64 = 64;
 /// Pauses and sounds shorter than this are neither.
 pub const BLIP_MS: u64 = 150;
 
-/// How exact the estimate is.
-pub const EXACT_MS: u64 = 50;
+/// How exact the estimate is; ends are rather late, since probabilities stay high for a while after the last sound.
+pub const EXACT_MS: u64 = 100;
 
 /// The longest call that is read.
 const MAX_SAMPLES: usize = 12 * 3_600 * 8_000;
@@ -267,14 +267,11 @@ fn kept_steps(journal: &Journal) -> Option<Kept> {
         return None;
     }
     let mut heard: Vec<Step> = Vec::new();
-    let call = run_through(journal, |_, seen| {
-        if let Seen::Action(Action::Heard(step)) = seen {
-            heard.push(*step);
+    run_through(journal, |_, seen| {
+        if let Seen::Heard { step, media } = seen {
+            heard.push(Step { end: media, ..step });
         }
     });
-    for step in &mut heard {
-        step.end = call.media_of_heard(step.end);
-    }
     (!heard.is_empty()).then(|| Kept { engine, steps: with_tail(evenly(&heard, engine), engine) })
 }
 

@@ -47,11 +47,12 @@ const CHAR: f64 = 7.2;
 /// Lanes of labels above a row; more lie over each other.
 const LANES: usize = 3;
 
+/// Classes of its own begin with `t-`: the rest is the style of a call's picture.
 const OWN_STYLE: &str = "\
-.call .true{fill:var(--ok);opacity:.8}.call .heard{fill:var(--caller)}.call .unsure{fill:var(--soft);opacity:.35}\
-.call .p{fill:none;stroke:var(--caller);stroke-width:1.3}.call .p-area{fill:var(--caller);opacity:.12}\
-.call .threshold{stroke:var(--agent);stroke-width:1.2}.call .stop{stroke:var(--agent);stroke-width:1;stroke-dasharray:4 3;opacity:.8}\
-.call .silence{fill:var(--agent);opacity:.16}\
+.call .t-true{fill:var(--ok);opacity:.8}.call .t-heard{fill:var(--caller)}.call .t-unsure{fill:var(--soft);opacity:.35}\
+.call .t-p{fill:none;stroke:var(--caller);stroke-width:1.3}.call .t-p-area{fill:var(--caller);opacity:.12}\
+.call .t-threshold{stroke:var(--agent);stroke-width:1.2}.call .t-stop{stroke:var(--agent);stroke-width:1;stroke-dasharray:4 3;opacity:.8}\
+.call .t-silence{fill:var(--agent);opacity:.16}\
 .call .end-line{stroke:var(--ok);stroke-width:1.5}.call .end-flag{fill:var(--ok)}.call .on-flag{fill:var(--bg);font-weight:600}\n";
 
 const SCRIPT: &str = include_str!("picture.js");
@@ -398,7 +399,7 @@ fn probability(out: &mut String, row: &Row, scene: &Scene<'_>) -> fmt::Result {
             let top = row.probability();
             writeln!(
                 out,
-                "<rect class=\"silence\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{w:.1}\" height=\"{PROBABILITY}\"/>"
+                "<rect class=\"t-silence\" x=\"{x:.1}\" y=\"{top:.1}\" width=\"{w:.1}\" height=\"{PROBABILITY}\"/>"
             )?;
         }
     }
@@ -417,9 +418,12 @@ fn probability(out: &mut String, row: &Row, scene: &Scene<'_>) -> fmt::Result {
     }
     if let Some(end) = ends {
         let start = path.trim_start_matches('M').split(' ').next().unwrap_or_default();
-        writeln!(out, "<path class=\"p-area\" d=\"{path}V{bottom:.1}H{start}Z\"/><path class=\"p\" d=\"{path}\"/>")?;
+        writeln!(
+            out,
+            "<path class=\"t-p-area\" d=\"{path}V{bottom:.1}H{start}Z\"/><path class=\"t-p\" d=\"{path}\"/>"
+        )?;
         let stop = (scene.settings.threshold - scene.settings.hysteresis).max(0.0);
-        for (class, p) in [("threshold", scene.settings.threshold), ("stop", stop)] {
+        for (class, p) in [("t-threshold", scene.settings.threshold), ("t-stop", stop)] {
             let y = y(p);
             writeln!(out, "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{end:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>")?;
         }
@@ -441,7 +445,7 @@ fn bars(out: &mut String, row: &Row, scene: &Scene<'_>) -> fmt::Result {
     };
     if let Some((truth, _)) = scene.truth {
         for span in &truth.uncertain {
-            bar("unsure", row.truth(), span.start_ms, span.end_ms, "nobody can say")?;
+            bar("t-unsure", row.truth(), span.start_ms, span.end_ms, "nobody can say")?;
         }
         for span in &truth.distractors {
             bar("gap", row.truth(), span.start_ms, span.end_ms, "other sound")?;
@@ -450,12 +454,12 @@ fn bars(out: &mut String, row: &Row, scene: &Scene<'_>) -> fmt::Result {
             bar("speech", row.truth(), turn.span.start_ms, turn.span.end_ms, "turn")?;
         }
         for spoken in &truth.speech {
-            bar("true", row.truth(), spoken.span.start_ms, spoken.span.end_ms, "speech")?;
+            bar("t-true", row.truth(), spoken.span.start_ms, spoken.span.end_ms, "speech")?;
         }
     }
     for (from, to) in segments(&scene.heard.events, scene.heard.length) {
         let ms = |samples: Samples| samples.as_ms(LINE.rate_hz);
-        bar("heard", row.detected(), ms(from), ms(to), "detected speech")?;
+        bar("t-heard", row.detected(), ms(from), ms(to), "detected speech")?;
     }
     Ok(())
 }
@@ -508,18 +512,18 @@ fn legend(out: &mut String, y: f64, scene: &Scene<'_>) -> fmt::Result {
     let mut x = LEFT;
     let middle = y - 4.0;
     let mut items = vec![
-        ("p", "speech probability"),
-        ("threshold", "threshold"),
-        ("stop", "threshold - hysteresis"),
-        ("silence", "silence waited for"),
-        ("heard", "detected speech"),
+        ("t-p", "speech probability"),
+        ("t-threshold", "threshold"),
+        ("t-stop", "threshold - hysteresis"),
+        ("t-silence", "silence waited for"),
+        ("t-heard", "detected speech"),
     ];
     if scene.truth.is_some() {
-        items.extend([("true", "true speech"), ("speech", "true turn"), ("gap", "other sound")]);
+        items.extend([("t-true", "true speech"), ("speech", "true turn"), ("gap", "other sound")]);
     }
     for (class, name) in items {
         match class {
-            "p" | "threshold" | "stop" => writeln!(
+            "t-p" | "t-threshold" | "t-stop" => writeln!(
                 out,
                 "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>",
                 x + 18.0
@@ -574,7 +578,7 @@ mod tests {
             "cut off, ",
             "end +",
             "ms of silence (silence_duration_ms)",
-            "class=\"threshold\"",
+            "class=\"t-threshold\"",
         ] {
             assert!(svg.contains(part), "{part}\n{svg}");
         }

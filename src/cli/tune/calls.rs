@@ -94,7 +94,7 @@ impl Calls {
         out += &format!(
             "\nNobody labelled these calls. Speech is what Silero hears with {LOOK_MS} ms of look-ahead, shorter stretches and \
              pauses than {BLIP_MS} ms aside;\na turn ends where none follows for {resume_within_ms} ms (--resume-within). Times are \
-             right to about {EXACT_MS} ms. A caller who fell silent\nbecause the agent spoke into his sentence counts as having \
+             right to about {EXACT_MS} ms, ends rather late. A caller who fell silent\nbecause the agent spoke into his sentence counts as having \
              finished.\n"
         );
         if let [(_, measured)] = columns {
