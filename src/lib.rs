@@ -10,11 +10,8 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`], [`denoise`],
-//! [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
-//! Each module is used by those below it, never by those above. [`time`], [`audio`], the values of [`config`],
-//! [`echo`], [`engine`], [`link`] and [`sim`], and [`journal`] but for its loading, know no tokio, sockets, files, system clock,
-//! environment or global random number.
+//! Each module is used by those below it, never by those above. All from [`time`] to [`sim`], the values of [`config`] and
+//! [`journal`] but for its loading, know no tokio, sockets, files, system clock, environment or global random number.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -23,6 +20,9 @@
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
 //! | [`denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
+//! | [`vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
+//! | [`turn`] | from steps to turns: start, pause, end, each with its place; candidates beside the live settings |
+//! | [`hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |
@@ -31,13 +31,13 @@
 //! | [`recording`] | the stereo WAV file |
 //! | [`picture`] | `call.svg` and `call.html` |
 //! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
+//! | [`tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
 //! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
 //! | [`rehearsal`] | the built-in realtime model, scripted |
-//! | [`tune`] | labelled audio, and how well settings hear it |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`demo`] | one call through all of it |
 //!
-//! Absent so far: voice activity detection of our own, SIP, WebRTC, a store, the chat.
+//! Absent so far: SIP, WebRTC, a store, the chat.
 //!
 //! # The life of one frame
 //!
@@ -45,8 +45,10 @@
 //! [`link::twilio::Stream`], which decodes the base64 into a buffer of its own and answers with a
 //! [`engine::CallerEvent::Audio`] that borrows from it. The engine places the frame by the line's media clock
 //! (`engine::uplink`): a gap would become silence, a duplicate would be dropped. It gives out two actions, both borrowing
-//! from its arena: a [`engine::Record`] for the recording and a [`engine::ModelCommand::AppendAudio`].
-//! [`link::openai::Session`] writes the latter as base64 into a text frame, unchanged (μ-law in, μ-law out), and the shell
+//! from its arena: a [`engine::Record`] for the recording and a [`engine::ModelCommand::AppendAudio`]. Between the two it
+//! is heard ([`hearing`]): with every 32 ms a [`vad::Step`] says how likely the caller speaks, [`turn`] makes starts and
+//! ends of steps, and only from a start (and its prefix) to an end is audio passed on. Each step goes to the journal too,
+//! so that a replay needs no ears. [`link::openai::Session`] writes the latter as base64 into a text frame, unchanged (μ-law in, μ-law out), and the shell
 //! flushes the model's socket once the engine is drained. Nothing was allocated by engine or links.
 //!
 //! Some turns later agent audio comes back, much faster than it is spoken. The engine appends it to the playout queue
@@ -69,6 +71,9 @@
 //! | playout, lead | playing audio at the line; how far ahead of it audio is sent |
 //! | heard | played to the caller, proven by a mark or reckoned between two of them |
 //! | barge-in | caller speech that stops the agent |
+//! | held | an agent whose line was cleared, and who may yet go on at the sample: the barge-in is not certain |
+//! | step | 32 ms (or 16) of the caller's audio, with the probability of speech in it and its level |
+//! | shadow | candidate settings that decide silently beside the live ones |
 //! | truncate | telling the model how much of an item was heard |
 //! | prefix padding | audio before detected speech that belongs to the turn |
 //! | media time, call time | samples since the stream began; time since the webhook |
