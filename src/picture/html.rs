@@ -37,7 +37,24 @@ pub fn page(report: &Report, peaks: Option<&Peaks>, marks: Option<&Marks>, audio
 
 /// The look of a page around its picture.
 pub(crate) const PAGE_STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+/// Its player: what a click on the picture, a button or a key does.
+pub(crate) const SCRIPT: &str = include_str!("page.js");
+
+/// All of a page up to its body. Nothing runs or is shown in it but this style and [`SCRIPT`].
+pub(crate) fn head(out: &mut String, title: &str, style: &str) -> fmt::Result {
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; media-src data:; \
+         style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
+         <title>{}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+        source_hash(style),
+        source_hash(SCRIPT),
+        Esc(title)
+    )
+}
 
 fn write_page(
     out: &mut String,
@@ -46,20 +63,7 @@ fn write_page(
     marks: Option<&Marks>,
     audio: &Audio,
 ) -> fmt::Result {
-    let style = format!("{STYLE}{PAGE_STYLE}");
-    write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; media-src data:; \
-         style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{} · {}</title>\n<style>{style}</style>\n</head>\n<body>\n",
-        source_hash(&style),
-        source_hash(SCRIPT),
-        Esc(&title(report)),
-        Esc(&report.call)
-    )?;
+    head(out, &format!("{} · {}", title(report), report.call), &format!("{STYLE}{PAGE_STYLE}"))?;
     header(out, report)?;
     player(out, audio)?;
     out.push_str("<main>\n<section class=\"picture\" aria-label=\"Picture of the call\">\n");
@@ -292,7 +296,7 @@ fn numbers(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 /// How a policy names an inline script or style: by its SHA-256.
-pub(crate) fn source_hash(source: &str) -> String {
+fn source_hash(source: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, source.as_bytes());
     format!("sha256-{}", base64_simd::STANDARD.encode_to_string(digest.as_ref()))
 }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub use curve::Curve;
 pub use html::{Audio, page};
-pub(crate) use html::{PAGE_STYLE, source_hash};
+pub(crate) use html::{PAGE_STYLE, SCRIPT, head};
 pub use marks::{MAX_TICKS, Marks};
 pub(crate) use svg::STYLE;
 pub use svg::picture;

@@ -5,6 +5,7 @@
   const left = Number(svg.dataset.left);
   const inner = Number(svg.dataset.inner);
   const length = Number(svg.dataset.length);
+  const fine = 'fine' in svg.dataset; // a clip of seconds rather than a call of minutes
   const rows = [...svg.querySelectorAll('.row')].map((g) => ({
     g, from: Number(g.dataset.from), to: Number(g.dataset.to), top: Number(g.dataset.top), bottom: Number(g.dataset.bottom),
   }));
@@ -20,7 +21,8 @@
   const now = () => (audio ? audio.currentTime * 1000 : still);
   const clock = (ms) => {
     const s = Math.floor(ms / 1000);
-    return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, '0')}.${Math.floor(ms / 100) % 10}`;
+    const part = fine ? String(Math.floor(ms) % 1000).padStart(3, '0') : Math.floor(ms / 100) % 10;
+    return `${Math.floor(s / 60)}:${String(s % 60).padStart(2, '0')}.${part}`;
   };
 
   function show() {
@@ -58,7 +60,7 @@
     const scale = svg.viewBox.baseVal.width / box.width;
     const x = (event.clientX - box.left) * scale;
     const y = (event.clientY - box.top) * scale;
-    const row = rows.find((r) => y >= r.top - 11 && y < r.bottom + 11);
+    const row = rows.find((r) => y >= r.top - 17 && y < r.bottom + 17);
     if (row && x >= left - 4) seek(row.from + ((x - left) / inner) * (row.to - row.from));
   });
   document.addEventListener('click', (event) => {
@@ -68,7 +70,7 @@
 
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = event.shiftKey ? 10000 : 2000;
+    const step = (event.shiftKey ? 10000 : 2000) / (fine ? 2 : 1);
     if (event.key === 'ArrowLeft') seek(now() - step);
     else if (event.key === 'ArrowRight') seek(now() + step);
     else if (event.key === ' ' && audio && !event.target.closest('button, summary')) toggle();

@@ -8,7 +8,7 @@ use super::words::{self, clock, mistake, reason};
 use crate::audio::{level, wav};
 use crate::config::TurnSettings;
 use crate::picture::text::{Esc, clock_s};
-use crate::picture::{PAGE_STYLE, STYLE, source_hash};
+use crate::picture::{PAGE_STYLE, SCRIPT, STYLE, head};
 use crate::time::Samples;
 use crate::turn::TurnEvent;
 use crate::turn::score::{ClipScore, Found, Truth};
@@ -55,8 +55,6 @@ const OWN_STYLE: &str = "\
 .call .t-silence{fill:var(--agent);opacity:.16}\
 .call .end-line{stroke:var(--ok);stroke-width:1.5}.call .end-flag{fill:var(--ok)}.call .on-flag{fill:var(--bg);font-weight:600}\n";
 
-const SCRIPT: &str = include_str!("picture.js");
-
 /// A word above a row.
 struct Flag {
     at_ms: u64,
@@ -81,19 +79,7 @@ pub fn html(scene: &Scene<'_>) -> String {
 }
 
 fn page(out: &mut String, scene: &Scene<'_>) -> fmt::Result {
-    let style = format!("{STYLE}{OWN_STYLE}{PAGE_STYLE}");
-    write!(
-        out,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; media-src data:; \
-         style-src '{}'; script-src '{}'; base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{} as heard</title>\n<style>{style}</style>\n</head>\n<body>\n",
-        source_hash(&style),
-        source_hash(SCRIPT),
-        Esc(scene.title)
-    )?;
+    head(out, &format!("{} as heard", scene.title), &format!("{STYLE}{OWN_STYLE}{PAGE_STYLE}"))?;
     write!(
         out,
         "<header>\n<h1>{}</h1>\n<p class=\"hint\">{}</p>\n</header>\n<div class=\"player\">",
@@ -283,7 +269,7 @@ fn draw(out: &mut String, scene: &Scene<'_>, alone: bool) -> fmt::Result {
     write!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"call\" viewBox=\"0 0 {WIDTH} {top:.0}\" role=\"img\" \
-         data-left=\"{LEFT}\" data-inner=\"{INNER}\" data-length=\"{length}\""
+         data-left=\"{LEFT}\" data-inner=\"{INNER}\" data-length=\"{length}\" data-fine=\"1\""
     )?;
     if alone {
         write!(out, " width=\"{WIDTH}\" height=\"{top:.0}\"")?;
