@@ -83,7 +83,8 @@ pub fn reason(
             format!("speech at {threshold} or more{paused} (threshold)")
         }
         TurnEvent::Ended { at, rule: EndRule::Silence } => {
-            format!("{} ms of silence (silence_duration_ms)", waited(at))
+            // The last sound ended somewhere in its step.
+            format!("about {} ms of silence (silence_duration_ms)", waited(at))
         }
         TurnEvent::Ended { rule: EndRule::MaxTurn, .. } => {
             format!("the turn lasted {} s (max_turn_s)", settings.max_turn_s)
@@ -152,7 +153,7 @@ mod tests {
         let resumed = reason((at(1_200), &TurnEvent::Resumed { at: at(1_150) }), Some(&pause), &settings, 8_000);
         assert_eq!(resumed, "speech at 0.5 or more after a pause of 150 ms (threshold)");
         let end = TurnEvent::Ended { at: at(1_000), rule: EndRule::Silence };
-        assert_eq!(reason((at(1_216), &end), None, &settings, 8_000), "216 ms of silence (silence_duration_ms)");
+        assert_eq!(reason((at(1_216), &end), None, &settings, 8_000), "about 216 ms of silence (silence_duration_ms)");
         assert_eq!(reason((at(1_032), &pause), None, &settings, 8_000), "speech below 0.35 (threshold - hysteresis)");
     }
 }

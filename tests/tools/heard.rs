@@ -223,7 +223,7 @@ fn explain_says_what_was_heard_and_which_setting_would_have_decided_otherwise() 
     assert!(rules.contains(&"TurnDropped") && rules.contains(&"AgentResumed"), "{rules:?}");
     let started = explain(STARTED_MS + 1_070);
     let all: Vec<_> = started.decisions.iter().flat_map(|d| &d.otherwise).collect();
-    assert!(all.iter().any(|o| o.contains("min_speech_ms = 60; threshold = 0.5; a threshold above")), "{all:?}");
+    assert!(all.iter().any(|o| o.contains("min_speech_ms = 32; threshold = 0.5; a threshold above")), "{all:?}");
 
     let args = ExplainArgs { call: folder, moment: "2.32".into(), window: 60, json: false };
     let mut out = Vec::new();

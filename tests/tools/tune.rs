@@ -87,7 +87,7 @@ fn hear_tells_each_decision_with_time_and_reason() {
     let text = out(&heard);
     assert_eq!(heard.status.code(), Some(0), "{}", err(&heard));
     assert!(text.contains("the defaults (there is no configuration) with --set"), "{text}");
-    assert!(text.contains("60 ms of speech at 0.5 or more (min_speech_ms)"), "{text}");
+    assert!(text.contains("32 ms of speech at 0.5 or more (min_speech_ms)"), "{text}");
     assert!(text.contains("ms of silence (silence_duration_ms); turn 3, "), "{text}");
     assert!(text.contains("\n3 turns, "), "{text}");
     assert!(fs::read_to_string(dir.join("talk.html")).unwrap().contains("data:audio/wav;base64,"));
@@ -238,8 +238,8 @@ fn a_sweep_finds_the_pause_and_writes_it_into_the_agents_document() {
         let row = text.lines().find(|l| l.starts_with(mark)).unwrap_or_else(|| panic!("{mark}: {text}"));
         row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(row("now")[4..7], ["200", "60", "1"], "{text}");
-    assert_eq!(row("chosen")[4..7], ["450", "60", "0"], "{text}");
+    assert_eq!(row("now")[4..7], ["200", "32", "1"], "{text}");
+    assert_eq!(row("chosen")[4..7], ["450", "32", "0"], "{text}");
     assert!(text.contains("x real time per core") && text.contains("not written; --write does it"), "{text}");
     assert!(text.contains("\n+silence_duration_ms = 450\n"), "{text}");
     assert_eq!(fs::read_to_string(&agent).unwrap(), before);
