@@ -9,7 +9,7 @@
 //!
 //! What audio sounds like is computed once per clip and engine; a setting is then tried in microseconds, because turns
 //! rest on steps alone. Only reading and writing files touches the file system ([`corpus`], [`input`],
-//! [`from_call`], [`write`]); a sweep uses threads and a clock, and nothing else here does.
+//! [`from_call`], [`write()`]); a sweep uses threads and a clock, and nothing else here does.
 
 pub mod corpus;
 pub mod diff;
