@@ -233,6 +233,7 @@ proptest! {
         settings in any_settings(),
         delay_ms in 0u64..250,
         script in prop::collection::vec((0u64..1_500, happening()), 1..60),
+        cut in any::<prop::sample::Index>(),
     ) {
         let mut sim = Sim::with_journal(settings, delay_ms, JournalKeep::Decisions);
         sim.run_until(CallTime::from_ms(100));
@@ -301,9 +302,18 @@ proptest! {
             prop_assert!(!(held && line.contains(" line audio")), "audio while held: {line}");
         }
         // The journal replays to the same decisions, without the audio.
-        let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();
-        let replay = Replay::new(&journal);
+        let kept = sim.journal.take().unwrap().take();
+        let replay = Replay::new(&Journal::parse(&kept).unwrap());
         prop_assert!(replay.difference.is_none(), "{:?}", replay.difference);
+        // So does what there is of it when its server was killed.
+        let head = kept.iter().position(|b| *b == b'\n').unwrap() + 1;
+        let torn = Journal::parse(&kept[..head + cut.index(kept.len() - head)]).unwrap();
+        let replay = Replay::new(&torn);
+        prop_assert!(replay.difference.is_none(), "torn: {:?}", replay.difference);
+        // One that lost what was heard in it may decide otherwise, and is read all the same.
+        let lines = std::str::from_utf8(&kept).unwrap().split_inclusive('\n');
+        let deaf: String = lines.enumerate().filter(|(n, l)| n % 3 > 0 || !l.contains("\"hear\"")).map(|(_, l)| l).collect();
+        Replay::new(&Journal::parse(deaf.as_bytes()).unwrap());
     }
 
     #[test]
