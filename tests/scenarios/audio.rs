@@ -2,23 +2,21 @@
 
 use std::collections::VecDeque;
 
+use offhook::audio::{AudioFormat, Codec};
 use offhook::config::{FalseInterruptions, Interruptions, TurnDetection, TurnSettings, VadEngine};
 use offhook::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, Input, MarkId, ModelCommand, ModelEvent,
     Record, ResponseStatus, Usage,
 };
 use offhook::sim::scenario;
-use offhook::time::CallTime;
+use offhook::time::{CallTime, Samples};
 use offhook::vad::Probability;
 use proptest::prelude::*;
 
-/// Samples per ms.
-const MS: usize = 8;
 const FRAME_MS: u64 = 20;
-/// µ-law silence.
-const SILENCE: u8 = 0xFF;
+const REPLY_MS: usize = 2_100;
 /// What the caller may hear twice at a hold: the line's marks are that late here, and a message is half played.
-const TWICE_MAX: usize = 140 * MS;
+const TWICE_MAX_MS: usize = 140;
 
 /// A byte that tells where it belongs.
 fn pattern(seed: u32, position: usize) -> u8 {
@@ -49,6 +47,9 @@ fn happening() -> impl Strategy<Value = Happening> {
 /// A call, and an account of every sample of it that is kept without asking the engine.
 struct Call {
     engine: CallEngine,
+    /// Bytes per ms.
+    ms: usize,
+    silence: u8,
     now_ms: u64,
     prefix: usize,
     /// The caller's audio by position, gaps as silence.
@@ -76,9 +77,16 @@ struct Call {
 }
 
 impl Call {
-    fn new(turn: TurnSettings, false_interruptions: FalseInterruptions, interruptions: Interruptions) -> Call {
+    fn new(
+        format: AudioFormat,
+        turn: TurnSettings,
+        false_interruptions: FalseInterruptions,
+        interruptions: Interruptions,
+    ) -> Call {
         let mut settings = scenario::settings();
-        let prefix = turn.prefix_padding_ms as usize * MS;
+        let ms = format.bytes(Samples::from_ms(1, format.rate_hz));
+        let prefix = turn.prefix_padding_ms as usize * ms;
+        settings.format = format;
         settings.turn_detection = TurnDetection::Local(turn);
         settings.false_interruptions = false_interruptions;
         settings.interruptions = interruptions;
@@ -90,6 +98,8 @@ impl Call {
         engine.tell_from_now_on(Probability::ZERO, -60);
         let mut call = Call {
             engine,
+            ms,
+            silence: format.silence_byte(),
             now_ms: 0,
             prefix,
             caller: Vec::new(),
@@ -144,7 +154,7 @@ impl Call {
             Happening::Gap(ms) => {
                 let ms = ms / FRAME_MS * FRAME_MS;
                 self.pass(ms);
-                self.caller.resize(self.caller.len() + ms as usize * MS, SILENCE);
+                self.caller.resize(self.caller.len() + ms as usize * self.ms, self.silence);
             }
             Happening::Commit => self.input(Input::Control(Control::CommitTurn)),
         }
@@ -155,9 +165,9 @@ impl Call {
         for _ in 0..ms / FRAME_MS {
             self.pass(FRAME_MS);
             let at = self.caller.len();
-            let frame: Vec<u8> = (at..at + FRAME_MS as usize * MS).map(|i| pattern(1, i)).collect();
+            let frame: Vec<u8> = (at..at + FRAME_MS as usize * self.ms).map(|i| pattern(1, i)).collect();
             self.caller.extend(&frame);
-            self.input(Input::Caller(CallerEvent::Audio { at_ms: (at / MS) as u64, payload: &frame }));
+            self.input(Input::Caller(CallerEvent::Audio { at_ms: (at / self.ms) as u64, payload: &frame }));
             if std::mem::take(&mut self.asked) {
                 self.answer();
             }
@@ -168,7 +178,7 @@ impl Call {
     fn answer(&mut self) {
         let (response, item) = (format!("r{}", self.responses), format!("a{}", self.responses));
         self.responses += 1;
-        let audio: Vec<u8> = (self.made..self.made + 2_100 * MS).map(|i| pattern(2, i)).collect();
+        let audio: Vec<u8> = (self.made..self.made + REPLY_MS * self.ms).map(|i| pattern(2, i)).collect();
         self.made += audio.len();
         self.input(Input::Model(ModelEvent::ResponseStarted { response: response.as_str().into() }));
         let event = ModelEvent::Audio { response: response.as_str().into(), item: item.into(), payload: &audio };
@@ -182,7 +192,7 @@ impl Call {
     fn pass(&mut self, ms: u64) {
         for _ in 0..ms {
             self.now_ms += 1;
-            for _ in 0..MS {
+            for _ in 0..self.ms {
                 if let Some(byte) = self.line.pop_front() {
                     self.heard.push(byte);
                     self.played += 1;
@@ -210,7 +220,7 @@ impl Call {
                     let turns = self.turns.drain(..);
                     let mut expected: Vec<u8> =
                         turns.flat_map(|(from, to)| self.caller[from..to.unwrap_or(end)].iter().copied()).collect();
-                    expected.resize(expected.len().max(100 * MS), SILENCE);
+                    expected.resize(expected.len().max(100 * self.ms), self.silence);
                     let buffer = std::mem::take(&mut self.buffer);
                     if buffer != expected {
                         let same = buffer.iter().zip(&expected).take_while(|(a, b)| a == b).count();
@@ -219,7 +229,7 @@ impl Call {
                     }
                 }
                 Action::Emit(CallEvent::SpeechStarted { media_ms, .. }) => {
-                    let from = (media_ms as usize * MS).saturating_sub(self.prefix);
+                    let from = (media_ms as usize * self.ms).saturating_sub(self.prefix);
                     let waits = self.turns.last().and_then(|(_, to)| *to).unwrap_or(0);
                     self.turns.push((from.max(waits), None));
                 }
@@ -245,10 +255,11 @@ impl Call {
     }
 }
 
-/// Checks that audio goes on at its own next sample, but for samples that come twice (up to `twice` in a row) and replies
+/// Checks that audio goes on at its own next sample, but for samples that come twice (up to `twice_ms` in a row) and replies
 /// that were cut off, which go on with the next.
-fn goes_on(audio: &[u8], twice: usize) -> Result<(), String> {
-    const REPLY: usize = 2_100 * MS;
+fn goes_on(audio: &[u8], ms: usize, twice_ms: usize) -> Result<(), String> {
+    let reply = REPLY_MS * ms;
+    let twice = twice_ms * ms;
     let mut next = 0;
     let mut at = 0;
     while at < audio.len() {
@@ -261,7 +272,7 @@ fn goes_on(audio: &[u8], twice: usize) -> Result<(), String> {
             let here = &audio[at - back..audio.len().min(at + 64)];
             let is_at = |from: usize| here.iter().enumerate().all(|(i, byte)| *byte == pattern(2, from + i));
             let again = (next.saturating_sub(twice)..next).find(|from| is_at(*from));
-            let later = (1..80).map(|n| (next / REPLY + n) * REPLY).find(|from| is_at(*from));
+            let later = (1..80).map(|n| (next / reply + n) * reply).find(|from| is_at(*from));
             again.or(later).map(|from| (at - back, from))
         });
         (at, next) = found.ok_or(format!("sample {at} of {}: after {next} comes neither", audio.len()))?;
@@ -277,12 +288,16 @@ proptest! {
         (silence_duration_ms, prefix_padding_ms, min_speech_ms) in (50u32..500, prop_oneof![Just(0u32), 0u32..900], prop_oneof![Just(0u32), 0u32..300]),
         shorter_than_ms in 0u32..1_000,
         interruptions in prop_oneof![4 => Just(Interruptions::On), 1 => Just(Interruptions::Off), 1 => Just(Interruptions::AfterMs(400))],
-        engine in prop_oneof![Just(VadEngine::Energy), Just(VadEngine::Earshot), Just(VadEngine::Silero)],
+        (engine, format) in prop_oneof![
+            Just((VadEngine::Earshot, AudioFormat::PHONE)),
+            Just((VadEngine::Silero, AudioFormat { codec: Codec::Pcma, rate_hz: 8_000 })),
+            Just((VadEngine::Energy, AudioFormat::PCM_24K)),
+        ],
         script in prop::collection::vec((happening(), prop_oneof![20u64..300, 20u64..1_500]), 5..50),
     ) {
         let turn =
             TurnSettings { engine, silence_duration_ms, prefix_padding_ms, min_speech_ms, ..TurnSettings::default() };
-        let mut call = Call::new(turn, FalseInterruptions { resume: true, shorter_than_ms }, interruptions);
+        let mut call = Call::new(format, turn, FalseInterruptions { resume: true, shorter_than_ms }, interruptions);
         call.speak(400);
         for (what, ms) in &script {
             call.apply(what);
@@ -292,15 +307,15 @@ proptest! {
         call.apply(&Happening::Voice(false));
         call.speak(4_000);
         prop_assert!(call.faults.is_empty(), "{:?}", call.faults);
-        if let Err(why) = goes_on(&call.heard, TWICE_MAX) {
+        if let Err(why) = goes_on(&call.heard, call.ms, TWICE_MAX_MS) {
             prop_assert!(false, "heard: {why}");
         }
-        if let Err(why) = goes_on(&call.recorded, 0) {
+        if let Err(why) = goes_on(&call.recorded, call.ms, 0) {
             prop_assert!(false, "recorded: {why}");
         }
         let report = call.engine.report();
         let heard: u64 = report.lines.iter().map(|line| line.heard_ms).sum();
-        prop_assert!(call.recorded.len().abs_diff(heard as usize * MS) <= 1_000 * MS, "{heard}");
+        prop_assert!(call.recorded.len().abs_diff(heard as usize * call.ms) <= 1_000 * call.ms, "{heard}");
         prop_assert!(call.commits == 0 || !report.turns.is_empty());
     }
 }
