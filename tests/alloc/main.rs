@@ -74,11 +74,7 @@ fn an_idle_and_a_speaking_call_allocate_nothing_per_frame() {
 
 #[test]
 fn a_call_that_is_heard_here_allocates_nothing_per_frame() {
-    for (engine, noise) in [
-        (VadEngine::Energy, NoiseReduction::None),
-        (VadEngine::Silero, NoiseReduction::None),
-        (VadEngine::Silero, NoiseReduction::FarField),
-    ] {
+    for (engine, noise) in [(VadEngine::Energy, NoiseReduction::None), (VadEngine::Silero, NoiseReduction::FarField)] {
         // A sound that comes and goes, too softly for a turn; and the agent, who is heard and not interrupted.
         for agent_speaks in [false, true] {
             let mut settings = scenario::settings();
@@ -118,8 +114,8 @@ fn a_call_that_is_heard_here_allocates_nothing_per_frame() {
             };
             // The rings that keep what may become a turn are full by then.
             (0..2 * WARM).for_each(&mut one);
-            let info = measure(|| (2 * WARM..2 * WARM + FRAMES).for_each(&mut one));
-            assert!(heard > FRAMES / 2, "nothing was heard");
+            let info = measure(|| (2 * WARM..3 * WARM).for_each(&mut one));
+            assert!(heard > WARM, "nothing was heard");
             assert_eq!(info.count_total, 0, "{engine:?}, {noise:?}, the agent speaks: {agent_speaks}");
         }
     }

@@ -8,14 +8,15 @@ use offhook::config::{
     FalseInterruptions, Farewell, Greeting, Interruptions, JournalKeep, Sound, TurnDetection, TurnSettings, VadEngine,
 };
 use offhook::engine::{
-    CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
-    Usage,
+    Action, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, Record,
+    ResponseStatus, Usage,
 };
 use offhook::journal::Journal;
-use offhook::replay::Replay;
+use offhook::replay::{Replay, Seen};
 use offhook::sim::{Sim, scenario};
-use offhook::time::CallTime;
+use offhook::time::{CallTime, Samples};
 use offhook::vad::Probability;
+use offhook::verify::{Recorded, Verdict, Verification};
 use proptest::prelude::*;
 
 /// One thing that may happen, in any order and at any time.
@@ -358,6 +359,39 @@ fn every_scenario_replays_from_its_journal() {
                 let replay = Replay::new(&journal);
                 assert!(replay.difference.is_none(), "{}: {:?}", path.display(), replay.difference);
             }
+        }
+    }
+}
+
+#[test]
+fn every_recording_is_what_the_report_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "scene") {
+            let scene = scenario::Scenario::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+            let mut sim = scene.run_with_journal(JournalKeep::Decisions);
+            let report = sim.engine().report();
+            let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();
+            // Sound wherever there is audio: of what it is the scenarios know nothing.
+            let (mut caller, mut agent) = (Vec::new(), Vec::new());
+            let paint = |track: &mut Vec<i16>, at: Samples, len: usize| {
+                let from = at.0 as usize;
+                track.resize(track.len().max(from + len), 0);
+                track[from..from + len].fill(1_000);
+            };
+            Replay::with(&journal, |_, seen| match seen {
+                Seen::Action(Action::Record(Record::Caller { at, payload })) => paint(&mut caller, *at, payload.len()),
+                Seen::Action(Action::Record(Record::Agent { at, payload })) => paint(&mut agent, *at, payload.len()),
+                _ => {}
+            });
+            let frames = caller.len().max(agent.len());
+            caller.resize(frames, 0);
+            agent.resize(frames, 0);
+            let recorded = Recorded { caller, agent, rate_hz: 8_000, channels: 2, bits: 16 };
+            let verification = Verification::new(&journal, Some(&report), &recorded);
+            let failed: Vec<_> = verification.checks.iter().filter(|c| c.verdict == Verdict::Fail).collect();
+            assert!(failed.is_empty(), "{}: {failed:?}", path.display());
         }
     }
 }
