@@ -73,6 +73,8 @@ struct Call {
     heard: Vec<u8>,
     recorded: Vec<u8>,
     commits: usize,
+    /// The reply that was cancelled while it ran, last; counts from 1.
+    cancelled: u32,
     faults: Vec<String>,
 }
 
@@ -117,6 +119,7 @@ impl Call {
             heard: Vec::new(),
             recorded: Vec::new(),
             commits: 0,
+            cancelled: 0,
             faults: Vec::new(),
         };
         call.drain();
@@ -213,6 +216,7 @@ impl Call {
                 Action::DialModel => self.dialled = true,
                 Action::SendModel(ModelCommand::AppendAudio(audio)) => self.buffer.extend(audio),
                 Action::SendModel(ModelCommand::ClearAudio) => self.buffer.clear(),
+                Action::SendModel(ModelCommand::CancelResponse) => self.cancelled = self.responses,
                 Action::SendModel(ModelCommand::CreateResponse { .. }) => self.asked = true,
                 Action::SendModel(ModelCommand::CommitAudio) => {
                     self.commits += 1;
@@ -303,9 +307,12 @@ proptest! {
             call.apply(what);
             call.speak(*ms);
         }
-        call.apply(&Happening::Ready);
         call.apply(&Happening::Voice(false));
-        call.speak(4_000);
+        // The longest wait before a model is dialled again.
+        call.apply(&Happening::Ready);
+        call.speak(4_100);
+        call.apply(&Happening::Ready);
+        call.speak(7_000);
         prop_assert!(call.faults.is_empty(), "{:?}", call.faults);
         if let Err(why) = goes_on(&call.heard, call.ms, TWICE_MAX_MS) {
             prop_assert!(false, "heard: {why}");
@@ -316,6 +323,14 @@ proptest! {
         let report = call.engine.report();
         let heard: u64 = report.lines.iter().map(|line| line.heard_ms).sum();
         prop_assert!(call.recorded.len().abs_diff(heard as usize * call.ms) <= 1_000 * call.ms, "{heard}");
-        prop_assert!(call.commits == 0 || !report.turns.is_empty());
+        // Whoever was silent for so long has heard all there is to hear, and waits for nothing.
+        if call.engine.phase() == "talking" {
+            let answered = report.turns.last().is_none_or(|turn| turn.response_at_ms.is_some());
+            prop_assert!(answered, "nobody answers {:?}", report.turns.last());
+            let last = format!("a{}", call.responses.saturating_sub(1));
+            let cut = call.cancelled == call.responses || report.interruptions.iter().any(|i| i.item == last);
+            let end: Vec<u8> = (call.made.saturating_sub(64)..call.made).map(|i| pattern(2, i)).collect();
+            prop_assert!(cut || call.heard.ends_with(&end), "{last} was not heard to its end");
+        }
     }
 }
