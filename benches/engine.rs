@@ -3,9 +3,11 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use offhook::config::{TurnDetection, TurnSettings};
 use offhook::engine::{CallEngine, CallerEvent, Input, MarkId, ModelEvent};
 use offhook::sim::scenario;
 use offhook::time::CallTime;
+use offhook::vad::Probability;
 
 const FRAME: [u8; 160] = [0x31; 160];
 
@@ -20,7 +22,20 @@ impl Call {
     fn up() -> Call {
         let mut settings = scenario::settings();
         settings.limits.max_duration_s = 0;
-        let engine = CallEngine::new(settings.into());
+        Call::with(CallEngine::new(settings.into()))
+    }
+
+    /// Turns are ours, and the ears are told: what the detection of speech itself takes is left out.
+    fn local() -> Call {
+        let mut settings = scenario::settings();
+        settings.limits.max_duration_s = 0;
+        settings.turn_detection = TurnDetection::Local(TurnSettings::default());
+        let mut engine = CallEngine::told(settings.into());
+        engine.tell_from_now_on(Probability::ZERO, -60);
+        Call::with(engine)
+    }
+
+    fn with(engine: CallEngine) -> Call {
         let mut call = Call { engine, at_ms: 10, media_ms: 0 };
         call.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
         call.input(Input::Caller(CallerEvent::Started));
@@ -59,6 +74,9 @@ fn engine(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine");
     let mut call = Call::up();
     group.bench_function("frame_idle", |b| b.iter(|| call.frame()));
+
+    let mut call = Call::local();
+    group.bench_function("frame_idle_local", |b| b.iter(|| call.frame()));
 
     // A second of a call in which the agent speaks: frames in, feeding, marks back, more audio from the model.
     let mut call = Call::speaking();

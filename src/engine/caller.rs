@@ -28,7 +28,10 @@ impl CallEngine {
         self.timers.clear(Timer::MediaStart);
         self.arm_limits();
         match failed {
-            Some(reason) => self.fail(reason),
+            Some(reason) => {
+                self.disclaim();
+                self.fail(reason);
+            }
             None => {
                 self.disclaim();
                 self.greet();
@@ -201,7 +204,9 @@ impl CallEngine {
             Progress::Begun(item) => {
                 if item.kind != ItemKind::Sound {
                     let line = self.conversation.line(item.line);
-                    line.begun = line.begun.or(item.begins_at).or(Some(now));
+                    // One that was stopped before any of it was heard begins again.
+                    let earlier = if item.is_first() { None } else { line.begun };
+                    line.begun = earlier.or(item.begins_at).or(Some(now));
                 }
                 if let Some(turn) = self.stats.turn(item.turn) {
                     turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());

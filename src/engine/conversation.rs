@@ -39,6 +39,8 @@ pub(super) struct Spoken {
     pub(super) worded: bool,
     /// The trace has it.
     pub(super) traced: bool,
+    /// The model was told to forget it: of the report, and not of the conversation.
+    pub(super) dropped: bool,
     /// The model's current session has it as an item of our making, so it can be replaced.
     pub(super) ours: bool,
 }
@@ -48,6 +50,7 @@ impl Spoken {
     pub(super) fn for_replay(&self) -> Option<String> {
         let (heard, unheard) = self.heard_and_unheard();
         match self.who {
+            _ if self.dropped => None,
             // A turn of which the words never came is a turn all the same. One that is still open is not: its audio goes
             // to the new session.
             Role::Caller if heard.is_empty() => self.ended.map(|_| UNKNOWN_WORDS.to_owned()),
@@ -114,6 +117,7 @@ impl Conversation {
             cut: false,
             worded: false,
             traced: false,
+            dropped: false,
             ours: false,
         });
         self.lines.len() - 1

@@ -125,6 +125,7 @@ impl CallEngine {
         }
         self.emit(CallEvent::Closing { why: reason.to_string() });
         self.phase = Phase::Closing(Closing { reason, then, effect: None });
+        self.close_local();
         self.reply.owed = None;
         self.reply.awaiting = None;
         for timer in [

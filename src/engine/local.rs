@@ -43,7 +43,7 @@ pub(super) struct Local {
     detector: TurnDetector,
     over: Over,
     /// Turns that were committed and whose items the model has not named yet, the oldest first.
-    unnamed: VecDeque<u32>,
+    unnamed: VecDeque<Unnamed>,
     verdict: Option<Verdict>,
     pub(super) shadows: Vec<Shadow>,
 }
@@ -62,10 +62,19 @@ enum Over {
     Ignored { rule: &'static str },
 }
 
+/// A turn that was committed.
+#[derive(Debug)]
+struct Unnamed {
+    turn: u32,
+    /// It is none of the conversation's: its item is deleted as soon as it has a name.
+    dropped: bool,
+}
+
 /// A turn that is an interruption if it has enough words.
 #[derive(Debug)]
 struct Verdict {
     min_words: u32,
+    turn: u32,
     item: Option<String>,
 }
 
@@ -85,6 +94,11 @@ impl Local {
 
     fn voiced_ms(&self, rate_hz: u32) -> u64 {
         self.detector.voiced().as_ms(rate_hz)
+    }
+
+    /// Whether it is open if what is being said interrupts the agent.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self.over, Over::Held { .. } | Over::Waiting { .. })
     }
 }
 
@@ -151,7 +165,6 @@ impl CallEngine {
 
     /// The caller speaks while the agent has the floor.
     fn speak_over_agent(&mut self) {
-        let audible = self.downlink.speaking();
         let min_ms = u64::from(self.settings.false_interruptions.shorter_than_ms);
         let resume = self.settings.false_interruptions.resume;
         let over = match self.settings.interruptions {
@@ -163,18 +176,26 @@ impl CallEngine {
                 Over::Nobody
             }
             Interruptions::On => {
+                self.hold_agent();
+                let audible = self.downlink.speaking();
                 let unheard_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
                 let tail = audible && unheard_ms <= TAIL_MS && !self.reply.is_running();
-                Over::Held { until_ms: if audible { min_ms } else { min_ms.min(UNHEARD_MIN_MS) }, tail }
+                match self.agent_has_the_floor() {
+                    true => Over::Held { until_ms: if audible { min_ms } else { min_ms.min(UNHEARD_MIN_MS) }, tail },
+                    // The last sample was heard just now.
+                    false => {
+                        self.let_agent_go();
+                        Over::Nobody
+                    }
+                }
             }
             Interruptions::AfterMs(ms) => Over::Waiting { until_ms: u64::from(ms) },
             Interruptions::MinWords(words) => Over::Waiting { until_ms: u64::from(words) * WORD_MS },
         };
         match over {
-            Over::Held { .. } => self.hold_agent(),
             Over::Ignored { rule } => self.emit(CallEvent::InterruptionIgnored { rule: rule.to_owned() }),
             Over::Nobody => self.caller_took_the_floor(),
-            Over::Waiting { .. } => {}
+            Over::Held { .. } | Over::Waiting { .. } => {}
         }
         self.speak_over(over);
     }
@@ -198,9 +219,7 @@ impl CallEngine {
                     _ => "after_ms",
                 };
                 self.speak_over(Over::Nobody);
-                if self.agent_has_the_floor() {
-                    self.interrupt(rule);
-                }
+                self.give_way(rule);
                 self.caller_took_the_floor();
             }
             Over::Held { .. } => {}
@@ -212,6 +231,16 @@ impl CallEngine {
             Over::Ignored { rule: "protected" } if !self.is_protected() => self.speak_over_agent(),
             Over::Waiting { .. } | Over::Ignored { .. } | Over::Nobody => {}
         }
+    }
+
+    /// The agent is silent from here, and what was owed is moot: what is being said is answered when it is a turn.
+    fn give_way(&mut self, rule: &str) {
+        if self.agent_has_the_floor() {
+            self.interrupt(rule);
+        }
+        // What was to be said may have come to nothing since the agent was stopped.
+        self.let_agent_go();
+        self.reply.owed = None;
     }
 
     fn on_local_end(&mut self, at: Samples, rule: EndRule) {
@@ -229,7 +258,7 @@ impl CallEngine {
                 self.release_agent("false_interruption");
             }
             Over::Held { tail: true, .. } => {
-                self.interrupt("spoke_at_its_end");
+                self.give_way("spoke_at_its_end");
                 self.commit_local(rule);
             }
             Over::Waiting { .. } if self.agent_has_the_floor() => match self.settings.interruptions {
@@ -253,15 +282,15 @@ impl CallEngine {
         local.detector.reset();
         local.over = Over::Nobody;
         self.speech_stopped(self.uplink.media_of_appended(heard), rule);
-        if self.agent_has_the_floor() {
-            self.interrupt(rule);
-        }
+        self.give_way(rule);
         self.commit_local(rule);
     }
 
-    /// Commits the turn that ended while the model was away; one that goes on is committed at its own end.
+    /// Commits the turn that ended while the model was away; with one that goes on it is committed at that one's end.
     pub(super) fn commit_local_due(&mut self, rule: &'static str) {
-        if self.local.as_ref().is_some_and(|local| !local.detector.is_speaking()) {
+        if self.local.as_ref().is_some_and(|local| local.detector.is_speaking()) {
+            self.floor.joined = Some(rule);
+        } else {
             self.commit_local(rule);
         }
     }
@@ -288,28 +317,40 @@ impl CallEngine {
             self.floor.commit_due = Some(rule);
             return false;
         }
-        self.out.model(OwnedCommand::Commit);
+        self.floor.joined = None;
+        self.uplink.commit(&mut self.out);
         self.turn_committed(rule);
         let turn = self.floor.committed_turn;
         if let Some(local) = &mut self.local {
             if local.unnamed.len() == UNNAMED_MAX {
                 local.unnamed.pop_front();
             }
-            local.unnamed.push_back(turn);
+            local.unnamed.push_back(Unnamed { turn, dropped: false });
         }
         true
     }
 
     /// What was said is none of the conversation's.
     fn drop_turn(&mut self, rule: &str, voiced_ms: u64) {
+        if matches!(self.phase, Phase::Talking)
+            && let Some(rule) = self.floor.joined.take()
+        {
+            // The model has it in one piece with a turn that is one.
+            self.commit_local(rule);
+            return;
+        }
         self.stats.count("turns_dropped", 1);
         self.emit(CallEvent::TurnDropped { rule: rule.to_owned(), voiced_ms });
         self.uplink.drop_turn(&mut self.out);
-        self.stats.close_turn(std::mem::take(&mut self.floor.open_turn));
+        if self.floor.commit_due.is_none() {
+            self.stats.close_turn(std::mem::take(&mut self.floor.open_turn));
+        }
         // The model's time does not run out while the caller speaks.
         if self.reply.awaiting.is_some() {
             self.watch_dead_air();
         }
+        // Nothing is asked for either.
+        self.pay_owed();
     }
 
     fn ignore_interruption(&mut self, rule: &str, voiced_ms: u64) {
@@ -320,14 +361,13 @@ impl CallEngine {
     /// The line is emptied at once; what the caller has not heard is kept until it is certain that this is an
     /// interruption.
     fn hold_agent(&mut self) {
-        let audible = self.downlink.speaking();
-        let (_, heard_ms, unheard_ms) = self.heard_so_far();
         self.with_downlink(|downlink, now, uplink, out, progress| {
             downlink.hold(now, |t| uplink.media_at(t), out, |p| progress.push(p));
         });
         self.hearing.cleared(self.uplink.media_at(self.now));
         self.timers.clear(Timer::MarkOverdue);
-        if audible {
+        if self.downlink.speaking() {
+            let (_, heard_ms, unheard_ms) = self.heard_so_far();
             self.floor.held_at = Some(self.now);
             self.emit(CallEvent::AgentHeld { rule: "local_vad".to_owned(), heard_ms, unheard_ms });
         }
@@ -346,30 +386,80 @@ impl CallEngine {
         }
     }
 
+    /// An agent who was stopped and has nothing to go on with is stopped no more.
+    fn let_agent_go(&mut self) {
+        if self.downlink.is_held() {
+            self.downlink.release(self.now);
+            self.floor.held_at = None;
+        }
+    }
+
+    /// The call is being ended: from here on nobody is interrupted, and no answer is begun.
+    pub(super) fn close_local(&mut self) {
+        self.settle_verdict(false, "closing");
+        if self.local.as_ref().is_some_and(Local::is_in_doubt) {
+            self.speak_over(Over::Ignored { rule: "closing" });
+            self.emit(CallEvent::InterruptionIgnored { rule: "closing".to_owned() });
+        }
+    }
+
+    /// The model's session is gone: what it was to name or to write down will not come.
+    pub(super) fn forget_session_locally(&mut self) {
+        self.floor.joined = None;
+        if self.downlink.speaking() {
+            self.settle_verdict(false, "model_lost");
+        }
+        let unnamed = self.local.as_mut().map(|local| std::mem::take(&mut local.unnamed)).unwrap_or_default();
+        for Unnamed { turn, .. } in unnamed.into_iter().filter(|unnamed| !unnamed.dropped) {
+            // The next session is told that something was said.
+            let line = self.conversation.begin(Role::Caller, "");
+            self.place_turn(line, Some(turn));
+        }
+    }
+
     /// Too few words by the time they took, but their transcript may say otherwise.
     fn ask_transcript(&mut self, min_words: u32) {
         self.emit(CallEvent::InterruptionIgnored { rule: "min_words_awaits_transcript".to_owned() });
+        self.settle_verdict(false, "spoke_again");
+        // It is no turn until then: nobody waits for an answer to it, and whoever waits for another still does.
+        let (awaiting, before) = (self.reply.awaiting.take(), self.floor.committed_turn);
         if !self.send_commit("min_words") {
             return;
         }
-        // It is no turn until then: nobody waits for an answer to it.
-        self.caller_took_the_floor();
+        let turn = std::mem::replace(&mut self.floor.committed_turn, before);
+        self.reply.awaiting = awaiting;
+        match self.reply.awaiting {
+            Some(_) => self.watch_dead_air(),
+            None => self.timers.clear(Timer::ModelSilent),
+        }
         if let Some(local) = &mut self.local {
-            local.verdict = Some(Verdict { min_words, item: None });
+            local.verdict = Some(Verdict { min_words, turn, item: None });
         }
         self.timers.set(Timer::Verdict, self.now.plus_ms(VERDICT_MS));
+        self.pay_owed();
     }
 
     /// The model named the item of a turn that our own ears ended.
     pub(super) fn on_local_committed(&mut self, item: &str) {
-        let Some(local) = &mut self.local else { return };
-        let turn = local.unnamed.pop_front();
-        if local.unnamed.is_empty()
-            && let Some(verdict) = &mut local.verdict
-        {
-            verdict.item.get_or_insert_with(|| item.to_owned());
-        }
         let line = self.caller_line(item);
+        if self.conversation.line(line).ended.is_some() {
+            // Said twice.
+            return;
+        }
+        let Some(local) = &mut self.local else { return };
+        let unnamed = local.unnamed.pop_front();
+        let turn = unnamed.as_ref().map(|unnamed| unnamed.turn);
+        if let Some(verdict) = local.verdict.as_mut().filter(|verdict| Some(verdict.turn) == turn) {
+            verdict.item = Some(item.to_owned());
+        }
+        self.place_turn(line, turn);
+        if unnamed.is_some_and(|unnamed| unnamed.dropped) {
+            self.delete_turn(item.to_owned());
+        }
+    }
+
+    /// When a turn's line was said.
+    fn place_turn(&mut self, line: usize, turn: Option<u32>) {
         let turn = turn.and_then(|turn| self.stats.turn(turn));
         let (begun, ended) = turn.map_or((None, None), |t| (t.speech_start_at_ms, t.speech_end_at_ms));
         let now = self.now;
@@ -411,15 +501,30 @@ impl CallEngine {
             if self.agent_has_the_floor() {
                 self.interrupt(rule);
             }
+            self.floor.committed_turn = verdict.turn;
             self.caller_took_the_floor();
-            self.ask("turn_committed", None);
+            // Whoever speaks on is answered when that is a turn.
+            if !self.floor.is_speaking() {
+                self.ask("turn_committed", None);
+            }
             return;
         }
         self.stats.count("turns_dropped", 1);
         self.emit(CallEvent::TurnDropped { rule: rule.to_owned(), voiced_ms: 0 });
-        if let Some(item) = verdict.item
-            && self.session.is_ready()
-        {
+        match verdict.item {
+            Some(item) => self.delete_turn(item),
+            None => {
+                let unnamed = self.local.iter_mut().flat_map(|local| &mut local.unnamed);
+                unnamed.filter(|unnamed| unnamed.turn == verdict.turn).for_each(|unnamed| unnamed.dropped = true);
+            }
+        }
+    }
+
+    /// A turn that the model has as an item is none of the conversation's.
+    fn delete_turn(&mut self, item: String) {
+        let line = self.caller_line(&item);
+        self.conversation.line(line).dropped = true;
+        if self.session.is_ready() {
             self.out.model(OwnedCommand::Delete { item });
         }
     }

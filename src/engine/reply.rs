@@ -169,8 +169,8 @@ impl CallEngine {
         let protected = self.reply.asked && self.reply.asked_protected;
         let caller_speaks = self.floor.is_speaking()
             && !protected
-            // An agent who is held says nothing yet.
-            && !self.downlink.is_held()
+            // It may turn out to be none that stops the agent.
+            && !self.local.as_ref().is_some_and(Local::is_in_doubt)
             && !matches!(self.settings.interruptions, crate::config::Interruptions::Off)
             && matches!(self.phase, Phase::Talking);
         self.emit(CallEvent::ResponseStarted { response: response.to_owned() });
@@ -383,8 +383,14 @@ impl CallEngine {
             self.stats.count("tool_rounds_refused", 1);
             return;
         }
-        if !self.floor.is_speaking() && matches!(self.phase, Phase::Talking) {
+        if !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        if !self.floor.is_speaking() {
             self.ask("tool_answered", None);
+        } else if self.local.is_some() && self.reply.owed.is_none() {
+            // Asked for if what is being said turns out to be no turn; else that turn's answer is this one's too.
+            self.owe("tool_answered", None);
         }
     }
 

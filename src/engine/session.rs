@@ -253,10 +253,12 @@ impl CallEngine {
     fn drop_session_state(&mut self) {
         self.downlink.complete_last();
         self.downlink.forget_model();
+        self.forget_session_locally();
         self.conversation.forget_session();
         let owes = self.reply.is_running() || self.reply.awaiting.is_some() || self.reply.owed.is_some();
         self.reply.forget_session();
-        if owes && !self.floor.is_speaking() {
+        let takes_the_floor = self.floor.is_speaking() && !self.local.as_ref().is_some_and(Local::is_in_doubt);
+        if owes && !takes_the_floor {
             self.owe("model_came_back", None);
         }
         self.timers.clear(Timer::ModelSilent);

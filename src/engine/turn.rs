@@ -25,6 +25,8 @@ pub(super) struct Floor {
     pub(super) committed_turn: u32,
     /// A turn was ended while the model was away: by which rule.
     pub(super) commit_due: Option<&'static str>,
+    /// A turn that was ended while the model was away reached it in one piece with the one that goes on: by which rule.
+    pub(super) joined: Option<&'static str>,
     /// Since when the agent is held: stopped, and perhaps to go on.
     pub(super) held_at: Option<CallTime>,
 }
@@ -42,6 +44,10 @@ impl Floor {
 
 impl CallEngine {
     pub(super) fn on_speech_started(&mut self, item: &str, audio_start_ms: u64) {
+        if self.local.is_some() {
+            self.stats.count("model_turns_ignored", 1);
+            return;
+        }
         let lead_in = match self.settings.turn_detection {
             TurnDetection::Provider { prefix_padding_ms, .. } => u64::from(prefix_padding_ms),
             _ => 0,
@@ -74,6 +80,9 @@ impl CallEngine {
     }
 
     pub(super) fn on_speech_stopped(&mut self, audio_end_ms: u64) {
+        if self.local.is_some() {
+            return;
+        }
         let waited = match self.settings.turn_detection {
             TurnDetection::Provider { silence_duration_ms, .. } => u64::from(silence_duration_ms),
             _ => 0,

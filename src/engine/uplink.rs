@@ -15,6 +15,7 @@ use crate::engine::outbox::{Outbox, OwnedCommand, Piece};
 use crate::engine::report::Gap;
 use crate::hearing::Hearing;
 use crate::time::{CallTime, Samples};
+use crate::turn::TurnDetector;
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.
 const TOLERANCE_MS: u64 = 10;
@@ -36,13 +37,15 @@ const LONGEST_PAD_MS: u64 = 3_000;
 const ORIGIN_FRAMES: u64 = 5;
 /// A stream's beginning is read late by this much at most, in µs.
 const ORIGIN_LATE_US: u64 = 500_000;
+/// A commit of less than this is refused (OpenAI: `input_audio_buffer_commit_empty`).
+const SHORTEST_COMMIT_MS: u64 = 100;
 /// Entries in the map from a session's audio to media time; the oldest are forgotten.
 const MAP_LEN: usize = 64;
 /// Gaps listed in the report; further ones are only counted.
 const GAPS_LISTED: usize = 200;
 
-/// Beyond its prefix, a turn's beginning is known this much later than its minimum of speech.
-const LATEST_START_MS: u64 = 500;
+/// What is heard is known this much later at most: a step, what resampling holds back, and one message of audio.
+const LATEST_STEP_MS: u64 = 500;
 
 /// What is passed on to the model.
 #[derive(Debug)]
@@ -62,8 +65,10 @@ pub(super) enum Gate {
 
 impl Gate {
     pub(super) fn turns(settings: &TurnSettings, format: AudioFormat) -> Self {
-        let lead_in_ms = u64::from(settings.prefix_padding_ms + settings.min_speech_ms) + LATEST_START_MS;
-        Gate::Turns { lead_in: format.bytes(Samples::from_ms(lead_in_ms, format.rate_hz)), turn: None }
+        let known_ms = u64::from(settings.prefix_padding_ms) + LATEST_STEP_MS;
+        let lead_in =
+            Samples::from_ms(known_ms, format.rate_hz) + TurnDetector::longest_start(settings, format.rate_hz);
+        Gate::Turns { lead_in: format.bytes(lead_in), turn: None }
     }
 }
 
@@ -96,6 +101,10 @@ pub(super) struct Uplink {
     /// Whether `recent` is known to hold speech.
     speech: bool,
     gate: Gate,
+    /// Of a turn that waits, up to where it was heard: what follows it does not repeat it.
+    waits_until: Samples,
+    /// Samples of turns that the session has and that are not committed.
+    uncommitted: Samples,
     /// Samples appended to this session; where turns are passed on, samples heard.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
@@ -120,6 +129,8 @@ impl Uplink {
             recent: VecDeque::new(),
             speech: false,
             gate,
+            waits_until: Samples::ZERO,
+            uncommitted: Samples::ZERO,
             appended: Samples::ZERO,
             map: VecDeque::new(),
             padded: Samples::ZERO,
@@ -196,7 +207,10 @@ impl Uplink {
         match (wanted, self.open, &self.gate) {
             (false, ..) => {}
             (true, false, _) => return self.wait(audio),
-            (true, true, Gate::Turns { .. }) => out.model_audio(piece),
+            (true, true, Gate::Turns { .. }) => {
+                self.uncommitted += self.format.samples(audio.len());
+                out.model_audio(piece);
+            }
             (true, true, _) => {
                 self.note_appended(at, audio.len());
                 out.model_audio(piece);
@@ -210,16 +224,29 @@ impl Uplink {
     pub(super) fn begin_turn(&mut self, from: Samples, out: &mut Outbox) {
         let Gate::Turns { turn, .. } = &mut self.gate else { return };
         let held = self.format.samples(self.recent.len());
-        let from = from.max(self.appended.saturating_sub(held));
+        let waits_until = if self.early.is_empty() { Samples::ZERO } else { self.waits_until };
+        let from = from.max(self.appended.saturating_sub(held)).max(waits_until);
         *turn = Some(from);
         let skip = self.recent.len() - self.format.bytes(self.appended.saturating_sub(from));
         if self.open {
             let piece = out.keep_parts(tail(&self.recent, skip));
+            self.uncommitted += self.format.samples(self.recent.len() - skip);
             out.model_audio(piece);
         } else if self.early_cap > 0 {
             self.early.extend(self.recent.range(skip..));
+            self.waits_until = self.appended;
             self.trim_early();
         }
+    }
+
+    /// What was passed on becomes a turn of the conversation. One so short that it would be refused ends in silence.
+    pub(super) fn commit(&mut self, out: &mut Outbox) {
+        let short = self.samples(SHORTEST_COMMIT_MS).saturating_sub(std::mem::take(&mut self.uncommitted));
+        if short > Samples::ZERO {
+            let piece = out.keep_silence(self.format.silence_byte(), self.format.bytes(short));
+            out.model_audio(piece);
+        }
+        out.model(OwnedCommand::Commit);
     }
 
     /// The turn is over: nothing more is passed on until the next.
@@ -236,6 +263,7 @@ impl Uplink {
         let Some(from) = turn.take() else { return };
         if self.open {
             out.model(OwnedCommand::Clear);
+            self.uncommitted = Samples::ZERO;
         } else {
             let of_turn = self.format.bytes(self.appended.saturating_sub(from));
             self.early.truncate(self.early.len().saturating_sub(of_turn));
@@ -275,6 +303,7 @@ impl Uplink {
     /// A new session takes audio from here: what waited goes first.
     pub(super) fn open(&mut self, out: &mut Outbox) {
         self.open = true;
+        self.uncommitted = self.format.samples(self.early.len());
         let counts_session = !matches!(self.gate, Gate::Turns { .. });
         if counts_session {
             self.appended = Samples::ZERO;
@@ -309,6 +338,7 @@ impl Uplink {
         if !std::mem::take(&mut self.open) {
             return;
         }
+        self.waits_until = self.appended;
         match self.gate {
             Gate::All | Gate::Untold => self.early = std::mem::take(&mut self.recent),
             Gate::Turns { turn: Some(from), .. } => {
@@ -421,10 +451,14 @@ impl Uplink {
             self.gaps.push(Gap { media_at_ms: at.as_ms(rate), ms: gap.as_ms(rate) });
         }
         out.emit(CallEvent::GapFilled { at, ms: gap.as_ms(rate) });
-        let fill = gap.saturating_sub(self.padded).min(self.samples(LONGEST_FILL_MS));
+        let padded = self.padded.min(gap);
+        let fill = (gap - padded).min(self.samples(LONGEST_FILL_MS));
+        if fill == Samples::ZERO {
+            return;
+        }
         let bytes = self.format.bytes(fill);
         let piece = out.keep_silence(self.format.silence_byte(), bytes);
-        taken.overflowed += self.hear_silence(at, piece, hearing, out);
+        taken.overflowed += self.hear_silence(at + padded, piece, hearing, out);
     }
 
     fn wait(&mut self, payload: &[u8]) -> Samples {
@@ -432,6 +466,7 @@ impl Uplink {
             return Samples::ZERO;
         }
         self.early.extend(payload);
+        self.waits_until = self.appended;
         self.trim_early()
     }
 

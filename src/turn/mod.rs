@@ -223,6 +223,14 @@ impl TurnDetector {
         }
     }
 
+    /// How much earlier than it is known speech begins at most.
+    pub fn longest_start(settings: &TurnSettings, rate_hz: u32) -> Samples {
+        let step = crate::vad::step_samples(settings.engine, rate_hz).0.max(1);
+        let rules = Rules::new(settings, step, rate_hz);
+        // Each step of speech may come after as much doubt as a start may have.
+        Samples((rules.min_speech.max(rules.aftersound) * (1 + rules.dip) + rules.lead) * step)
+    }
+
     /// Takes one step; at most one thing becomes known with it.
     pub fn step(&mut self, step: Step) -> Option<TurnEvent> {
         let end = step.end.0;

@@ -6,7 +6,7 @@ use std::path::Path;
 use allocation_counter::measure;
 use offhook::audio::{AudioFormat, Resampler, g711, level};
 use offhook::config;
-use offhook::config::NoiseReduction;
+use offhook::config::{NoiseReduction, TurnDetection, TurnSettings, VadEngine};
 use offhook::denoise::Denoiser;
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
 use offhook::link::openai::Session;
@@ -70,6 +70,55 @@ fn an_idle_and_a_speaking_call_allocate_nothing_per_frame() {
     let speaking = measure(|| (begin + WARM..begin + WARM + FRAMES).for_each(&mut one));
     assert!(sent > FRAMES, "the agent was silent");
     assert_eq!(speaking.count_total, 0, "a call in which the agent speaks allocates");
+}
+
+#[test]
+fn a_call_that_is_heard_here_allocates_nothing_per_frame() {
+    for (engine, noise) in [(VadEngine::Energy, NoiseReduction::None), (VadEngine::Silero, NoiseReduction::FarField)] {
+        // A sound that comes and goes, too softly for a turn; and the agent, who is heard and not interrupted.
+        for agent_speaks in [false, true] {
+            let mut settings = scenario::settings();
+            settings.turn_detection =
+                TurnDetection::Local(TurnSettings { engine, min_speech_ms: 1_000, ..TurnSettings::default() });
+            settings.noise_reduction = noise;
+            settings.playout.max_queue_s = 600;
+            let mut call = CallEngine::new(settings.into());
+            let mut heard = 0;
+            let mut input = |at_ms, input: Input<'_>| {
+                call.handle(CallTime::from_ms(at_ms), input);
+                while let Some(action) = call.poll_action() {
+                    heard += u64::from(matches!(action, Action::Heard(_)));
+                    assert!(!matches!(action, Action::SendCaller(CallerCommand::Clear)), "the agent was interrupted");
+                }
+            };
+            input(10, Input::Model(ModelEvent::Ready { session: "s".into() }));
+            input(10, Input::Caller(CallerEvent::Started));
+            if agent_speaks {
+                input(10, Input::Model(ModelEvent::ResponseStarted { response: "r".into() }));
+            }
+            let agent: [u8; 1_600] = std::array::from_fn(|i| (i * 37 % 200) as u8);
+            let mut seq = 0;
+            let mut one = |n: u64| {
+                let at_ms = 30 + n * 20;
+                if agent_speaks && n.is_multiple_of(10) {
+                    let event = ModelEvent::Audio { response: "r".into(), item: "a".into(), payload: &agent };
+                    input(at_ms, Input::Model(event));
+                }
+                if agent_speaks && n % 5 == 4 {
+                    input(at_ms, Input::Caller(CallerEvent::MarkPlayed(MarkId { generation: 0, seq })));
+                    seq += 1;
+                }
+                // µ-law of a few units, and now and then more.
+                let frame: [u8; 160] = std::array::from_fn(|i| if n % 40 < 3 { 0x60 } else { 0x7E } + (i % 2) as u8);
+                input(at_ms, Input::Caller(CallerEvent::Audio { at_ms: n * 20, payload: &frame }));
+            };
+            // The rings that keep what may become a turn are full by then.
+            (0..2 * WARM).for_each(&mut one);
+            let info = measure(|| (2 * WARM..3 * WARM).for_each(&mut one));
+            assert!(heard > WARM, "nothing was heard");
+            assert_eq!(info.count_total, 0, "{engine:?}, {noise:?}, the agent speaks: {agent_speaks}");
+        }
+    }
 }
 
 #[test]

@@ -8,14 +8,15 @@ use offhook::config::{
     FalseInterruptions, Farewell, Greeting, Interruptions, JournalKeep, Sound, TurnDetection, TurnSettings, VadEngine,
 };
 use offhook::engine::{
-    CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
-    Usage,
+    Action, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, Record,
+    ResponseStatus, Usage,
 };
 use offhook::journal::Journal;
-use offhook::replay::Replay;
+use offhook::replay::{Replay, Seen};
 use offhook::sim::{Sim, scenario};
-use offhook::time::CallTime;
+use offhook::time::{CallTime, Samples};
 use offhook::vad::Probability;
+use offhook::verify::{Recorded, Verdict, Verification};
 use proptest::prelude::*;
 
 /// One thing that may happen, in any order and at any time.
@@ -233,6 +234,7 @@ proptest! {
         settings in any_settings(),
         delay_ms in 0u64..250,
         script in prop::collection::vec((0u64..1_500, happening()), 1..60),
+        cut in any::<prop::sample::Index>(),
     ) {
         let mut sim = Sim::with_journal(settings, delay_ms, JournalKeep::Decisions);
         sim.run_until(CallTime::from_ms(100));
@@ -301,9 +303,18 @@ proptest! {
             prop_assert!(!(held && line.contains(" line audio")), "audio while held: {line}");
         }
         // The journal replays to the same decisions, without the audio.
-        let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();
-        let replay = Replay::new(&journal);
+        let kept = sim.journal.take().unwrap().take();
+        let replay = Replay::new(&Journal::parse(&kept).unwrap());
         prop_assert!(replay.difference.is_none(), "{:?}", replay.difference);
+        // So does what there is of it when its server was killed.
+        let head = kept.iter().position(|b| *b == b'\n').unwrap() + 1;
+        let torn = Journal::parse(&kept[..head + cut.index(kept.len() - head)]).unwrap();
+        let replay = Replay::new(&torn);
+        prop_assert!(replay.difference.is_none(), "torn: {:?}", replay.difference);
+        // One that lost what was heard in it may decide otherwise, and is read all the same.
+        let lines = std::str::from_utf8(&kept).unwrap().split_inclusive('\n');
+        let deaf: String = lines.enumerate().filter(|(n, l)| n % 3 > 0 || !l.contains("\"hear\"")).map(|(_, l)| l).collect();
+        Replay::new(&Journal::parse(deaf.as_bytes()).unwrap());
     }
 
     #[test]
@@ -348,6 +359,39 @@ fn every_scenario_replays_from_its_journal() {
                 let replay = Replay::new(&journal);
                 assert!(replay.difference.is_none(), "{}: {:?}", path.display(), replay.difference);
             }
+        }
+    }
+}
+
+#[test]
+fn every_recording_is_what_the_report_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "scene") {
+            let scene = scenario::Scenario::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+            let mut sim = scene.run_with_journal(JournalKeep::Decisions);
+            let report = sim.engine().report();
+            let journal = Journal::parse(&sim.journal.take().unwrap().take()).unwrap();
+            // Sound wherever there is audio: of what it is the scenarios know nothing.
+            let (mut caller, mut agent) = (Vec::new(), Vec::new());
+            let paint = |track: &mut Vec<i16>, at: Samples, len: usize| {
+                let from = at.0 as usize;
+                track.resize(track.len().max(from + len), 0);
+                track[from..from + len].fill(1_000);
+            };
+            Replay::with(&journal, |_, seen| match seen {
+                Seen::Action(Action::Record(Record::Caller { at, payload })) => paint(&mut caller, *at, payload.len()),
+                Seen::Action(Action::Record(Record::Agent { at, payload })) => paint(&mut agent, *at, payload.len()),
+                _ => {}
+            });
+            let frames = caller.len().max(agent.len());
+            caller.resize(frames, 0);
+            agent.resize(frames, 0);
+            let recorded = Recorded { caller, agent, rate_hz: 8_000, channels: 2, bits: 16 };
+            let verification = Verification::new(&journal, Some(&report), &recorded);
+            let failed: Vec<_> = verification.checks.iter().filter(|c| c.verdict == Verdict::Fail).collect();
+            assert!(failed.is_empty(), "{}: {failed:?}", path.display());
         }
     }
 }

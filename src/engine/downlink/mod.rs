@@ -73,6 +73,11 @@ impl Item {
         self.earlier + (self.end - self.start)
     }
 
+    /// Whether no audio of it came before this stretch.
+    pub(super) fn is_first(&self) -> bool {
+        self.earlier == Samples::ZERO
+    }
+
     /// Audio of it before `position`.
     fn before(&self, position: Samples) -> Samples {
         self.earlier + position.min(self.end).saturating_sub(self.start)
