@@ -127,9 +127,11 @@ fn caller() -> Result<Vec<Step>, String> {
         fixture!("anna-book"),
         Step::WaitAgentSpeaking { after_ms: 3_500, max_ms: 10_000 },
         fixture!("anna-change"),
-        Step::WaitAgentSpeaking { after_ms: 200, max_ms: 10_000 },
-        Step::WaitAgentSilent { for_ms: 600, max_ms: 20_000 },
-        Step::Silence(4_000),
+        Step::WaitAgentSpeaking { after_ms: 2_200, max_ms: 10_000 },
+        fixture!("uh-huh"),
+        // Longer than the agent is held for it.
+        Step::WaitAgentSilent { for_ms: 1_200, max_ms: 20_000 },
+        Step::Silence(3_400),
         fixture!("anna-name"),
         Step::WaitEnd { max_ms: 20_000 },
     ])
@@ -169,6 +171,8 @@ fn documents(model_url: &str, rest: SocketAddr) -> BTreeMap<String, Vec<u8>> {
 fn judge(report: &Report, heard: &phone::PhoneReport) -> Result<(), String> {
     let wrong = if report.interruptions.len() != 1 {
         format!("{} barge-ins instead of one", report.interruptions.len())
+    } else if report.counters.get("false_interruptions") != Some(&1) {
+        "the agent was not held for one \"uh-huh\", to go on after it".to_owned()
     } else if report.turns.len() != 3 {
         format!("{} turns instead of three", report.turns.len())
     } else if report.notes.is_empty() {
