@@ -82,8 +82,8 @@ impl Load {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let process = match target {
             Target::Floor => Process::start(&["floor"])?,
-            Target::Plain | Target::Kept => {
-                server::configure(dir.path(), &urls, target == Target::Kept).map_err(|e| e.to_string())?;
+            _ => {
+                server::configure(dir.path(), &urls, target).map_err(|e| e.to_string())?;
                 Process::start(&["serve", &dir.path().to_string_lossy()])?
             }
         };
