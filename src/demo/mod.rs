@@ -29,6 +29,8 @@ const ACCOUNT: &str = "AC0000000000000000000000000000de30";
 const NUMBER: &str = "+15550100100";
 /// The caller pauses for 370 ms in the middle of a turn.
 const SILENCE_MS: u32 = 500;
+/// Anna's name begins with a "yes", which ends at 620 ms.
+const YES_MS: usize = 740;
 /// The call's folder has these parts; anything else is not ours to delete.
 const PARTS: [&str; 5] = ["recording.wav", "report.json", "journal", "call.svg", "call.html"];
 
@@ -105,7 +107,7 @@ pub async fn run(args: &Args) -> Result<(), String> {
     judge(&report, &heard)
 }
 
-/// What the caller says and does: one barge-in, one "uh-huh" that is none, a long pause to think, then listening to the
+/// What the caller says and does: one barge-in, one "yes" that is none, a long pause to think, then listening to the
 /// goodbye.
 fn caller() -> Result<Vec<Step>, String> {
     let say = |name: &str, labels: &str, wav: &[u8]| {
@@ -128,13 +130,19 @@ fn caller() -> Result<Vec<Step>, String> {
         Step::WaitAgentSpeaking { after_ms: 3_500, max_ms: 10_000 },
         fixture!("anna-change"),
         Step::WaitAgentSpeaking { after_ms: 2_200, max_ms: 10_000 },
-        fixture!("uh-huh"),
+        first_word(fixture!("anna-name"), YES_MS),
         // Longer than the agent is held for it.
         Step::WaitAgentSilent { for_ms: 1_200, max_ms: 20_000 },
         Step::Silence(3_400),
         fixture!("anna-name"),
         Step::WaitEnd { max_ms: 20_000 },
     ])
+}
+
+/// The beginning of what is said.
+fn first_word(step: Step, ms: usize) -> Step {
+    let Step::Say(clip) = step else { return step };
+    Step::Say(Clip { label: "yes".to_owned(), audio: clip.audio.iter().take(ms * 8).copied().collect() })
 }
 
 /// The shipped agent on ports of the demo's own, with everything kept.
@@ -172,7 +180,7 @@ fn judge(report: &Report, heard: &phone::PhoneReport) -> Result<(), String> {
     let wrong = if report.interruptions.len() != 1 {
         format!("{} barge-ins instead of one", report.interruptions.len())
     } else if report.counters.get("false_interruptions") != Some(&1) {
-        "the agent was not held for one \"uh-huh\", to go on after it".to_owned()
+        "the agent was not held for one \"yes\", to go on after it".to_owned()
     } else if report.turns.len() != 3 {
         format!("{} turns instead of three", report.turns.len())
     } else if report.notes.is_empty() {

@@ -197,13 +197,20 @@ async fn a_caller_who_cuts_in_stops_the_agent_in_a_moment() {
 }
 
 #[tokio::test]
-async fn a_cough_and_an_uh_huh_cost_the_caller_no_sample_and_are_no_turn() {
-    let script =
-        vec![say("ben-thanks"), agent_speaks(300), say("cough"), say("uh-huh"), agent_is_done(1_600), Step::HangUp];
+async fn a_cough_an_uh_huh_and_a_yes_cost_the_caller_no_sample_and_are_no_turn() {
+    // "Yes", and nothing after it: 420 ms.
+    let yes = Clip { label: "yes".to_owned(), audio: clip("anna-name").audio[..740 * 8].into() };
+    let over_agent = [say("cough"), say("uh-huh"), Step::Say(yes)];
+    let mut script = vec![say("ben-thanks"), agent_speaks(300)];
+    script.extend(over_agent);
+    script.extend([agent_is_done(1_600), Step::HangUp]);
     let told = call("", "", "audio", LONG, script).await;
     let Told { report, folder, .. } = &told;
     assert_eq!((report.turns.len(), report.interruptions.len(), told.received(COMMIT)), (1, 0, 1), "{report:#?}");
-    assert_eq!(told.counter("false_interruptions"), 1, "{:#?}", told.decisions());
+    // Whether the first two are voices at all may be doubted.
+    let held = told.counter("false_interruptions");
+    assert!((1..=3).contains(&held), "{:#?}", told.decisions());
+    assert_eq!(told.counter("turns_dropped"), held);
     assert_eq!((told.received("response.cancel"), told.received("conversation.item.truncate")), (0, 0));
     assert!(told.heard_audio() == *clip(LONG).audio, "every sample once and in order");
 
@@ -217,7 +224,7 @@ async fn a_cough_and_an_uh_huh_cost_the_caller_no_sample_and_are_no_turn() {
         differing.map(|row| format!("{:?} {:?}", row.what, row.difference)).collect::<Vec<_>>()
     };
     assert_eq!(rehear(&[]), [""; 0], "the same ears hear the same");
-    assert_eq!(rehear(&["min_interruption_ms=0"]), ["Interruption New"]);
+    assert_eq!(rehear(&["min_interruption_ms=0"]), vec!["Interruption New"; held as usize]);
 }
 
 #[tokio::test]
