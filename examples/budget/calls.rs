@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use offhook::audio::clip::Clip as Labelled;
-use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, place};
+use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, legs, place};
 use offhook::rehearsal::{Probe, Script, Server};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -20,6 +20,8 @@ const STAGGER: Duration = Duration::from_millis(43);
 const SETTLE: Duration = Duration::from_secs(3);
 /// A pause in the model's sending after which its next audio begins a reply.
 const REPLY_GAP: Duration = Duration::from_millis(300);
+/// Longer is no way through a server but a mistaken identity.
+const LONGEST: Duration = Duration::from_secs(2);
 /// Of the recorded callers in `fixtures/audio`.
 const CLIPS: [&str; 4] = ["anna-name", "ben-hours", "carla-number", "ben-thanks"];
 const MODEL: &str = r#"
@@ -80,8 +82,8 @@ impl Load {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let process = match target {
             Target::Floor => Process::start(&["floor"])?,
-            Target::Plain | Target::Kept => {
-                server::configure(dir.path(), &urls, target == Target::Kept).map_err(|e| e.to_string())?;
+            _ => {
+                server::configure(dir.path(), &urls, target).map_err(|e| e.to_string())?;
                 Process::start(&["serve", &dir.path().to_string_lossy()])?
             }
         };
@@ -162,32 +164,13 @@ impl Load {
 }
 
 impl Measured {
-    /// Audio that passed between `from` and `to`. Of a reply only the first audio counts: the server sends that at once and
-    /// paces the rest on purpose.
+    /// Audio that passed between `from` and `to`.
     fn add_legs(&mut self, phone: &PhoneReport, model: &Probe, from: Instant, to: Instant) {
-        let within = |at: Instant| (from..to).contains(&at);
-        let mut heard = model.heard().into_iter().peekable();
-        for sent in &phone.sent {
-            while heard.next_if(|(_, bytes)| *bytes < sent.bytes).is_some() {}
-            let Some((at, _)) = heard.peek() else { break };
-            if within(sent.at) {
-                self.caller_to_model.push(micros(sent.at, *at));
-            }
-        }
-        let mut last: Option<Instant> = None;
-        for (at, _) in model.sent() {
-            let begins = last.is_none_or(|last| at.saturating_duration_since(last) > REPLY_GAP);
-            last = Some(at);
-            if begins
-                && within(at)
-                && let Some(received) = phone.received.iter().find(|r| r.at >= at)
-            {
-                self.model_to_caller.push(micros(at, received.at));
-            }
-        }
+        let within = |passed: &(Instant, Duration)| (from..to).contains(&passed.0);
+        let us = |(_, took): (Instant, Duration)| took.as_micros() as u64;
+        let up = legs::caller_to_model(&phone.sent, &model.heard(), LONGEST);
+        self.caller_to_model.extend(up.into_iter().filter(within).map(us));
+        let down = legs::model_to_caller(&model.sent(), &phone.received, REPLY_GAP);
+        self.model_to_caller.extend(down.into_iter().filter(within).map(us));
     }
-}
-
-fn micros(from: Instant, to: Instant) -> u64 {
-    to.saturating_duration_since(from).as_micros() as u64
 }

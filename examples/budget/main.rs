@@ -2,10 +2,12 @@
 //!
 //! `cargo run --release --example budget -- [--calls N] [--seconds S] [--rounds R] [--json]`
 //!
-//! Three targets take the same calls in turns, each in a process of its own: the **floor** (a bridge that passes audio
-//! through and decides nothing), the server with nothing kept, and the server with recording and journal. The callers and
-//! the model are in this process, so that both ends' stamps are of one clock and no target pays for them. Each call has a
-//! built-in model of its own, so that a call's audio is told apart at the model's end.
+//! Five targets take the same calls in turns, each in a process of its own: the **floor** (a bridge that passes audio
+//! through and decides nothing); the server by the model's turn detection, with nothing kept and with recording and
+//! journal; the same, hearing for itself (the default detection and the echo guard); and with noise reduced here as well.
+//! The callers and the model are in this process, so that both ends' stamps are of one clock and no target pays for them.
+//! Each call has a built-in model of its own, so that a call's audio is told apart at the model's end. Callers are
+//! recorded voices that speak in turns; some two thirds of the time one of the two sides is heard.
 //!
 //! The machine drifts, so what counts is the ratio to the floor of the same round; of the rounds the median is shown.
 
@@ -61,16 +63,36 @@ enum Target {
     Plain,
     /// The server with recording and journal.
     Kept,
+    /// The same, with turn detection of its own.
+    Local,
+    /// The same, with noise reduction of its own.
+    Denoised,
 }
 
 impl Target {
-    const ALL: [Target; 3] = [Target::Floor, Target::Plain, Target::Kept];
+    const ALL: [Target; 5] = [Target::Floor, Target::Plain, Target::Kept, Target::Local, Target::Denoised];
 
     fn name(self) -> &'static str {
         match self {
             Target::Floor => "floor",
             Target::Plain => "offhook",
             Target::Kept => "offhook, all kept",
+            Target::Local => "  and own ears",
+            Target::Denoised => "  and RNNoise",
+        }
+    }
+
+    /// Whether recording and journal are kept.
+    fn keeps(self) -> bool {
+        !matches!(self, Target::Floor | Target::Plain)
+    }
+
+    /// What the agents' documents say of hearing: keys, then tables.
+    fn ears(self) -> &'static str {
+        match self {
+            Target::Floor | Target::Plain | Target::Kept => "[turn_detection]\nmode = \"provider\"\n",
+            Target::Local => "[turn_detection]\nmode = \"local\"\n",
+            Target::Denoised => "noise_reduction_engine = \"local\"\n[turn_detection]\nmode = \"local\"\n",
         }
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use offhook::config::Source;
 use offhook::serve::{ServeOptions, Server};
 
+use super::Target;
+
 /// Serves until killed.
 pub(crate) async fn run(config: &Path) -> Result<(), String> {
     let source = Source::open(config).map_err(|problems| problems.to_string())?;
@@ -26,7 +28,8 @@ pub(crate) fn number(n: usize) -> String {
 }
 
 /// Writes a configuration in which each number reaches a model of its own.
-pub(crate) fn configure(dir: &Path, models: &[String], keep: bool) -> io::Result<()> {
+pub(crate) fn configure(dir: &Path, models: &[String], target: Target) -> io::Result<()> {
+    let keep = target.keeps();
     let calls = models.len() + 10;
     fs::write(
         dir.join("offhook.toml"),
@@ -38,8 +41,10 @@ pub(crate) fn configure(dir: &Path, models: &[String], keep: bool) -> io::Result
     let journal = if keep { "decisions" } else { "off" };
     for (n, url) in models.iter().enumerate() {
         tables += &format!("[m{n}]\nurl = \"{url}\"\n");
-        let agent =
-            format!("model = \"m{n}\"\ninstructions = \"You answer the phone.\"\ntools = [\"note\", \"hang_up\"]\n");
+        let agent = format!(
+            "model = \"m{n}\"\ninstructions = \"You answer the phone.\"\ntools = [\"note\", \"hang_up\"]\n{}",
+            target.ears()
+        );
         fs::write(dir.join(format!("agents/a{n}.toml")), agent)?;
         let deployment = format!(
             "agent = \"a{n}\"\nnumber = \"{}\"\n[keep]\nrecording = {keep}\njournal = \"{journal}\"\n",

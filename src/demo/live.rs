@@ -1,6 +1,7 @@
 //! The conversation, printed while it happens.
 
 use std::io::{IsTerminal, Write, stdout};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::{CallEvent, Role};
 use crate::time::CallTime;
@@ -17,11 +18,14 @@ const PLAIN: &str = "\x1b[0m";
 pub(super) struct Live {
     on: bool,
     colour: bool,
+    /// Call time of media time 0.
+    media_start_ms: AtomicU64,
 }
 
 impl Live {
     pub(super) fn new(on: bool) -> Self {
-        Live { on, colour: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Live { on, colour, media_start_ms: AtomicU64::new(0) }
     }
 
     pub(super) fn header(&self, addresses: &str, number: &str) {
@@ -43,10 +47,29 @@ impl Live {
             CallEvent::ModelDialled { attempt } => ("model", DIM, format!("is dialled, attempt {attempt}")),
             CallEvent::ModelReady { took_ms } => ("model", DIM, format!("is ready after {took_ms} ms")),
             CallEvent::ModelLost { reason, .. } => ("model", YELLOW, format!("is lost: {reason}")),
-            CallEvent::MediaStarted => ("line", DIM, "the media stream is open".to_owned()),
             CallEvent::LineQueued { what, ms } => ("server", DIM, format!("plays the recording \"{what}\", {ms} ms")),
-            CallEvent::SpeechStarted { .. } => ("caller", DIM, "begins to speak".to_owned()),
-            CallEvent::SpeechStopped { .. } => ("caller", DIM, "has stopped".to_owned()),
+            CallEvent::MediaStarted => {
+                self.media_start_ms.store(at.as_ms(), Ordering::Relaxed);
+                ("line", DIM, "the media stream is open".to_owned())
+            }
+            CallEvent::SpeechStarted { media_ms, .. } => {
+                ("caller", DIM, format!("begins to speak, known after {} ms", self.ms_since(at, *media_ms)))
+            }
+            CallEvent::SpeechStopped { media_ms, .. } => {
+                ("caller", DIM, format!("has been silent for {} ms", self.ms_since(at, *media_ms)))
+            }
+            CallEvent::TurnCommitted { .. } => {
+                ("server", DIM, "takes this for the turn's end and asks for the answer".to_owned())
+            }
+            CallEvent::AgentHeld { heard_ms, .. } => {
+                ("server", YELLOW, format!("hears a voice: the agent is held after {heard_ms} ms"))
+            }
+            CallEvent::TurnDropped { voiced_ms, .. } => {
+                ("server", DIM, format!("takes {voiced_ms} ms of voice for no turn: the model is told nothing"))
+            }
+            CallEvent::AgentResumed { .. } => {
+                ("agent", YELLOW, "GOES ON at the very sample where it was held".to_owned())
+            }
             CallEvent::FirstAudio { after_ms, .. } => {
                 ("agent", DIM, format!("first audio, {after_ms} ms into the response"))
             }
@@ -79,6 +102,11 @@ impl Live {
         let (colour, plain, dim) = (self.code(colour), self.code(PLAIN), self.code(DIM));
         // A reader that is gone does not stop the call.
         let _ = writeln!(stdout(), "{dim}{at}{plain}  {colour}{who:<7} {text}{plain}");
+    }
+
+    /// How long ago at `at` a position on the media time line was.
+    fn ms_since(&self, at: CallTime, media_ms: u64) -> u64 {
+        at.as_ms().saturating_sub(self.media_start_ms.load(Ordering::Relaxed) + media_ms)
     }
 
     fn code(&self, code: &'static str) -> &'static str {

@@ -27,6 +27,10 @@ use crate::time::CallTime;
 const TOKEN: &str = "demo-token";
 const ACCOUNT: &str = "AC0000000000000000000000000000de30";
 const NUMBER: &str = "+15550100100";
+/// The caller pauses for 370 ms in the middle of a turn.
+const SILENCE_MS: u32 = 500;
+/// Anna's name begins with a "yes", which ends at 620 ms.
+const YES_MS: usize = 740;
 /// The call's folder has these parts; anything else is not ours to delete.
 const PARTS: [&str; 5] = ["recording.wav", "report.json", "journal", "call.svg", "call.html"];
 
@@ -91,19 +95,20 @@ pub async fn run(args: &Args) -> Result<(), String> {
     };
     move_folder(&folder, &args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let _ = fs::remove_dir_all(&data);
-    let legs = table::Legs::measure(&heard, &probe, &report);
+    let legs = table::Legs::measure(&heard, &probe);
     if args.json {
         let json = serde_json::json!({
             "folder": args.out, "report": report, "legs_us": legs.json(), "phone": heard,
         });
         println!("{json:#}");
     } else {
-        table::print(&report, &heard, &legs, &args.out, started.elapsed());
+        table::print(&report, &heard, &legs, SILENCE_MS, &args.out, started.elapsed());
     }
     judge(&report, &heard)
 }
 
-/// What the caller says and does: a long pause to think, one barge-in, then listening to the goodbye.
+/// What the caller says and does: one barge-in, one "yes" that is none, a long pause to think, then listening to the
+/// goodbye.
 fn caller() -> Result<Vec<Step>, String> {
     let say = |name: &str, labels: &str, wav: &[u8]| {
         let clip = Labelled::parse(name, labels, wav).map_err(|e| format!("fixtures/audio/{name}: {e}"))?;
@@ -124,12 +129,20 @@ fn caller() -> Result<Vec<Step>, String> {
         fixture!("anna-book"),
         Step::WaitAgentSpeaking { after_ms: 3_500, max_ms: 10_000 },
         fixture!("anna-change"),
-        Step::WaitAgentSpeaking { after_ms: 200, max_ms: 10_000 },
-        Step::WaitAgentSilent { for_ms: 600, max_ms: 20_000 },
-        Step::Silence(4_000),
+        Step::WaitAgentSpeaking { after_ms: 2_200, max_ms: 10_000 },
+        first_word(fixture!("anna-name"), YES_MS),
+        // Longer than the agent is held for it.
+        Step::WaitAgentSilent { for_ms: 1_200, max_ms: 20_000 },
+        Step::Silence(3_400),
         fixture!("anna-name"),
         Step::WaitEnd { max_ms: 20_000 },
     ])
+}
+
+/// The beginning of what is said.
+fn first_word(step: Step, ms: usize) -> Step {
+    let Step::Say(clip) = step else { return step };
+    Step::Say(Clip { label: "yes".to_owned(), audio: clip.audio.iter().take(ms * 8).copied().collect() })
 }
 
 /// The shipped agent on ports of the demo's own, with everything kept.
@@ -138,9 +151,8 @@ fn documents(model_url: &str, rest: SocketAddr) -> BTreeMap<String, Vec<u8>> {
         "listen = \"127.0.0.1:0\"\ndrain_s = 5\n[twilio]\naccount_sid = \"{ACCOUNT}\"\n\
          auth_token = {{ env = \"DEMO_TOKEN\" }}\nrest_url = \"http://{rest}\"\n"
     );
-    // The caller pauses for 370 ms in the middle of a turn.
     let agent = include_str!("../../config/agents/reception.toml")
-        .replace("#silence_duration_ms = 200", "silence_duration_ms = 500");
+        .replace("#silence_duration_ms = 200", &format!("silence_duration_ms = {SILENCE_MS}"));
     let deployment = format!(
         "agent = \"reception\"\nnumber = \"{NUMBER}\"\n[keep]\nrecording = true\njournal = \"audio\"\npictures = true\n"
     );
@@ -167,6 +179,8 @@ fn documents(model_url: &str, rest: SocketAddr) -> BTreeMap<String, Vec<u8>> {
 fn judge(report: &Report, heard: &phone::PhoneReport) -> Result<(), String> {
     let wrong = if report.interruptions.len() != 1 {
         format!("{} barge-ins instead of one", report.interruptions.len())
+    } else if report.counters.get("false_interruptions") != Some(&1) {
+        "the agent was not held for one \"yes\", to go on after it".to_owned()
     } else if report.turns.len() != 3 {
         format!("{} turns instead of three", report.turns.len())
     } else if report.notes.is_empty() {

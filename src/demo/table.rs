@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::phone::PhoneReport;
+use crate::phone::{PhoneReport, legs};
 use crate::rehearsal;
 use crate::report::{Report, Turn};
 
 /// A pause in the model's sending after which its next audio begins a reply.
 const REPLY_GAP: Duration = Duration::from_millis(300);
+/// Longer is no way through the server but a mistaken identity.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// How long audio took from one end's send to the other end's receipt, in microseconds, sorted.
 pub(super) struct Legs {
@@ -19,29 +21,12 @@ pub(super) struct Legs {
 }
 
 impl Legs {
-    /// From the stamps that both ends took on the same clock. Frames from before the model was ready had to wait and do
-    /// not count; of a reply only the first audio goes out at once, the rest is paced, so only that counts.
-    pub(super) fn measure(phone: &PhoneReport, model: &rehearsal::Probe, report: &Report) -> Legs {
-        let mut heard = model.heard().into_iter().peekable();
-        let mut caller_to_model_us = Vec::new();
-        let waited = report.model_ready_at_ms.unwrap_or(0).saturating_sub(report.media_start_at_ms.unwrap_or(0));
-        for sent in phone.sent.iter().skip(waited as usize / 20 + 2) {
-            while heard.next_if(|(_, bytes)| *bytes < sent.bytes).is_some() {}
-            let Some((at, _)) = heard.peek() else { break };
-            caller_to_model_us.push(micros(sent.at, *at));
+    /// From the stamps that both ends took on the same clock.
+    pub(super) fn measure(phone: &PhoneReport, model: &rehearsal::Probe) -> Legs {
+        Legs {
+            caller_to_model_us: sorted(legs::caller_to_model(&phone.sent, &model.heard(), LONGEST)),
+            model_to_caller_us: sorted(legs::model_to_caller(&model.sent(), &phone.received, REPLY_GAP)),
         }
-        let mut model_to_caller_us = Vec::new();
-        let mut last: Option<Instant> = None;
-        for (at, _) in model.sent() {
-            let begins = last.is_none_or(|last| at.saturating_duration_since(last) > REPLY_GAP);
-            last = Some(at);
-            if begins && let Some(received) = phone.received.iter().find(|r| r.at >= at) {
-                model_to_caller_us.push(micros(at, received.at));
-            }
-        }
-        caller_to_model_us.sort_unstable();
-        model_to_caller_us.sort_unstable();
-        Legs { caller_to_model_us, model_to_caller_us }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -51,7 +36,7 @@ impl Legs {
 }
 
 /// Prints everything.
-pub(super) fn print(report: &Report, phone: &PhoneReport, legs: &Legs, folder: &Path, took: Duration) {
+pub(super) fn print(report: &Report, phone: &PhoneReport, legs: &Legs, silence_ms: u32, folder: &Path, took: Duration) {
     println!("\nLatency per turn, in milliseconds from the caller's last speech");
     println!("  turn   decided  committed  response  model audio     sent    heard");
     for turn in &report.turns {
@@ -71,8 +56,12 @@ pub(super) fn print(report: &Report, phone: &PhoneReport, legs: &Legs, folder: &
             cell(turn.first_heard_at_ms),
         );
     }
-    println!("  (the model waits for 500 ms of silence and thinks for a while: that is its share)");
+    println!("  (the server's own ears wait for {silence_ms} ms of silence; from commit to response the model thinks)");
     println!("\nLegs through the server, from one socket's send to the other's receipt");
+    println!(
+        "  (of the caller, what is passed on as it comes: the model is sent speech only, and the beginning of each turn"
+    );
+    println!("  waits until it is certain to be one; of the model, the first audio of each reply: the rest is paced)");
     println!("  leg                 count       p50       p99       max");
     for (name, sorted) in [("caller -> model", &legs.caller_to_model_us), ("model -> caller", &legs.model_to_caller_us)]
     {
@@ -109,6 +98,8 @@ fn at(sorted: &[u64], percent: usize) -> Option<u64> {
     sorted.get(rank - 1).copied()
 }
 
-fn micros(from: Instant, to: Instant) -> u64 {
-    to.saturating_duration_since(from).as_micros() as u64
+fn sorted(passed: Vec<(Instant, Duration)>) -> Vec<u64> {
+    let mut us: Vec<u64> = passed.iter().map(|(_, took)| took.as_micros() as u64).collect();
+    us.sort_unstable();
+    us
 }

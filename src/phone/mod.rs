@@ -8,6 +8,7 @@
 pub mod caller;
 pub mod carrier;
 pub mod ears;
+pub mod legs;
 pub mod line;
 pub mod report;
 pub mod script;
@@ -21,6 +22,7 @@ mod tests;
 pub use caller::{CallOptions, place};
 pub use carrier::{Carrier, Fault, Order};
 pub use ears::Ears;
+pub use legs::Stamp;
 pub use line::{Line, Received};
-pub use report::{Audio, Clear, EndedBy, Heard, MarkEcho, Outcome, PhoneEvent, PhoneReport, Probe, Violation, What};
+pub use report::{Audio, Clear, EndedBy, Heard, MarkEcho, Outcome, PhoneEvent, PhoneReport, Violation, What};
 pub use script::{Clip, Step};

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::phone::legs::Stamp;
 use crate::time::Samples;
 
 /// Something that happened to the caller, as it happens.
@@ -166,15 +167,6 @@ pub struct Violation {
     pub what: String,
 }
 
-/// When how much had passed: pairs of these, taken at both ends, give a leg's latency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// When.
-    pub at: Instant,
-    /// Bytes of audio up to and including this message.
-    pub bytes: u64,
-}
-
 /// μ-law audio at 8 kHz, which is not printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Audio(pub Vec<u8>);
@@ -243,8 +235,8 @@ pub struct PhoneReport {
     pub audio: Audio,
     /// Audio sent, by message; empty unless probes are kept.
     #[serde(skip)]
-    pub sent: Vec<Probe>,
+    pub sent: Vec<Stamp>,
     /// Audio received, by message; empty unless probes are kept.
     #[serde(skip)]
-    pub received: Vec<Probe>,
+    pub received: Vec<Stamp>,
 }

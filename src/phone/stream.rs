@@ -18,8 +18,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::phone::carrier::Order;
+use crate::phone::legs::{self, Stamp};
 use crate::phone::line::{Line, Received};
-use crate::phone::report::{Audio, PhoneEvent, PhoneReport, Probe, What};
+use crate::phone::report::{Audio, PhoneEvent, PhoneReport, What};
 use crate::phone::script::{Act, Runner, SLOT_BYTES, SLOT_MS};
 use crate::time::Samples;
 
@@ -111,7 +112,7 @@ pub(crate) struct Session<'a> {
     waiting: VecDeque<Message>,
     duplicate: u32,
     reorder: u32,
-    held: Vec<String>,
+    held: Vec<(String, u64)>,
     stalled_until: Option<Instant>,
     agent_speaks: bool,
 }
@@ -260,7 +261,8 @@ impl<'a> Session<'a> {
                     self.report.frames_received += 1;
                     self.bytes_received += bytes as u64;
                     if self.keep_probes && self.report.received.len() < MAX_PROBES {
-                        self.report.received.push(Probe { at: Instant::now(), bytes: self.bytes_received });
+                        let stamp = Stamp { at: Instant::now(), bytes: self.bytes_received, digest: 0 };
+                        self.report.received.push(stamp);
                     }
                 }
                 Received::Mark => {}
@@ -297,25 +299,26 @@ impl<'a> Session<'a> {
         );
         STANDARD.encode_append(audio, &mut text);
         text.push_str("\"}}");
+        let digest = if self.keep_probes { legs::digest(audio) } else { 0 };
         if self.reorder > 0 {
-            self.held.push(text);
+            self.held.push((text, digest));
             self.reorder -= 1;
             if self.reorder == 0 {
-                for text in std::mem::take(&mut self.held).into_iter().rev() {
-                    self.push_media(text).await;
+                for (text, digest) in std::mem::take(&mut self.held).into_iter().rev() {
+                    self.push_media(text, digest).await;
                 }
             }
             return;
         }
         if self.duplicate > 0 {
             self.duplicate -= 1;
-            self.push_media(text.clone()).await;
+            self.push_media(text.clone(), digest).await;
         }
-        self.push_media(text).await;
+        self.push_media(text, digest).await;
     }
 
     /// Audio that the server does not take in time is dropped, as Twilio drops it.
-    async fn push_media(&mut self, text: String) {
+    async fn push_media(&mut self, text: String, digest: u64) {
         if !self.try_push(Message::text(text)).await {
             self.report.frames_dropped += 1;
             return;
@@ -323,7 +326,7 @@ impl<'a> Session<'a> {
         self.report.frames_sent += 1;
         self.bytes_sent += SLOT_BYTES as u64;
         if self.keep_probes && self.report.sent.len() < MAX_PROBES {
-            self.report.sent.push(Probe { at: Instant::now(), bytes: self.bytes_sent });
+            self.report.sent.push(Stamp { at: Instant::now(), bytes: self.bytes_sent, digest });
         }
     }
 

@@ -227,9 +227,8 @@ async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
             Some(Ok(Message::Text(text))) => {
                 let at = Instant::now();
                 let kind = session.handle(host.started.elapsed(), &text);
-                let appended = session.take_appended();
-                if appended > 0 {
-                    host.probe.note_heard(at, appended);
+                if let Some((bytes, digest)) = session.take_appended() {
+                    host.probe.note_heard(at, bytes, digest);
                 }
                 let mut log = host.log();
                 if log.len() == MAX_LOG {

@@ -90,7 +90,7 @@ pub enum ServeError {
     Listen(SocketAddr, io::Error),
     /// Certificate or key are not usable; names the files.
     Tls(String),
-    /// The system gives no threads or sockets.
+    /// The system gives no threads or sockets, or the program is not whole.
     System(String),
 }
 
@@ -174,6 +174,8 @@ impl Server {
         let refused = |error: io::Error| ServeError::Listen(addr, error);
         listener.set_nonblocking(true).map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
+        // Now, lest the first caller wait for it.
+        crate::vad::silero::load().map_err(|error| ServeError::System(error.to_string()))?;
         let mut certificates = match &config.server.tls {
             Some(files) => Some(tls::Certificates::load(files.clone()).await.map_err(ServeError::Tls)?),
             None => None,

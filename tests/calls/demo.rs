@@ -5,15 +5,24 @@ use std::process::{Command, Stdio};
 use offhook::report::Report;
 
 #[test]
-fn the_demo_shows_a_barge_in_a_tool_and_a_long_pause_and_leaves_a_folder_that_verifies() {
+fn the_demo_shows_what_interrupts_and_what_does_not_a_tool_and_a_long_pause_and_leaves_a_folder_that_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("demo");
     let offhook = || Command::new(env!("CARGO_BIN_EXE_offhook"));
     let run = offhook().arg("demo").arg("--out").arg(&out).stdin(Stdio::null()).output().unwrap();
     let text = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{text}{}", String::from_utf8_lossy(&run.stderr));
-    for shown in ["BARGES IN", "[not heard:", "tool    note", "tool    hang_up", "Latency per turn", "caller -> model"]
-    {
+    let all = [
+        "BARGES IN",
+        "[not heard:",
+        "GOES ON",
+        "tool    note",
+        "tool    hang_up",
+        "Latency per turn",
+        "wait for 500 ms of silence",
+        "caller -> model",
+    ];
+    for shown in all {
         assert!(text.contains(shown), "{shown:?} is missing in:\n{text}");
     }
     for part in ["recording.wav", "report.json", "journal", "call.svg", "call.html"] {

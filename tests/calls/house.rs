@@ -59,6 +59,8 @@ impl Default for Plan {
 pub(crate) struct Site {
     pub(crate) dir: TempDir,
     pub(crate) model: rehearsal::Server,
+    /// What audio passed the model's socket.
+    pub(crate) probe: rehearsal::Probe,
     pub(crate) carrier: Option<Carrier>,
 }
 
@@ -73,7 +75,8 @@ impl Site {
     pub(crate) async fn build(plan: &Plan) -> Site {
         let dir = tempfile::tempdir().expect("a directory");
         let script = rehearsal::Script::parse(&plan.script).expect("a script");
-        let model = rehearsal::Server::bind(([127, 0, 0, 1], 0).into(), script).await.expect("a model");
+        let (any_port, probe) = (([127, 0, 0, 1], 0).into(), rehearsal::Probe::new());
+        let model = rehearsal::Server::bind_with(any_port, script, probe.clone()).await.expect("a model");
         let (mut rest, mut carrier) = (String::new(), None);
         if plan.carrier {
             let double = Carrier::new(ACCOUNT, Secret::new(TOKEN));
@@ -98,7 +101,7 @@ impl Site {
         for (name, text) in documents {
             write(&dir.path().join("config").join(name), &text);
         }
-        Site { dir, model, carrier }
+        Site { dir, model, probe, carrier }
     }
 
     pub(crate) fn config(&self) -> PathBuf {

@@ -7,6 +7,7 @@ mod demo;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
+mod hearing;
 mod house;
 mod model;
 mod operations;

@@ -46,6 +46,8 @@ pub(crate) struct Number {
     pub(crate) model_url: Option<String>,
     /// More of the agent, before its tables.
     pub(crate) agent: &'static str,
+    /// The agent's `[turn_detection]`, if not the usual.
+    pub(crate) ears: &'static str,
     /// More of the agent's `[on_failure]`.
     pub(crate) on_failure: &'static str,
     /// The deployment's `[limits]`.
@@ -332,7 +334,7 @@ pub(crate) async fn furnish(site: &Site, numbers: &[Number]) -> (TempDir, Vec<Op
         };
         models.push(double);
         catalogue += &format!("[{}]\nurl = \"{url}\"\ndial_timeout_ms = 700\n", entry.name);
-        let Number { name, agent, on_failure, limits, playout, deployment, .. } = entry;
+        let Number { name, agent, ears, on_failure, limits, playout, deployment, .. } = entry;
         let (play, said) = (|name: &str| sounds.path().join(format!("{name}.wav")).display().to_string(), words);
         let agent = format!(
             "model = \"{name}\"\ninstructions = \"Be kind.\"\nhold_sound = \"{}\"\nfiller = {{ play = \"{}\", text = \"{}\" }}\n\
@@ -347,8 +349,7 @@ pub(crate) async fn furnish(site: &Site, numbers: &[Number]) -> (TempDir, Vec<Op
             said("fallback"),
         );
         // As in a house.
-        let told = agent.contains("[turn_detection]");
-        let agent = agent + if told { "" } else { "[turn_detection]\nmode = \"provider\"\n" };
+        let agent = agent + if ears.is_empty() { "[turn_detection]\nmode = \"provider\"\n" } else { ears };
         let to = if *name == "neighbour" { NEIGHBOUR.to_owned() } else { number(index) };
         let keep = if deployment.contains("[keep]") { "" } else { "[keep]\nrecording = true\njournal = \"audio\"\n" };
         // A machine with much to do may be late by more than the usual lead; that is not what is shown here.

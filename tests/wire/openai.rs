@@ -134,8 +134,8 @@ async fn link_and_built_in_model_hold_a_call() {
 
     let counters = call.session.counters();
     assert_eq!((counters.unknown, counters.garbage), (0, 0));
-    assert_eq!(probe.heard().last().unwrap().1, call.sent_bytes);
-    assert_eq!(probe.sent().last().unwrap().1, call.audio_bytes as u64);
+    assert_eq!(probe.heard().last().unwrap().bytes, call.sent_bytes);
+    assert_eq!(probe.sent().last().unwrap().bytes, call.audio_bytes as u64);
     let truncations = server.received().iter().filter(|kind| *kind == "conversation.item.truncate").count();
     assert_eq!(truncations, 2);
 }
