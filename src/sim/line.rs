@@ -94,6 +94,11 @@ impl Line {
         Samples::from_us(us, self.format.rate_hz)
     }
 
+    /// Whether the caller hears something at `at`: for good once it is past.
+    pub fn is_playing(&self, at: CallTime) -> bool {
+        self.played.iter().rev().any(|(from, to)| *from <= at && at < *to)
+    }
+
     fn deliver(&mut self, now: CallTime) {
         if now < self.stalled_until {
             return;
