@@ -28,15 +28,26 @@ pub(crate) struct Call {
     sim: Sim,
     frames: u64,
     replies: u32,
+    /// Of what was emitted, this much was looked at.
+    looked_at: usize,
     payload: Vec<u8>,
 }
 
-/// By the defaults, with this silence at a turn's end.
-pub(crate) fn settings(silence_duration_ms: u32, noise_reduction: NoiseReduction) -> CallSettings {
+/// What is tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trial {
+    pub noise_reduction: NoiseReduction,
+    pub echo_guard: bool,
+    pub as_json: bool,
+}
+
+/// By the defaults but for what is tried, with this silence at a turn's end.
+pub(crate) fn settings(silence_duration_ms: u32, trial: Trial) -> CallSettings {
     let mut settings = scenario::settings();
     let turn = TurnSettings { silence_duration_ms, ..TurnSettings::default() };
     settings.turn_detection = TurnDetection::Local(turn);
-    settings.noise_reduction = noise_reduction;
+    settings.noise_reduction = trial.noise_reduction;
+    settings.echo_guard = trial.echo_guard;
     // The model of these calls answers when it is told to, and not otherwise.
     settings.limits.model_silence_ms = 3_600_000;
     settings
@@ -45,11 +56,12 @@ pub(crate) fn settings(silence_duration_ms: u32, noise_reduction: NoiseReduction
 impl Call {
     pub(crate) fn begin(settings: CallSettings) -> Call {
         let mut sim = Sim::hearing(settings, LINE_MS);
+        sim.line().keep_audio();
         sim.run_until(CallTime::from_ms(100));
         sim.input(Input::Model(ModelEvent::Ready { session: "session".into() }));
         sim.run_until(BEGUN);
         sim.input(Input::Caller(CallerEvent::Started));
-        Call { sim, frames: 0, replies: 0, payload: Vec::with_capacity(FRAME) }
+        Call { sim, frames: 0, replies: 0, looked_at: 0, payload: Vec::with_capacity(FRAME) }
     }
 
     /// Media time: of all that the caller said.
@@ -65,6 +77,12 @@ impl Call {
         self.frames += 1;
         self.sim.run_until(BEGUN.plus_ms(self.now_ms()));
         self.sim.input(Input::Caller(CallerEvent::Audio { at_ms, payload: &self.payload }));
+        let asked = |(_, event): &(CallTime, CallEvent)| matches!(event, CallEvent::ResponseAsked { .. });
+        let emitted = &self.sim.seen.events;
+        let answers = emitted[self.looked_at..].iter().filter(|e| asked(e)).count();
+        self.looked_at = emitted.len();
+        // A model that is asked says next to nothing: who speaks when is up to the test.
+        (0..answers).for_each(|_| self.agent_speaks(&[0; FRAME]));
     }
 
     /// The model says this, all of it at once, and is done.
@@ -86,6 +104,12 @@ impl Call {
     /// Whether the caller heard the agent at this media time.
     pub(crate) fn agent_is_heard(&mut self, at_ms: u64) -> bool {
         self.sim.line().is_playing(BEGUN.plus_ms(at_ms))
+    }
+
+    /// What the caller heard of the agent, from this media time on, as far as it is known.
+    pub(crate) fn agent_audio(&mut self, from_ms: u64) -> &[u8] {
+        let begin = (BEGUN.as_ms() + from_ms) as usize * PER_MS;
+        self.sim.line().audio().get(begin..).unwrap_or_default()
     }
 
     /// When the line was cleared, in media time.
@@ -162,9 +186,12 @@ pub(crate) fn track(clip: &LabelledClip, lead_ms: u64, tail_ms: u64) -> Vec<i16>
     track
 }
 
-/// What the agent says: another speaker's recording, over and over.
+/// What the agent says: another speaker's recording without its silences, over and over.
 pub(crate) fn agent_audio(clips: &[LabelledClip], beside: &str, ms: u64) -> Vec<i16> {
     let name = if beside.contains("carla") { "track-ben" } else { "track-carla" };
     let Some(clip) = clips.iter().find(|c| c.name == name) else { return Vec::new() };
-    clip.samples.iter().copied().cycle().take(ms as usize * PER_MS).collect()
+    let sample = |ms: u64| (ms as usize * PER_MS).min(clip.samples.len());
+    let speech = clip.speech.iter().flat_map(|s| &clip.samples[sample(s.span.start_ms)..sample(s.span.end_ms)]);
+    let speech: Vec<i16> = speech.copied().collect();
+    speech.into_iter().cycle().take(ms as usize * PER_MS).collect()
 }

@@ -13,7 +13,7 @@ use offhook::vad::Probability;
 use serde_json::{Value, json};
 
 use crate::RATE_HZ;
-use crate::calls::{FRAME, FRAME_MS, agent_audio, settings};
+use crate::calls::{FRAME, FRAME_MS, Trial, agent_audio, settings};
 use crate::engines::{Heard, Judge, run};
 use crate::live::{head, line, say};
 
@@ -113,7 +113,8 @@ fn drive(part: Part, clips: &[LabelledClip], seconds: usize, stretch: &mut dyn F
             }
         }
         Part::Engine => {
-            let mut engine = CallEngine::told(settings(200, NoiseReduction::None).into());
+            let trial = Trial { noise_reduction: NoiseReduction::None, echo_guard: true, as_json: false };
+            let mut engine = CallEngine::told(settings(200, trial).into());
             let mut now = CallTime::ZERO;
             engine.handle(now, Input::Model(ModelEvent::Ready { session: "session".into() }));
             engine.handle(now, Input::Caller(CallerEvent::Started));

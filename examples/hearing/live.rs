@@ -1,6 +1,5 @@
 //! Interruptions and turn ends of whole calls.
 
-use offhook::config::NoiseReduction;
 use offhook::time::Samples;
 use offhook::tune::corpus::{Condition, LabelledClip};
 use offhook::tune::measure::Case;
@@ -8,7 +7,7 @@ use offhook::turn::TurnEvent;
 use offhook::turn::score::{LOST_AFTER_MS, Summary, percentile, score};
 use serde_json::{Value, json};
 
-use crate::calls::{self, Call, FRAME, FRAME_MS, agent_audio, settings, track};
+use crate::calls::{self, Call, FRAME, FRAME_MS, Trial, agent_audio, settings, track};
 use crate::{RATE_HZ, babble_bed};
 
 /// Silence before each clip. Several, so that speech begins anywhere in a frame and in a step of the detection.
@@ -67,10 +66,13 @@ struct BargeIns {
 }
 
 /// Prints how soon the line is cleared for a caller who begins to speak.
-pub(crate) fn barge_in(clips: &[LabelledClip], noise_reduction: NoiseReduction, as_json: bool) -> Value {
-    say(as_json, "\nBarge-in, in ms from the caller's first audible speech to the line's clear; the agent is speaking");
+pub(crate) fn barge_in(clips: &[LabelledClip], trial: Trial) -> Value {
     say(
-        as_json,
+        trial.as_json,
+        "\nBarge-in, in ms from the caller's first audible speech to the line's clear; the agent is speaking",
+    );
+    say(
+        trial.as_json,
         &head(&[
             "callers",
             "p50",
@@ -95,9 +97,7 @@ pub(crate) fn barge_in(clips: &[LabelledClip], noise_reduction: NoiseReduction, 
             let mut found = BargeIns::default();
             let case = Case::new(clip.clone());
             for onset_ms in case.truth.onsets_ms() {
-                LEADS_MS
-                    .iter()
-                    .for_each(|lead| one_barge_in(clips, clip, onset_ms, *lead, noise_reduction, &mut found));
+                LEADS_MS.iter().for_each(|lead| one_barge_in(clips, clip, onset_ms, *lead, trial, &mut found));
             }
             (clip, found)
         })
@@ -121,7 +121,7 @@ pub(crate) fn barge_in(clips: &[LabelledClip], noise_reduction: NoiseReduction, 
         let cells =
             [ms.len().to_string(), cell(at(50.0)), cell(at(90.0)), cell(at(95.0)), cell(at(99.0)), cell(at(100.0))];
         let counts = [all.lost, all.early, all.finals, all.resumed, all.left_out].map(|n| n.to_string());
-        say(as_json, &line(&name, &[&cells[..], &counts[..]].concat()));
+        say(trial.as_json, &line(&name, &[&cells[..], &counts[..]].concat()));
         let body = json!({
             "callers": ms.len(), "p50": at(50.0), "p90": at(90.0), "p95": at(95.0), "p99": at(99.0), "max": at(100.0),
             "lost": all.lost, "early": all.early, "for_good": all.finals, "went_on": all.resumed, "left_out": all.left_out,
@@ -130,11 +130,11 @@ pub(crate) fn barge_in(clips: &[LabelledClip], noise_reduction: NoiseReduction, 
         if name == "all" {
             all.worst.sort_by_key(|(.., ms)| -ms);
             all.worst.dedup_by(|a, b| a.0 == b.0 && a.1 == b.1);
-            let worst = all.worst.iter().take(8).map(|(clip, at, ms)| match *ms {
+            let worst = all.worst.iter().take(16).map(|(clip, at, ms)| match *ms {
                 i64::MAX => format!("{clip}@{at} lost"),
                 ms => format!("{clip}@{at} {ms}"),
             });
-            say(as_json, &format!("the latest: {}", worst.collect::<Vec<_>>().join(", ")));
+            say(trial.as_json, &format!("the latest: {}", worst.collect::<Vec<_>>().join(", ")));
         }
     }
     Value::Object(out)
@@ -145,7 +145,7 @@ fn one_barge_in(
     clip: &LabelledClip,
     onset_ms: u64,
     lead_ms: u64,
-    noise_reduction: NoiseReduction,
+    trial: Trial,
     found: &mut BargeIns,
 ) {
     let track = track(clip, lead_ms, FOLLOWED_MS);
@@ -153,7 +153,7 @@ fn one_barge_in(
     let onset = lead_ms + onset_ms;
     let agent_from = before.map_or(0, |end| lead_ms + end + AGENT_AFTER_MS).max(onset.saturating_sub(AGENT_BEFORE_MS));
     let agent = agent_audio(clips, &clip.name, onset - agent_from + FOLLOWED_MS);
-    let mut call = Call::begin(settings(200, noise_reduction));
+    let mut call = Call::begin(settings(200, trial));
     let mut spoke = false;
     for frame in track.chunks_exact(FRAME) {
         let now = call.now_ms();
@@ -191,16 +191,19 @@ fn one_barge_in(
 }
 
 /// Prints how soon turns are committed.
-pub(crate) fn turn_ends(clips: &[LabelledClip], noise_reduction: NoiseReduction, as_json: bool) -> Value {
+pub(crate) fn turn_ends(clips: &[LabelledClip], trial: Trial) -> Value {
     let mut out = serde_json::Map::new();
     for silence_ms in [200, 500] {
         say(
-            as_json,
+            trial.as_json,
             &format!(
                 "\nTurn ends, in ms from the last audible speech to the commit, less the silence of {silence_ms} ms"
             ),
         );
-        say(as_json, &head(&["turns", "p50", "p90", "p99", "cut-offs", "missed", "false starts", "commits"]));
+        say(
+            trial.as_json,
+            &head(&["turns", "p50", "p90", "p99", "p50 by label", "cut-offs", "missed", "false starts", "commits"]),
+        );
         let mut rows: Rows = conditions(clips, is_speech);
         rows.push(("all".to_owned(), Box::new(|_| true)));
         let scored: Vec<_> = clips
@@ -208,33 +211,39 @@ pub(crate) fn turn_ends(clips: &[LabelledClip], noise_reduction: NoiseReduction,
             .filter(|c| is_speech(c))
             .map(|clip| {
                 let mut scores = Vec::new();
+                let mut from_labels = Vec::new();
                 let mut commits = 0;
                 for lead_ms in LEADS_MS.iter().step_by(2).map(|lead| lead + 1_000) {
-                    let mut call = Call::begin(settings(silence_ms, noise_reduction));
+                    let mut call = Call::begin(settings(silence_ms, trial));
                     track(clip, lead_ms, 1_500).chunks_exact(FRAME).for_each(|frame| call.frame(frame));
                     // The score counts from the clip's start.
                     let lead = Samples::from_ms(lead_ms, RATE_HZ);
                     let events: Vec<_> = call.turn_events().into_iter().map(|(at, e)| earlier(at, e, lead)).collect();
-                    scores.push(score(&Case::new(clip.clone()).truth, &events, RATE_HZ));
+                    let mut truth = Case::new(clip.clone()).truth;
+                    scores.push(score(&truth, &events, RATE_HZ));
+                    truth.turns.iter_mut().for_each(|turn| turn.audible_end_ms = turn.span.end_ms);
+                    from_labels.extend(score(&truth, &events, RATE_HZ).end_delays_ms);
                     commits += call.commits();
                 }
-                (clip, scores, commits)
+                (clip, scores, from_labels, commits)
             })
             .collect();
         let mut body = serde_json::Map::new();
         for (name, of) in rows {
             let mut all = Summary::default();
-            let mut commits = 0;
-            for (_, scores, n) in scored.iter().filter(|(clip, ..)| of(clip)) {
+            let (mut from_labels, mut commits) = (Vec::new(), 0);
+            for (_, scores, ends, n) in scored.iter().filter(|(clip, ..)| of(clip)) {
                 scores.iter().for_each(|score| all += score);
+                from_labels.extend(ends);
                 commits += n;
             }
             let at = |p| percentile(&all.end_delays_ms, p).map(|ms| ms - i64::from(silence_ms));
-            let cells = [all.turns.to_string(), cell(at(50.0)), cell(at(90.0)), cell(at(99.0))];
+            let labelled = percentile(&from_labels, 50.0).map(|ms| ms - i64::from(silence_ms));
+            let cells = [all.turns.to_string(), cell(at(50.0)), cell(at(90.0)), cell(at(99.0)), cell(labelled)];
             let counts = [all.cut_offs, all.missed, all.false_starts, commits as u64].map(|n| n.to_string());
-            say(as_json, &line(&name, &[&cells[..], &counts[..]].concat()));
+            say(trial.as_json, &line(&name, &[&cells[..], &counts[..]].concat()));
             let row = json!({
-                "turns": all.turns, "p50": at(50.0), "p90": at(90.0), "p99": at(99.0),
+                "turns": all.turns, "p50_from_label": labelled, "p50": at(50.0), "p90": at(90.0), "p99": at(99.0),
                 "cut_offs": all.cut_offs, "missed": all.missed, "false_starts": all.false_starts, "commits": commits,
             });
             body.insert(name, row);
@@ -257,13 +266,13 @@ fn earlier(at: Samples, event: TurnEvent, lead: Samples) -> (Samples, TurnEvent)
 }
 
 /// Prints how often an agent is interrupted by what is no speech.
-pub(crate) fn false_interruptions(clips: &[LabelledClip], noise_reduction: NoiseReduction, as_json: bool) -> Value {
-    say(as_json, "\nFalse interruptions while the agent speaks");
-    say(as_json, &head(&["sounds", "seconds", "cleared", "for good", "went on"]));
+pub(crate) fn false_interruptions(clips: &[LabelledClip], trial: Trial) -> Value {
+    say(trial.as_json, "\nFalse interruptions while the agent speaks");
+    say(trial.as_json, &head(&["sounds", "seconds", "cleared", "for good", "went on"]));
     let mut out = serde_json::Map::new();
     let mut print = |name: &str, sounds: usize, ms: u64, seen: calls::Interruptions| {
         let cells = [sounds, ms as usize / 1_000, seen.holds, seen.finals, seen.resumed].map(|n| n.to_string());
-        say(as_json, &line(name, &cells));
+        say(trial.as_json, &line(name, &cells));
         let row = json!({
             "sounds": sounds, "seconds": ms / 1_000, "cleared": seen.holds, "for_good": seen.finals, "went_on": seen.resumed,
         });
@@ -281,8 +290,7 @@ pub(crate) fn false_interruptions(clips: &[LabelledClip], noise_reduction: Noise
         for clip in clips.iter().filter(|c| !c.coarse() && (c.condition != Condition::Call) == elsewhere) {
             for distractor in clip.distractors.iter().filter(|d| d.kind == kind) {
                 for lead_ms in LEADS_MS {
-                    let here =
-                        one_distractor(clips, clip, (distractor.start_ms, distractor.end_ms), lead_ms, noise_reduction);
+                    let here = one_distractor(clips, clip, (distractor.start_ms, distractor.end_ms), lead_ms, trial);
                     let Some((here, window_ms)) = here else { continue };
                     sounds += 1;
                     ms += window_ms;
@@ -296,7 +304,7 @@ pub(crate) fn false_interruptions(clips: &[LabelledClip], noise_reduction: Noise
         let (mut sounds, mut ms, mut seen) = (0, 0, calls::Interruptions::default());
         for clip in clips.iter().filter(|c| c.condition == Condition::Noise && babble_bed(c) == babble) {
             for lead_ms in LEADS_MS {
-                let mut call = Call::begin(settings(200, noise_reduction));
+                let mut call = Call::begin(settings(200, trial));
                 call.agent_speaks(&agent_audio(clips, &clip.name, lead_ms + clip.duration_ms()));
                 track(clip, lead_ms, 0).chunks_exact(FRAME).for_each(|frame| call.frame(frame));
                 sounds += 1;
@@ -323,7 +331,7 @@ fn one_distractor(
     clip: &LabelledClip,
     (start_ms, end_ms): (u64, u64),
     lead_ms: u64,
-    noise_reduction: NoiseReduction,
+    trial: Trial,
 ) -> Option<(calls::Interruptions, u64)> {
     let before = clip.speech.iter().filter(|s| s.span.start_ms < end_ms).map(|s| s.span.end_ms).max();
     let after = clip.speech.iter().map(|s| s.span.start_ms).filter(|at| *at >= end_ms).min();
@@ -333,7 +341,7 @@ fn one_distractor(
     if agent_from >= start_ms {
         return None;
     }
-    let mut call = Call::begin(settings(200, noise_reduction));
+    let mut call = Call::begin(settings(200, trial));
     let mut spoke = false;
     for frame in track(clip, lead_ms, 1_500).chunks_exact(FRAME) {
         if call.now_ms() >= lead_ms + until {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `engines` | each engine, frame by frame, beside other judges |
 //! | `noise` | the same of a call's whole ears, by noise reduction |
-//! | `calls` | whole calls: barge-in, turn ends, false interruptions; with `--near-field` under that noise reduction |
+//! | `calls` | whole calls: barge-in, turn ends, false interruptions; `--near-field`: under that noise reduction; `--no-guard`: without the echo guard |
 //! | `echo` | whole calls with the agent's echo |
 //! | `cost` | what the parts of hearing cost |
 //!
@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use calls::Trial;
 use engines::{Heard, Judge};
 use offhook::config::NoiseReduction;
 use offhook::tune::corpus::{Condition, Corpus, LabelledClip};
@@ -51,10 +52,9 @@ fn main() -> ExitCode {
     }
     let parts: Vec<&str> = words.iter().map(String::as_str).filter(|w| !w.starts_with("--")).collect();
     let wants = |part: &str| parts.is_empty() || parts.contains(&part);
-    let noise_reduction = match words.iter().any(|w| w == "--near-field") {
-        true => NoiseReduction::NearField,
-        false => NoiseReduction::None,
-    };
+    let given = |flag: &str| words.iter().any(|w| w == flag);
+    let noise_reduction = if given("--near-field") { NoiseReduction::NearField } else { NoiseReduction::None };
+    let trial = Trial { noise_reduction, echo_guard: !given("--no-guard"), as_json };
     let mut out = serde_json::Map::new();
     let rows = rows(&clips);
     let mut judged = |part: &str, title: &str, judges: Vec<Judge>| {
@@ -78,12 +78,12 @@ fn main() -> ExitCode {
     }
     if wants("calls") {
         live::say(as_json, "WHOLE CALLS");
-        out.insert("barge_in".to_owned(), live::barge_in(&clips, noise_reduction, as_json));
-        out.insert("turn_ends".to_owned(), live::turn_ends(&clips, noise_reduction, as_json));
-        out.insert("false_interruptions".to_owned(), live::false_interruptions(&clips, noise_reduction, as_json));
+        out.insert("barge_in".to_owned(), live::barge_in(&clips, trial));
+        out.insert("turn_ends".to_owned(), live::turn_ends(&clips, trial));
+        out.insert("false_interruptions".to_owned(), live::false_interruptions(&clips, trial));
     }
     if wants("echo") {
-        out.insert("echo".to_owned(), echoes::echo(&clips, noise_reduction, as_json));
+        out.insert("echo".to_owned(), echoes::echo(&clips, trial));
     }
     if wants("cost") {
         out.insert("cost".to_owned(), cost::cost(&clips, as_json));
