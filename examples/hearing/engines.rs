@@ -86,7 +86,7 @@ pub(crate) fn others(path: &Path, clips: &[LabelledClip]) -> Vec<Judge> {
     judges
 }
 
-fn run(name: &str, clips: &[LabelledClip], hear: impl Fn(&[i16], &mut Vec<Heard>)) -> Judge {
+pub(crate) fn run(name: &str, clips: &[LabelledClip], hear: impl Fn(&[i16], &mut Vec<Heard>)) -> Judge {
     let (mut steps, mut seconds, mut audio_seconds) = (Steps::new(), 0.0, 0.0);
     let mut out = Vec::new();
     for clip in clips {

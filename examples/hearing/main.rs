@@ -1,15 +1,29 @@
-//! How well each engine hears: accuracy, delays and cost on labelled audio.
+//! How well a call is heard: accuracy, delays and cost on labelled audio.
 //!
 //! `cargo run --release --example hearing` reads `fixtures/audio` and, where it is, `../shared/audio` (or the folders in
-//! `OFFHOOK_SPEECH`, separated by `:`). `--json` prints the figures as JSON.
+//! `OFFHOOK_SPEECH`, separated by `:`). `--json` prints the figures as JSON. Parts can be named; all of them by default:
+//!
+//! | part | what |
+//! |---|---|
+//! | `engines` | each engine, frame by frame, beside other judges |
+//! | `noise` | the same of a call's whole ears, by noise reduction |
+//! | `calls` | whole calls: barge-in, turn ends, false interruptions; `--near-field`: under that noise reduction; `--no-guard`: without the echo guard |
+//! | `echo` | whole calls with the agent's echo |
+//! | `cost` | what the parts of hearing cost |
+//!
+//! `--alone PART SECONDS` runs one row of the cost and nothing else, to count its instructions.
 //!
 //! A 10 ms frame has the probability of the step that its middle lies in, and is speech when the truth says so there.
 //! Uncertain stretches, clips with coarse labels and noise beds made of speech (babble) are left out.
 //!
 //! Other judges are read from `target/judges.csv`, which `examples/hearing/judges.py` writes; it says how.
 
+mod calls;
+mod cost;
+mod echoes;
 mod engines;
 mod latency;
+mod live;
 mod score;
 mod table;
 
@@ -17,7 +31,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use calls::Trial;
 use engines::{Heard, Judge};
+use offhook::config::NoiseReduction;
 use offhook::tune::corpus::{Condition, Corpus, LabelledClip};
 use serde_json::json;
 
@@ -25,19 +41,55 @@ use serde_json::json;
 const RATE_HZ: u32 = 8_000;
 
 fn main() -> ExitCode {
-    let as_json = std::env::args().any(|a| a == "--json");
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let as_json = words.iter().any(|w| w == "--json");
     let (clips, fine) = clips();
-    let others = engines::others(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges.csv"), &clips);
-    if others.is_empty() {
-        eprintln!("no other judges: python3 examples/hearing/judges.py writes them to target/judges.csv\n");
+    if let Some(at) = words.iter().position(|w| w == "--alone") {
+        let number = |n: usize| words.get(at + n).and_then(|w| w.parse().ok()).unwrap_or(0);
+        let ran = cost::alone(&clips, number(1), number(2));
+        println!("{}", ran.unwrap_or("no such part"));
+        return if ran.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let mut judges: Vec<Judge> = engines::ours(&clips);
-    judges.extend(others);
+    let parts: Vec<&str> = words.iter().map(String::as_str).filter(|w| !w.starts_with("--")).collect();
+    let wants = |part: &str| parts.is_empty() || parts.contains(&part);
+    let given = |flag: &str| words.iter().any(|w| w == flag);
+    let noise_reduction = if given("--near-field") { NoiseReduction::NearField } else { NoiseReduction::None };
+    let trial = Trial { noise_reduction, echo_guard: !given("--no-guard"), as_json };
+    let mut out = serde_json::Map::new();
     let rows = rows(&clips);
+    let mut judged = |part: &str, title: &str, judges: Vec<Judge>| {
+        if as_json {
+            out.insert(part.to_owned(), json(&clips, &judges, &rows));
+        } else {
+            println!("{title}\n");
+            table::print(&clips, &judges, &rows);
+            println!();
+        }
+    };
+    if wants("engines") {
+        let others = engines::others(&Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges.csv"), &clips);
+        if others.is_empty() {
+            eprintln!("no other judges: python3 examples/hearing/judges.py writes them to target/judges.csv\n");
+        }
+        judged("engines", "ENGINES", engines::ours(&clips).into_iter().chain(others).collect());
+    }
+    if wants("noise") {
+        judged("noise", "A CALL'S EARS, BY NOISE REDUCTION", cost::ears(&clips));
+    }
+    if wants("calls") {
+        live::say(as_json, "WHOLE CALLS");
+        out.insert("barge_in".to_owned(), live::barge_in(&clips, trial));
+        out.insert("turn_ends".to_owned(), live::turn_ends(&clips, trial));
+        out.insert("false_interruptions".to_owned(), live::false_interruptions(&clips, trial));
+    }
+    if wants("echo") {
+        out.insert("echo".to_owned(), echoes::echo(&clips, trial));
+    }
+    if wants("cost") {
+        out.insert("cost".to_owned(), cost::cost(&clips, as_json));
+    }
     if as_json {
-        println!("{}", json(&clips, &judges, &rows));
-    } else {
-        table::print(&clips, &judges, &rows);
+        println!("{}", serde_json::Value::Object(out));
     }
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -14,6 +14,13 @@ use crate::vad::{Probability, Step, Vad};
 const DENOISER_WEIGHT: f32 = 0.2;
 /// Added to the sum, in log-odds: the noise reduction's network is the more doubtful of the two.
 const DENOISER_BIAS: f32 = 0.6;
+/// In the babble of other people its network hears speech where Silero is sure that the caller is silent. It has its full
+/// say where its log-odds are at most the first there on average, and none where they are the second.
+const DENOISER_TRUSTED: (f32, f32) = (-3.5, -2.0);
+/// What that average is taken to be before it was heard, and how fast it is learned: parts per step.
+const DENOISER_IN_SILENCE: (f32, f32) = (-3.0, 0.05);
+/// Log-odds below which Silero is sure of silence.
+const SILENT: f32 = -2.0;
 /// Log-odds of the noise reduction's network over a step are believed up to this much.
 const DENOISER_LIMIT: f32 = 4.6;
 /// Probabilities nearer to 0 or 1 are no surer than this.
@@ -32,12 +39,14 @@ pub(super) struct Own {
 }
 
 /// What the noise reduction's network thought of its frames since the last step.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Opinion {
     sum: f32,
     frames: u32,
     /// Of the last step, for one without a frame.
     last: f32,
+    /// Its average where the caller is silent.
+    in_silence: f32,
 }
 
 impl Own {
@@ -49,7 +58,7 @@ impl Own {
             guard: guard.then(|| EchoGuard::new(rate_hz)),
             vad: settings.engine.map(|engine| Vad::new(engine, rate_hz)),
             denoiser,
-            opinion: blends.then(Opinion::default),
+            opinion: blends.then(Opinion::new),
             frame: (rate_hz as usize / 100).max(1),
             in_frame: 0,
         }
@@ -114,6 +123,10 @@ impl fmt::Debug for Own {
 }
 
 impl Opinion {
+    fn new() -> Self {
+        Opinion { sum: 0.0, frames: 0, last: 0.0, in_silence: DENOISER_IN_SILENCE.0 }
+    }
+
     fn take(&mut self, p: f32) {
         self.sum += log_odds(p);
         self.frames += 1;
@@ -124,7 +137,13 @@ impl Opinion {
             self.last = (self.sum / self.frames as f32).clamp(-DENOISER_LIMIT, DENOISER_LIMIT);
             (self.sum, self.frames) = (0.0, 0);
         }
-        let odds = (1.0 - DENOISER_WEIGHT) * log_odds(p) + DENOISER_WEIGHT * self.last + DENOISER_BIAS;
+        let heard = log_odds(p);
+        let (all, none) = DENOISER_TRUSTED;
+        let trust = ((none - self.in_silence) / (none - all)).clamp(0.0, 1.0);
+        if heard < SILENT {
+            self.in_silence += DENOISER_IN_SILENCE.1 * (self.last - self.in_silence);
+        }
+        let odds = heard + trust * (DENOISER_WEIGHT * (self.last - heard) + DENOISER_BIAS);
         1.0 / (1.0 + (-odds).exp())
     }
 }

@@ -23,11 +23,14 @@ pub struct Line {
     /// Marks are held up until then; audio is played all the same.
     marks_held_until: CallTime,
     held: VecDeque<Held>,
+    /// What was or will be played, from the beginning of time on; none unless it is kept.
+    tape: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
 enum Held {
-    Audio(Samples),
+    /// The bytes only where they are kept.
+    Audio(Samples, Vec<u8>),
     Mark(MarkId),
     Clear,
 }
@@ -44,6 +47,7 @@ impl Line {
             stalled_until: CallTime::ZERO,
             marks_held_until: CallTime::ZERO,
             held: VecDeque::new(),
+            tape: None,
         }
     }
 
@@ -60,7 +64,10 @@ impl Line {
     /// Takes what the server sends at `now`.
     pub fn take(&mut self, now: CallTime, command: &CallerCommand<'_>) {
         let held = match command {
-            CallerCommand::Audio(bytes) => Held::Audio(self.format.samples(bytes.len())),
+            CallerCommand::Audio(bytes) => {
+                let kept = if self.tape.is_some() { bytes.to_vec() } else { Vec::new() };
+                Held::Audio(self.format.samples(bytes.len()), kept)
+            }
             CallerCommand::Mark(id) => Held::Mark(*id),
             CallerCommand::Clear => Held::Clear,
         };
@@ -94,6 +101,26 @@ impl Line {
         Samples::from_us(us, self.format.rate_hz)
     }
 
+    /// Whether the caller hears something at `at`: for good once it is past.
+    pub fn is_playing(&self, at: CallTime) -> bool {
+        self.played.iter().rev().any(|(from, to)| *from <= at && at < *to)
+    }
+
+    /// Keeps what is played from now on.
+    pub fn keep_audio(&mut self) {
+        self.tape.get_or_insert_default();
+    }
+
+    /// What the caller hears, in the line's format, from the beginning of time on, where it is [kept](Self::keep_audio);
+    /// for good up to now, and silence after its end.
+    pub fn audio(&self) -> &[u8] {
+        self.tape.as_deref().unwrap_or_default()
+    }
+
+    fn byte_at(&self, at: CallTime) -> usize {
+        self.format.bytes(Samples::from_us(at.as_us(), self.format.rate_hz))
+    }
+
     fn deliver(&mut self, now: CallTime) {
         if now < self.stalled_until {
             return;
@@ -101,13 +128,22 @@ impl Line {
         let arrival = now.plus_ms(self.delay_ms);
         while let Some(held) = self.held.pop_front() {
             match held {
-                Held::Audio(samples) => {
+                Held::Audio(samples, bytes) => {
                     let from = self.buffer_end.max(arrival);
                     self.buffer_end = CallTime::from_us(from.as_us() + samples.as_us(self.format.rate_hz));
                     self.played.push((from, self.buffer_end));
+                    let at = self.byte_at(from);
+                    if let Some(tape) = &mut self.tape {
+                        tape.resize(at, self.format.silence_byte());
+                        tape.extend_from_slice(&bytes);
+                    }
                 }
                 Held::Mark(id) => self.marks.push_back((self.buffer_end.max(arrival).plus_ms(self.delay_ms), id)),
                 Held::Clear => {
+                    let at = self.byte_at(arrival);
+                    if let Some(tape) = &mut self.tape {
+                        tape.truncate(at);
+                    }
                     self.buffer_end = self.buffer_end.min(arrival);
                     for (from, to) in &mut self.played {
                         *to = (*to).min(arrival).max(*from);

@@ -8,7 +8,9 @@ pub mod scenario;
 use std::sync::Arc;
 
 use crate::config::{CallSettings, JournalKeep};
-use crate::engine::{Action, CallEngine, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record};
+use crate::engine::{
+    Action, CallEngine, CallEvent, CallerCommand, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record,
+};
 use crate::journal;
 use crate::time::{CallTime, Samples};
 use crate::vad::Probability;
@@ -56,6 +58,10 @@ pub struct Seen {
     pub record_overlap: bool,
     /// Caller audio given to the model, in samples.
     pub appended: u64,
+    /// What was emitted, and when.
+    pub events: Vec<(CallTime, CallEvent)>,
+    /// When the line was told to drop what it had not played.
+    pub clears: Vec<CallTime>,
     /// Truncations: item and heard milliseconds.
     pub truncated: Vec<(String, u64)>,
     /// The most actions that one input brought about.
@@ -69,19 +75,24 @@ pub struct Seen {
 impl Sim {
     /// A call that was just announced, on a line with this one-way delay.
     pub fn new(settings: CallSettings, delay_ms: u64) -> Self {
-        Self::start(settings, delay_ms, None)
+        Self::start(CallEngine::told(Arc::new(settings.clone())), settings, delay_ms, None)
+    }
+
+    /// The same, but its ears hear for themselves: what the caller says is given by [`Sim::input`], frame by frame.
+    pub fn hearing(settings: CallSettings, delay_ms: u64) -> Self {
+        Self::start(CallEngine::new(Arc::new(settings.clone())), settings, delay_ms, None)
     }
 
     /// The same, with a journal.
     pub fn with_journal(settings: CallSettings, delay_ms: u64, keep: JournalKeep) -> Self {
         let pen = journal::Pen::new(&settings, keep);
-        Self::start(settings, delay_ms, Some(pen))
+        Self::start(CallEngine::told(Arc::new(settings.clone())), settings, delay_ms, Some(pen))
     }
 
-    fn start(settings: CallSettings, delay_ms: u64, journal: Option<journal::Pen>) -> Self {
+    fn start(engine: CallEngine, settings: CallSettings, delay_ms: u64, journal: Option<journal::Pen>) -> Self {
         let format = settings.format;
         let mut sim = Sim {
-            engine: CallEngine::told(Arc::new(settings)),
+            engine,
             line: Line::new(format, delay_ms),
             now: CallTime::ZERO,
             caller_since: None,
@@ -184,11 +195,14 @@ impl Sim {
             }
             match &action {
                 Action::SendCaller(command) => {
-                    if let crate::engine::CallerCommand::Audio(bytes) = command {
-                        self.seen.sent += bytes.len() as u64;
+                    match command {
+                        CallerCommand::Audio(bytes) => self.seen.sent += bytes.len() as u64,
+                        CallerCommand::Clear => self.seen.clears.push(self.now),
+                        CallerCommand::Mark(_) => {}
                     }
                     self.line.take(self.now, command);
                 }
+                Action::Emit(event) => self.seen.events.push((self.now, event.clone())),
                 Action::SendModel(ModelCommand::AppendAudio(bytes)) => self.seen.appended += bytes.len() as u64,
                 Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) => {
                     self.seen.truncated.push(((*item).to_owned(), *audio_end_ms));
