@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_TRACES=1 cargo test --test scenarios` writes the traces anew; review them as text.
 
+mod echo;
 mod properties;
 
 use std::fs;
