@@ -3,10 +3,12 @@
 //! `cargo run --release --example echo [-- --quick]`
 //!
 //! Mixes are made from the recordings in the directory `OFFHOOK_SPEECH` (8 kHz WAV; `../shared/audio/wav8k` unless
-//! set), where there is one, and from `fixtures/audio`. Starts are compared with those on the same call without the agent.
+//! set), where there is one, and from `fixtures/audio`. They are heard by the ears of a call with its default settings,
+//! and starts are compared with those on the same call without the agent.
 
 mod detect;
 mod mixes;
+mod real;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,14 +18,13 @@ use offhook::audio::{g711, wav};
 use offhook::echo::{EchoGuard, discount};
 use offhook::time::Samples;
 
-use detect::{Hearing, Loudness};
 use mixes::{Case, Clip, Mix, RATE_HZ};
 
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let speech = std::env::var_os("OFFHOOK_SPEECH").map_or(root.join("../shared/audio/wav8k"), PathBuf::from);
-    let mut agents = clips(&root.join("fixtures/audio"), &["track-carla", "track-anna"]);
+    let mut agents = clips(&root.join("fixtures/audio"), &["track-carla", "anna-book"]);
     let mut callers = clips(&root.join("fixtures/audio"), &["track-ben", "ben-wait", "carla-number"]);
     let recorded = clips(&speech, &["jfk_8k", "ibm_de_nb2_8k", "ps_librivox_0870_8k", "ibm_zh_8k2_8k"]);
     if recorded.is_empty() {
@@ -36,8 +37,10 @@ fn main() {
         return;
     }
     let mixes = all(&agents, &callers, if quick { &[150] } else { &[20, 60, 150, 300, 600] });
-    report("without the guard", &mixes, &mut Loudness { guarded: false });
-    report("with the guard", &mixes, &mut Loudness { guarded: true });
+    if std::env::var_os("VERBOSE").is_none() {
+        report("without the guard", &mixes, false);
+    }
+    report("with the guard", &mixes, true);
     cost(&mixes);
 }
 
@@ -55,6 +58,7 @@ fn all(agents: &[Clip], callers: &[Clip], delays_ms: &[usize]) -> Vec<Mix> {
                         tail_ms: [10, 30, 60][n / 4 % 3],
                         noise_dbfs: if i % 2 == 0 { -55 } else { -65 },
                         jump_ms: if i % 4 == 3 { [60, -60, 90, -90, 40][n / 4 % 5] } else { 0 },
+                        early: i % 3 == 2,
                     };
                     mixes.push(mixes::mix(case, agent, &callers[(n / 4 + n % 4) % callers.len()], n as u64 + 1));
                 }
@@ -68,48 +72,95 @@ fn all(agents: &[Clip], callers: &[Clip], delays_ms: &[usize]) -> Vec<Mix> {
 #[derive(Default)]
 struct Row {
     alone: usize,
-    false_alone: usize,
-    false_in_talk: usize,
+    /// Starts and interruptions on an echo alone, in the first seconds of the call and later.
+    held: [usize; 2],
+    last: usize,
+    held_in_talk: usize,
     callers: usize,
     kept: usize,
+    /// The same of those who cut into the greeting's first words.
+    early: usize,
+    early_kept: usize,
     later_ms: Vec<i64>,
 }
 
-fn report(title: &str, mixes: &[Mix], hearing: &mut dyn Hearing) {
+fn report(title: &str, mixes: &[Mix], guarded: bool) {
     let mut rows: BTreeMap<(i32, usize), Row> = BTreeMap::new();
     for mix in mixes {
-        let (starts, clean) = (hearing.starts(mix, false), hearing.starts(mix, true));
+        let heard = real::call(mix, guarded, false);
         let row = rows.entry((-mix.case.level_db.unwrap_or(0), mix.case.delay_ms)).or_default();
         if mix.case.caller_db.is_none() {
             row.alone += 1;
-            row.false_alone += starts.len();
+            row.last += heard.last.len();
+            heard.held.iter().for_each(|&at| row.held[usize::from(at > FIRST)] += 1);
+            if guarded && std::env::var_os("VERBOSE").is_some() {
+                heard.held.iter().for_each(|at| println!("false start at {} ms: {:?}", at / 8, mix.case));
+            }
+            continue;
         }
-        let near = |starts: &[usize], from: usize, to: usize| starts.iter().copied().find(|s| (from..to).contains(s));
-        for caller in &mix.callers {
-            let Some(due) = near(&clean, caller.start, caller.end) else { continue };
-            row.callers += 1;
-            if let Some(start) = near(&starts, caller.start, caller.end) {
-                row.kept += 1;
-                row.later_ms.push((start as i64 - due as i64) * 1_000 / RATE_HZ as i64);
+        let clean = real::call(mix, false, true).held;
+        let first = |starts: &[usize], from: usize, to: usize| starts.iter().copied().find(|s| (from..to).contains(s));
+        for (i, caller) in mix.callers.iter().enumerate() {
+            let Some(due) = first(&clean, caller.start, caller.start + IN_TIME) else { continue };
+            let early = mix.case.early && i == 0;
+            let start = first(&heard.held, caller.start, caller.end);
+            let kept = start.is_some_and(|start| start < caller.start + IN_TIME);
+            *(if early { &mut row.early } else { &mut row.callers }) += 1;
+            *(if early { &mut row.early_kept } else { &mut row.kept }) += usize::from(kept);
+            row.later_ms.extend(start.map(|start| (start as i64 - due as i64) * 1_000 / RATE_HZ as i64));
+            if !kept && guarded && std::env::var_os("VERBOSE").is_some() {
+                println!("not kept: {start:?} for {due}, {i} of {:?}: {:?}", mix.case, heard.held);
             }
         }
         let outside = |start: &&usize| !mix.callers.iter().any(|c| (c.start..c.end + RATE_HZ / 2).contains(*start));
-        row.false_in_talk += if mix.callers.is_empty() { 0 } else { starts.iter().filter(outside).count() };
+        row.held_in_talk += heard.held.iter().filter(outside).count();
     }
     println!("\n{title}");
-    println!("  echo dB  delay ms  echo alone  false starts  false beside talk  talk kept        %  later ms (median)");
-    for ((level, delay), row) in rows {
-        let Row { alone, false_alone, false_in_talk, callers, kept, mut later_ms } = row;
-        later_ms.sort_unstable();
+    println!(
+        " echo dB  delay ms | echo alone  held (in {} s, later)  for good | held beside talk  kept in time       %  \
+         into greeting  later ms: median, 9 of 10",
+        FIRST / RATE_HZ
+    );
+    let mut sum = Row::default();
+    for ((level, delay), mut row) in rows {
         let level = if level == 0 { "none".to_owned() } else { (-level).to_string() };
-        let talk = format!("{kept}/{callers}");
-        let percent = 100.0 * kept as f64 / callers.max(1) as f64;
-        let later = later_ms.get(later_ms.len() / 2).map_or("-".to_owned(), i64::to_string);
-        println!(
-            "{level:>9}  {delay:>8}  {alone:>10}  {false_alone:>12}  {false_in_talk:>17}  {talk:>9}  {percent:>7.1}  {later:>17}"
-        );
+        print_row(&format!("{level:>8}  {delay:>8}"), &mut row);
+        sum.alone += row.alone;
+        sum.held = [sum.held[0] + row.held[0], sum.held[1] + row.held[1]];
+        sum.last += row.last;
+        sum.held_in_talk += row.held_in_talk;
+        sum.callers += row.callers;
+        sum.kept += row.kept;
+        sum.early += row.early;
+        sum.early_kept += row.early_kept;
+        sum.later_ms.extend(row.later_ms);
     }
+    print_row("               all", &mut sum);
 }
+
+fn print_row(name: &str, row: &mut Row) {
+    row.later_ms.sort_unstable();
+    let later = |part: f64| row.later_ms.get((row.later_ms.len() as f64 * part) as usize).map_or(0, |&ms| ms);
+    let percent = 100.0 * row.kept as f64 / row.callers.max(1) as f64;
+    println!(
+        "{name} | {:>10}  {:>10} {:>10}  {:>8} | {:>16}  {:>12}  {percent:>6.1}  {:>13}  {:>10} {:>10}",
+        row.alone,
+        row.held[0],
+        row.held[1],
+        row.last,
+        row.held_in_talk,
+        format!("{}/{}", row.kept, row.callers),
+        format!("{}/{}", row.early_kept, row.early),
+        later(0.5),
+        later(0.9),
+    );
+}
+
+/// The end of a call's beginning, in which the path becomes known.
+const FIRST: usize = 3 * RATE_HZ;
+
+/// A start this much after the caller's first sound is in time.
+const IN_TIME: usize = RATE_HZ / 2;
 
 /// The guard's time for a second of a call, least and median of the mixes.
 fn cost(mixes: &[Mix]) {

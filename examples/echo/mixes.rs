@@ -29,6 +29,8 @@ pub struct Case {
     pub noise_dbfs: i32,
     /// How far the reckoning is corrected in mid-speech.
     pub jump_ms: i64,
+    /// The caller cuts into the greeting's first words.
+    pub early: bool,
 }
 
 /// One call of some ten seconds: the agent speaks twice; the caller, if any, cuts into both.
@@ -93,7 +95,8 @@ pub fn mix(case: Case, agent: &Clip, caller: &Clip, seed: u64) -> Mix {
     let mut callers = Vec::new();
     if let Some(caller_db) = case.caller_db {
         let said = levelled(speech_of(&caller.samples), (echo_dbfs + caller_db as f32).max(WEAKEST_DBFS));
-        for &begin in &CALLER_MS {
+        let first = if case.early { EARLY_MS } else { CALLER_MS[0] };
+        for begin in [first, CALLER_MS[1]] {
             let begin = begin * RATE_HZ / 1_000;
             let end = begin + said.len().min(LONGEST_MS * RATE_HZ / 1_000);
             clean[begin..end].copy_from_slice(&said[..end - begin]);
@@ -114,6 +117,9 @@ const UTTERANCES_MS: [std::ops::Range<usize>; 2] = [500..5_000, 6_300..10_300];
 
 /// When the caller cuts in.
 const CALLER_MS: [usize; 2] = [2_100, 7_100];
+
+/// When a caller does who cannot wait.
+const EARLY_MS: usize = 800;
 
 const LONGEST_MS: usize = 1_800;
 const END_MS: usize = 11_200;

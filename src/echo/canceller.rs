@@ -157,7 +157,7 @@ impl Canceller {
             for ((residual, near), echo) in self.residual.iter_mut().zip(&self.near).zip(&self.echo) {
                 *residual = near - echo;
             }
-            self.filter.learn(&self.residual);
+            self.filter.learn(&self.residual, self.evidence.may_learn());
             self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
             if self.evidence.filter_is_lost() {
                 self.filter.restart(FIRST_GAIN);
@@ -229,7 +229,7 @@ impl Canceller {
             self.filter.doubt_again(0.1 * FIRST_GAIN);
             self.path = Path::Known { peak };
             self.rehearse(peak, 1, reference);
-        } else if stays > 0.7 * heard {
+        } else if stays > 0.7 * heard && !self.evidence.awaits_jump() {
             let reach = -(LEAD * self.decimation as i64)..(48 * self.block / 16) as i64;
             if !reach.contains(&moved) {
                 self.begin_path(peak, reference);
@@ -244,6 +244,7 @@ impl Canceller {
     fn begin_path(&mut self, peak: i64, reference: &Reference) {
         self.filter.restart(FIRST_GAIN);
         self.rehearse(peak, 2, reference);
+        self.evidence.await_proof();
         self.path = if self.evidence.filter_explains() { Path::Known { peak } } else { Path::Unknown };
     }
 
@@ -278,7 +279,7 @@ impl Canceller {
                     self.residual[i] = *near - self.echo[i];
                 }
                 if self.filter.hears_agent() {
-                    self.filter.learn(&self.residual);
+                    self.filter.learn(&self.residual, true);
                     self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
                 }
             }

@@ -26,10 +26,11 @@ pub(super) struct Evidence {
     leak: f32,
     /// Blocks of echo that the filter has learnt from.
     learnt: u32,
-    gain_of: (f32, f32),
+    gain_of: (f32, f32, f32),
     proven: bool,
-    /// Residual noise by band.
+    /// By band: the noise of the residual, and whether the filter is any good.
     band_noise: [Floor; BANDS],
+    proofs: [Proof; BANDS],
     /// Of this block: what is the caller's and what the agent's, smoothed.
     caller: f32,
     echo: f32,
@@ -56,9 +57,10 @@ impl Evidence {
             predicted: 0.0,
             leak: 1.0,
             learnt: 0,
-            gain_of: (0.0, 0.0),
+            gain_of: (0.0, 0.0, 0.0),
             proven: false,
             band_noise: [Floor::default(); BANDS],
+            proofs: [Proof::default(); BANDS],
             caller: 0.0,
             echo: 0.0,
             unexplained: 0,
@@ -108,11 +110,18 @@ impl Evidence {
         self.predicted = 0.0;
         self.leak = 1.0;
         self.learnt = 0;
-        self.gain_of = (0.0, 0.0);
+        self.gain_of = (0.0, 0.0, 0.0);
         self.proven = false;
         self.caller = 0.0;
         self.echo = 0.0;
         self.unexplained = 0;
+    }
+
+    /// The filter was made for the blocks that it was rehearsed on: they prove nothing.
+    pub(super) fn await_proof(&mut self) {
+        self.leak = 1.0;
+        self.learnt = 0;
+        self.proofs = [Proof::default(); BANDS];
     }
 
     /// A block that cannot hold an echo: what is in it above the noise is the caller's.
@@ -148,10 +157,17 @@ impl Evidence {
         let (predicted_sum, far_sum) = (predicted.iter().sum::<f32>(), far.iter().sum::<f32>());
         self.gain_of.0 = 0.97 * self.gain_of.0 + predicted_sum;
         self.gain_of.1 = 0.97 * self.gain_of.1 + far_sum;
+        self.gain_of.2 = 0.97 * self.gain_of.2 + heard.iter().sum::<f32>();
         let gain = self.gain_of.0 / self.gain_of.1.max(1.0);
+        let most = self.gain_of.2 / self.gain_of.1.max(1.0);
         for b in 0..BANDS {
             let noise = self.band_noise[b].track(residual[b]).max(least);
-            let leak = 2.0 * left[b] + self.leak * predicted[b].max(gain * far[b]);
+            let expected = predicted[b].max(gain * far[b]);
+            let proof = &mut self.proofs[b];
+            if !proof.given && expected > ACTIVE * noise {
+                proof.weigh(residual[b], heard[b]);
+            }
+            let leak = 2.0 * left[b] + if proof.given && self.learnt >= YOUNG { self.leak * expected } else { UNPROVEN * expected.max(most * far[b]) };
             caller += (residual[b].min(heard[b]) - leak - NOISE * noise).max(0.0);
             agent += predicted[b] + left[b].min(residual[b]);
         }
@@ -168,6 +184,11 @@ impl Evidence {
         }
     }
 
+    /// Whether the filter learns from the block: from all while it is young or poor, then from every second.
+    pub(super) fn may_learn(&self) -> bool {
+        self.learnt < SETTLED || self.filter_is_poor() || self.learnt.is_multiple_of(2)
+    }
+
     /// Whether what the filter predicts may be subtracted.
     pub(super) fn trusts_filter(&self) -> bool {
         self.behind < if self.proven { 1.05 } else { 0.8 } * self.before
@@ -181,6 +202,11 @@ impl Evidence {
             self.proven = false;
         }
         lost
+    }
+
+    /// Whether the reckoning has just jumped.
+    pub(super) fn awaits_jump(&self) -> bool {
+        self.doubtful > 0
     }
 
     /// Whether the filter explains something, after a rehearsal.
@@ -201,6 +227,7 @@ impl Evidence {
             (false, _) if known => return false,
             (false, _) if self.clean < CLEAN => 8,
             (false, _) => 64,
+            (true, 2..) if self.clean >= CLEAN => 32,
             (true, 0..6) => 3,
             (true, 6..12) => 8,
             (true, _) => 32,
@@ -243,7 +270,7 @@ impl Evidence {
         let patience = if self.power < FAINT * loudness { UNDECIDED_FAINT } else { UNDECIDED };
         let undecided = match known {
             true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
-            false => self.active < patience && self.clean < CLEAN,
+            false => (self.active < patience && self.clean < CLEAN) || self.doubtful > 0,
         };
         let hint = if self.clean < CLEAN { LIKELY } else { HINT };
         let hinted = !known && self.pending.is_some_and(|found| found.clarity >= hint);
@@ -258,6 +285,22 @@ impl Evidence {
 
     pub(super) fn share(&mut self) -> f32 {
         self.share
+    }
+}
+
+/// Whether the filter has been seen to take the echo out of a band.
+#[derive(Clone, Copy, Default)]
+struct Proof {
+    heard: f32,
+    left: f32,
+    given: bool,
+}
+
+impl Proof {
+    fn weigh(&mut self, left: f32, heard: f32) {
+        self.heard = PROOF_KEPT * self.heard + heard;
+        self.left = PROOF_KEPT * self.left + left;
+        self.given |= self.left < PROVEN * self.heard;
     }
 }
 
@@ -303,6 +346,15 @@ const LEAK: f32 = 0.03;
 const LEAK_YOUNG: f32 = 0.7;
 const LEAK_MARGIN: f32 = 2.0;
 const LEAK_UP: f32 = 1.01;
+/// The same of a band before the filter has been seen to take half of the echo out of it: the echo may be louder there
+/// than elsewhere.
+const UNPROVEN: f32 = 3.0;
+/// Blocks of echo before which no band is believed: a voice has to have moved through its pitches.
+const YOUNG: u32 = 40;
+/// Blocks of echo after which the path is known as well as it gets.
+const SETTLED: u32 = 96;
+const PROVEN: f32 = 0.35;
+const PROOF_KEPT: f32 = 0.8;
 /// What of the echo's weight, and of both weights' average, is kept a block later.
 const ECHO_KEPT: f32 = 0.85;
 const SMOOTH: f32 = 0.6;
@@ -317,4 +369,4 @@ const UNDECIDED: u32 = 9;
 const UNDECIDED_FAINT: u32 = 24;
 const FAINT: f32 = 0.01;
 /// Blocks of sound after a correction of the reckoning within which it is found.
-const JUMP: u32 = 10;
+const JUMP: u32 = 16;

@@ -18,6 +18,7 @@ pub(super) struct Filter {
     far: Vec<Complex32>,
     newest: usize,
     heard: [bool; PARTITIONS],
+    far_bands: [Bands; PARTITIONS],
     /// Which half of the partitions is freed of the transform's wrap this time: each costs two transforms.
     turn: usize,
     /// The path; partition `p` answers to the agent's block `p` blocks ago.
@@ -28,6 +29,8 @@ pub(super) struct Filter {
     unexplained: Vec<f32>,
     /// Power of the echo that is likely left, from `doubt`.
     left: Vec<f32>,
+    /// How far a bin of the block is believed.
+    trust: Vec<f32>,
     error: Vec<Complex32>,
     work: Vec<f32>,
     spectrum: Vec<Complex32>,
@@ -45,11 +48,13 @@ impl Filter {
             far: vec![zero; PARTITIONS * bins],
             newest: 0,
             heard: [false; PARTITIONS],
+            far_bands: [[0.0; BANDS]; PARTITIONS],
             turn: 0,
             path: vec![zero; PARTITIONS * bins],
             doubt: vec![0.0; PARTITIONS * bins],
             unexplained: vec![0.0; bins],
             left: vec![0.0; bins],
+            trust: vec![0.0; bins],
             error: vec![zero; bins],
             work: vec![0.0; 2 * block],
             spectrum: vec![zero; bins],
@@ -82,9 +87,12 @@ impl Filter {
             read(back, &mut self.work);
             self.heard[slot] = self.work.iter().any(|&sample| sample != 0.0);
             if self.heard[slot] {
-                self.fft.forward(&mut self.work, &mut self.far[at..at + self.bins]);
+                let far = &mut self.far[at..at + self.bins];
+                self.fft.forward(&mut self.work, far);
+                self.far_bands[slot] = bands(far.iter().map(Complex32::norm_sqr), self.bins);
             } else {
                 self.far[at..at + self.bins].fill(Complex32::default());
+                self.far_bands[slot] = [0.0; BANDS];
             }
         }
     }
@@ -113,8 +121,8 @@ impl Filter {
         echo.iter_mut().zip(&self.work[self.block..]).for_each(|(to, &sample)| *to = sample * scale);
     }
 
-    /// Learns from what `predict` left of the block.
-    pub(super) fn learn(&mut self, residual: &[f32]) {
+    /// Looks at what `predict` left of the block, and with `adapt` learns from it.
+    pub(super) fn learn(&mut self, residual: &[f32], adapt: bool) {
         self.work[..self.block].fill(0.0);
         self.work[self.block..].copy_from_slice(residual);
         self.fft.forward(&mut self.work, &mut self.error);
@@ -132,19 +140,30 @@ impl Filter {
             // Up at once, so that a caller who begins to speak does not bend the path; down slowly.
             *unexplained = power.max(UNEXPLAINED_KEPT * *unexplained + (1.0 - UNEXPLAINED_KEPT) * power);
         }
+        if adapt {
+            self.adapt();
+        }
+    }
+
+    fn adapt(&mut self) {
+        for ((trust, left), unexplained) in self.trust.iter_mut().zip(&self.left).zip(&self.unexplained) {
+            *trust = 1.0 / (left + unexplained + QUIET);
+        }
         let scale = 1.0 / (2 * self.block) as f32;
         for p in 0..PARTITIONS {
-            let at = (self.newest + p) % PARTITIONS * self.bins;
-            let far = &self.far[at..at + self.bins];
+            let slot = (self.newest + p) % PARTITIONS;
+            if !self.heard[slot] {
+                continue;
+            }
+            let far = &self.far[slot * self.bins..][..self.bins];
             let doubt = &mut self.doubt[p * self.bins..][..self.bins];
             let path = &mut self.path[p * self.bins..][..self.bins];
-            for k in 0..self.bins {
-                let power = far[k].norm_sqr();
-                let step = doubt[k] / (self.left[k] + self.unexplained[k] + QUIET);
-                self.spectrum[k] = far[k].conj() * self.error[k] * step;
-                doubt[k] = KEPT * (1.0 - HALF * step * power) * doubt[k] + (1.0 - KEPT) * path[k].norm_sqr();
+            let bins = far.iter().zip(&self.error).zip(&self.trust).zip(doubt).zip(path.iter_mut());
+            for ((((far, error), trust), doubt), path) in bins {
+                let step = *doubt * trust;
+                *doubt = KEPT * (1.0 - HALF * step * far.norm_sqr()) * *doubt + (1.0 - KEPT) * path.norm_sqr();
+                *path += far.conj() * error * step;
             }
-            path.iter_mut().zip(&self.spectrum).for_each(|(path, step)| *path += step);
             if p % 2 != self.turn {
                 continue;
             }
@@ -161,11 +180,14 @@ impl Filter {
     /// Power in each band of the residual last learnt from, of the echo likely left in it, and of the agent
     /// behind it.
     pub(super) fn residual_bands(&self) -> (Bands, Bands, Bands) {
-        let far = (0..self.bins).map(|k| self.far.iter().skip(k).step_by(self.bins).map(Complex32::norm_sqr).sum());
+        let mut far = [0.0; BANDS];
+        for slot in &self.far_bands {
+            far.iter_mut().zip(slot).for_each(|(sum, power)| *sum += power);
+        }
         (
             bands(self.error.iter().map(Complex32::norm_sqr), self.bins),
             bands(self.left.iter().copied(), self.bins),
-            bands(far, self.bins),
+            far,
         )
     }
 
@@ -180,7 +202,7 @@ impl Filter {
 
     pub(super) fn heap_bytes(&self) -> usize {
         let complex = self.far.len() + self.path.len() + self.error.len() + self.spectrum.len();
-        let real = self.doubt.len() + self.unexplained.len() + self.left.len() + self.work.len();
+        let real = self.doubt.len() + self.unexplained.len() + self.left.len() + self.trust.len() + self.work.len();
         complex * size_of::<Complex32>() + real * size_of::<f32>() + self.fft.heap_bytes()
     }
 }
@@ -191,11 +213,11 @@ pub(super) type Bands = [f32; BANDS];
 /// Bands in which echo and caller are compared: 250 Hz each at 8 kHz.
 pub(super) const BANDS: usize = 16;
 
-fn bands(power: impl Iterator<Item = f32>, bins: usize) -> Bands {
-    let (mut bands, width) = ([0.0; BANDS], (bins - 1) / BANDS);
-    for (k, power) in power.enumerate() {
-        bands[(k / width).min(BANDS - 1)] += power;
-    }
+fn bands(mut power: impl Iterator<Item = f32>, bins: usize) -> Bands {
+    let width = (bins - 1) / BANDS;
+    let mut bands: Bands = std::array::from_fn(|_| power.by_ref().take(width).sum());
+    // The last bin is half of one.
+    bands[BANDS - 1] += power.sum::<f32>();
     bands
 }
 

@@ -38,8 +38,15 @@ impl EchoGuard {
     /// Agent audio that will be audible at the line from media position `at` on, told in order and up to a second
     /// ahead; what lies further ahead is dropped. `at` may be wrong by 100 ms and may jump when a mark corrects it.
     pub fn played(&mut self, at: Samples, samples: &[i16]) {
-        if at.0 <= LAST && self.reference.tell(at.0, samples, self.now) {
-            self.canceller.get_or_insert_with(|| Box::new(Canceller::new(self.rate_hz))).reference_jumped();
+        if at.0 > LAST {
+            return;
+        }
+        let anew = self.reference.tell(at.0, samples, self.now);
+        if self.canceller.is_none() && self.reference.audible_since().is_some() {
+            self.canceller = Some(Box::new(Canceller::new(self.rate_hz)));
+        }
+        if let Some(canceller) = self.canceller.as_mut().filter(|_| anew) {
+            canceller.reference_jumped();
         }
     }
 
@@ -90,7 +97,7 @@ pub fn discount(probability: f32, echo_share: f32) -> f32 {
 const LAST: u64 = 1 << 62;
 
 /// Up to this share of echo, speech is the caller's: one who is 6 dB weaker than the echo leaves a share of 0.8.
-const SOME_ECHO: f32 = 0.70;
+const SOME_ECHO: f32 = 0.75;
 
 /// From this share on nothing is the caller's.
-const ALL_ECHO: f32 = 0.85;
+const ALL_ECHO: f32 = 0.88;

@@ -197,7 +197,7 @@ proptest! {
 }
 
 fn call(level_db: Option<i32>, delay_ms: usize, caller_db: Option<i32>, jump_ms: i64) -> Mix {
-    let case = Case { level_db, delay_ms, caller_db, tail_ms: 8, noise_dbfs: -60, jump_ms };
+    let case = Case { level_db, delay_ms, caller_db, tail_ms: 8, noise_dbfs: -60, jump_ms, early: false };
     mixes::mix(case, &fixture("track-carla"), &fixture("track-ben"), 7)
 }
 

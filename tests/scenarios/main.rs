@@ -3,6 +3,7 @@
 //! `UPDATE_TRACES=1 cargo test --test scenarios` writes the traces anew; review them as text.
 
 mod audio;
+mod echo;
 mod properties;
 
 use std::fs;
