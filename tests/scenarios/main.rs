@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_TRACES=1 cargo test --test scenarios` writes the traces anew; review them as text.
 
+#![allow(clippy::unwrap_used)] // a panic is the failure report, in helpers too
+
 mod audio;
 mod echo;
 mod properties;
