@@ -31,16 +31,48 @@ enum Happening {
     Ready,
     Gap(u64),
     Commit,
+    /// How the model answers from now on.
+    Answers(Answer),
+}
+
+/// How the model answers: how many frames after it was asked it begins, then speaks, then is done.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    how: How,
+    frames: [u32; 3],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum How {
+    Speaks,
+    /// Says something and calls a tool, whose answer is to be spoken of.
+    CallsTool,
+    SaysNothing,
+    Fails,
+}
+
+const AT_ONCE: Answer = Answer { how: How::Speaks, frames: [0, 0, 0] };
+
+/// A response on its way.
+#[derive(Debug)]
+struct Running {
+    id: String,
+    answer: Answer,
+    cancelled: bool,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
     use Happening::*;
+    let how = prop_oneof![
+        3 => Just(How::Speaks), 2 => Just(How::CallsTool), 1 => Just(How::SaysNothing), 1 => Just(How::Fails)
+    ];
     prop_oneof![
         12 => any::<bool>().prop_map(Voice),
         1 => Just(Lose),
         2 => Just(Ready),
         1 => (0u64..250).prop_map(Gap),
         1 => Just(Commit),
+        2 => (how, [0u32..40, 0u32..20, 0u32..40]).prop_map(|(how, frames)| Answers(Answer { how, frames })),
     ]
 }
 
@@ -62,6 +94,10 @@ struct Call {
     ready: bool,
     responses: u32,
     asked: bool,
+    answer: Answer,
+    running: Option<Running>,
+    /// A tool has answered, and no response was asked for since.
+    tool_due: bool,
     /// Agent audio in the order in which the model made it; where it was cut off, the next follows at once.
     made: usize,
     /// At the line: bytes not played, and marks by the bytes before them.
@@ -93,7 +129,7 @@ impl Call {
         settings.false_interruptions = false_interruptions;
         settings.interruptions = interruptions;
         settings.limits.early_audio_ms = 60_000;
-        settings.limits.model_silence_ms = 60_000;
+        settings.limits.model_silence_ms = 2_000;
         settings.limits.model_recovery_s = 600;
         settings.dial_timeout_ms = 600_000;
         let mut engine = CallEngine::told(settings.into());
@@ -111,6 +147,9 @@ impl Call {
             ready: false,
             responses: 0,
             asked: false,
+            answer: AT_ONCE,
+            running: None,
+            tool_due: false,
             made: 0,
             line: VecDeque::new(),
             marks: VecDeque::new(),
@@ -147,6 +186,8 @@ impl Call {
             Happening::Lose if self.ready => {
                 self.ready = false;
                 self.asked = false;
+                self.running = None;
+                self.tool_due = false;
                 self.buffer.clear();
                 // What it had of a turn that a running one was joined to is gone.
                 self.turns.retain(|(_, to)| to.is_none());
@@ -159,6 +200,7 @@ impl Call {
                 self.pass(ms);
                 self.caller.resize(self.caller.len() + ms as usize * self.ms, self.silence);
             }
+            Happening::Answers(answer) => self.answer = *answer,
             Happening::Commit => self.input(Input::Control(Control::CommitTurn)),
         }
     }
@@ -171,25 +213,72 @@ impl Call {
             let frame: Vec<u8> = (at..at + FRAME_MS as usize * self.ms).map(|i| pattern(1, i)).collect();
             self.caller.extend(&frame);
             self.input(Input::Caller(CallerEvent::Audio { at_ms: (at / self.ms) as u64, payload: &frame }));
-            if std::mem::take(&mut self.asked) {
-                self.answer();
-            }
+            self.go_on();
         }
     }
 
-    /// The model says two seconds and a bit.
-    fn answer(&mut self) {
-        let (response, item) = (format!("r{}", self.responses), format!("a{}", self.responses));
-        self.responses += 1;
-        let audio: Vec<u8> = (self.made..self.made + REPLY_MS * self.ms).map(|i| pattern(2, i)).collect();
-        self.made += audio.len();
-        self.input(Input::Model(ModelEvent::ResponseStarted { response: response.as_str().into() }));
-        let event = ModelEvent::Audio { response: response.as_str().into(), item: item.into(), payload: &audio };
-        self.input(Input::Model(event));
-        let status = ResponseStatus::Completed;
-        let done =
-            ModelEvent::ResponseDone { response: response.into(), status, detail: None, usage: Usage::default() };
-        self.input(Input::Model(done));
+    /// The model goes on with its answer, if it has one to give.
+    fn go_on(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            let id = format!("r{}", self.responses);
+            self.running = Some(Running { id, answer: self.answer, cancelled: false });
+        }
+        let Some(mut running) = self.running.take() else { return };
+        let id = running.id.clone();
+        let response = std::borrow::Cow::Borrowed(id.as_str());
+        if running.answer.frames[0] != u32::MAX {
+            if let Some(left) = running.answer.frames[0].checked_sub(1) {
+                running.answer.frames[0] = left;
+                self.running = Some(running);
+                return;
+            }
+            running.answer.frames[0] = u32::MAX;
+            self.responses += 1;
+            self.running = Some(running);
+            self.input(Input::Model(ModelEvent::ResponseStarted { response: response.clone() }));
+            running = self.running.take().unwrap();
+        }
+        let how = running.answer.how;
+        if !running.cancelled && running.answer.frames[1] != u32::MAX {
+            if let Some(left) = running.answer.frames[1].checked_sub(1) {
+                running.answer.frames[1] = left;
+                self.running = Some(running);
+                return;
+            }
+            running.answer.frames[1] = u32::MAX;
+            self.running = Some(running);
+            if matches!(how, How::Speaks | How::CallsTool) {
+                let item = format!("a{}", self.responses - 1);
+                let audio: Vec<u8> = (self.made..self.made + REPLY_MS * self.ms).map(|i| pattern(2, i)).collect();
+                self.made += audio.len();
+                let event = ModelEvent::Audio { response: response.clone(), item: item.into(), payload: &audio };
+                self.input(Input::Model(event));
+            }
+            if how == How::CallsTool {
+                // Once only.
+                self.answer.how = How::Speaks;
+                self.input(Input::Model(ModelEvent::ToolCall {
+                    response: response.clone(),
+                    call: "c".into(),
+                    name: "note".into(),
+                    arguments: r#"{"text":"x"}"#.into(),
+                }));
+            }
+            running = self.running.take().unwrap();
+        }
+        if !running.cancelled
+            && let Some(left) = running.answer.frames[2].checked_sub(1)
+        {
+            running.answer.frames[2] = left;
+            self.running = Some(running);
+            return;
+        }
+        let status = match how {
+            _ if running.cancelled => ResponseStatus::Cancelled,
+            How::Fails => ResponseStatus::Failed,
+            _ => ResponseStatus::Completed,
+        };
+        self.input(Input::Model(ModelEvent::ResponseDone { response, status, detail: None, usage: Usage::default() }));
     }
 
     fn pass(&mut self, ms: u64) {
@@ -216,8 +305,15 @@ impl Call {
                 Action::DialModel => self.dialled = true,
                 Action::SendModel(ModelCommand::AppendAudio(audio)) => self.buffer.extend(audio),
                 Action::SendModel(ModelCommand::ClearAudio) => self.buffer.clear(),
-                Action::SendModel(ModelCommand::CancelResponse) => self.cancelled = self.responses,
-                Action::SendModel(ModelCommand::CreateResponse { .. }) => self.asked = true,
+                Action::SendModel(ModelCommand::CancelResponse) => {
+                    self.cancelled = self.responses;
+                    self.running.iter_mut().for_each(|running| running.cancelled = true);
+                }
+                Action::SendModel(ModelCommand::CreateResponse { .. }) => {
+                    self.asked = true;
+                    self.tool_due = false;
+                }
+                Action::SendModel(ModelCommand::ToolOutput { .. }) => self.tool_due = true,
                 Action::SendModel(ModelCommand::CommitAudio) => {
                     self.commits += 1;
                     let end = self.caller.len();
@@ -308,11 +404,12 @@ proptest! {
             call.speak(*ms);
         }
         call.apply(&Happening::Voice(false));
+        call.apply(&Happening::Answers(AT_ONCE));
         // The longest wait before a model is dialled again.
         call.apply(&Happening::Ready);
         call.speak(4_100);
         call.apply(&Happening::Ready);
-        call.speak(7_000);
+        call.speak(12_000);
         prop_assert!(call.faults.is_empty(), "{:?}", call.faults);
         if let Err(why) = goes_on(&call.heard, call.ms, TWICE_MAX_MS) {
             prop_assert!(false, "heard: {why}");
@@ -327,6 +424,7 @@ proptest! {
         if call.engine.phase() == "talking" {
             let answered = report.turns.last().is_none_or(|turn| turn.response_at_ms.is_some());
             prop_assert!(answered, "nobody answers {:?}", report.turns.last());
+            prop_assert!(!call.tool_due, "what the tool answered is not spoken of");
             let last = format!("a{}", call.responses.saturating_sub(1));
             let cut = call.cancelled == call.responses || report.interruptions.iter().any(|i| i.item == last);
             let end: Vec<u8> = (call.made.saturating_sub(64)..call.made).map(|i| pattern(2, i)).collect();
