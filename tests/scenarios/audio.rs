@@ -236,7 +236,8 @@ impl Call {
             self.responses += 1;
             self.running = Some(running);
             self.input(Input::Model(ModelEvent::ResponseStarted { response: response.clone() }));
-            running = self.running.take().unwrap();
+            let Some(still) = self.running.take() else { return };
+            running = still;
         }
         let how = running.answer.how;
         if !running.cancelled && running.answer.frames[1] != u32::MAX {
@@ -264,7 +265,8 @@ impl Call {
                     arguments: r#"{"text":"x"}"#.into(),
                 }));
             }
-            running = self.running.take().unwrap();
+            let Some(still) = self.running.take() else { return };
+            running = still;
         }
         if !running.cancelled
             && let Some(left) = running.answer.frames[2].checked_sub(1)
@@ -335,7 +337,7 @@ impl Call {
                 }
                 Action::Emit(CallEvent::SpeechStopped { .. }) => {
                     let end = self.caller.len();
-                    self.turns.last_mut().unwrap().1 = Some(end);
+                    self.turns.last_mut().into_iter().for_each(|turn| turn.1 = Some(end));
                 }
                 Action::Emit(CallEvent::TurnDropped { .. }) => drop(self.turns.pop()),
                 Action::SendCaller(CallerCommand::Audio(audio)) => {
