@@ -37,7 +37,7 @@
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`demo`] | one call through all of it |
 //!
-//! Absent so far: voice activity detection of our own, SIP, WebRTC, a store, the chat.
+//! Absent so far: SIP, WebRTC, a store, the chat.
 //!
 //! # The life of one frame
 //!
