@@ -322,12 +322,14 @@ fn every_command() -> Vec<String> {
         TurnDetection::Semantic { eagerness: Eagerness::Auto },
         TurnDetection::Semantic { eagerness: Eagerness::High },
         TurnDetection::Disabled { commit_key: None },
+        TurnDetection::Local(TurnSettings::default()),
     ];
     let mut agents = vec![base.clone()];
     agents.extend(detections.map(|turn_detection| Agent { turn_detection, ..base.clone() }));
     agents.extend(
         formats.map(|format| Agent { model: Arc::new(Model { format, ..(*base.model).clone() }), ..base.clone() }),
     );
+    agents.push(Agent { noise_engine: NoiseEngine::Local, ..base.clone() });
     agents.push(Agent { noise_reduction: NoiseReduction::FarField, voice: Some("voice_1".into()), ..base.clone() });
     agents.push(Agent {
         noise_reduction: NoiseReduction::None,
