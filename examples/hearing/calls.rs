@@ -20,6 +20,9 @@ pub(crate) const FRAME: usize = (FRAME_MS as usize * RATE_HZ as usize) / 1_000;
 pub(crate) const LINE_MS: u64 = 20;
 /// Samples in a millisecond.
 const PER_MS: usize = RATE_HZ as usize / 1_000;
+/// A greeting, and the time until it is over and a while longer.
+const GREETING_MS: u64 = 4_000;
+const GREETED_MS: u64 = 4_500;
 /// The media stream begins.
 const BEGUN: CallTime = CallTime::from_ms(200);
 
@@ -38,6 +41,8 @@ pub(crate) struct Call {
 pub(crate) struct Trial {
     pub noise_reduction: NoiseReduction,
     pub echo_guard: bool,
+    /// The agent has greeted before, as it does in most calls.
+    pub greeting: bool,
     pub as_json: bool,
 }
 
@@ -62,6 +67,17 @@ impl Call {
         sim.run_until(BEGUN);
         sim.input(Input::Caller(CallerEvent::Started));
         Call { sim, frames: 0, replies: 0, looked_at: 0, payload: Vec::with_capacity(FRAME) }
+    }
+
+    /// The same after a greeting, on a silent line, if there is one. Answers when what is tried begins.
+    pub(crate) fn greeted(clips: &[LabelledClip], clip: &LabelledClip, trial: Trial) -> (Call, u64) {
+        let mut call = Call::begin(settings(200, trial));
+        if trial.greeting {
+            call.agent_speaks(&agent_audio(clips, &clip.name, GREETING_MS));
+            (0..GREETED_MS / FRAME_MS).for_each(|_| call.frame(&[0; FRAME]));
+        }
+        let begun = call.now_ms();
+        (call, begun)
     }
 
     /// Media time: of all that the caller said.

@@ -150,10 +150,12 @@ fn one_barge_in(
 ) {
     let track = track(clip, lead_ms, FOLLOWED_MS);
     let before = clip.speech.iter().map(|s| s.span.end_ms).filter(|end| *end <= onset_ms).max();
+    let (mut call, begun) = Call::greeted(clips, clip, trial);
+    let lead_ms = begun + lead_ms;
     let onset = lead_ms + onset_ms;
-    let agent_from = before.map_or(0, |end| lead_ms + end + AGENT_AFTER_MS).max(onset.saturating_sub(AGENT_BEFORE_MS));
+    let agent_from =
+        before.map_or(begun, |end| lead_ms + end + AGENT_AFTER_MS).max(onset.saturating_sub(AGENT_BEFORE_MS));
     let agent = agent_audio(clips, &clip.name, onset - agent_from + FOLLOWED_MS);
-    let mut call = Call::begin(settings(200, trial));
     let mut spoke = false;
     for frame in track.chunks_exact(FRAME) {
         let now = call.now_ms();
@@ -341,9 +343,11 @@ fn one_distractor(
     if agent_from >= start_ms {
         return None;
     }
-    let mut call = Call::begin(settings(200, trial));
+    let (mut call, begun) = Call::greeted(clips, clip, trial);
+    let track = track(clip, lead_ms, 1_500);
+    let lead_ms = begun + lead_ms;
     let mut spoke = false;
-    for frame in track(clip, lead_ms, 1_500).chunks_exact(FRAME) {
+    for frame in track.chunks_exact(FRAME) {
         if call.now_ms() >= lead_ms + until {
             break;
         }

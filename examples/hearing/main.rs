@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `engines` | each engine, frame by frame, beside other judges |
 //! | `noise` | the same of a call's whole ears, by noise reduction |
-//! | `calls` | whole calls: barge-in, turn ends, false interruptions; `--near-field`: under that noise reduction; `--no-guard`: without the echo guard |
+//! | `calls` | whole calls: barge-in, turn ends, false interruptions; `--near-field`: under that noise reduction; `--no-guard`: without the echo guard; `--no-greeting`: the agent has not spoken before |
 //! | `echo` | whole calls with the agent's echo |
 //! | `cost` | what the parts of hearing cost |
 //!
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let wants = |part: &str| parts.is_empty() || parts.contains(&part);
     let given = |flag: &str| words.iter().any(|w| w == flag);
     let noise_reduction = if given("--near-field") { NoiseReduction::NearField } else { NoiseReduction::None };
-    let trial = Trial { noise_reduction, echo_guard: !given("--no-guard"), as_json };
+    let trial = Trial { noise_reduction, echo_guard: !given("--no-guard"), greeting: !given("--no-greeting"), as_json };
     let mut out = serde_json::Map::new();
     let rows = rows(&clips);
     let mut judged = |part: &str, title: &str, judges: Vec<Judge>| {

@@ -13,7 +13,7 @@ use super::silero::{Branch, Silero};
 use crate::audio::Resampler;
 
 /// The 8 kHz network's part of the mean.
-const NARROW: f32 = 0.3;
+const NARROW: f32 = 0.5;
 
 /// Probabilities are taken to be this far from 0 and 1 at least, so that neither network can overrule the other.
 const NEVER_SURER: f32 = 1e-4;
