@@ -79,7 +79,7 @@ pub(crate) fn echo(clips: &[LabelledClip], trial: Trial) -> Value {
             for (i, agent) in agents.iter().enumerate() {
                 for caller_db in [None, Some(6), Some(0), Some(-6)] {
                     let (tail_ms, noise_dbfs) = ([10, 30, 60][n / 4 % 3], if i % 2 == 0 { -55 } else { -65 });
-                    let case = Case { level_db, delay_ms, caller_db, tail_ms, noise_dbfs, jump_ms: 0 };
+                    let case = Case { level_db, delay_ms, caller_db, tail_ms, noise_dbfs, jump_ms: 0, early: false };
                     let mix = mixes::mix(case, agent, &callers[(n / 4 + n % 4) % callers.len()], n as u64 + 1);
                     n += 1;
                     // Without echo its delay is the same.

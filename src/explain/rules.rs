@@ -142,6 +142,7 @@ const TABLE: &[Row] = &[
         &["interruptions", "transcription"],
     ),
     ("TurnDropped", "closing", "said while the call was ending", &["limits.farewell_s"]),
+    ("TurnDropped", "model_lost", "the model was lost before it could say how many words it was", &["interruptions"]),
     (
         "AgentHeld",
         "local_vad",
