@@ -16,7 +16,7 @@ use clap::Args;
 use serde::Serialize;
 
 pub use difference::Difference;
-pub use rehear::{Difference as Reheard, RehearArgs, Rehearing};
+pub use rehear::{RehearArgs, Rehearing};
 
 use crate::engine::{Action, CallEngine, Input, Timer};
 use crate::journal::{CallFiles, Journal, Kind, LoadError, trace};

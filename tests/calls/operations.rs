@@ -153,6 +153,7 @@ async fn a_turn_setting_that_is_changed_applies_to_the_next_call_which_names_its
     // A setting that is out of range leaves the last good one in force.
     crate::house::write(&agent, &format!("{before}silence_duration_ms = 9000\n"));
     place(house.caller(vec![Step::Silence(200), Step::HangUp])).await;
+    until("the short ones are gone", || house.running.calls().len() == 1).await;
     let running = house.running.calls().remove(0);
     assert!(house.running.control(&running, offhook::engine::Control::End(EndReason::Operator)));
     long.await.expect("a call");
