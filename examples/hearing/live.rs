@@ -23,10 +23,10 @@ const FOLLOWED_MS: u64 = 2_500;
 /// A distractor may be answered for this long.
 const ANSWERED_MS: u64 = 1_200;
 
-/// A named row of clips.
-type Rows = Vec<(String, Box<dyn Fn(&LabelledClip) -> bool>)>;
+/// A row's name and clips.
+type Row = (String, Box<dyn Fn(&LabelledClip) -> bool>);
 
-fn conditions(clips: &[LabelledClip], of: impl Fn(&LabelledClip) -> bool) -> Rows {
+fn conditions(clips: &[LabelledClip], of: impl Fn(&LabelledClip) -> bool) -> Vec<Row> {
     let mut conditions: Vec<Condition> = clips.iter().filter(|c| of(c)).map(|c| c.condition).collect();
     conditions.sort_by_key(|c| match c {
         Condition::Call => (0, 0),
@@ -35,7 +35,7 @@ fn conditions(clips: &[LabelledClip], of: impl Fn(&LabelledClip) -> bool) -> Row
         _ => (3, 0),
     });
     conditions.dedup();
-    let row = |c: Condition| -> (String, Box<dyn Fn(&LabelledClip) -> bool>) {
+    let row = |c: Condition| -> Row {
         let name = if c == Condition::Other { "fixtures".to_owned() } else { c.to_string() };
         (name, Box::new(move |clip| clip.condition == c))
     };
@@ -87,7 +87,7 @@ pub(crate) fn barge_in(clips: &[LabelledClip], trial: Trial) -> Value {
             "not scored",
         ]),
     );
-    let mut rows: Rows = conditions(clips, is_speech);
+    let mut rows: Vec<Row> = conditions(clips, is_speech);
     rows.push(("without noise added".to_owned(), Box::new(|c| !matches!(c.condition, Condition::Mix { .. }))));
     rows.push(("all".to_owned(), Box::new(|_| true)));
     let scored: Vec<(&LabelledClip, BargeIns)> = clips
@@ -206,7 +206,7 @@ pub(crate) fn turn_ends(clips: &[LabelledClip], trial: Trial) -> Value {
             trial.as_json,
             &head(&["turns", "p50", "p90", "p99", "p50 by label", "cut-offs", "missed", "false starts", "commits"]),
         );
-        let mut rows: Rows = conditions(clips, is_speech);
+        let mut rows: Vec<Row> = conditions(clips, is_speech);
         rows.push(("all".to_owned(), Box::new(|_| true)));
         let scored: Vec<_> = clips
             .iter()

@@ -12,7 +12,8 @@ use super::gate::Gate;
 use super::silero::{Branch, Silero};
 use crate::audio::Resampler;
 
-/// The 8 kHz network's part of the mean.
+/// The 8 kHz network's part of the mean. With 0.3 the F1 score rises by 0.001 to 0.003, and so do the starts on coughs, keys
+/// and noise: these stop an agent, which so few frames do not.
 const NARROW: f32 = 0.5;
 
 /// Probabilities are taken to be this far from 0 and 1 at least, so that neither network can overrule the other.
