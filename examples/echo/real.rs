@@ -21,11 +21,8 @@ pub(crate) struct Heard {
 /// Runs the call: the mix, or without the agent its clean track.
 pub(crate) fn call(mix: &Mix, guarded: bool, clean: bool) -> Heard {
     let turn = TurnSettings::default();
-    let settings = HearingSettings {
-        engine: Some(turn.engine),
-        echo_guard: guarded,
-        noise_reduction: NoiseReduction::None,
-    };
+    let settings =
+        HearingSettings { engine: Some(turn.engine), echo_guard: guarded, noise_reduction: NoiseReduction::None };
     let mut hearing = Hearing::new(settings, AudioFormat::PHONE);
     let mut detector = TurnDetector::new(&turn, RATE_HZ as u32);
     let mut told = mix.far.iter().filter(|_| !clean).peekable();

@@ -167,7 +167,12 @@ impl Evidence {
             if !proof.given && expected > ACTIVE * noise {
                 proof.weigh(residual[b], heard[b]);
             }
-            let leak = 2.0 * left[b] + if proof.given && self.learnt >= YOUNG { self.leak * expected } else { UNPROVEN * expected.max(most * far[b]) };
+            let leak = 2.0 * left[b]
+                + if proof.given && self.learnt >= YOUNG {
+                    self.leak * expected
+                } else {
+                    UNPROVEN * expected.max(most * far[b])
+                };
             caller += (residual[b].min(heard[b]) - leak - NOISE * noise).max(0.0);
             agent += predicted[b] + left[b].min(residual[b]);
         }

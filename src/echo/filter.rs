@@ -184,11 +184,7 @@ impl Filter {
         for slot in &self.far_bands {
             far.iter_mut().zip(slot).for_each(|(sum, power)| *sum += power);
         }
-        (
-            bands(self.error.iter().map(Complex32::norm_sqr), self.bins),
-            bands(self.left.iter().copied(), self.bins),
-            far,
-        )
+        (bands(self.error.iter().map(Complex32::norm_sqr), self.bins), bands(self.left.iter().copied(), self.bins), far)
     }
 
     /// Power in each band of the `echo` predicted for that residual, and of the two together: what was heard.
