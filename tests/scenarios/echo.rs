@@ -1,5 +1,7 @@
 //! A whole call on a line that sends the agent's own voice back: the engine with ears of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test; clippy exempts only what is marked as one")]
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
