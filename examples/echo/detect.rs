@@ -1,6 +1,6 @@
 //! Who finds the starts of the caller's speech in a mix.
 
-#![allow(unreachable_pub, reason = "a module of two crates: the example, and the library's tests")]
+#![allow(dead_code, unreachable_pub, reason = "a module of two crates: the example, and the library's tests")]
 
 use super::mixes::{Mix, RATE_HZ};
 use super::{EchoGuard, Samples, discount};

@@ -1,6 +1,6 @@
 //! Whether the agent's echo interrupts it, and whether a caller who speaks over the echo is still heard.
 //!
-//! `cargo run --release --example echo [-- --quick]`
+//! `cargo run --release --example echo [-- --quick] [--verbose]`
 //!
 //! Mixes are made from the recordings in the directory `OFFHOOK_SPEECH` (8 kHz WAV; `../shared/audio/wav8k` unless
 //! set), where there is one, and from `fixtures/audio`. They are heard by the ears of a call with its default settings,
@@ -37,7 +37,7 @@ fn main() {
         return;
     }
     let mixes = all(&agents, &callers, if quick { &[150] } else { &[20, 60, 150, 300, 600] });
-    if std::env::var_os("VERBOSE").is_none() {
+    if !verbose() {
         report("without the guard", &mixes, false);
     }
     report("with the guard", &mixes, true);
@@ -93,7 +93,7 @@ fn report(title: &str, mixes: &[Mix], guarded: bool) {
             row.alone += 1;
             row.last += heard.last.len();
             heard.held.iter().for_each(|&at| row.held[usize::from(at > FIRST)] += 1);
-            if guarded && std::env::var_os("VERBOSE").is_some() {
+            if guarded && verbose() {
                 heard.held.iter().for_each(|at| println!("false start at {} ms: {:?}", at / 8, mix.case));
             }
             continue;
@@ -108,7 +108,7 @@ fn report(title: &str, mixes: &[Mix], guarded: bool) {
             *(if early { &mut row.early } else { &mut row.callers }) += 1;
             *(if early { &mut row.early_kept } else { &mut row.kept }) += usize::from(kept);
             row.later_ms.extend(start.map(|start| (start as i64 - due as i64) * 1_000 / RATE_HZ as i64));
-            if !kept && guarded && std::env::var_os("VERBOSE").is_some() {
+            if !kept && guarded && verbose() {
                 println!("not kept: {start:?} for {due}, {i} of {:?}: {:?}", mix.case, heard.held);
             }
         }
@@ -174,6 +174,11 @@ fn cost(mixes: &[Mix]) {
         .collect();
     times.sort_unstable();
     println!("\nguard: {:?} of CPU to a second of call (median; least {:?})", times[times.len() / 2], times[0]);
+}
+
+/// Whether each miss is printed, and only the guard's table.
+fn verbose() -> bool {
+    std::env::args().any(|arg| arg == "--verbose")
 }
 
 fn clips(directory: &Path, names: &[&str]) -> Vec<Clip> {

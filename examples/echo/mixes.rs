@@ -1,6 +1,6 @@
 //! Calls in which the agent's voice comes back on the caller's track.
 
-#![allow(unreachable_pub, reason = "a module of two crates: the example, and the library's tests")]
+#![allow(dead_code, unreachable_pub, reason = "a module of two crates: the example, and the library's tests")]
 
 use super::g711;
 

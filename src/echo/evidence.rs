@@ -232,6 +232,8 @@ impl Evidence {
             (false, _) if known => return false,
             (false, _) if self.clean < CLEAN => 8,
             (false, _) => 64,
+            // What is withheld for a hint is not withheld for long.
+            (true, _) if self.is_hinted() => 3,
             (true, 2..) if self.clean >= CLEAN => 32,
             (true, 0..6) => 3,
             (true, 6..12) => 8,
@@ -277,15 +279,19 @@ impl Evidence {
             true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
             false => (self.active < patience && self.clean < CLEAN) || self.doubtful > 0,
         };
-        let hint = if self.clean < CLEAN { LIKELY } else { HINT };
-        let hinted = !known && self.pending.is_some_and(|found| found.clarity >= hint);
-        self.share = if undecided || hinted {
+        self.share = if undecided || (!known && self.is_hinted()) {
             1.0
         } else if known && self.echo > 0.0 {
             self.echo / (self.echo + self.caller)
         } else {
             0.0
         };
+    }
+
+    /// Whether the last search saw something like an echo.
+    fn is_hinted(&self) -> bool {
+        let hint = if self.clean < CLEAN { LIKELY } else { HINT };
+        self.pending.is_some_and(|found| found.clarity >= hint)
     }
 
     pub(super) fn share(&mut self) -> f32 {
