@@ -1,6 +1,5 @@
 //! The agent's echo through the whole call: the mixes of the echo example, with the line's own playing.
 
-#[allow(dead_code, reason = "a module of two examples")]
 #[path = "../echo/mixes.rs"]
 mod mixes;
 

@@ -142,6 +142,12 @@ const TABLE: &[Row] = &[
         &["interruptions", "transcription"],
     ),
     ("TurnDropped", "closing", "said while the call was ending", &["limits.farewell_s"]),
+    (
+        "TurnDropped",
+        "spoke_again",
+        "the caller spoke again before a transcript said how many words it was",
+        &["interruptions"],
+    ),
     ("TurnDropped", "model_lost", "the model was lost before it could say how many words it was", &["interruptions"]),
     (
         "AgentHeld",
