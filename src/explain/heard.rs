@@ -8,6 +8,7 @@ use super::rules::field;
 use crate::config::{CallSettings, TurnDetection, TurnSettings};
 use crate::time::{CallTime, Samples};
 use crate::vad;
+use crate::vad::step_ms;
 
 /// Steps that are shown before the moment, and as many after it.
 const SHOWN: usize = 12;
@@ -140,12 +141,13 @@ impl Steps {
     fn why_started(&self, decided: usize, since_ms: u64, turn: &TurnSettings, limits: Limits, rate_hz: u32) -> String {
         let ms = |step: &Heard| step.media.as_ms(rate_hz);
         let first = self.0[..=decided].iter().rposition(|step| ms(step) <= since_ms).map_or(0, |i| i + 1);
-        let run = self.0[first.min(decided)..].iter().take_while(|step| step.per_mille >= limits.start);
-        let (mut last, mut peak) = (since_ms, 0);
-        for step in run {
-            (last, peak) = (ms(step), peak.max(step.per_mille));
+        // The sound begins before it is known for speech.
+        let run = self.0[first.min(decided)..].iter().skip_while(|step| step.per_mille < limits.start);
+        let (mut steps, mut peak) = (0, 0);
+        for step in run.take_while(|step| step.per_mille >= limits.start) {
+            (steps, peak) = (steps + 1, peak.max(step.per_mille));
         }
-        let lasted = last.saturating_sub(since_ms);
+        let lasted = steps * step_ms(turn.engine);
         format!(
             "speech at {} or more lasted {lasted} ms and reached {}; min_speech_ms = {}; threshold = {}; a threshold above {} \
              or min_speech_ms above {lasted} would not have started",
