@@ -19,7 +19,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::audio::{AudioFormat, Codec, g711, wav};
+use crate::audio::{AudioFormat, wav};
 use crate::time::Samples;
 
 /// Audio kept in memory to combine small writes; 64 KiB for a phone call.
@@ -145,7 +145,7 @@ impl RecordingFile {
         self.check()?;
         let mut decoded = std::mem::take(&mut self.decoded);
         decoded.clear();
-        decode(self.format.codec, payload, &mut decoded);
+        self.format.codec.decode(payload, &mut decoded);
         let taken = self.side_end[side as usize].saturating_sub(at).min(decoded.len() as u64);
         self.overlapped += taken;
         let (at, samples) = (at.saturating_add(taken), &decoded[taken as usize..]);
@@ -274,14 +274,6 @@ fn offset(frame: u64) -> u64 {
     wav::HEADER_BYTES as u64 + frame * FRAME_BYTES
 }
 
-fn decode(codec: Codec, payload: &[u8], out: &mut Vec<i16>) {
-    match codec {
-        Codec::Pcmu => g711::decode_ulaw(payload, out),
-        Codec::Pcma => g711::decode_alaw(payload, out),
-        Codec::Linear16 => out.extend(payload.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
@@ -289,6 +281,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::audio::Codec;
 
     const LINEAR: AudioFormat = AudioFormat { codec: Codec::Linear16, rate_hz: 8_000 };
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::audio::g711;
 use crate::time::Samples;
 
 /// How samples are written on the wire.
@@ -14,6 +15,26 @@ pub enum Codec {
     Pcma,
     /// Linear, signed 16 bits, little endian.
     Linear16,
+}
+
+impl Codec {
+    /// Appends the samples of `payload`, which is whole samples; an odd last byte of linear audio is left out.
+    pub fn decode(self, payload: &[u8], out: &mut Vec<i16>) {
+        match self {
+            Codec::Pcmu => g711::decode_ulaw(payload, out),
+            Codec::Pcma => g711::decode_alaw(payload, out),
+            Codec::Linear16 => out.extend(payload.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair))),
+        }
+    }
+
+    /// Appends `samples` as they are written.
+    pub fn encode(self, samples: &[i16], out: &mut Vec<u8>) {
+        match self {
+            Codec::Pcmu => g711::encode_ulaw(samples, out),
+            Codec::Pcma => g711::encode_alaw(samples, out),
+            Codec::Linear16 => out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
+        }
+    }
 }
 
 /// The encoding and rate of one direction of audio, always mono.

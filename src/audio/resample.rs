@@ -158,7 +158,8 @@ fn kaiser(x: f64) -> f64 {
     if x.abs() > 1.0 { 0.0 } else { bessel_i0(BETA * (1.0 - x * x).sqrt()) / bessel_i0(BETA) }
 }
 
-fn bessel_i0(x: f64) -> f64 {
+/// The modified Bessel function of the first kind, of order 0: what Kaiser windows are made of.
+pub(crate) fn bessel_i0(x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 1..40 {
         term *= (x / (2.0 * f64::from(k))).powi(2);

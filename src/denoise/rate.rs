@@ -4,6 +4,7 @@
 //! fixed and RNNoise's bands coarse, so a shorter filter whose inner loop runs over neighbouring samples costs a
 //! fraction of it.
 
+use crate::audio::resample::bessel_i0;
 use std::f64::consts::PI;
 
 /// Samples of the line before and after the middle of the filter, which is also its delay. The transition is 0.2 of the
@@ -141,13 +142,4 @@ fn design(factor: usize, gain: f64) -> Vec<f32> {
         .collect();
     let sum: f64 = filter.iter().sum();
     filter.iter().map(|c| (c * gain / sum) as f32).collect()
-}
-
-fn bessel_i0(x: f64) -> f64 {
-    let (mut sum, mut term) = (1.0, 1.0);
-    for k in 1..40 {
-        term *= (x / (2.0 * f64::from(k))).powi(2);
-        sum += term;
-    }
-    sum
 }

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use super::*;
 use crate::config::{Interruptions, TurnSettings};
 use crate::time::Samples;
-use crate::turn::shadow::{Rule, Shadow};
+use crate::turn::shadow::{Rule, Shadow, WORD_MS};
 use crate::turn::{EndRule, TurnDetector, TurnEvent};
 use crate::vad::{Probability, Step};
 
@@ -29,8 +29,6 @@ use crate::vad::{Probability, Step};
 const UNHEARD_MIN_MS: u64 = 200;
 /// Speech this close to the reply's end answers it: it is a turn, however short.
 const TAIL_MS: u64 = 1_000;
-/// One word takes about this long: 200 words a minute.
-pub(super) const WORD_MS: u64 = 300;
 /// A transcript that is to decide on an interruption must be there in this time.
 const VERDICT_MS: u64 = 3_000;
 /// Commits whose items the model has not named yet.

@@ -187,15 +187,15 @@ impl Uplink {
         self.padded = Samples::ZERO;
         let piece = out.keep(payload);
         out.record_caller(at, piece.clone());
-        hearing.take(at, payload);
-        let cleaned = hearing.cleaned();
-        let piece = if cleaned == payload { piece } else { out.keep(cleaned) };
-        taken.overflowed += self.pass(at, piece, cleaned, out);
+        taken.overflowed += self.hear(at, piece, hearing, out);
         taken
     }
 
-    /// Audio on its way to the model, as far as the gate lets it. Returns what made room while the model is away.
-    fn pass(&mut self, at: Samples, piece: Piece, audio: &[u8], out: &mut Outbox) -> Samples {
+    /// Audio, or silence in its place, for our ears and for the model. Returns what made room while the model is away.
+    fn hear(&mut self, at: Samples, piece: Piece, hearing: &mut Hearing, out: &mut Outbox) -> Samples {
+        hearing.take(at, out.piece(&piece));
+        let piece = hearing.cleaned().map_or(piece, |cleaned| out.keep(cleaned));
+        let audio = out.piece(&piece);
         let wanted = match self.gate {
             Gate::All | Gate::Untold => true,
             Gate::Turns { turn, .. } => {
@@ -205,18 +205,15 @@ impl Uplink {
             }
         };
         match (wanted, self.open, &self.gate) {
-            (false, ..) => {}
+            (false, ..) => return Samples::ZERO,
             (true, false, _) => return self.wait(audio),
-            (true, true, Gate::Turns { .. }) => {
-                self.uncommitted += self.format.samples(audio.len());
-                out.model_audio(piece);
-            }
+            (true, true, Gate::Turns { .. }) => self.uncommitted += self.format.samples(audio.len()),
             (true, true, _) => {
                 self.note_appended(at, audio.len());
-                out.model_audio(piece);
                 self.remember(audio);
             }
         }
+        out.model_audio(piece);
         Samples::ZERO
     }
 
@@ -283,16 +280,8 @@ impl Uplink {
         let piece = out.keep_silence(self.format.silence_byte(), bytes);
         let at = self.expected.unwrap_or_default() + self.padded;
         self.padded += step;
-        self.hear_silence(at, piece, hearing, out);
+        self.hear(at, piece, hearing, out);
         true
-    }
-
-    /// Silence in place of audio that did not come, for our ears and for the model. Returns what made room.
-    fn hear_silence(&mut self, at: Samples, piece: Piece, hearing: &mut Hearing, out: &mut Outbox) -> Samples {
-        hearing.take(at, out.piece(&piece));
-        let cleaned = hearing.cleaned();
-        let piece = if cleaned == out.piece(&piece) { piece } else { out.keep(cleaned) };
-        self.pass(at, piece, cleaned, out)
     }
 
     /// How long after the last caller audio, or the last padding, padding is due.
@@ -458,7 +447,7 @@ impl Uplink {
         }
         let bytes = self.format.bytes(fill);
         let piece = out.keep_silence(self.format.silence_byte(), bytes);
-        taken.overflowed += self.hear_silence(at + padded, piece, hearing, out);
+        taken.overflowed += self.hear(at + padded, piece, hearing, out);
     }
 
     fn wait(&mut self, payload: &[u8]) -> Samples {

@@ -15,7 +15,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::audio::{AudioFormat, Codec, g711};
+use crate::audio::AudioFormat;
 use crate::config::{NoiseReduction, VadEngine};
 use crate::time::Samples;
 use crate::vad::{Probability, Step, delay_samples, step_samples};
@@ -112,27 +112,21 @@ impl Hearing {
                     let end = Samples(told.given.saturating_sub(told.delay));
                     push(&mut self.steps, Step { end, probability, level_db });
                 }
-                self.cleaned.clear();
-                self.cleaned.extend_from_slice(payload);
             }
             Ears::Own(own) => {
-                self.cleaned.clear();
                 if own.is_idle() {
-                    self.cleaned.extend_from_slice(payload);
                     return;
                 }
                 self.linear.clear();
-                decode(self.format.codec, payload, &mut self.linear);
+                self.format.codec.decode(payload, &mut self.linear);
                 self.quieter.clear();
                 if own.reduces_noise() {
                     self.quieter.extend_from_slice(&self.linear);
                 }
                 let steps = &mut self.steps;
                 own.take(at, &mut self.linear, &mut self.quieter, |step| push(steps, step));
-                match own.reduces_noise() {
-                    true => encode(self.format.codec, &self.quieter, &mut self.cleaned),
-                    false => self.cleaned.extend_from_slice(payload),
-                }
+                self.cleaned.clear();
+                self.format.codec.encode(&self.quieter, &mut self.cleaned);
             }
         }
     }
@@ -142,10 +136,10 @@ impl Hearing {
         self.steps.pop_front()
     }
 
-    /// What was taken last, as the model shall have it: as long, in the line's format; later by
-    /// [`Denoiser::delay`](crate::denoise::Denoiser::delay) where noise is reduced here.
-    pub fn cleaned(&self) -> &[u8] {
-        &self.cleaned
+    /// What was taken last with its noise reduced: as long, in the line's format, and later by
+    /// [`Denoiser::delay`](crate::denoise::Denoiser::delay). `None`: the model shall have it as it came.
+    pub fn cleaned(&self) -> Option<&[u8]> {
+        (!self.cleaned.is_empty()).then_some(&self.cleaned)
     }
 
     /// Agent audio in the line's format that is audible at the line from media position `at` on.
@@ -154,7 +148,7 @@ impl Hearing {
             && let Some(guard) = own.guard()
         {
             self.linear.clear();
-            decode(self.format.codec, payload, &mut self.linear);
+            self.format.codec.decode(payload, &mut self.linear);
             guard.played(at, &self.linear);
         }
     }
@@ -182,20 +176,4 @@ fn push(steps: &mut VecDeque<Step>, step: Step) {
         steps.pop_front();
     }
     steps.push_back(step);
-}
-
-fn decode(codec: Codec, payload: &[u8], out: &mut Vec<i16>) {
-    match codec {
-        Codec::Pcmu => g711::decode_ulaw(payload, out),
-        Codec::Pcma => g711::decode_alaw(payload, out),
-        Codec::Linear16 => out.extend(payload.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]))),
-    }
-}
-
-fn encode(codec: Codec, samples: &[i16], out: &mut Vec<u8>) {
-    match codec {
-        Codec::Pcmu => g711::encode_ulaw(samples, out),
-        Codec::Pcma => g711::encode_alaw(samples, out),
-        Codec::Linear16 => out.extend(samples.iter().flat_map(|s| s.to_le_bytes())),
-    }
 }

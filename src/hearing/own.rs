@@ -7,7 +7,7 @@ use crate::config::VadEngine;
 use crate::denoise::Denoiser;
 use crate::echo::{self, EchoGuard};
 use crate::time::Samples;
-use crate::vad::{Probability, Step, Vad};
+use crate::vad::{Probability, Step, Vad, from_log_odds, log_odds};
 
 /// What the noise reduction thinks of speech weighs this much beside Silero, in log-odds; measured by
 /// `cargo run --release --example hearing`.
@@ -23,8 +23,6 @@ const DENOISER_IN_SILENCE: (f32, f32) = (-3.0, 0.05);
 const SILENT: f32 = -2.0;
 /// Log-odds of the noise reduction's network over a step are believed up to this much.
 const DENOISER_LIMIT: f32 = 4.6;
-/// Probabilities nearer to 0 or 1 are no surer than this.
-const SUREST: f32 = 1e-4;
 
 /// One call's own ears.
 pub(super) struct Own {
@@ -144,11 +142,6 @@ impl Opinion {
             self.in_silence += DENOISER_IN_SILENCE.1 * (self.last - self.in_silence);
         }
         let odds = heard + trust * (DENOISER_WEIGHT * (self.last - heard) + DENOISER_BIAS);
-        1.0 / (1.0 + (-odds).exp())
+        from_log_odds(odds)
     }
-}
-
-fn log_odds(p: f32) -> f32 {
-    let p = p.clamp(SUREST, 1.0 - SUREST);
-    (p / (1.0 - p)).ln()
 }

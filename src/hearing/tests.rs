@@ -1,4 +1,5 @@
 use super::*;
+use crate::audio::{Codec, g711};
 use crate::vad::Probability;
 
 const PHONE: AudioFormat = AudioFormat::PHONE;
@@ -31,7 +32,7 @@ fn heard(hearing: &mut Hearing, audio: &[u8], sizes: &[usize]) -> (Vec<Step>, Ve
         }
         let to = (from + size).min(audio.len());
         hearing.take(Samples(from as u64), &audio[from..to]);
-        cleaned.extend_from_slice(hearing.cleaned());
+        cleaned.extend_from_slice(hearing.cleaned().unwrap_or(&audio[from..to]));
         steps.extend(std::iter::from_fn(|| hearing.poll()));
         from = to;
     }

@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::audio::{AudioFormat, Codec, g711, resample, wav};
+use crate::audio::{AudioFormat, resample, wav};
 
 use super::script::{Line, Script};
 
@@ -139,11 +139,9 @@ fn letters(text: &str) -> String {
 
 fn encode(samples: &[i16], rate_hz: u32, format: AudioFormat) -> Arc<[u8]> {
     let samples = resample::convert(samples, rate_hz, format.rate_hz);
-    match format.codec {
-        Codec::Pcmu => samples.iter().map(|&sample| g711::linear_to_ulaw(sample)).collect(),
-        Codec::Pcma => samples.iter().map(|&sample| g711::linear_to_alaw(sample)).collect(),
-        Codec::Linear16 => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
-    }
+    let mut audio = Vec::with_capacity(samples.len() * format.bytes_per_sample());
+    format.codec.encode(&samples, &mut audio);
+    audio.into()
 }
 
 /// A voiced buzz in syllables, about as long as the words take to say (65 ms per character, at most a minute).

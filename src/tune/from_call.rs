@@ -11,7 +11,7 @@ use std::path::Path;
 use super::measure::{Case, Kept, Source};
 use super::run::{LINE, QUIET, listen_beside, with_tail};
 use crate::audio::clip::Span;
-use crate::audio::{AudioFormat, Codec, g711, resample};
+use crate::audio::{AudioFormat, resample};
 use crate::config::{TurnDetection, TurnSettings, VadEngine};
 use crate::engine::{Action, Record};
 use crate::journal::{CallFiles, Journal, LoadError};
@@ -247,11 +247,7 @@ fn audio(
 
 fn paint(track: &mut Vec<i16>, at: Samples, payload: &[u8], format: AudioFormat) {
     let mut linear = Vec::with_capacity(payload.len());
-    match format.codec {
-        Codec::Pcmu => g711::decode_ulaw(payload, &mut linear),
-        Codec::Pcma => g711::decode_alaw(payload, &mut linear),
-        Codec::Linear16 => linear.extend(payload.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]))),
-    }
+    format.codec.decode(payload, &mut linear);
     let from = (at.0 as usize).min(MAX_SAMPLES);
     let to = from.saturating_add(linear.len()).min(MAX_SAMPLES);
     if track.len() < to {

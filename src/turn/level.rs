@@ -72,12 +72,4 @@ impl Levels {
             self.speech = Some(self.speech.map_or(level, |s| level.max(s - forgotten)));
         }
     }
-
-    pub(super) fn background_db(&self) -> Option<i8> {
-        self.background.map(|b| (b / FINE) as i8)
-    }
-
-    pub(super) fn speech_db(&self) -> Option<i8> {
-        self.speech.map(|s| (s / FINE) as i8)
-    }
 }

@@ -281,29 +281,6 @@ impl TurnDetector {
         Samples(self.voiced * self.rules.step)
     }
 
-    /// Silence so far, of the running turn.
-    pub fn silent_for(&self) -> Samples {
-        match self.state {
-            State::Speaking(turn) | State::Pausing(turn) => Samples(turn.quiet * self.rules.step),
-            State::Quiet | State::Maybe(_) | State::Spent(_) => Samples::ZERO,
-        }
-    }
-
-    /// Whether a start would be confirmed by now, were it not for the louder sound unlike speech that it follows.
-    pub fn holds_back(&self) -> bool {
-        matches!(self.state, State::Maybe(maybe) if maybe.run >= self.rules.min_speech && maybe.is_aftersound())
-    }
-
-    /// The level behind the caller, in dBFS.
-    pub fn background_db(&self) -> Option<i8> {
-        self.levels.background_db()
-    }
-
-    /// The level of the caller's speech, in dBFS.
-    pub fn speech_db(&self) -> Option<i8> {
-        self.levels.speech_db()
-    }
-
     fn confirm(&mut self, mut maybe: Maybe, heard: &Heard) -> (State, Option<TurnEvent>) {
         let rules = &self.rules;
         if heard.p < rules.start_at {

@@ -22,7 +22,7 @@ use crate::turn::{TurnDetector, TurnEvent};
 use crate::vad::Step;
 
 /// One word takes about this long: 200 words a minute.
-const WORD_MS: u64 = 300;
+pub(crate) const WORD_MS: u64 = 300;
 
 /// One candidate beside the live settings.
 #[derive(Clone, Debug)]

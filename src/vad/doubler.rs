@@ -1,5 +1,6 @@
 //! Twice the sample rate, cheaply: every second sample is kept, those between are interpolated.
 
+use crate::audio::resample::bessel_i0;
 use std::f64::consts::PI;
 use std::sync::LazyLock;
 
@@ -69,12 +70,3 @@ static FILTER: LazyLock<[f32; 2 * HALF]> = LazyLock::new(|| {
     let sum: f64 = filter.iter().sum();
     filter.map(|c| (c / sum) as f32)
 });
-
-fn bessel_i0(x: f64) -> f64 {
-    let (mut sum, mut term) = (1.0, 1.0);
-    for k in 1..30 {
-        term *= (x / (2.0 * f64::from(k))).powi(2);
-        sum += term;
-    }
-    sum
-}

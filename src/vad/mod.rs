@@ -205,6 +205,20 @@ impl fmt::Debug for Vad {
     }
 }
 
+/// Probabilities are taken to be this far from 0 and 1 at least, so that no one opinion can overrule the others.
+const NEVER_SURER: f32 = 1e-4;
+
+/// The logarithm of the odds of a probability 0–1; at most some 9 either way.
+pub(crate) fn log_odds(p: f32) -> f32 {
+    let p = p.clamp(NEVER_SURER, 1.0 - NEVER_SURER);
+    (p / (1.0 - p)).ln()
+}
+
+/// The probability of which these are the log-odds.
+pub(crate) fn from_log_odds(odds: f32) -> f32 {
+    1.0 / (1.0 + (-odds).exp())
+}
+
 /// From the line's audio to an engine's frames.
 struct Front {
     /// None where the line has the engine's rate.

@@ -6,18 +6,15 @@
 //! Digital silence is heard like anything else: the networks' states go on moving for more than 45 s of it, so that leaving
 //! steps out would change what is heard afterwards.
 
-use super::Level;
 use super::doubler::Doubler;
 use super::gate::Gate;
 use super::silero::{Branch, Silero};
+use super::{Level, from_log_odds, log_odds};
 use crate::audio::Resampler;
 
 /// The 8 kHz network's part of the mean. With 0.3 the F1 score rises by 0.001 to 0.003, and so do the starts on coughs, keys
 /// and noise: these stop an agent, which so few frames do not.
 const NARROW: f32 = 0.5;
-
-/// Probabilities are taken to be this far from 0 and 1 at least, so that neither network can overrule the other.
-const NEVER_SURER: f32 = 1e-4;
 
 pub(super) struct Pair {
     narrow: Silero,
@@ -58,15 +55,6 @@ impl Pair {
             }
         };
         let log_odds = NARROW * log_odds(narrow) + (1.0 - NARROW) * log_odds(wide);
-        probability(self.gate.apply(log_odds, level))
+        from_log_odds(self.gate.apply(log_odds, level))
     }
-}
-
-fn log_odds(p: f32) -> f32 {
-    let p = p.clamp(NEVER_SURER, 1.0 - NEVER_SURER);
-    (p / (1.0 - p)).ln()
-}
-
-fn probability(log_odds: f32) -> f32 {
-    1.0 / (1.0 + (-log_odds).exp())
 }

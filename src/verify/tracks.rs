@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::audio::{AudioFormat, Codec, g711};
+use crate::audio::AudioFormat;
 use crate::engine::{Action, Record};
 use crate::replay::Seen;
 use crate::time::Samples;
@@ -106,14 +106,7 @@ impl Tracks {
         track.place(at, self.format.samples(payload.len()));
         if self.audio {
             self.linear.clear();
-            match self.format.codec {
-                Codec::Pcmu => g711::decode_ulaw(payload, &mut self.linear),
-                Codec::Pcma => g711::decode_alaw(payload, &mut self.linear),
-                Codec::Linear16 => {
-                    let pairs = payload.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]));
-                    self.linear.extend(pairs);
-                }
-            }
+            self.format.codec.decode(payload, &mut self.linear);
             track.paint(at, &self.linear, self.limit);
         }
     }

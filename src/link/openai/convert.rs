@@ -1,6 +1,6 @@
 //! Audio between the line's format and the model's.
 
-use crate::audio::{AudioFormat, Codec, Resampler, g711};
+use crate::audio::{AudioFormat, Codec, Resampler};
 
 /// Both directions of one session.
 #[derive(Debug)]
@@ -119,20 +119,10 @@ fn convert<'a>(
     bytes: &'a mut Vec<u8>,
 ) -> &'a [u8] {
     before.clear();
-    match from {
-        Codec::Pcmu => g711::decode_ulaw(audio, before),
-        Codec::Pcma => g711::decode_alaw(audio, before),
-        Codec::Linear16 => {
-            before.extend(audio.as_chunks().0.iter().map(|pair| i16::from_le_bytes(*pair)));
-        }
-    }
+    from.decode(audio, before);
     after.clear();
     resampler.process(before, after);
     bytes.clear();
-    match to {
-        Codec::Pcmu => g711::encode_ulaw(after, bytes),
-        Codec::Pcma => g711::encode_alaw(after, bytes),
-        Codec::Linear16 => bytes.extend(after.iter().flat_map(|sample| sample.to_le_bytes())),
-    }
+    to.encode(after, bytes);
     bytes
 }
