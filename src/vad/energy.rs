@@ -1,6 +1,6 @@
 //! Speech by level alone: cheap, and as easily taken in as that sounds.
 
-use super::Level;
+use super::{Level, from_log_odds};
 
 /// Steps per window of which the quietest is kept: 480 ms, longer than most of a syllable, and the windows that are
 /// looked back on: 2 s. Speech has quieter moments than that.
@@ -45,6 +45,6 @@ impl Energy {
         let noise = (quietest + QUIETEST_BELOW_DB).max(HEARING_DB - EVEN_DB);
         let now = (PER_DB * (db - noise - EVEN_DB)).clamp(-MOST, MOST);
         self.log_odds = now.max(self.log_odds - FALL);
-        1.0 / (1.0 + (-self.log_odds).exp())
+        from_log_odds(self.log_odds)
     }
 }
