@@ -1,6 +1,7 @@
 //! The same calls for every target.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook::audio::clip::Clip as Labelled;
@@ -74,7 +75,7 @@ impl Load {
         let (mut models, mut probes) = (Vec::new(), Vec::new());
         for _ in 0..self.calls {
             let probe = Probe::new();
-            let server = Server::bind_with(any_port, self.model.clone(), probe.clone()).await;
+            let server = Server::bind_with(any_port, self.model.clone(), Arc::new(probe.clone())).await;
             models.push(server.map_err(|e| format!("a model cannot listen: {e}"))?);
             probes.push(probe);
         }

@@ -53,7 +53,7 @@ pub async fn run(args: &Args) -> Result<(), String> {
     let started = std::time::Instant::now();
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let probe = rehearsal::Probe::new();
-    let model = rehearsal::Server::bind_with(any_port, Script::default(), probe.clone())
+    let model = rehearsal::Server::bind_with(any_port, Script::default(), Arc::new(probe.clone()))
         .await
         .map_err(|e| format!("the built-in model cannot listen on loopback: {e}"))?;
     let carrier = Carrier::new(ACCOUNT, Secret::new(TOKEN));
@@ -142,7 +142,7 @@ fn caller() -> Result<Vec<Step>, String> {
 /// The beginning of what is said.
 fn first_word(step: Step, ms: usize) -> Step {
     let Step::Say(clip) = step else { return step };
-    Step::Say(Clip { label: "yes".to_owned(), audio: clip.audio.iter().take(ms * 8).copied().collect() })
+    Step::Say(Clip { label: "yes".to_owned(), audio: clip.audio.iter().take(ms * 8).copied().collect(), ..clip })
 }
 
 /// The shipped agent on ports of the demo's own, with everything kept.

@@ -12,6 +12,8 @@ use crate::config::Secret;
 use crate::link::twilio::signature;
 use crate::phone::carrier::{Carrier, Order};
 use crate::phone::line::Line;
+use crate::phone::meter::{Meter, Unmetered};
+use crate::phone::metronome::{Metronome, Pace};
 use crate::phone::report::{EndedBy, Outcome, PhoneEvent, PhoneReport, Violation, What};
 use crate::phone::script::{Runner, Step};
 use crate::phone::stream::{self, Identity, Live, Session, StreamEnd};
@@ -66,6 +68,10 @@ pub struct CallOptions {
     pub keep_probes: bool,
     /// Milliseconds that the stream lasts at most.
     pub max_ms: u64,
+    /// Wakes the caller for each slot; `None`: the runtime's timers, which are up to a millisecond late.
+    pub metronome: Option<Metronome>,
+    /// Asks webhooks; `None`: a client of its own, which takes some milliseconds to make.
+    pub client: Option<reqwest::Client>,
 }
 
 impl CallOptions {
@@ -92,12 +98,19 @@ impl CallOptions {
             keep_audio: true,
             keep_probes: false,
             max_ms: 600_000,
+            metronome: None,
+            client: None,
         }
     }
 }
 
 /// Places a call and lives it to its end. Whatever goes wrong is in the report.
-pub async fn place(mut options: CallOptions) -> PhoneReport {
+pub async fn place(options: CallOptions) -> PhoneReport {
+    place_metered(options, &mut Unmetered).await
+}
+
+/// The same, while somebody measures.
+pub async fn place_metered(mut options: CallOptions, meter: &mut dyn Meter) -> PhoneReport {
     let call_sid = options.call_sid.take().unwrap_or_else(|| new_sid("CA"));
     let (registration, orders) = match &options.carrier {
         Some(carrier) => {
@@ -108,12 +121,15 @@ pub async fn place(mut options: CallOptions) -> PhoneReport {
     };
     let live = Live { began: Instant::now(), events: options.events.take(), lost: 0 };
     let report = PhoneReport { call_sid: call_sid.clone(), ..PhoneReport::default() };
-    let server = match Server::new(&options.connect, options.public_url.as_deref(), options.token.clone()) {
+    let client = options.client.take();
+    let server = match Server::new(&options.connect, options.public_url.as_deref(), options.token.clone(), client) {
         Ok(server) => server,
         Err(detail) => return PhoneReport { outcome: Outcome::HttpError { status: 0, detail }, ..report },
     };
-    let mut call = Call { options, call_sid, server, live, report, orders, callbacks: JoinSet::new(), over: false };
+    let mut call =
+        Call { options, call_sid, server, live, report, orders, callbacks: JoinSet::new(), over: false, meter };
     call.live.tell(What::Ringing);
+    call.meter.placed(Instant::now());
     let document = match call.options.twiml.take() {
         Some(twiml) => Ok(twiml),
         None => call.ask().await,
@@ -127,7 +143,7 @@ pub async fn place(mut options: CallOptions) -> PhoneReport {
     call.finish().await
 }
 
-struct Call {
+struct Call<'m> {
     options: CallOptions,
     call_sid: String,
     server: Server,
@@ -137,9 +153,10 @@ struct Call {
     /// Status callbacks under way; each yields whether it was answered 2xx.
     callbacks: JoinSet<bool>,
     over: bool,
+    meter: &'m mut dyn Meter,
 }
 
-impl Call {
+impl Call<'_> {
     /// Asks the voice webhook what to do.
     async fn ask(&mut self) -> Result<String, Outcome> {
         let url = self.server.public(&self.options.voice_url);
@@ -229,10 +246,13 @@ impl Call {
         let line = Line::new(stream_sid.clone(), self.options.keep_audio);
         let script = std::mem::take(&mut self.options.script);
         let runner = Runner::new(script, self.options.noise_dbfs, self.options.seed);
-        let mut session = Session::new(socket, identity, line, runner, &mut self.live, &mut self.report);
+        let mut session = Session::new(socket, identity, line, runner, &mut self.live, &mut self.report, self.meter);
         session.keep_probes = self.options.keep_probes;
         session.before_start = std::mem::take(&mut self.options.before_start);
         session.max = Duration::from_millis(self.options.max_ms);
+        if let Some(metronome) = &self.options.metronome {
+            session.pace = Pace::Metronome(metronome.alarm());
+        }
         let end = session.run(&mut self.orders).await;
         // `stream-started` must not overtake the word of the end.
         self.await_callbacks().await;

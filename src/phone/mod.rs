@@ -10,6 +10,8 @@ pub mod carrier;
 pub mod ears;
 pub mod legs;
 pub mod line;
+pub mod meter;
+pub mod metronome;
 pub mod report;
 pub mod script;
 mod stream;
@@ -19,10 +21,12 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{CallOptions, place};
+pub use caller::{CallOptions, place, place_metered};
 pub use carrier::{Carrier, Fault, Order};
 pub use ears::Ears;
 pub use legs::Stamp;
 pub use line::{Line, Received};
+pub use meter::{Meter, Unmetered};
+pub use metronome::Metronome;
 pub use report::{Audio, Clear, EndedBy, Heard, MarkEcho, Outcome, PhoneEvent, PhoneReport, Violation, What};
-pub use script::{Clip, Step};
+pub use script::{Clip, Landmark, Step};

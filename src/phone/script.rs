@@ -20,12 +20,28 @@ pub struct Clip {
     pub label: String,
     /// μ-law at 8 kHz.
     pub audio: Arc<[u8]>,
+    /// Where in it turns begin and end, as places in `audio`, in order; for a [`Meter`](crate::phone::Meter).
+    pub landmarks: Arc<[(usize, Landmark)]>,
+}
+
+/// Something worth measuring from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landmark {
+    /// The first sample of speech.
+    SpeechBegins,
+    /// The last sample of speech of a turn.
+    TurnEnds,
 }
 
 impl Clip {
+    /// μ-law audio without landmarks.
+    pub fn new(label: impl Into<String>, audio: impl Into<Arc<[u8]>>) -> Self {
+        Clip { label: label.into(), audio: audio.into(), landmarks: Arc::default() }
+    }
+
     /// From linear samples at 8 kHz.
     pub fn from_linear(label: impl Into<String>, samples: &[i16]) -> Self {
-        Clip { label: label.into(), audio: samples.iter().map(|&s| linear_to_ulaw(s)).collect() }
+        Clip::new(label, samples.iter().map(|&s| linear_to_ulaw(s)).collect::<Arc<[u8]>>())
     }
 }
 
@@ -100,6 +116,8 @@ pub enum Act {
     StopReading(u64),
     /// For the live events.
     Note(What),
+    /// The slot's audio has this in it.
+    Landmark(Landmark),
     /// Drop the socket. Nothing follows.
     Die,
     /// End the call. Nothing follows.
@@ -150,6 +168,9 @@ impl Runner {
                         let mut frame = self.noise.slot();
                         let take = rest.len().min(SLOT_BYTES);
                         frame[..take].copy_from_slice(&rest[..take]);
+                        let here = self.said..self.said + take;
+                        let marks = clip.landmarks.iter().filter(|(at, _)| here.contains(at));
+                        acts.extend(marks.map(|(_, mark)| Act::Landmark(*mark)));
                         self.said += take;
                         Some(Act::Media(frame))
                     }
@@ -281,7 +302,7 @@ mod tests {
     }
 
     fn clip(bytes: usize) -> Step {
-        Step::Say(Clip { label: "c".into(), audio: vec![0x20; bytes].into() })
+        Step::Say(Clip::new("c", vec![0x20; bytes]))
     }
 
     #[test]

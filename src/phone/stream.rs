@@ -20,8 +20,10 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::phone::carrier::Order;
 use crate::phone::legs::{self, Stamp};
 use crate::phone::line::{Line, Received};
+use crate::phone::meter::Meter;
+use crate::phone::metronome::Pace;
 use crate::phone::report::{Audio, PhoneEvent, PhoneReport, What};
-use crate::phone::script::{Act, Runner, SLOT_BYTES, SLOT_MS};
+use crate::phone::script::{Act, Landmark, Runner, SLOT_BYTES, SLOT_MS};
 use crate::time::Samples;
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -103,6 +105,8 @@ pub(crate) struct Session<'a> {
     pub(crate) keep_probes: bool,
     pub(crate) before_start: Vec<String>,
     pub(crate) max: Duration,
+    pub(crate) pace: Pace,
+    meter: &'a mut dyn Meter,
     /// Position zero of the stream.
     began: Instant,
     sequence: u64,
@@ -125,6 +129,7 @@ impl<'a> Session<'a> {
         runner: Runner,
         live: &'a mut Live,
         report: &'a mut PhoneReport,
+        meter: &'a mut dyn Meter,
     ) -> Self {
         Session {
             socket,
@@ -136,6 +141,8 @@ impl<'a> Session<'a> {
             keep_probes: false,
             before_start: Vec::new(),
             max: Duration::from_secs(3_600),
+            pace: Pace::default(),
+            meter,
             began: Instant::now(),
             sequence: 0,
             chunk: 0,
@@ -159,6 +166,7 @@ impl<'a> Session<'a> {
         }
         self.send_start().await;
         self.began = Instant::now();
+        self.meter.started(self.began);
         self.report.media_start_ms = Some(self.live.began.elapsed().as_millis() as u64);
         let end = self.talk(orders).await;
         let now = self.position();
@@ -183,7 +191,7 @@ impl<'a> Session<'a> {
         let mut slot = 0u64;
         let mut acts = Vec::new();
         loop {
-            let due = self.began + Duration::from_millis((slot + 1) * SLOT_MS);
+            let due = self.due(slot);
             let mark = self.line.next_mark_at().map(|at| self.began + Duration::from_micros(at.as_us(8_000) + 1));
             let wake = mark.map_or(due, |mark| mark.min(due));
             if self.stalled_until.is_some_and(|until| Instant::now() >= until) {
@@ -196,7 +204,7 @@ impl<'a> Session<'a> {
                     Some(Err(_)) | None => return StreamEnd::ServerLost,
                 },
                 order = next_order(orders) => return StreamEnd::Order(order),
-                () = tokio::time::sleep_until(wake.into()) => {}
+                () = self.pace.until(wake) => {}
             }
             let now = self.position();
             self.line.advance(now);
@@ -208,7 +216,7 @@ impl<'a> Session<'a> {
                 self.send(echo.to_string()).await;
             }
             // Slots that are late are caught up, each with its own timestamp.
-            while Instant::now() >= self.began + Duration::from_millis((slot + 1) * SLOT_MS) {
+            while Instant::now() >= self.due(slot) {
                 self.watch_agent();
                 let now = Samples((slot + 1) * SLOT_BYTES as u64);
                 self.runner.slot(now, self.line.ears(), &mut acts);
@@ -227,7 +235,14 @@ impl<'a> Session<'a> {
 
     async fn act(&mut self, act: Act, slot: u64) -> Option<StreamEnd> {
         match act {
-            Act::Media(audio) => self.send_media(&audio, slot * SLOT_MS).await,
+            Act::Media(audio) => self.send_media(audio, slot).await,
+            Act::Landmark(landmark) => {
+                let due = self.due(slot);
+                match landmark {
+                    Landmark::SpeechBegins => self.meter.speech_begins(due),
+                    Landmark::TurnEnds => self.meter.turn_ends(due),
+                }
+            }
             Act::Skip => {}
             Act::Dtmf(digit) => {
                 self.sequence += 1;
@@ -254,19 +269,25 @@ impl<'a> Session<'a> {
     }
 
     fn receive(&mut self, message: &Message) {
+        let at = Instant::now();
         let now = self.position();
+        self.line.advance(now);
+        let playing = self.line.is_playing();
         match message {
             Message::Text(text) => match self.line.receive(now, text) {
                 Received::Media(bytes) => {
                     self.report.frames_received += 1;
                     self.bytes_received += bytes as u64;
+                    self.meter.receives(at, self.line.newest(), playing);
                     if self.keep_probes && self.report.received.len() < MAX_PROBES {
-                        let stamp = Stamp { at: Instant::now(), bytes: self.bytes_received, digest: 0 };
-                        self.report.received.push(stamp);
+                        self.report.received.push(Stamp { at, bytes: self.bytes_received, digest: 0 });
                     }
                 }
                 Received::Mark => {}
-                Received::Clear(dropped) => self.live.tell(What::Cleared { dropped_ms: dropped.as_ms(8_000) }),
+                Received::Clear(dropped) => {
+                    self.meter.cleared(at, playing);
+                    self.live.tell(What::Cleared { dropped_ms: dropped.as_ms(8_000) });
+                }
                 Received::Violation(what) => self.live.tell(What::Violated(what)),
             },
             Message::Binary(_) => {
@@ -290,16 +311,19 @@ impl<'a> Session<'a> {
         self.send(start.to_string()).await;
     }
 
-    async fn send_media(&mut self, audio: &[u8], at_ms: u64) {
+    async fn send_media(&mut self, mut audio: [u8; SLOT_BYTES], slot: u64) {
+        let due = self.due(slot);
+        self.meter.sends(due, Instant::now(), &mut audio);
+        let at_ms = slot * SLOT_MS;
         self.sequence += 1;
         self.chunk += 1;
         let mut text = format!(
             r#"{{"event":"media","sequenceNumber":"{}","streamSid":"{}","media":{{"track":"inbound","chunk":"{}","timestamp":"{at_ms}","payload":""#,
             self.sequence, self.identity.stream_sid, self.chunk
         );
-        STANDARD.encode_append(audio, &mut text);
+        STANDARD.encode_append(&audio, &mut text);
         text.push_str("\"}}");
-        let digest = if self.keep_probes { legs::digest(audio) } else { 0 };
+        let digest = if self.keep_probes { legs::digest(&audio) } else { 0 };
         if self.reorder > 0 {
             self.held.push((text, digest));
             self.reorder -= 1;
@@ -321,6 +345,7 @@ impl<'a> Session<'a> {
     async fn push_media(&mut self, text: String, digest: u64) {
         if !self.try_push(Message::text(text)).await {
             self.report.frames_dropped += 1;
+            self.meter.refused();
             return;
         }
         self.report.frames_sent += 1;
@@ -403,6 +428,11 @@ impl<'a> Session<'a> {
         text.replace("{streamSid}", &self.identity.stream_sid)
             .replace("{callSid}", &self.identity.call_sid)
             .replace("{accountSid}", &self.identity.account_sid)
+    }
+
+    /// When a slot is over, so that its audio can be sent.
+    fn due(&self, slot: u64) -> Instant {
+        self.began + Duration::from_millis((slot + 1) * SLOT_MS)
     }
 
     fn position(&self) -> Samples {

@@ -187,7 +187,7 @@ fn call(address: SocketAddr, script: Vec<Step>) -> CallOptions {
 }
 
 fn say(ms: usize) -> Step {
-    Step::Say(Clip { label: "words".into(), audio: vec![0x20; ms * 8].into() })
+    Step::Say(Clip::new("words", vec![0x20; ms * 8]))
 }
 
 const END: Step = Step::WaitEnd { max_ms: 10_000 };

@@ -26,6 +26,6 @@ mod session;
 mod settings;
 mod vad;
 
-pub use probe::Probe;
+pub use probe::{Probe, Tap, Wire};
 pub use script::{Faults, Line, Script, ScriptError, Tool, Turn, TurnFault};
 pub use server::Server;

@@ -4,15 +4,26 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
+use crate::audio::AudioFormat;
+
 /// What the socket is to do next.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Output {
-    /// Send a text message, of which so many bytes are audio.
-    Text { text: String, audio_bytes: usize },
+    /// Send a text message.
+    Text(String),
+    /// Send audio: the message up to the audio's base64, and the audio.
+    Audio { head: String, audio: Vec<u8>, format: AudioFormat },
     /// Close with this code and reason.
     Close(u16, &'static str),
     /// Cut the connection without a word.
     Drop,
+}
+
+/// The message of [`Output::Audio`], whole.
+pub(super) fn audio_message(mut head: String, audio: &[u8]) -> String {
+    base64_simd::STANDARD.encode_append(audio, &mut head);
+    head.push_str("\"}");
+    head
 }
 
 /// A request that the API refuses; the session goes on.
@@ -70,7 +81,7 @@ impl Outbox {
         let fields = fields.to_string();
         let rest = fields.strip_prefix('{').unwrap_or("}");
         let comma = if rest == "}" { "" } else { "," };
-        self.text(format!(r#"{{"type":"{kind}","event_id":"{event_id}"{comma}{rest}"#), 0);
+        self.text(format!(r#"{{"type":"{kind}","event_id":"{event_id}"{comma}{rest}"#));
     }
 
     /// An `error` event about the client event `about`.
@@ -88,18 +99,16 @@ impl Outbox {
     }
 
     /// A delta of audio; its path is short because it is the frequent one.
-    pub(super) fn audio(&mut self, response: &str, item: &str, output_index: usize, audio: &[u8]) {
+    pub(super) fn audio(&mut self, response: &str, item: &str, output_index: usize, audio: &[u8], format: AudioFormat) {
         let event_id = self.id("event");
-        let mut text = format!(
+        let head = format!(
             r#"{{"type":"response.output_audio.delta","event_id":"{event_id}","response_id":"{response}","item_id":"{item}","output_index":{output_index},"content_index":0,"delta":""#
         );
-        base64_simd::STANDARD.encode_append(audio, &mut text);
-        text.push_str("\"}");
-        self.text(text, audio.len());
+        self.queue.push_back(Output::Audio { head, audio: audio.to_vec(), format });
     }
 
-    pub(super) fn text(&mut self, text: String, audio_bytes: usize) {
-        self.queue.push_back(Output::Text { text, audio_bytes });
+    pub(super) fn text(&mut self, text: String) {
+        self.queue.push_back(Output::Text(text));
     }
 
     pub(super) fn push(&mut self, output: Output) {
@@ -108,12 +117,12 @@ impl Outbox {
 
     /// Nonsense of every kind that a client must survive.
     pub(super) fn malformed(&mut self) {
-        self.text("this is not JSON".to_owned(), 0);
-        self.text(r#"{"type":"response.output_audio.delta","event_id":"event_x","delta":"AAAA"#.to_owned(), 0);
-        self.text(r#"{"type":"response.output_audio.delta","event_id":"event_x","response_id":"r","item_id":"i","output_index":0,"content_index":0,"delta":"not base64!"}"#.to_owned(), 0);
-        self.text(r#"{"type":"response.surprise.delta","event_id":"event_x","delta":{"a":[1,2]}}"#.to_owned(), 0);
-        self.text("[]".to_owned(), 0);
-        self.text(format!(r#"{{"type":"huge.event","event_id":"event_x","padding":"{}"}}"#, "x".repeat(2 << 20)), 0);
+        self.text("this is not JSON".to_owned());
+        self.text(r#"{"type":"response.output_audio.delta","event_id":"event_x","delta":"AAAA"#.to_owned());
+        self.text(r#"{"type":"response.output_audio.delta","event_id":"event_x","response_id":"r","item_id":"i","output_index":0,"content_index":0,"delta":"not base64!"}"#.to_owned());
+        self.text(r#"{"type":"response.surprise.delta","event_id":"event_x","delta":{"a":[1,2]}}"#.to_owned());
+        self.text("[]".to_owned());
+        self.text(format!(r#"{{"type":"huge.event","event_id":"event_x","padding":"{}"}}"#, "x".repeat(2 << 20)));
     }
 
     pub(super) fn pop(&mut self) -> Option<Output> {

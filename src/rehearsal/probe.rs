@@ -1,11 +1,37 @@
 //! A look at the wire from the model's side, for measuring in the same process.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::audio::AudioFormat;
 use crate::phone::Stamp;
+use crate::phone::legs::digest;
 
-/// When audio passed the built-in model's socket. Shared: clones look at the same account.
+/// Sees the audio of the built-in model's sessions pass.
+pub trait Wire: fmt::Debug + Send + Sync {
+    /// A session begins. Its tap is told of it from the session's own task.
+    fn open(&self) -> Box<dyn Tap>;
+}
+
+/// Sees the audio of one session pass. Nothing here may block.
+pub trait Tap: Send {
+    /// Caller audio was read.
+    fn heard(&mut self, at: Instant, audio: &[u8]);
+
+    /// The client committed or cleared what it had appended: what comes next need not join on.
+    fn parted(&mut self) {}
+
+    /// Agent audio is about to be written; it may be marked.
+    fn speaks(&mut self, format: AudioFormat, audio: &mut [u8]) {
+        let _ = (format, audio);
+    }
+
+    /// Agent audio is handed to the socket.
+    fn sent(&mut self, at: Instant, bytes: usize);
+}
+
+/// When audio passed the built-in model's socket, all sessions together. Shared: clones look at the same account.
 #[derive(Clone, Debug, Default)]
 pub struct Probe(Arc<Mutex<Account>>);
 
@@ -34,16 +60,24 @@ impl Probe {
         self.lock().sent.clone()
     }
 
-    pub(super) fn note_heard(&self, at: Instant, bytes: usize, digest: u64) {
-        add(&mut self.lock().heard, at, bytes, digest);
-    }
-
-    pub(super) fn note_sent(&self, at: Instant, bytes: usize) {
-        add(&mut self.lock().sent, at, bytes, 0);
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Account> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Wire for Probe {
+    fn open(&self) -> Box<dyn Tap> {
+        Box::new(self.clone())
+    }
+}
+
+impl Tap for Probe {
+    fn heard(&mut self, at: Instant, audio: &[u8]) {
+        add(&mut self.lock().heard, at, audio.len(), digest(audio));
+    }
+
+    fn sent(&mut self, at: Instant, bytes: usize) {
+        add(&mut self.lock().sent, at, bytes, 0);
     }
 }
 

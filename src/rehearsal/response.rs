@@ -233,7 +233,7 @@ impl Response {
         }
         let ms = ((end - open.sent) / per_ms) as u64;
         if self.speaks && end > open.sent {
-            out.audio(&self.id, &open.item, self.output.len(), &open.speech.audio[open.sent..end]);
+            out.audio(&self.id, &open.item, self.output.len(), &open.speech.audio[open.sent..end], self.format);
             self.audio_ms += ms;
             conversation.spoke(&open.item, (end / per_ms) as u64);
         }

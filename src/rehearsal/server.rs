@@ -18,8 +18,8 @@ use axum::serve::ListenerExt;
 use tokio::sync::watch;
 
 use super::clips::Clips;
-use super::outbox::Output;
-use super::probe::Probe;
+use super::outbox::{Output, audio_message};
+use super::probe::{Probe, Wire};
 use super::script::Script;
 use super::session::{Session, Shared};
 
@@ -43,7 +43,7 @@ const MAX_LOG: usize = 100_000;
 #[derive(Debug)]
 struct Host {
     shared: Arc<Shared>,
-    probe: Probe,
+    wire: Arc<dyn Wire>,
     started: Instant,
     /// Sessions opened, which numbers them.
     sessions: AtomicU64,
@@ -58,18 +58,18 @@ impl Server {
     /// Listens on `addr` (port 0: any) and serves `script` on tasks of its own. Fails when the address is taken or a
     /// clip cannot be read. Must be called within a tokio runtime.
     pub async fn bind(addr: SocketAddr, script: Script) -> io::Result<Server> {
-        Self::bind_with(addr, script, Probe::new()).await
+        Self::bind_with(addr, script, Arc::new(Probe::new())).await
     }
 
-    /// The same, with an account of when audio passed.
-    pub async fn bind_with(addr: SocketAddr, script: Script, probe: Probe) -> io::Result<Server> {
+    /// The same, with somebody who sees audio pass.
+    pub async fn bind_with(addr: SocketAddr, script: Script, wire: Arc<dyn Wire>) -> io::Result<Server> {
         let shared = Arc::new(Shared::new(script.clone(), Clips::load(&script)?));
         let listener = tokio::net::TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = watch::channel(false);
         let host = Arc::new(Host {
             shared,
-            probe,
+            wire,
             started: Instant::now(),
             sessions: AtomicU64::new(0),
             open: AtomicUsize::new(0),
@@ -199,13 +199,19 @@ async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
     let expires_at = expires.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let mut session = Session::new(host.started.elapsed(), Arc::clone(&host.shared), number, model, expires_at);
     let mut stop = host.stop.clone();
+    let mut tap = host.wire.open();
     loop {
         while let Some(output) = session.poll(host.started.elapsed()) {
             match output {
-                Output::Text { text, audio_bytes } => {
-                    if audio_bytes > 0 {
-                        host.probe.note_sent(Instant::now(), audio_bytes);
+                Output::Text(text) => {
+                    if !send(&mut socket, Message::Text(text.into())).await {
+                        return;
                     }
+                }
+                Output::Audio { head, mut audio, format } => {
+                    tap.speaks(format, &mut audio);
+                    let text = audio_message(head, &audio);
+                    tap.sent(Instant::now(), audio.len());
                     if !send(&mut socket, Message::Text(text.into())).await {
                         return;
                     }
@@ -227,8 +233,10 @@ async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
             Some(Ok(Message::Text(text))) => {
                 let at = Instant::now();
                 let kind = session.handle(host.started.elapsed(), &text);
-                if let Some((bytes, digest)) = session.take_appended() {
-                    host.probe.note_heard(at, bytes, digest);
+                if let Some(audio) = session.take_appended() {
+                    tap.heard(at, audio);
+                } else if matches!(&*kind, "input_audio_buffer.commit" | "input_audio_buffer.clear") {
+                    tap.parted();
                 }
                 let mut log = host.log();
                 if log.len() == MAX_LOG {

@@ -15,7 +15,6 @@ use super::response::{Ending, InputTokens, Pace, Part, Plan, Progress, Response,
 use super::script::{Line, Script, TurnFault};
 use super::settings::{Detection, Settings};
 use super::vad::{Found, Vad};
-use crate::phone::legs::digest;
 
 /// One session. Contract of its loop: handle, drain with [`poll`](Self::poll), wait until [`due`](Self::due).
 ///
@@ -202,10 +201,9 @@ impl Session {
         responses.chain(transcripts).chain(self.limit).min()
     }
 
-    /// How many bytes of audio the message just handled appended, and their digest; asked once per message.
-    pub(super) fn take_appended(&mut self) -> Option<(usize, u64)> {
-        let bytes = std::mem::take(&mut self.appended_bytes);
-        (bytes > 0).then(|| (bytes, digest(&self.audio)))
+    /// The audio that the message just handled appended; told once.
+    pub(super) fn take_appended(&mut self) -> Option<&[u8]> {
+        (std::mem::take(&mut self.appended_bytes) > 0).then_some(&self.audio)
     }
 
     /// Whether nothing is answered any more, or ever.

@@ -218,7 +218,7 @@ async fn a_caller_who_cuts_in_stops_the_agent_in_a_moment() {
 #[tokio::test]
 async fn a_cough_an_uh_huh_and_a_yes_cost_the_caller_no_word_and_are_no_turn() {
     // "Yes", and nothing after it: 420 ms.
-    let yes = Clip { label: "yes".to_owned(), audio: clip("anna-name").audio[..740 * 8].into() };
+    let yes = Clip::new("yes", &clip("anna-name").audio[..740 * 8]);
     let over_agent = [say("cough"), say("uh-huh"), Step::Say(yes)];
     let mut script = vec![say("ben-thanks"), agent_speaks(300)];
     script.extend(over_agent);
@@ -298,11 +298,9 @@ async fn a_caller_at_full_scale_is_no_trouble_for_the_next() {
         };
         (0..n).map(|_| next()).collect()
     };
-    let random = Clip { label: "random".to_owned(), audio: noise(16_000).into() };
-    let square = Clip {
-        label: "square".to_owned(),
-        audio: (0..16_000).map(|i| if i / 9 % 2 == 0 { 0x00 } else { 0x80 }).collect(),
-    };
+    let random = Clip::new("random", noise(16_000));
+    let square: Vec<u8> = (0..16_000).map(|i| if i / 9 % 2 == 0 { 0x00 } else { 0x80 }).collect();
+    let square = Clip::new("square", square);
     let media = |payload: &str| {
         Step::Raw(format!(
             r#"{{"event":"media","streamSid":"{{streamSid}}","media":{{"track":"inbound","timestamp":"10","payload":"{payload}"}}}}"#

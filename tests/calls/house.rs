@@ -76,7 +76,7 @@ impl Site {
         let dir = tempfile::tempdir().expect("a directory");
         let script = rehearsal::Script::parse(&plan.script).expect("a script");
         let (any_port, probe) = (([127, 0, 0, 1], 0).into(), rehearsal::Probe::new());
-        let model = rehearsal::Server::bind_with(any_port, script, probe.clone()).await.expect("a model");
+        let model = rehearsal::Server::bind_with(any_port, script, Arc::new(probe.clone())).await.expect("a model");
         let (mut rest, mut carrier) = (String::new(), None);
         if plan.carrier {
             let double = Carrier::new(ACCOUNT, Secret::new(TOKEN));

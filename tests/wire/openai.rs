@@ -72,7 +72,8 @@ fn openai_package_accepts_every_command() {
 #[tokio::test]
 async fn link_and_built_in_model_hold_a_call() {
     let probe = Probe::new();
-    let server = Server::bind_with(([127, 0, 0, 1], 0).into(), Script::parse(SCRIPT).unwrap(), probe.clone()).await;
+    let server =
+        Server::bind_with(([127, 0, 0, 1], 0).into(), Script::parse(SCRIPT).unwrap(), Arc::new(probe.clone())).await;
     let server = server.unwrap();
     let mut call = Call::dial(&agent(&server.url())).await.unwrap();
     call.wait(|event| matches!(event, ModelEvent::Ready { session } if session.starts_with("sess_")).then_some(()))

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use super::super::outbox::audio_message;
 use super::*;
 
 struct Rig {
@@ -76,8 +77,15 @@ impl Rig {
         let mut all = Vec::new();
         while let Some(output) = self.session.poll(self.now) {
             match output {
-                Output::Text { text, audio_bytes } => {
-                    self.audio_bytes += audio_bytes;
+                output @ (Output::Text(_) | Output::Audio { .. }) => {
+                    let text = match output {
+                        Output::Audio { head, audio, .. } => {
+                            self.audio_bytes += audio.len();
+                            audio_message(head, &audio)
+                        }
+                        Output::Text(text) => text,
+                        _ => unreachable!(),
+                    };
                     all.push(serde_json::from_str(&text).unwrap_or(Value::String(text)));
                 }
                 end => self.ended = Some(end),
