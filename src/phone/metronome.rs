@@ -1,5 +1,5 @@
 //! Waking callers on time. A runtime's own timers are exact to a millisecond, which is more than audio takes through a
-//! server; where the system has timers of its own as files, these are asked instead.
+//! server; where the system has timers as files, these are asked instead.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,9 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Wakes whoever waits on it, to a tenth of a millisecond. Clones share it. It stops with the runtime that it was made in.
+/// Wakes whoever waits on it, on beats a quarter of a millisecond apart, so that a thousand callers do not mean a wake-up
+/// for each of their frames. Clones share it. It stops with the runtime that it was made in.
 #[derive(Clone, Debug)]
-pub struct Metronome(Arc<Mutex<Waiting>>);
+pub struct Metronome {
+    began: Instant,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+const BEAT_US: u64 = 250;
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -38,11 +44,17 @@ impl Metronome {
     /// # Errors
     /// The system gives no timer.
     pub fn start() -> io::Result<Metronome> {
-        let metronome = Metronome(Arc::default());
+        let metronome = Metronome { began: Instant::now(), waiting: Arc::default() };
         let timer = timer::Timer::new()?;
         let beating = metronome.clone();
         tokio::spawn(async move { beating.beat(timer).await });
         Ok(metronome)
+    }
+
+    /// The first beat at or after `at`.
+    pub fn beat_after(&self, at: Instant) -> Instant {
+        let us = at.saturating_duration_since(self.began).as_nanos().div_ceil(1_000) as u64;
+        self.began + Duration::from_micros(us.next_multiple_of(BEAT_US))
     }
 
     /// A way to wait on it again and again.
@@ -96,7 +108,7 @@ impl Metronome {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,8 +120,9 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// Until `at`. A later call takes the place of an earlier one that was dropped.
+    /// Until the first beat at or after `at`. A later call takes the place of an earlier one that was dropped.
     pub fn until(&mut self, at: Instant) -> impl Future<Output = ()> + Send + '_ {
+        let at = self.metronome.beat_after(at);
         poll_fn(move |cx| {
             if Instant::now() >= at {
                 return Poll::Ready(());
@@ -157,6 +170,14 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
+    /// When a stream that opens at `at` begins: its slots are on beats then.
+    pub(crate) fn begin(&self, at: Instant) -> Instant {
+        match self {
+            Pace::Runtime => at,
+            Pace::Metronome(alarm) => alarm.metronome.beat_after(at),
+        }
+    }
+
     pub(crate) async fn until(&mut self, at: Instant) {
         match self {
             Pace::Runtime => tokio::time::sleep_until(at.into()).await,

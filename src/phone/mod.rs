@@ -30,3 +30,4 @@ pub use meter::{Meter, Unmetered};
 pub use metronome::Metronome;
 pub use report::{Audio, Clear, EndedBy, Heard, MarkEcho, Outcome, PhoneEvent, PhoneReport, Violation, What};
 pub use script::{Clip, Landmark, Step};
+pub(crate) use webhook::client_for_webhooks;

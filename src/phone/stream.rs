@@ -34,6 +34,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages other than audio that wait while the server does not read.
 const MAX_WAITING: usize = 256;
+/// What is read at once: the library clears it before each read, so that its own 128 KiB cost more than the frame.
+const READ_BUFFER: usize = 4 * 1024;
 /// Bytes that may wait inside the WebSocket before it counts as stalled: about a second of audio.
 const WRITE_BUFFER: usize = 16 * 1024;
 /// Most probes of a kind: over half an hour.
@@ -76,6 +78,7 @@ pub(crate) async fn open(url: &str, headers: &[(&'static str, String)]) -> Resul
     let config = WebSocketConfig::default()
         .max_message_size(Some(1 << 20))
         .max_frame_size(Some(1 << 20))
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER);
     let connecting = tokio_tungstenite::connect_async_with_config(request, Some(config), true);
     match tokio::time::timeout(OPEN_TIMEOUT, connecting).await {
@@ -165,7 +168,7 @@ impl<'a> Session<'a> {
             self.send(text).await;
         }
         self.send_start().await;
-        self.began = Instant::now();
+        self.began = self.pace.begin(Instant::now());
         self.meter.started(self.began);
         self.report.media_start_ms = Some(self.live.began.elapsed().as_millis() as u64);
         let end = self.talk(orders).await;

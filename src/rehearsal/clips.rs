@@ -16,8 +16,19 @@ pub(super) struct Clips {
     encoded: Mutex<HashMap<Encoding, Arc<[u8]>>>,
 }
 
-/// A clip's index and a format.
-type Encoding = (usize, AudioFormat);
+/// What of, and in which format.
+type Encoding = (Sound, AudioFormat);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Sound {
+    /// A clip by its place.
+    Clip(usize),
+    /// A murmur of so many milliseconds.
+    Murmur(usize),
+}
+
+/// Encoded sounds that are kept. A murmur takes milliseconds to make, in which no other session would be heard.
+const MAX_ENCODED: usize = 128;
 
 #[derive(Debug)]
 struct Clip {
@@ -82,7 +93,7 @@ impl Clips {
         match index {
             Some(index) => Speech {
                 text: line.say.unwrap_or(&self.clips[index].text).to_owned(),
-                audio: self.encoded(index, format),
+                audio: self.encoded(Sound::Clip(index), format),
             },
             None => self.text(line.say.unwrap_or_default(), format),
         }
@@ -92,11 +103,8 @@ impl Clips {
     pub(super) fn text(&self, text: &str, format: AudioFormat) -> Speech {
         let wanted = letters(text);
         let index = self.clips.iter().position(|clip| !clip.text.is_empty() && letters(&clip.text) == wanted);
-        let audio = match index {
-            Some(index) => self.encoded(index, format),
-            None => encode(&murmur(text, format.rate_hz), format.rate_hz, format),
-        };
-        Speech { text: text.to_owned(), audio }
+        let sound = index.map_or_else(|| Sound::Murmur(murmur_ms(text)), Sound::Clip);
+        Speech { text: text.to_owned(), audio: self.encoded(sound, format) }
     }
 
     /// What `instructions` ask to be said: the longest text in quotes, else the words of a clip that they hold, else
@@ -109,11 +117,19 @@ impl Clips {
         self.text(text, format)
     }
 
-    fn encoded(&self, index: usize, format: AudioFormat) -> Arc<[u8]> {
-        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let clip = &self.clips[index];
-        let audio = encoded.entry((index, format)).or_insert_with(|| encode(&clip.samples, clip.rate_hz, format));
-        Arc::clone(audio)
+    fn encoded(&self, sound: Sound, format: AudioFormat) -> Arc<[u8]> {
+        let mut kept = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(audio) = kept.get(&(sound, format)) {
+            return Arc::clone(audio);
+        }
+        let audio = match sound {
+            Sound::Clip(place) => encode(&self.clips[place].samples, self.clips[place].rate_hz, format),
+            Sound::Murmur(ms) => encode(&murmur(ms, format.rate_hz), format.rate_hz, format),
+        };
+        if kept.len() < MAX_ENCODED {
+            kept.insert((sound, format), Arc::clone(&audio));
+        }
+        audio
     }
 }
 
@@ -144,11 +160,15 @@ fn encode(samples: &[i16], rate_hz: u32, format: AudioFormat) -> Arc<[u8]> {
     audio.into()
 }
 
-/// A voiced buzz in syllables, about as long as the words take to say (65 ms per character, at most a minute).
-fn murmur(text: &str, rate_hz: u32) -> Vec<i16> {
+/// About as long as the words take to say: 65 ms per character, at most a minute.
+fn murmur_ms(text: &str) -> usize {
     const MS_PER_CHAR: usize = 65;
     const MAX_MS: usize = 60_000;
-    let ms = (text.chars().count() * MS_PER_CHAR).clamp(MS_PER_CHAR, MAX_MS);
+    (text.chars().count() * MS_PER_CHAR).clamp(MS_PER_CHAR, MAX_MS)
+}
+
+/// A voiced buzz in syllables.
+fn murmur(ms: usize, rate_hz: u32) -> Vec<i16> {
     (0..ms * rate_hz as usize / 1_000)
         .map(|n| {
             let t = n as f32 / rate_hz as f32;

@@ -33,6 +33,8 @@ pub struct Server {
 
 /// Sessions at once; one more is refused with 503.
 const MAX_SESSIONS: usize = 1_000;
+/// What is read at once: the library clears it before each read, so that its own 128 KiB cost more than the message.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// The largest message that is taken.
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// A client that does not take a message for so long is gone.
@@ -181,7 +183,12 @@ async fn upgrade(
     }
     let beta = headers.contains_key("openai-beta");
     let model = wanted.model.unwrap_or_else(|| "rehearsal".to_owned());
-    let upgrade = upgrade.max_message_size(MAX_MESSAGE_BYTES).max_frame_size(MAX_MESSAGE_BYTES).protocols(["realtime"]);
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(MAX_MESSAGE_BYTES)
+        .max_frame_size(MAX_MESSAGE_BYTES)
+        .protocols(["realtime"]);
     upgrade.on_upgrade(move |socket| async move {
         host.open.fetch_add(1, Ordering::Relaxed);
         match beta {
