@@ -22,8 +22,9 @@ use std::path::Path;
 use crate::audio::{AudioFormat, wav};
 use crate::time::Samples;
 
-/// Audio kept in memory to combine small writes; 64 KiB for a phone call.
-pub const WINDOW_MS: u64 = 2_000;
+/// Audio kept in memory to combine small writes: a batch of a second, and the agent's side of what came before it, which
+/// arrives when it was heard. 38 KiB for a phone call.
+pub const WINDOW_MS: u64 = 1_200;
 
 /// The most frames a RIFF file can count, a bit more than 37 hours at 8 kHz.
 pub const MAX_FRAMES: u64 = (u32::MAX as u64 - 36) / FRAME_BYTES;

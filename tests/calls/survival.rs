@@ -63,12 +63,12 @@ async fn sigkill_leaves_a_recording_and_a_journal_that_can_be_read() {
     let (mut server, url) = serve(&site);
     let call = tokio::spawn(place(site.caller(url.clone(), vec![speech(3_000), Step::WaitEnd { max_ms: 30_000 }])));
     talking(&url).await;
-    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(3_500)).await;
     signal(&server, "KILL");
     server.wait().expect("an end");
     assert_eq!(call.await.expect("a call").ended_by, EndedBy::ServerLost);
     let mut wav = hound::WavReader::open(folder(&site).join("recording.wav")).expect("a WAV file");
-    assert!(wav.duration() > 12_000, "{} frames of 20,000, less what was on its way", wav.duration());
+    assert!(wav.duration() > 16_000, "{} frames of 28,000, less a second and what was on its way", wav.duration());
     assert!(wav.samples::<i16>().any(|sample| sample.expect("a sample").abs() > 5_000), "with the caller in it");
     let files = offhook::journal::CallFiles::load(&folder(&site)).expect("a journal");
     assert!(files.report().expect("readable").is_none(), "no report of a call that has not ended");
