@@ -3,6 +3,7 @@
 mod check;
 mod ears;
 mod hear;
+mod load;
 mod rehearse;
 mod serve;
 mod tune;
@@ -40,6 +41,11 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Say what the server would hear in a WAV file: turn starts, pauses and ends, with time and reason.
     Hear(hear::Args),
+    /// Find out how many calls a server holds, and how fast it is: recorded callers over real sockets.
+    Load(Box<offhook::load::args::Args>),
+    /// What a load test starts itself as.
+    #[command(subcommand, hide = true)]
+    LoadTarget(load::Role),
     /// Measure turn settings on labelled audio or recorded calls, and find better ones.
     Tune(tune::Args),
 }
@@ -55,6 +61,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Hear(args) => hear::run(&args),
+        Command::Load(args) => run_async(load::run(*args)),
+        Command::LoadTarget(role) => run_async(load::play(role)),
         Command::Tune(args) => tune::run(&args),
     }
 }

@@ -23,8 +23,20 @@ pub(super) struct Args {
     data: Option<PathBuf>,
 }
 
+/// Serves a load test by the configuration in a directory: says where it listens, and no more. It ends when it is killed.
+pub(super) async fn run_for_load(config: &std::path::Path) -> Result<ExitCode, Failure> {
+    offhook::serve::raise_file_limit();
+    let source = Source::open(config).map_err(|problems| problems.to_string())?;
+    start_logs(&source.current().server.log)?;
+    let running = Server::start(ServeOptions { source, listen: None, data: None, observer: None }).await;
+    let running = running.map_err(|error| error.to_string())?;
+    say(&format!("{}\n", running.addr()));
+    std::future::pending().await
+}
+
 /// Answers calls until SIGTERM or Ctrl-C, drains, and ends; a second signal ends at once.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    offhook::serve::raise_file_limit();
     let source = Source::open(&args.config).map_err(|problems| problems.to_string())?;
     let config = source.current();
     start_logs(&config.server.log)?;

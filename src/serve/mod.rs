@@ -19,6 +19,7 @@ mod ends;
 mod http;
 mod keeper;
 mod leg;
+mod limits;
 mod media;
 mod metrics;
 mod model;
@@ -52,6 +53,9 @@ use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
 use crate::report::Report;
 use crate::time::CallTime;
+
+pub use limits::raise_file_limit;
+pub(crate) use wall::rfc3339;
 
 use keeper::Keeper;
 use media::Claim;

@@ -27,7 +27,7 @@ fn token(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-pub(super) fn rfc3339(at: SystemTime) -> String {
+pub(crate) fn rfc3339(at: SystemTime) -> String {
     let t = Civil::from(at);
     format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", t.year, t.month, t.day, t.hour, t.minute, t.second, t.ms)
 }

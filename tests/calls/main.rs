@@ -9,6 +9,7 @@ mod failures_files;
 mod failures_model;
 mod hearing;
 mod house;
+mod load;
 mod model;
 mod operations;
 mod street;

@@ -1,0 +1,197 @@
+//! What is demanded of a target, as `KEY.STATISTIC <= NUMBER` or `KEY <= NUMBER`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::load::report::{Judged, Latency, LoadReport};
+
+/// Something that must hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    what: What,
+    /// In milliseconds, percent or pieces, as the figure is.
+    limit: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    /// A statistic of a latency.
+    Latency(String, Statistic),
+    Figure(Figure),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Statistic {
+    P50,
+    P90,
+    P99,
+    P999,
+    Max,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Figure {
+    FailedPercent,
+    RefusedPercent,
+    LostPercent,
+    Gaps,
+    Cores,
+    CpuMs,
+    KbPerCall,
+}
+
+const LATENCIES: [&str; 7] = [
+    "setup",
+    "caller_to_model",
+    "caller_to_model_sent",
+    "model_to_caller",
+    "speech_to_clear",
+    "turn_to_audio",
+    "tester_late",
+];
+const STATISTICS: [(&str, Statistic); 5] = [
+    ("p50", Statistic::P50),
+    ("p90", Statistic::P90),
+    ("p99", Statistic::P99),
+    ("p999", Statistic::P999),
+    ("max", Statistic::Max),
+];
+const FIGURES: [(&str, Figure); 7] = [
+    ("failed_percent", Figure::FailedPercent),
+    ("refused_percent", Figure::RefusedPercent),
+    ("lost_percent", Figure::LostPercent),
+    ("gaps_percent", Figure::Gaps),
+    ("cores", Figure::Cores),
+    ("cpu_ms", Figure::CpuMs),
+    ("kb_per_call", Figure::KbPerCall),
+];
+
+/// What holds unless something else is demanded: nothing is lost, no caller is turned away, and a leg is not slower than
+/// a frame is long. Legs can be demanded only where the built-in model is at the far end.
+pub fn defaults(with_model: bool) -> Vec<Objective> {
+    let latency = |key: &str, limit| Objective { what: What::Latency(key.to_owned(), Statistic::P99), limit };
+    let figure = |figure, limit| Objective { what: What::Figure(figure), limit };
+    let mut all = Vec::new();
+    if with_model {
+        all.push(latency("caller_to_model", 20.0));
+        all.push(latency("model_to_caller", 20.0));
+    }
+    all.push(figure(Figure::FailedPercent, 0.0));
+    all.push(figure(Figure::RefusedPercent, 0.0));
+    all.push(figure(Figure::LostPercent, 0.0));
+    all.push(figure(Figure::Gaps, 0.1));
+    all
+}
+
+impl Objective {
+    /// Whether a run met it.
+    pub fn judge(&self, report: &LoadReport) -> Judged {
+        let value = self.value(report);
+        Judged { objective: self.to_string(), value, held: value.is_some_and(|value| value <= self.limit) }
+    }
+
+    fn value(&self, report: &LoadReport) -> Option<f64> {
+        let calls = report.calls;
+        let percent = |n: u64, of: u64| (of > 0).then(|| 100.0 * n as f64 / of as f64);
+        match &self.what {
+            What::Latency(key, statistic) => {
+                let of = |latency: &Latency| match statistic {
+                    Statistic::P50 => latency.p50,
+                    Statistic::P90 => latency.p90,
+                    Statistic::P99 => latency.p99,
+                    Statistic::P999 => latency.p999,
+                    Statistic::Max => latency.max,
+                };
+                report.latencies.iter().find(|latency| latency.key == key).and_then(of)
+            }
+            What::Figure(Figure::FailedPercent) => percent(calls.failed, calls.placed),
+            What::Figure(Figure::RefusedPercent) => percent(calls.refused, calls.placed),
+            What::Figure(Figure::LostPercent) => {
+                let audio = report.audio;
+                let lost = audio.caller_frames_refused + audio.model_frames_lost + audio.agent_lost_ms / 20;
+                percent(lost, audio.caller_frames + audio.agent_messages)
+            }
+            What::Figure(Figure::Gaps) => percent(report.audio.gaps, report.audio.agent_messages),
+            What::Figure(Figure::Cores) => report.process.map(|process| process.cores),
+            What::Figure(Figure::CpuMs) => report.process.map(|process| process.cpu_ms_per_call_second),
+            What::Figure(Figure::KbPerCall) => report.process.map(|process| process.kb_per_call),
+        }
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Latency(key, statistic) => {
+                let name = STATISTICS.iter().find(|(_, s)| s == statistic).map_or("", |(name, _)| name);
+                write!(f, "{key}.{name}")?;
+            }
+            What::Figure(figure) => {
+                f.write_str(FIGURES.iter().find(|(_, other)| other == figure).map_or("", |(name, _)| name))?;
+            }
+        }
+        write!(f, " <= {}", self.limit)
+    }
+}
+
+impl FromStr for Objective {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, limit) = text
+            .split_once("<=")
+            .ok_or_else(|| format!("'{text}' has no <=: write it like caller_to_model.p99<=20"))?;
+        let limit = limit.trim();
+        let number = limit.parse::<f64>().ok().filter(|limit| limit.is_finite() && *limit >= 0.0);
+        let limit = number.ok_or_else(|| format!("'{limit}' is not a number of 0 or more"))?;
+        let name = name.trim();
+        if let Some((_, figure)) = FIGURES.iter().find(|(known, _)| *known == name) {
+            return Ok(Objective { what: What::Figure(*figure), limit });
+        }
+        let (key, statistic) = name.split_once('.').unwrap_or((name, ""));
+        let statistic = STATISTICS.iter().find(|(known, _)| *known == statistic);
+        match (LATENCIES.contains(&key), statistic) {
+            (true, Some((_, statistic))) => Ok(Objective { what: What::Latency(key.to_owned(), *statistic), limit }),
+            _ => Err(format!(
+                "'{name}' is not known: a latency ({}) with .p50, .p90, .p99, .p999 or .max, in milliseconds; or {}",
+                LATENCIES.join(", "),
+                FIGURES.map(|(name, _)| name).join(", ")
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::report::CallCounts;
+
+    #[test]
+    fn objectives_are_read_written_and_judged() {
+        for text in ["caller_to_model.p99 <= 20", "failed_percent <= 0.5", "turn_to_audio.max <= 900"] {
+            assert_eq!(text.parse::<Objective>().unwrap().to_string(), text);
+        }
+        for (text, why) in [
+            ("p99<20", "no <="),
+            ("x.p99<=1", "not known"),
+            ("setup<=1", "not known"),
+            ("setup.p99<=x", "not a number"),
+        ] {
+            assert!(text.parse::<Objective>().unwrap_err().contains(why), "{text}");
+        }
+        let leg = Latency { key: "caller_to_model", p99: Some(3.0), ..Latency::default() };
+        let calls = CallCounts { placed: 200, failed: 1, ..CallCounts::default() };
+        let report = LoadReport { latencies: vec![leg], calls, ..LoadReport::default() };
+        let judge = |text: &str| text.parse::<Objective>().unwrap().judge(&report);
+        assert!(judge("caller_to_model.p99<=3").held);
+        assert!(!judge("caller_to_model.p99<=2.9").held);
+        assert!(!judge("failed_percent<=0.4").held && judge("failed_percent<=0.5").held);
+        assert_eq!((judge("setup.p50<=9").held, judge("setup.p50<=9").value), (false, None), "what was not measured");
+    }
+
+    #[test]
+    fn every_latency_can_be_demanded() {
+        let keys: Vec<&str> = crate::load::tally::Key::ALL.iter().map(|key| key.key()).collect();
+        assert_eq!(keys, LATENCIES);
+    }
+}
