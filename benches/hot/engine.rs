@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion};
 use offhook::config::{TurnDetection, TurnSettings};
 use offhook::engine::{CallEngine, CallerEvent, Input, MarkId, ModelEvent};
 use offhook::sim::scenario;
@@ -70,7 +70,7 @@ impl Call {
     }
 }
 
-fn engine(c: &mut Criterion) {
+pub(crate) fn engine(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine");
     let mut call = Call::up();
     group.bench_function("frame_idle", |b| b.iter(|| call.frame()));
@@ -109,6 +109,3 @@ fn engine(c: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, engine);
-criterion_main!(benches);

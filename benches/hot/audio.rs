@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use offhook::audio::{Resampler, g711, level};
 
-fn frames(c: &mut Criterion) {
+pub(crate) fn frames(c: &mut Criterion) {
     let speech: Vec<i16> = (0..960).map(|n| ((n * 7_919) % 20_011 - 10_005) as i16).collect();
     let mut codes = Vec::with_capacity(160);
     c.bench_function("g711/encode_ulaw_20ms", |b| {
@@ -33,6 +33,3 @@ fn frames(c: &mut Criterion) {
     }
     c.bench_function("level/rms_20ms", |b| b.iter(|| level::rms(black_box(&speech[..160]))));
 }
-
-criterion_group!(benches, frames);
-criterion_main!(benches);

@@ -5,13 +5,13 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use offhook::audio::AudioFormat;
 use offhook::config;
 use offhook::engine::ModelCommand;
 use offhook::link::openai::Session;
 
-fn realtime(c: &mut Criterion) {
+pub(crate) fn realtime(c: &mut Criterion) {
     let config =
         config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).expect("the shipped configuration");
     let agent = config.agents.values().next().expect("the shipped agent");
@@ -35,6 +35,3 @@ fn realtime(c: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, realtime);
-criterion_main!(benches);

@@ -2,13 +2,13 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion};
 use offhook::vad::silero::{Branch, Silero};
 
 /// One call, whose weights stay in the nearest cache, and as many as take turns on a core.
 const CALLS: [usize; 2] = [1, 200];
 
-fn silero(c: &mut Criterion) {
+pub(crate) fn silero(c: &mut Criterion) {
     let audio: Vec<i16> = (0..16_000).map(|n| ((n * 7_919) % 20_011 - 10_005) as i16).collect();
     for branch in [Branch::Khz8, Branch::Khz16] {
         for calls in CALLS {
@@ -24,6 +24,3 @@ fn silero(c: &mut Criterion) {
         }
     }
 }
-
-criterion_group!(benches, silero);
-criterion_main!(benches);

@@ -2,11 +2,11 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use offhook::engine::CallerCommand;
 use offhook::link::twilio::Stream;
 
-fn media(c: &mut Criterion) {
+pub(crate) fn media(c: &mut Criterion) {
     let mut stream = Stream::new();
     stream.decode(
         r#"{"event":"start","sequenceNumber":"1","streamSid":"MZ0123456789abcdef0123456789abcdef","start":{"streamSid":"MZ0123456789abcdef0123456789abcdef","accountSid":"AC1","callSid":"CA1"}}"#,
@@ -29,6 +29,3 @@ fn media(c: &mut Criterion) {
     });
     group.finish();
 }
-
-criterion_group!(benches, media);
-criterion_main!(benches);
