@@ -25,7 +25,7 @@ pub struct Args {
     /// Test any server that takes Twilio media streams, straight at its WebSocket.
     #[arg(long, value_name = "URL")]
     pub ws: Option<String>,
-    /// A parameter of the stream, as <Parameter> gives it; with --ws.
+    /// A parameter of the stream, as TwiML would give it; with --ws.
     #[arg(long = "param", value_name = "NAME=VALUE", requires = "ws", value_parser = parameter)]
     pub params: Vec<(String, String)>,
     /// Numbers that are dialled in turns; with --url.

@@ -171,7 +171,7 @@ fn second(n: usize, calls: usize, cores: f64, stretch: f64) -> Second {
     let mut latencies = BTreeMap::new();
     for &(key, _, _, p50) in &MEASURED {
         let there = match key {
-            "setup" => n < 12 || n % 6 == 0,
+            "setup" => n < 12 || n.is_multiple_of(6),
             "speech_to_clear" => n % 4 == 1 && up > 0,
             "turn_to_audio" => n > 4 && up > 0,
             _ => up > 0,

@@ -211,7 +211,7 @@ pub(crate) fn maybe_ms(value: Option<f64>) -> String {
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         v if !v.is_finite() => NONE.to_owned(),
-        v if v >= 999.5 && v < 1e15 => {
+        v if (999.5..1e15).contains(&v) => {
             let sign = if value < 0.0 { "-" } else { "" };
             format!("{sign}{}", grouped(v.round() as u64))
         }

@@ -324,7 +324,7 @@ impl<'a> Session<'a> {
             r#"{{"event":"media","sequenceNumber":"{}","streamSid":"{}","media":{{"track":"inbound","chunk":"{}","timestamp":"{at_ms}","payload":""#,
             self.sequence, self.identity.stream_sid, self.chunk
         );
-        STANDARD.encode_append(&audio, &mut text);
+        STANDARD.encode_append(audio, &mut text);
         text.push_str("\"}}");
         let digest = if self.keep_probes { legs::digest(&audio) } else { 0 };
         if self.reorder > 0 {

@@ -1,6 +1,6 @@
 //! Whole calls over real loopback sockets: the server, a caller and a model, each at its own end.
 
-#![allow(clippy::expect_used, clippy::panic)] // helpers of tests fail like tests
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
 mod crowd;
 mod demo;
