@@ -90,6 +90,7 @@ pub mod explain;
 pub mod hearing;
 pub mod journal;
 pub mod link;
+pub mod load;
 pub mod phone;
 pub mod picture;
 pub mod recording;

@@ -158,6 +158,11 @@ impl Sim {
         &mut self.line
     }
 
+    /// The line, only to be asked.
+    pub fn line_now(&self) -> &Line {
+        &self.line
+    }
+
     /// The time.
     pub fn now(&self) -> CallTime {
         self.now
