@@ -5,7 +5,7 @@ use std::f64::consts::E;
 use super::random::Random;
 
 /// How long a call lasts on average, in seconds; measured, so that the peak is about as high as asked for.
-pub(super) const MEAN_CALL_S: f64 = 100.0;
+pub(super) const MEAN_CALL_S: f64 = 44.0;
 /// The stream of the arrivals; calls have their numbers.
 const STREAM: u64 = u64::MAX;
 /// A day's hours.

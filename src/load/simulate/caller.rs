@@ -91,7 +91,7 @@ impl Caller {
         Caller {
             state: State::Ringing,
             at: CallTime::from_ms(connects_ms),
-            turns: random.skewed(1, 14),
+            turns: random.skewed(2, 30),
             barges: if random.chance(500) { random.range(5, 60) } else { 0 },
             coughs: if random.chance(300) { random.range(5, 60) } else { 0 },
             patience_ms: random.range(3_000, 20_000),
@@ -209,11 +209,12 @@ fn incidents(random: &mut Random) -> Vec<(CallTime, Deed)> {
     let mut may = |random: &mut Random, per_mille: u64, deed: fn(&mut Random) -> Deed| {
         if random.chance(per_mille) {
             // As likely while the line rings, in the greeting, or late.
-            to_come.push((CallTime::from_ms(random.skewed(20, 150_000)), deed(random)));
+            let at_ms = if random.chance(500) { random.skewed(20, 60_000) } else { random.range(0, 200_000) };
+            to_come.push((CallTime::from_ms(at_ms), deed(random)));
         }
     };
     let trouble = |random: &mut Random, fault, low, high| Deed::Trouble(fault, random.skewed(low, high));
-    may(random, 150, |_| Deed::HangUp);
+    may(random, 120, |_| Deed::HangUp);
     may(random, 20, |_| Deed::Trouble(Fault::LineLost, 0));
     may(random, 20, |_| Deed::Trouble(Fault::AudioStops, 0));
     may(random, 60, |random| Deed::Key(random.pick(&['1', '5', '0', '#', '*'])));

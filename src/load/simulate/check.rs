@@ -256,7 +256,7 @@ impl Watch {
         };
         // What is under way when the clear is sent is played until that arrives.
         let played = line.played_of(Self::byte_of(number), at.plus_ms(line.delay_ms())).as_ms(self.rate_hz);
-        if audio_end_ms > played + self.tolerance_ms() {
+        if audio_end_ms > played + (self.batch_ms + RECKONING_MS) * (1 + self.holds) {
             let what = format!("{item} is truncated at {audio_end_ms} ms, and the line has played {played} ms of it");
             self.doubt.get_or_insert(Broken { at, what });
             self.look = true;

@@ -8,8 +8,8 @@ pub const RULE: &str = "flat: at the busiest sample of the second half at most 5
 /// What may be more, beside a proportion of this.
 const SLACK: f64 = 1.05;
 const SLACK_BYTES: f64 = (4 << 20) as f64;
-/// With fewer samples, or fewer live calls, nothing is judged.
-const SAMPLES_MIN: usize = 8;
+/// In a shorter run not everything is warm by the first peak; with fewer live calls chance decides.
+const HOURS_MIN: f64 = 6.0;
 const LIVE_MIN: u64 = 50;
 
 /// Memory at one moment of the simulated time.
@@ -51,7 +51,9 @@ impl Memory {
         let bytes_per_call = busiest(&samples).filter(|sample| sample.live > 0 && sample.rss > 0);
         let bytes_per_call = bytes_per_call.map(|sample| sample.rss.saturating_sub(base) / sample.live);
         let flat = match (early, late) {
-            (Some(early), Some(late)) if samples.len() >= SAMPLES_MIN && early.live.min(late.live) >= LIVE_MIN => {
+            (Some(early), Some(late))
+                if second.last().is_some_and(|s| s.hour >= HOURS_MIN) && early.live.min(late.live) >= LIVE_MIN =>
+            {
                 let more = (late.live as f64 / early.live as f64).max(1.0);
                 let own = early.rss.saturating_sub(base) as f64 * more;
                 (early.rss > 0).then_some(late.rss as f64 <= (base as f64 + own) * SLACK + SLACK_BYTES)

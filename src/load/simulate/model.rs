@@ -101,6 +101,8 @@ pub(super) struct Model {
     /// Where in the appended audio he began, and the item that it becomes once that was told.
     heard_from_ms: u64,
     speech: Option<u32>,
+    /// When the last turn gets its name: what answers it begins later.
+    named_at: CallTime,
     pub(super) faults: Faults,
 }
 
@@ -136,6 +138,7 @@ impl Model {
             caller_speaks: false,
             heard_from_ms: 0,
             speech: None,
+            named_at: CallTime::ZERO,
             faults: Faults::default(),
         }
     }
@@ -300,6 +303,7 @@ impl Model {
         }
         let (named_ms, words_ms) = (self.random.range(5, 120), self.random.skewed(150, 4_000));
         self.later(now, named_ms, Say::Committed { item });
+        self.named_at = now.plus_ms(named_ms);
         if self.temper.transcribes {
             let words = self.random.skewed(1, 12);
             self.later(now, named_ms + words_ms, Say::CallerWords { item, words });
@@ -319,6 +323,7 @@ impl Model {
             self.faults.met(Fault::ModelSilent);
             return;
         }
+        let now = now.max(self.named_at);
         self.responses += 1;
         let id = self.responses;
         let (begins_ms, speaks_ms) = (self.random.skewed(30, 900), self.random.skewed(60, 1_500));
