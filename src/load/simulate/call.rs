@@ -1,19 +1,19 @@
 //! One call with all that is around it: an engine, its line, a caller, a model, a carrier, and the watch over them.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::caller::{Caller, Deed};
 use super::carrier::{Answer, Carrier};
 use super::check::{Broken, Watch};
 use super::fault::{Fault, Faults};
-use super::model::{Model, Say};
+use super::model::Model;
 use super::random::Random;
 use super::settings::{self, Sounds};
 use super::temper::Temper;
 use super::voice::Voice;
+use super::words::{Names, Say};
 use crate::config::{CallSettings, JournalKeep, TurnDetection};
-use crate::engine::{Action, CallerEvent, EndReason, Input, ModelEvent, Usage};
+use crate::engine::{Action, CallerEvent, EndReason, Input};
 use crate::journal::trace;
 use crate::sim::line::Line;
 use crate::sim::{Means, Sim};
@@ -63,14 +63,6 @@ struct World {
     carrier: Carrier,
     watch: Watch,
     diary: Diary,
-}
-
-/// Room for what is said, used again.
-#[derive(Debug, Default)]
-struct Names {
-    response: String,
-    item: String,
-    audio: Vec<u8>,
 }
 
 /// What is known of a call that is over.
@@ -272,74 +264,6 @@ impl World {
             _ => {}
         }
     }
-}
-
-impl Names {
-    /// What is said, in the model's words.
-    fn event(&mut self, say: Say) -> Option<ModelEvent<'_>> {
-        let Names { response: of, item: named, audio } = self;
-        let mut name = |to: &'static str, number: u32| {
-            let text = if to == "resp_" { &mut *of } else { &mut *named };
-            text.clear();
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{to}{number}");
-        };
-        match say {
-            Say::Started { response } | Say::Done { response, .. } | Say::Tool { response, .. } => {
-                name("resp_", response)
-            }
-            Say::Audio { response, item, .. } | Say::Words { response, item, .. } => {
-                name("resp_", response);
-                name("item_", item);
-            }
-            Say::SpeechStarted { item, .. }
-            | Say::SpeechStopped { item, .. }
-            | Say::Committed { item }
-            | Say::CallerWords { item, .. } => name("item_", item),
-            _ => {}
-        }
-        let (response, named) = (of.as_str().into(), named.as_str().into());
-        Some(match say {
-            Say::Ready => ModelEvent::Ready { session: "sess".into() },
-            Say::Closed { reason, retry } => ModelEvent::Closed { reason: reason.into(), retry },
-            Say::SpeechStarted { ms, .. } => ModelEvent::SpeechStarted { item: named, audio_start_ms: ms },
-            Say::SpeechStopped { ms, .. } => ModelEvent::SpeechStopped { item: named, audio_end_ms: ms },
-            Say::Committed { .. } => ModelEvent::Committed { item: named },
-            Say::CallerWords { words, .. } => {
-                ModelEvent::CallerTranscript { item: named, text: said(words).into(), done: true }
-            }
-            Say::Started { .. } => ModelEvent::ResponseStarted { response },
-            Say::Audio { item, bytes, .. } => {
-                audio.clear();
-                audio.resize(bytes as usize, Watch::byte_of(item));
-                ModelEvent::Audio { response, item: named, payload: audio }
-            }
-            Say::Words { words, done, .. } => {
-                ModelEvent::AgentTranscript { response, item: named, text: said(words).into(), done }
-            }
-            Say::Tool { name, .. } => {
-                let arguments = r#"{"text":"noted","reason":"all is said"}"#.into();
-                ModelEvent::ToolCall { response, call: "call_1".into(), name: name.into(), arguments }
-            }
-            Say::Done { status, .. } => {
-                let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-                ModelEvent::ResponseDone { response, status, detail: None, usage }
-            }
-            Say::Error { code, about, fatal } => {
-                ModelEvent::Error { code: code.into(), message: "it said so".into(), about, fatal }
-            }
-            Say::Garbage => ModelEvent::Garbage,
-            Say::Unasked | Say::Hears(_) => return None,
-        })
-    }
-}
-
-/// So many words.
-fn said(words: u64) -> &'static str {
-    const WORDS: &str =
-        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
-    let end = WORDS.match_indices(' ').nth(words.max(1) as usize - 1).map_or(WORDS.len(), |(at, _)| at);
-    &WORDS[..end]
 }
 
 /// By when a call must be over, whatever happens: every part of its way has a bound.

@@ -1,5 +1,9 @@
 //! What holds for every call, whatever happens in it, checked as it happens.
 
+mod end;
+#[cfg(test)]
+mod tests;
+
 use crate::config::CallSettings;
 use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, Input, ModelCommand, ModelEvent, Record};
 use crate::sim::Sim;
@@ -156,52 +160,6 @@ impl Watch {
         }
     }
 
-    /// After the end.
-    pub(super) fn ended(&mut self, sim: &mut Sim) {
-        self.compare_with_line(sim);
-        let report = sim.engine().report();
-        let now = sim.now();
-        if sim.seen.end.as_ref() != Some(&report.end) {
-            self.breaks(now, format!("it ended by {:?} and reports {:?}", sim.seen.end, report.end));
-        }
-        for line in &report.lines {
-            let sorted = line.at_ms <= line.end_at_ms && line.media_at_ms <= line.media_end_ms;
-            if line.heard_ms > line.received_ms || !sorted {
-                self.breaks(
-                    now,
-                    format!("a line of the report is heard longer than it is, or ends before it begins: {line:?}"),
-                );
-            }
-        }
-        for turn in &report.turns {
-            let times = [
-                turn.speech_start_at_ms,
-                turn.speech_end_at_ms,
-                turn.stop_decided_at_ms,
-                turn.commit_at_ms,
-                turn.response_at_ms,
-                turn.first_model_audio_at_ms,
-                turn.first_audio_sent_at_ms,
-                turn.first_heard_at_ms,
-            ];
-            if !times.iter().flatten().is_sorted() {
-                self.breaks(now, format!("a turn's times are not in order: {turn:?}"));
-            }
-        }
-        // A call that is over takes what still comes, and answers nothing.
-        let actions = sim.seen.actions;
-        sim.input(Input::Tick);
-        sim.input(Input::Caller(CallerEvent::Audio { at_ms: 0, payload: &[SOUND; 160] }));
-        sim.input(Input::Model(ModelEvent::Ready { session: "late".into() }));
-        sim.input(Input::Caller(CallerEvent::HungUp));
-        if sim.seen.after_end > 0 || sim.seen.actions > actions {
-            self.breaks(now, "something is done after the end".to_owned());
-        }
-        if let Some((at, timer)) = sim.engine().next_deadline() {
-            self.breaks(now, format!("it waits for {timer:?} at {at} after the end"));
-        }
-    }
-
     /// A promise was broken.
     pub(super) fn breaks(&mut self, at: CallTime, what: String) {
         self.broken.get_or_insert(Broken { at, what });
@@ -283,78 +241,5 @@ impl Watch {
     /// Each time the line is emptied, the reckoning may be off by a message.
     fn tolerance_ms(&self) -> u64 {
         (self.batch_ms + RECKONING_MS) * (1 + u64::from(self.clears))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audio::AudioFormat;
-    use crate::engine::{EndReason, MarkId};
-    use crate::sim::scenario;
-
-    /// The promise that a sequence of actions breaks, as it would be told.
-    fn broken(items: &[(u32, u64)], actions: &[Action<'_>]) -> String {
-        let mut watch = Watch::new(&scenario::settings());
-        items.iter().for_each(|(number, bytes)| watch.receives(*number, *bytes));
-        let mut line = Line::new(AudioFormat::PHONE, 20);
-        for (n, action) in actions.iter().enumerate() {
-            let at = CallTime::from_ms(20 * n as u64);
-            watch.action(&line, at, action);
-            if let Action::SendCaller(command) = action {
-                line.take(at, command);
-            }
-        }
-        watch.broken.or(watch.doubt).map(|broken| broken.what).unwrap_or_default()
-    }
-
-    fn event(event: CallEvent) -> Action<'static> {
-        Action::Emit(event)
-    }
-
-    fn stop() -> Action<'static> {
-        event(CallEvent::BargeIn { rule: "on".to_owned(), heard_ms: 0, unheard_ms: 0 })
-    }
-
-    #[test]
-    fn planted_violations_are_caught() {
-        let audio = [Watch::byte_of(1); 160];
-        let say = || Action::SendCaller(CallerCommand::Audio(&audio));
-        let mark = |generation| Action::SendCaller(CallerCommand::Mark(MarkId { generation, seq: 0 }));
-        let clear = || Action::SendCaller(CallerCommand::Clear);
-        let end = || Action::End(EndReason::CallerHungUp);
-        let record = |at| Action::Record(Record::Agent { at: Samples(at), payload: &[0; 160] });
-        let held = event(CallEvent::AgentHeld { rule: "on".to_owned(), heard_ms: 0, unheard_ms: 0 });
-        let truncate = |item, audio_end_ms| Action::SendModel(ModelCommand::Truncate { item, audio_end_ms });
-        let cases: [(&str, Vec<Action<'_>>); 10] = [
-            ("", vec![say(), mark(0), clear(), stop(), end()]),
-            ("after the end", vec![end(), end()]),
-            ("after the end", vec![end(), say()]),
-            ("after it was stopped", vec![say(), stop(), clear(), say()]),
-            ("generation 0 after 1 clears", vec![say(), clear(), mark(0)]),
-            ("while he is held", vec![say(), held, say()]),
-            ("1120 samples are sent", vec![say(), say(), say(), say(), say(), say(), say()]),
-            ("is recorded at 0", vec![record(0), record(0)]),
-            ("of no item", vec![Action::SendCaller(CallerCommand::Audio(&[99; 160]))]),
-            ("the line has played", vec![say(), truncate("item_1", 20), truncate("item_1", 900)]),
-        ];
-        for (expected, actions) in cases {
-            let told = broken(&[(1, 1_000)], &actions);
-            assert_eq!(told.is_empty(), expected.is_empty(), "{expected}: {told}");
-            assert!(told.contains(expected), "{expected}: {told}");
-        }
-    }
-
-    #[test]
-    fn an_item_that_comes_after_a_stop_may_be_heard() {
-        let (one, two) = ([Watch::byte_of(1); 160], [Watch::byte_of(2); 160]);
-        let mut watch = Watch::new(&scenario::settings());
-        let line = Line::new(AudioFormat::PHONE, 20);
-        watch.receives(1, 160);
-        watch.action(&line, CallTime::ZERO, &Action::SendCaller(CallerCommand::Audio(&one)));
-        watch.action(&line, CallTime::ZERO, &stop());
-        watch.receives(2, 160);
-        watch.action(&line, CallTime::ZERO, &Action::SendCaller(CallerCommand::Audio(&two)));
-        assert_eq!(watch.broken, None);
     }
 }

@@ -35,6 +35,7 @@ mod temper;
 #[cfg(test)]
 mod tests;
 mod voice;
+mod words;
 
 use std::path::PathBuf;
 

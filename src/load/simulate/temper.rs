@@ -1,8 +1,8 @@
 //! What a simulated model is like: how it talks, and what goes wrong with it.
 
 use super::fault::Fault;
-use super::model::Say;
 use super::random::Random;
+use super::words::Say;
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::{CommandKind, ResponseStatus};
 
