@@ -8,6 +8,9 @@ use super::random::Random;
 pub(super) const MEAN_CALL_S: f64 = 44.0;
 /// The stream of the arrivals; calls have their numbers.
 const STREAM: u64 = u64::MAX;
+/// From when to when in the day as many calls come as at the peak, and how long that takes to come and to go.
+const BUSY_H: (f64, f64) = (8.5, 16.5);
+const SHOULDER_H: f64 = 1.5;
 /// A day's hours.
 const DAY_H: f64 = 24.0;
 
@@ -55,11 +58,11 @@ impl Iterator for Arrivals {
     }
 }
 
-/// How much of the peak an hour of the day has, 0–1: a quiet night, and two peaks alike, so that the second can be held
-/// against the first.
+/// How much of the peak an hour of the day has, 0–1: a quiet night, and between two shoulders a busy day that stays as it
+/// is, so that its end can be held against its beginning.
 fn curve(hour: f64) -> f64 {
-    let bump = |at: f64| E.powf(-((hour - at) / 2.2).powi(2));
-    0.08 + 0.92 * bump(8.5).max(bump(15.5))
+    let outside = (BUSY_H.0 - hour).max(hour - BUSY_H.1).max(0.0);
+    0.08 + 0.92 * E.powf(-(outside / SHOULDER_H).powi(2))
 }
 
 #[cfg(test)]
@@ -67,15 +70,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_has_two_peaks_alike_and_a_quiet_night() {
+    fn a_day_has_a_quiet_night_and_a_plateau() {
         let mut by_hour = [0u32; 24];
         for (_, at_us) in Arrivals::new(5, 24.0, 200) {
             by_hour[(at_us / 3_600_000_000) as usize] += 1;
         }
-        let peak = |hours: std::ops::Range<usize>| hours.map(|h| by_hour[h]).max().unwrap();
-        let (first, second) = (peak(6..12), peak(12..19));
-        assert!(first.abs_diff(second) < first / 10, "{by_hour:?}");
-        assert!(by_hour[1] * 5 < first && by_hour[22] * 5 < first, "{by_hour:?}");
+        let plateau = &by_hour[9..16];
+        let (least, most) = (plateau.iter().min().unwrap(), plateau.iter().max().unwrap());
+        assert!(most - least < most / 10 && by_hour.iter().max().unwrap() - least < most / 10, "{by_hour:?}");
+        assert!(by_hour[1] * 5 < *most && by_hour[22] * 5 < *most, "{by_hour:?}");
     }
 
     #[test]

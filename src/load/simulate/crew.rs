@@ -30,28 +30,30 @@ pub(super) fn run(shards: &mut [Shard], hours: f64, quiet: bool) -> (Vec<Sample>
     let last_us = AtomicU64::new(0);
     let hourly = stops.into_iter().map(|h| (h, Some((h * 3_600e6) as u64)));
     for (hour, until_us) in hourly.chain([(hours, None)]) {
-        // All stop at each sample, so that memory and calls are of the same moment.
-        thread::scope(|scope| {
-            for shard in shards.iter_mut() {
-                scope.spawn(|| {
-                    let before = Clock::now();
-                    // Of the broken promises those are counted that this shard had not told yet.
-                    let known = AtomicUsize::new(shard.tally.violations.len());
-                    shard.run_until(until_us, &|now_us, violations| {
-                        let new = violations - known.swap(violations, Ordering::Relaxed);
-                        if broken.fetch_add(new, Ordering::Relaxed) + new >= VIOLATIONS_MAX {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        last_us.fetch_max(now_us, Ordering::Relaxed);
-                        told.minute(now_us);
-                        !stop.load(Ordering::Relaxed)
-                    });
-                    cpu_ns.fetch_add(before.elapsed_ns(), Ordering::Relaxed);
-                });
+        // Of the broken promises those are counted that this shard had not told yet.
+        let count = |known: &AtomicUsize, violations: usize| {
+            let new = violations - known.swap(violations, Ordering::Relaxed);
+            if broken.fetch_add(new, Ordering::Relaxed) + new >= VIOLATIONS_MAX {
+                stop.store(true, Ordering::Relaxed);
             }
+            !stop.load(Ordering::Relaxed)
+        };
+        // All stop at each sample, so that memory and calls are of the same moment.
+        each(shards, &cpu_ns, &|shard| {
+            let known = AtomicUsize::new(shard.tally.violations.len());
+            shard.run_until(until_us, &|now_us, violations| {
+                last_us.fetch_max(now_us, Ordering::Relaxed);
+                told.minute(now_us);
+                count(&known, violations)
+            });
         });
         let live = shards.iter().map(Shard::live).sum();
         samples.push(Sample { hour, live, rss: rss() });
+        each(shards, &cpu_ns, &|shard| {
+            let known = AtomicUsize::new(shard.tally.violations.len());
+            shard.run_again(&|| !stop.load(Ordering::Relaxed));
+            count(&known, shard.tally.violations.len());
+        });
         last_us.fetch_max(until_us.unwrap_or_default(), Ordering::Relaxed);
         if stop.load(Ordering::Relaxed) {
             break;
@@ -65,6 +67,19 @@ pub(super) fn run(shards: &mut [Shard], hours: f64, quiet: bool) -> (Vec<Sample>
         stopped: stop.load(Ordering::Relaxed),
     };
     (samples, took)
+}
+
+/// Lets each shard do its work in a thread of its own, and waits for all.
+fn each(shards: &mut [Shard], cpu_ns: &AtomicU64, work: &(dyn Fn(&mut Shard) + Sync)) {
+    thread::scope(|scope| {
+        for shard in shards {
+            scope.spawn(|| {
+                let before = Clock::now();
+                work(shard);
+                cpu_ns.fetch_add(before.elapsed_ns(), Ordering::Relaxed);
+            });
+        }
+    });
 }
 
 /// Resident memory of this process in bytes; 0 where the system does not tell it so.

@@ -3,7 +3,7 @@
 //! Thousands of engines live at once, each with a line, a caller, a model and a carrier that are simulated around it, all
 //! drawn from the seed: what the call runs by, who calls, how the model talks, and what goes wrong. What holds for every
 //! call is checked as it happens; a broken promise names the seed and the call, and [`SimulateArgs::only`] runs
-//! that call again and prints its trace. What memory does at the same load early and late is judged.
+//! that call again and prints its trace. What memory does at the same load, early and late on the day's plateau, is judged.
 //!
 //! ```text
 //!  arrivals ─► shard (one per thread): a heap of when each call goes on
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A call's number and the seed say everything about it, so it is the same with any number of threads, and alone. One call
-//! in 50 is run a second time when it is over: it must go the same way, its journal must lead to the same decisions, and
-//! the same audio of the model in other pieces must be decided on alike.
+//! in 50 is run a second time: it must go the same way, its journal must lead to the same decisions, and the same audio of
+//! the model in other pieces must be decided on alike. All others stand still meanwhile, at the next look at memory.
 
 mod again;
 mod arrivals;
@@ -64,7 +64,7 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "HOURS", default_value_t = 24.0, value_parser = hours)]
     pub hours: f64,
     /// Calls at once when most do, about
-    #[arg(long, value_name = "CALLS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    #[arg(long, value_name = "CALLS", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub peak: u32,
     /// What everything is drawn from: the same seed, the same calls
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]

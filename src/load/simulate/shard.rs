@@ -14,7 +14,7 @@ use crate::time::CallTime;
 const SLICE_US: u64 = 500_000;
 /// Whoever waits is told how far it is this often.
 const TELL_US: u64 = 60_000_000;
-/// One call in so many is run a second time when it is over.
+/// One call in so many is run a second time.
 pub(super) const AGAIN_EVERY: u64 = 50;
 
 /// One shard. A call's share is given by its number, and what happens in it by the seed: how many shards there are
@@ -31,7 +31,17 @@ pub(super) struct Shard {
     live: Vec<Option<Box<Live>>>,
     free: Vec<usize>,
     told_us: u64,
+    /// Calls that are over and wait to be run a second time.
+    again: Vec<Again>,
     pub(super) tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    number: u64,
+    /// Of its decisions.
+    digest: u64,
+    lasted_ms: u64,
 }
 
 #[derive(Debug)]
@@ -53,6 +63,7 @@ impl Shard {
             live: Vec::new(),
             free: Vec::new(),
             told_us: 0,
+            again: Vec::new(),
             tally: Tally::default(),
         };
         shard.arrive();
@@ -81,6 +92,20 @@ impl Shard {
             match self.arriving {
                 Some((number, at_us)) if at_us == now_us => self.begin(number, at_us),
                 _ => self.go_on(now_us, until_us),
+            }
+        }
+    }
+
+    /// Runs those a second time that wait for it, as long as `go_on` says so. They keep whole journals: run while no call
+    /// of the day goes on, they leave nothing among the memory of calls that live on.
+    pub(super) fn run_again(&mut self, go_on: &(dyn Fn() -> bool + Sync)) {
+        for Again { number, digest, lasted_ms: at_ms } in std::mem::take(&mut self.again) {
+            if !go_on() {
+                return;
+            }
+            self.tally.again += 1;
+            if let Some(what) = again::differs(number, &self.stock, digest) {
+                self.tally.breaks(Violation { seed: self.stock.seed, call: number, at_ms, what });
             }
         }
     }
@@ -126,11 +151,7 @@ impl Shard {
         let (ended, _) = call.ended();
         self.tally.count(self.stock.seed, number, &ended);
         if let (Diary::Digest(digest), None) = (&ended.diary, &ended.broken) {
-            self.tally.again += 1;
-            if let Some(what) = again::differs(number, &self.stock, *digest) {
-                let (seed, at_ms) = (self.stock.seed, ended.lasted.as_ms());
-                self.tally.breaks(Violation { seed, call: number, at_ms, what });
-            }
+            self.again.push(Again { number, digest: *digest, lasted_ms: ended.lasted.as_ms() });
         }
     }
 
