@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn pieces_change_nothing_where_messages_would_be_longer_than_the_lead() {
         let stock = Stock { seed: 1, sounds: Sounds::new(), voice: Voice::new() };
-        for number in [27_500, 59_650, 97_350, 121_150, 281_100, 361_700, 364_500].into_iter().chain(1..3_000) {
+        for number in [27_500, 59_650, 97_350, 121_150, 281_100, 361_700, 364_500].into_iter().chain(1..300) {
             assert_eq!(differs_in_pieces(number, &stock), None, "{number}");
         }
     }

@@ -1,5 +1,7 @@
 //! One call with all that is around it: an engine, its line, a caller, a model, a carrier, and the watch over them.
 
+mod world;
+
 use std::sync::Arc;
 
 use super::caller::{Caller, Deed};
@@ -13,12 +15,12 @@ use super::temper::Temper;
 use super::voice::Voice;
 use super::words::{Names, Say};
 use crate::config::{CallSettings, JournalKeep, TurnDetection};
-use crate::engine::{Action, CallerEvent, EndReason, Input};
+use crate::engine::{CallerEvent, EndReason, Input};
 use crate::journal::trace;
-use crate::sim::line::Line;
 use crate::sim::{Means, Sim};
 use crate::time::CallTime;
 use crate::vad::Probability;
+use world::World;
 
 /// A call that takes longer than everything that its settings allow does not end.
 const LATE_END_S: u64 = 45;
@@ -54,15 +56,6 @@ pub(super) struct Call {
     limit: CallTime,
     faults: Faults,
     names: Names,
-}
-
-/// What reacts to the engine.
-#[derive(Debug)]
-struct World {
-    model: Model,
-    carrier: Carrier,
-    watch: Watch,
-    diary: Diary,
 }
 
 /// What is known of a call that is over.
@@ -237,32 +230,6 @@ impl Call {
         let world = &mut self.world;
         self.sim.input_seen(input, |line, at, action| world.sees(line, at, action));
         self.world.watch.settled(&self.sim);
-    }
-}
-
-impl World {
-    fn sees(&mut self, line: &Line, at: CallTime, action: &Action<'_>) {
-        match &mut self.diary {
-            Diary::Off => {}
-            Diary::Digest(digest) => {
-                if let Some(line) = trace::line(at, action) {
-                    *digest = line.bytes().fold(*digest, |d, b| (d ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3));
-                }
-            }
-            Diary::Lines(lines) => lines.extend(trace::line(at, action)),
-        }
-        self.watch.action(line, at, action);
-        match action {
-            Action::SendModel(command) => {
-                if let Err(what) = self.model.command(at, command) {
-                    self.watch.breaks(at, what);
-                }
-            }
-            Action::DialModel => self.model.dial(at),
-            Action::CloseModel => self.model.close(),
-            Action::Run(id, _) => self.carrier.run(at, *id),
-            _ => {}
-        }
     }
 }
 

@@ -51,7 +51,8 @@ impl Memory {
         let bytes_per_call = busiest.filter(|sample| sample.live > 0 && sample.rss > 0);
         let bytes_per_call = bytes_per_call.map(|sample| sample.rss.saturating_sub(base) / sample.live);
         // Like is held against like: an allocator keeps what a busier hour had, so memory does not follow the live calls
-        // down, and it takes a while at the plateau until their places are all made.
+        // down, and it takes a while at the plateau until their places are all made. What it keeps for a while, of calls
+        // that were run again too, only adds; what is lost for good is in the least sample as well.
         let most = busiest.map_or(0, |sample| sample.live);
         let plateau: Vec<Sample> = samples.iter().copied().filter(|sample| sample.live * 5 >= most * 4).collect();
         let warm = plateau.get(plateau.len().div_ceil(4)..).unwrap_or_default();
