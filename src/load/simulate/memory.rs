@@ -1,4 +1,8 @@
 //! Whether memory stays as it is: at the same load late in a run as early.
+//!
+//! glibc keeps more of what was freed the larger the pieces that it has seen, so a sample may be a third above the next at
+//! the same load. `MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072` in the environment stops that: then they
+//! differ by a few percent.
 
 use serde::Serialize;
 
