@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use offhook::load::args::{Args, Listener, Outcome, load};
 use offhook::load::report::{LoadShape, Second, Trial};
-use offhook::load::{floor, page, table};
+use offhook::load::{floor, page, simulate, table};
 use offhook::serve::shutdown;
 use tokio::sync::watch;
 
@@ -14,6 +14,9 @@ use super::{Failure, say, serve, write_file};
 /// Tests, tells, and leaves the reports. Exit code 1: an objective did not hold.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
+    if args.simulate {
+        return simulated(&args);
+    }
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
     let (stop, stopped) = watch::channel(false);
     let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
@@ -48,6 +51,19 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         say(&format!("\n{0}/report.html  {0}/report.json\n", args.out.display()));
     }
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Exit code 1: a promise was broken, or memory grew.
+fn simulated(args: &Args) -> Result<ExitCode, Failure> {
+    std::fs::create_dir_all(&args.out).map_err(|error| format!("{}: {error}", args.out.display()))?;
+    let path = args.out.join("simulation.json");
+    let outcome = simulate::run(&args.simulation(path.clone()))?;
+    if args.json {
+        say(&std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?);
+    } else {
+        say(&outcome.text());
+    }
+    Ok(if outcome.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What a load test starts itself as.

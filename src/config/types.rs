@@ -342,7 +342,8 @@ pub struct Limits {
 pub struct Playout {
     /// Audio kept at the line ahead of what is being heard, in ms (40–1000).
     pub lead_ms: u64,
-    /// The largest message to the line, in ms of audio (20–500). The first of a reply goes out at once.
+    /// The largest message to the line, in ms of audio (20–500); half the lead at most, whatever stands here. The first of
+    /// a reply goes out at once.
     pub batch_ms: u64,
     /// Agent audio waiting to be sent, in seconds; more is dropped and counted.
     pub max_queue_s: u64,

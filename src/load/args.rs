@@ -11,8 +11,9 @@ use crate::load::objective::{self, Objective};
 use crate::load::plan::Manners;
 use crate::load::report::{CapacityReport, Floor, LoadReport, LoadShape, Second, Trial};
 use crate::load::run::{Conditions, Target, run};
+use crate::load::simulate::SimulateArgs;
 use crate::load::target::{Profile, Way};
-use crate::load::{capacity, voices};
+use crate::load::{capacity, simulate, voices};
 use crate::rehearsal::Script;
 
 /// Flags of `offhook load`.
@@ -112,9 +113,23 @@ pub struct Args {
     #[arg(long, conflicts_with = "capacity")]
     pub floor: bool,
 
-    /// Threads for the callers; the model has one more.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub threads: u16,
+    /// Drive engines in virtual time instead, without sockets: a day of random calls, every promise checked.
+    #[arg(long, conflicts_with_all = ["url", "ws", "capacity", "floor"])]
+    pub simulate: bool,
+    /// Hours to simulate; less than a day is the same day, only quicker.
+    #[arg(long, value_name = "HOURS", default_value = "24", value_parser = simulate::hours, requires = "simulate")]
+    pub hours: f64,
+    /// Simulated calls at once when most do, about.
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=50_000), requires = "simulate")]
+    pub peak: u32,
+    /// Run only the simulated call with this number, and print what happens in it.
+    #[arg(long, value_name = "CALL", requires = "simulate")]
+    pub only: Option<u64>,
+
+    /// Threads for the callers, 1 by default; the model has one more. With --simulate: by default as many as there are
+    /// processors.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub threads: Option<u16>,
     /// Leave report.json and report.html here.
     #[arg(long, value_name = "DIR", default_value = "out/load")]
     pub out: PathBuf,
@@ -218,6 +233,18 @@ fn beside(report: &LoadReport, floor: LoadReport) -> Floor {
 }
 
 impl Args {
+    /// What is to be simulated, with `json` as the file for its outcome.
+    pub fn simulation(&self, json: PathBuf) -> SimulateArgs {
+        SimulateArgs {
+            hours: self.hours,
+            peak: self.peak,
+            seed: self.seed,
+            threads: self.threads,
+            only: self.only,
+            json: Some(json),
+        }
+    }
+
     fn target(&self) -> Result<Target, String> {
         let token = match &self.token_env {
             None => None,
@@ -292,7 +319,7 @@ impl Args {
             model_listen: self.model_listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             model,
             objectives,
-            threads: usize::from(self.threads),
+            threads: self.threads.map_or(1, usize::from),
             seed: self.seed,
             work: self.work.clone().unwrap_or_else(std::env::temp_dir),
             command,

@@ -10,6 +10,7 @@
 //! is told beside it.
 //!
 //! - [`run`]: one run; [`capacity`]: the search for the highest number; [`floor`]: the least that a bridge can cost.
+//! - [`simulate`]: the same for engines alone, in virtual time.
 //! - [`callers`], [`plan`], [`voices`], [`hostile`]: who calls and what they do. [`target`]: whom.
 //! - [`meter`], [`wire`], [`ledger`], [`tally`], [`process`]: what is measured. [`objective`]: what is demanded.
 //! - [`report`]: the result; [`table`] and [`page`]: the result for people.
@@ -30,6 +31,7 @@ pub mod report;
 mod run;
 #[cfg(test)]
 mod sample;
+pub mod simulate;
 pub mod table;
 mod tally;
 pub mod target;

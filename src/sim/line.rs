@@ -16,21 +16,32 @@ pub struct Line {
     buffer_end: CallTime,
     /// Marks and when they are back at the server.
     marks: VecDeque<(CallTime, MarkId)>,
-    /// Stretches that were or will be played: from, to.
-    played: Vec<(CallTime, CallTime)>,
+    /// Stretches that were or will be played, in order.
+    played: Vec<Stretch>,
     /// The line takes nothing in and gives nothing back until then.
     stalled_until: CallTime,
     /// Marks are held up until then; audio is played all the same.
     marks_held_until: CallTime,
     held: VecDeque<Held>,
+    /// So many marks to come never come back.
+    marks_to_lose: u32,
     /// What was or will be played, from the beginning of time on; none unless it is kept.
     tape: Option<Vec<u8>>,
 }
 
+/// Audio that is played without a break.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    from: CallTime,
+    to: CallTime,
+    /// Its first byte, by which those who make the audio know it again.
+    first: u8,
+}
+
 #[derive(Debug)]
 enum Held {
-    /// The bytes only where they are kept.
-    Audio(Samples, Vec<u8>),
+    /// Its length and its first byte; all of it only where it is kept.
+    Audio(Samples, u8, Vec<u8>),
     Mark(MarkId),
     Clear,
 }
@@ -47,6 +58,7 @@ impl Line {
             stalled_until: CallTime::ZERO,
             marks_held_until: CallTime::ZERO,
             held: VecDeque::new(),
+            marks_to_lose: 0,
             tape: None,
         }
     }
@@ -61,12 +73,22 @@ impl Line {
         self.marks_held_until = now.plus_ms(ms);
     }
 
+    /// Of the marks that are sent from now on, the first `count` never come back; what they stand for is played.
+    pub fn lose_marks(&mut self, count: u32) {
+        self.marks_to_lose = count;
+    }
+
+    /// One-way delay of the network, in ms.
+    pub fn delay_ms(&self) -> u64 {
+        self.delay_ms
+    }
+
     /// Takes what the server sends at `now`.
     pub fn take(&mut self, now: CallTime, command: &CallerCommand<'_>) {
         let held = match command {
             CallerCommand::Audio(bytes) => {
                 let kept = if self.tape.is_some() { bytes.to_vec() } else { Vec::new() };
-                Held::Audio(self.format.samples(bytes.len()), kept)
+                Held::Audio(self.format.samples(bytes.len()), bytes.first().copied().unwrap_or_default(), kept)
             }
             CallerCommand::Mark(id) => Held::Mark(*id),
             CallerCommand::Clear => Held::Clear,
@@ -96,14 +118,22 @@ impl Line {
 
     /// What the caller has heard by `now`, in all.
     pub fn played(&self, now: CallTime) -> Samples {
-        let us: u64 =
-            self.played.iter().map(|(from, to)| to.as_us().min(now.as_us()).saturating_sub(from.as_us())).sum();
-        Samples::from_us(us, self.format.rate_hz)
+        self.sum(now, |_| true)
+    }
+
+    /// What the caller has heard by `now` of audio whose messages began with this byte.
+    pub fn played_of(&self, first: u8, now: CallTime) -> Samples {
+        self.sum(now, |stretch| stretch.first == first)
+    }
+
+    fn sum(&self, now: CallTime, of: impl Fn(&Stretch) -> bool) -> Samples {
+        let us = |s: &Stretch| s.to.as_us().min(now.as_us()).saturating_sub(s.from.as_us());
+        Samples::from_us(self.played.iter().filter(|s| of(s)).map(us).sum(), self.format.rate_hz)
     }
 
     /// Whether the caller hears something at `at`: for good once it is past.
     pub fn is_playing(&self, at: CallTime) -> bool {
-        self.played.iter().rev().any(|(from, to)| *from <= at && at < *to)
+        self.played.iter().rev().any(|s| s.from <= at && at < s.to)
     }
 
     /// Keeps what is played from now on.
@@ -128,16 +158,20 @@ impl Line {
         let arrival = now.plus_ms(self.delay_ms);
         while let Some(held) = self.held.pop_front() {
             match held {
-                Held::Audio(samples, bytes) => {
+                Held::Audio(samples, first, bytes) => {
                     let from = self.buffer_end.max(arrival);
                     self.buffer_end = CallTime::from_us(from.as_us() + samples.as_us(self.format.rate_hz));
-                    self.played.push((from, self.buffer_end));
+                    match self.played.last_mut().filter(|s| s.to == from && s.first == first) {
+                        Some(stretch) => stretch.to = self.buffer_end,
+                        None => self.played.push(Stretch { from, to: self.buffer_end, first }),
+                    }
                     let at = self.byte_at(from);
                     if let Some(tape) = &mut self.tape {
                         tape.resize(at, self.format.silence_byte());
                         tape.extend_from_slice(&bytes);
                     }
                 }
+                Held::Mark(_) if self.marks_to_lose > 0 => self.marks_to_lose -= 1,
                 Held::Mark(id) => self.marks.push_back((self.buffer_end.max(arrival).plus_ms(self.delay_ms), id)),
                 Held::Clear => {
                     let at = self.byte_at(arrival);
@@ -145,10 +179,10 @@ impl Line {
                         tape.truncate(at);
                     }
                     self.buffer_end = self.buffer_end.min(arrival);
-                    for (from, to) in &mut self.played {
-                        *to = (*to).min(arrival).max(*from);
+                    for stretch in &mut self.played {
+                        stretch.to = stretch.to.min(arrival).max(stretch.from);
                     }
-                    self.played.retain(|(from, to)| from < to && *from < arrival);
+                    self.played.retain(|s| s.from < s.to && s.from < arrival);
                     for (at, _) in &mut self.marks {
                         *at = (*at).min(arrival.plus_ms(self.delay_ms));
                     }

@@ -1,6 +1,7 @@
 //! The engine with time in our hand: a line, a clock and a script, no socket and no waiting.
 //!
-//! [`Sim`] drives one engine; [`scenario`] reads a script of what happens and writes the trace of what was decided.
+//! [`Sim`] drives one engine and keeps what it decides, or only counts it where thousands run at once
+//! ([`Means::lists`]); [`scenario`] reads a script of what happens and writes the trace of what was decided.
 
 pub mod line;
 pub mod scenario;
@@ -32,8 +33,17 @@ pub struct Sim {
     /// Caller audio flows, from this time on.
     caller_since: Option<CallTime>,
     next_frame: CallTime,
-    frame: Vec<u8>,
-    /// What was decided, one line each.
+    /// Frames of caller audio are lost on their way until then.
+    frames_lost_until: CallTime,
+    /// What the caller's frames hold, over and over, and how far it is.
+    sound: Arc<[u8]>,
+    sound_at: usize,
+    frame_bytes: usize,
+    /// Deadlines are noticed this much later, as on a busy server.
+    late_us: u64,
+    /// Whether there are lists of what was seen.
+    lists: bool,
+    /// What was decided, one line each; nothing without [`Means::lists`].
     pub trace: Vec<String>,
     /// Everything that was counted on the way.
     pub seen: Seen,
@@ -41,7 +51,18 @@ pub struct Sim {
     pub journal: Option<journal::Pen>,
 }
 
-/// What the world around the engine saw of it.
+/// How a simulated call hears, and what is kept of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// Its ears hear for themselves; else they are told ([`Sim::hears`]).
+    pub own_ears: bool,
+    /// The trace and the lists of [`Seen`] are kept; else only what is counted there.
+    pub lists: bool,
+    /// The journal.
+    pub journal: JournalKeep,
+}
+
+/// What the world around the engine saw of it. Lists are empty without [`Means::lists`].
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Why it ended.
@@ -64,6 +85,10 @@ pub struct Seen {
     pub clears: Vec<CallTime>,
     /// Truncations: item and heard milliseconds.
     pub truncated: Vec<(String, u64)>,
+    /// Inputs handled.
+    pub inputs: u64,
+    /// Actions polled but for what was heard in a step.
+    pub actions: u64,
     /// The most actions that one input brought about.
     pub most_actions: u64,
     /// Effects that ask for an answer.
@@ -75,36 +100,51 @@ pub struct Seen {
 impl Sim {
     /// A call that was just announced, on a line with this one-way delay.
     pub fn new(settings: CallSettings, delay_ms: u64) -> Self {
-        Self::start(CallEngine::told(Arc::new(settings.clone())), settings, delay_ms, None)
+        let means = Means { own_ears: false, lists: true, journal: JournalKeep::Off };
+        Self::with(Arc::new(settings), delay_ms, means, |_, _, _| {})
     }
 
     /// The same, but its ears hear for themselves: what the caller says is given by [`Sim::input`], frame by frame.
     pub fn hearing(settings: CallSettings, delay_ms: u64) -> Self {
-        Self::start(CallEngine::new(Arc::new(settings.clone())), settings, delay_ms, None)
+        let means = Means { own_ears: true, lists: true, journal: JournalKeep::Off };
+        Self::with(Arc::new(settings), delay_ms, means, |_, _, _| {})
     }
 
     /// The same, with a journal.
-    pub fn with_journal(settings: CallSettings, delay_ms: u64, keep: JournalKeep) -> Self {
-        let pen = journal::Pen::new(&settings, keep);
-        Self::start(CallEngine::told(Arc::new(settings.clone())), settings, delay_ms, Some(pen))
+    pub fn with_journal(settings: CallSettings, delay_ms: u64, journal: JournalKeep) -> Self {
+        let means = Means { own_ears: false, lists: true, journal };
+        Self::with(Arc::new(settings), delay_ms, means, |_, _, _| {})
     }
 
-    fn start(engine: CallEngine, settings: CallSettings, delay_ms: u64, journal: Option<journal::Pen>) -> Self {
+    /// A call by these means; `see` is shown what a new engine does first.
+    pub fn with(
+        settings: Arc<CallSettings>,
+        delay_ms: u64,
+        means: Means,
+        see: impl FnMut(&Line, CallTime, &Action<'_>),
+    ) -> Self {
         let format = settings.format;
+        let journal = (means.journal != JournalKeep::Off).then(|| journal::Pen::new(&settings, means.journal));
+        let frame_bytes = format.bytes(Samples::from_ms(FRAME_MS, format.rate_hz));
         let mut sim = Sim {
-            engine,
+            engine: if means.own_ears { CallEngine::new(settings) } else { CallEngine::told(settings) },
             line: Line::new(format, delay_ms),
             now: CallTime::ZERO,
             caller_since: None,
             next_frame: CallTime::ZERO,
-            frame: vec![format.silence_byte(); format.bytes(Samples::from_ms(FRAME_MS, format.rate_hz))],
+            frames_lost_until: CallTime::ZERO,
+            sound: vec![format.silence_byte(); frame_bytes].into(),
+            sound_at: 0,
+            frame_bytes,
+            late_us: 0,
+            lists: means.lists,
             trace: Vec::new(),
             seen: Seen::default(),
             journal,
         };
         // A quiet line, until it is told otherwise.
         sim.engine.tell_from_now_on(Probability::ZERO, QUIET_DB);
-        sim.drain();
+        sim.drain(see);
         sim
     }
 
@@ -116,6 +156,11 @@ impl Sim {
     /// The line, to be asked or stalled.
     pub fn line(&mut self) -> &mut Line {
         &mut self.line
+    }
+
+    /// The line, only to be asked.
+    pub fn line_now(&self) -> &Line {
+        &self.line
     }
 
     /// The time.
@@ -138,48 +183,94 @@ impl Sim {
         }
     }
 
+    /// What the caller's frames hold from now on, over and over: one frame at least, and whole ones. Own ears hear it.
+    pub fn caller_sound(&mut self, sound: Arc<[u8]>) {
+        if sound.len() >= self.frame_bytes && sound.len().is_multiple_of(self.frame_bytes) {
+            self.sound = sound;
+            self.sound_at = 0;
+        }
+    }
+
+    /// Loses the caller's frames for a while; the line's clock goes on.
+    pub fn lose_frames(&mut self, ms: u64) {
+        self.frames_lost_until = self.now.plus_ms(ms);
+    }
+
+    /// Deadlines are noticed so many µs late from now on.
+    pub fn notice_late(&mut self, late_us: u64) {
+        self.late_us = late_us;
+    }
+
     /// Lets time pass until `until`: audio, marks and deadlines, in order.
     pub fn run_until(&mut self, until: CallTime) {
         for _ in 0..STEPS_MAX {
-            let frame = self.caller_since.map(|_| self.next_frame);
-            let deadline = self.engine.next_deadline().map(|(at, _)| at);
-            let Some(at) = [self.line.next(), frame, deadline].into_iter().flatten().min() else { break };
-            if at > until {
+            if self.next_at().is_none_or(|at| at > until) {
                 break;
             }
-            self.now = self.now.max(at);
-            if self.line.next().is_some_and(|t| t <= self.now)
-                && let Some(mark) = self.line.poll(self.now)
-            {
-                self.input(Input::Caller(CallerEvent::MarkPlayed(mark)));
-            } else if frame.is_some_and(|t| t <= self.now) {
-                self.send_frame();
-            } else {
-                self.input(Input::Tick);
-            }
+            self.step(|_, _, _| {});
         }
-        self.now = self.now.max(until);
+        self.pass_to(until);
+    }
+
+    /// When something happens next by itself: audio, a mark, a deadline.
+    pub fn next_at(&self) -> Option<CallTime> {
+        let frame = self.caller_since.map(|_| self.next_frame);
+        [self.line.next(), frame, self.deadline()].into_iter().flatten().min()
+    }
+
+    /// Lets the next thing happen. `see` is shown what comes of it, before the line takes it.
+    pub fn step(&mut self, see: impl FnMut(&Line, CallTime, &Action<'_>)) {
+        let Some(at) = self.next_at() else { return };
+        self.pass_to(at);
+        let frame_due = self.caller_since.is_some() && self.next_frame <= self.now;
+        if self.line.next().is_some_and(|t| t <= self.now)
+            && let Some(mark) = self.line.poll(self.now)
+        {
+            self.input_seen(Input::Caller(CallerEvent::MarkPlayed(mark)), see);
+        } else if frame_due {
+            self.send_frame(see);
+        } else {
+            self.input_seen(Input::Tick, see);
+        }
+    }
+
+    /// It is this late now, or later already.
+    pub fn pass_to(&mut self, at: CallTime) {
+        self.now = self.now.max(at);
     }
 
     /// Something happens now.
     pub fn input(&mut self, input: Input<'_>) {
+        self.input_seen(input, |_, _, _| {});
+    }
+
+    /// Something happens now; `see` is shown what comes of it, before the line takes it.
+    pub fn input_seen(&mut self, input: Input<'_>, see: impl FnMut(&Line, CallTime, &Action<'_>)) {
+        self.seen.inputs += 1;
         if let Some(pen) = &mut self.journal {
             pen.input(self.now, &input);
         }
         self.engine.handle(self.now, input);
-        self.drain();
+        self.drain(see);
     }
 
-    fn send_frame(&mut self) {
+    fn deadline(&self) -> Option<CallTime> {
+        self.engine.next_deadline().map(|(at, _)| CallTime::from_us(at.as_us() + self.late_us))
+    }
+
+    fn send_frame(&mut self, see: impl FnMut(&Line, CallTime, &Action<'_>)) {
         let Some(since) = self.caller_since else { return };
         let at_ms = self.next_frame.ms_since(since) - FRAME_MS;
         self.next_frame = self.next_frame.plus_ms(FRAME_MS);
-        let frame = std::mem::take(&mut self.frame);
-        self.input(Input::Caller(CallerEvent::Audio { at_ms, payload: &frame }));
-        self.frame = frame;
+        let sound = self.sound.clone();
+        let frame = &sound[self.sound_at..self.sound_at + self.frame_bytes];
+        self.sound_at = (self.sound_at + self.frame_bytes) % sound.len();
+        if self.now >= self.frames_lost_until {
+            self.input_seen(Input::Caller(CallerEvent::Audio { at_ms, payload: frame }), see);
+        }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self, mut see: impl FnMut(&Line, CallTime, &Action<'_>)) {
         let mut actions = 0;
         while let Some(action) = self.engine.poll_action() {
             // Steps are as many as there is audio.
@@ -190,21 +281,25 @@ impl Sim {
             if self.seen.end.is_some() {
                 self.seen.after_end += 1;
             }
-            if let Some(line) = journal::trace::line(self.now, &action) {
+            if self.lists
+                && let Some(line) = journal::trace::line(self.now, &action)
+            {
                 self.trace.push(line);
             }
+            see(&self.line, self.now, &action);
+            let lists = self.lists;
             match &action {
                 Action::SendCaller(command) => {
                     match command {
                         CallerCommand::Audio(bytes) => self.seen.sent += bytes.len() as u64,
-                        CallerCommand::Clear => self.seen.clears.push(self.now),
-                        CallerCommand::Mark(_) => {}
+                        CallerCommand::Clear if lists => self.seen.clears.push(self.now),
+                        CallerCommand::Clear | CallerCommand::Mark(_) => {}
                     }
                     self.line.take(self.now, command);
                 }
-                Action::Emit(event) => self.seen.events.push((self.now, event.clone())),
+                Action::Emit(event) if lists => self.seen.events.push((self.now, event.clone())),
                 Action::SendModel(ModelCommand::AppendAudio(bytes)) => self.seen.appended += bytes.len() as u64,
-                Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) => {
+                Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) if lists => {
                     self.seen.truncated.push(((*item).to_owned(), *audio_end_ms));
                 }
                 Action::Record(Record::Agent { at, payload }) => {
@@ -212,12 +307,13 @@ impl Sim {
                     self.seen.record_end = at.0 + payload.len() as u64;
                     self.seen.recorded += payload.len() as u64;
                 }
-                Action::DialModel => self.seen.dials.push(self.now),
-                Action::Run(id, _) => self.seen.effects.push(*id),
+                Action::DialModel if lists => self.seen.dials.push(self.now),
+                Action::Run(id, _) if lists => self.seen.effects.push(*id),
                 Action::End(reason) => self.seen.end = Some(reason.clone()),
                 _ => {}
             }
         }
+        self.seen.actions += actions;
         self.seen.most_actions = self.seen.most_actions.max(actions);
     }
 }

@@ -257,6 +257,8 @@ impl Scenario {
             ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,
             ["early_audio_ms", n] => s.limits.early_audio_ms = number(n)?,
             ["max_session_min", n] => s.max_session_min = number(n)?,
+            ["lead_ms", n] => s.playout.lead_ms = number(n)?,
+            ["batch_ms", n] => s.playout.batch_ms = number(n)?,
             ["mark_timeout_ms", n] => s.playout.mark_timeout_ms = number(n)?,
             ["max_queue_s", n] => s.playout.max_queue_s = number(n)?,
             _ => return Err("unknown setting".to_owned()),

@@ -226,6 +226,9 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
     )
 }
 
+/// One-way delay of the line on which audio in pieces is tried, in ms.
+const DELAY_MS: u64 = 40;
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -318,10 +321,16 @@ proptest! {
     }
 
     #[test]
-    fn the_same_audio_in_any_chunking_is_heard_alike(chunks in prop::collection::vec(1usize..4_000, 1..40), stop_ms in 300u64..2_800) {
+    fn the_same_audio_in_any_chunking_is_heard_alike(
+        chunks in prop::collection::vec(1usize..4_000, 1..40),
+        stop_ms in 300u64..2_800,
+        (lead_ms, batch_ms) in prop_oneof![Just((200, 100)), (40u64..1_000, 20u64..500)],
+    ) {
         let total = 24_000;
         let heard = |sizes: &mut dyn Iterator<Item = usize>| {
-            let mut sim = Sim::new(scenario::settings(), 40);
+            let mut settings = scenario::settings();
+            (settings.playout.lead_ms, settings.playout.batch_ms) = (lead_ms, batch_ms);
+            let mut sim = Sim::new(settings, DELAY_MS);
             sim.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
             sim.input(Input::Caller(CallerEvent::Started));
             sim.caller_audio(true);
@@ -335,14 +344,17 @@ proptest! {
             }
             sim.run_until(CallTime::from_ms(stop_ms));
             sim.input(Input::Model(ModelEvent::SpeechStarted { item: "u".into(), audio_start_ms: stop_ms }));
+            assert!(!sim.engine().report().counters.contains_key("underruns"), "the line ran dry");
             sim.seen.truncated.clone()
         };
         let whole = heard(&mut std::iter::empty());
         let pieces = heard(&mut chunks.iter().copied().cycle());
         prop_assert_eq!(whole.len(), 1);
-        // A first piece that is shorter than a message goes out at once and shifts the marks, not what was heard.
+        // A first piece that is shorter than a message goes out at once, and its mark is back before the whole message's
+        // would be: until then nobody knows how late marks are, and what is reckoned may differ by all of that.
+        let by_ms = if stop_ms < lead_ms.min(batch_ms) + 2 * DELAY_MS { 2 * DELAY_MS } else { 1 };
         let (a, b) = (whole[0].1 as i64, pieces.first().map_or(3_000, |t| t.1 as i64));
-        prop_assert!((a - b).abs() <= 20, "{a} ms heard of the whole, {b} ms of the pieces");
+        prop_assert!(a.abs_diff(b) <= by_ms, "{a} ms heard of the whole, {b} ms of the pieces");
     }
 }
 

@@ -158,11 +158,14 @@ pub(super) struct Downlink {
 impl Downlink {
     pub(super) fn new(format: AudioFormat, playout: &Playout) -> Self {
         let samples = |ms| Samples::from_ms(ms, format.rate_hz);
+        // Two messages make the lead at least: one that is longer than what is left of it would go out when the line is dry,
+        // or, as it waits for room that there never is, after that.
+        let batch_ms = playout.batch_ms.min(playout.lead_ms / 2);
         Downlink {
             format,
             lead_us: playout.lead_ms * 1_000,
-            batch: samples(playout.batch_ms),
-            tiny: samples(TINY_MS.min(playout.batch_ms)),
+            batch: samples(batch_ms),
+            tiny: samples(TINY_MS.min(batch_ms)),
             stall_after: samples(playout.lead_ms + STALL_AFTER_MS),
             queue_max: samples(playout.max_queue_s * 1_000),
             items: VecDeque::new(),

@@ -1,0 +1,245 @@
+//! What holds for every call, whatever happens in it, checked as it happens.
+
+mod end;
+#[cfg(test)]
+mod tests;
+
+use crate::config::CallSettings;
+use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, Input, ModelCommand, ModelEvent, Record};
+use crate::sim::Sim;
+use crate::sim::line::Line;
+use crate::time::{CallTime, Samples};
+
+use super::settings::SOUND;
+
+/// The most actions that one input may lead to: a replay of a long conversation is the most that there is.
+const ACTIONS_MAX: u64 = 500;
+/// The most inputs at one moment; a call that needs more is one that loops.
+const INPUTS_AT_ONCE_MAX: u64 = 20_000;
+/// Jitter that the reckoning of what was heard may be off by at a clear, beyond one message.
+const RECKONING_MS: u64 = 60;
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// In the call's time.
+    pub(super) at: CallTime,
+    /// Which, and how.
+    pub(super) what: String,
+}
+
+/// Watches one call. The first broken promise is kept; what follows is often only a consequence.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    pub(super) broken: Option<Broken>,
+    pub(super) barge_ins: u64,
+    pub(super) truncations: u64,
+    rate_hz: u32,
+    /// The longest message to the line.
+    batch_ms: u64,
+    /// Items of the model by the byte that their audio is made of, less one.
+    items: Vec<Item>,
+    clears: u32,
+    holds: u64,
+    held: bool,
+    ended: bool,
+    sent: u64,
+    recorded: u64,
+    /// Where the recording of the agent ends.
+    recorded_to: u64,
+    media_start: Option<CallTime>,
+    inputs_at: (CallTime, u64),
+    /// What may be a broken promise, if no marks were given up.
+    doubt: Option<Broken>,
+    /// The line was emptied since the last look.
+    look: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Item {
+    number: u32,
+    received: u64,
+    sent: u64,
+    /// It was stopped for good: none of it may be heard any more.
+    stopped: bool,
+}
+
+impl Watch {
+    pub(super) fn new(settings: &CallSettings) -> Self {
+        Watch { rate_hz: settings.format.rate_hz, batch_ms: settings.playout.batch_ms, ..Watch::default() }
+    }
+
+    /// The byte that an item's audio is made of: recordings have others.
+    pub(super) fn byte_of(item: u32) -> u8 {
+        1 + (item % u32::from(SOUND - 1)) as u8
+    }
+
+    /// The model's item with this number gets more audio.
+    pub(super) fn receives(&mut self, number: u32, bytes: u64) {
+        let index = usize::from(Self::byte_of(number)) - 1;
+        if self.items.len() <= index {
+            self.items.resize(index + 1, Item::default());
+        }
+        let item = &mut self.items[index];
+        if item.number != number {
+            *item = Item { number, ..Item::default() };
+        }
+        item.received += bytes;
+    }
+
+    /// Something is about to be handled.
+    pub(super) fn input(&mut self, at: CallTime, input: &Input<'_>) {
+        if matches!(input, Input::Caller(CallerEvent::Started)) {
+            self.media_start.get_or_insert(at);
+        }
+        if let Input::Model(ModelEvent::Audio { item, payload, .. }) = input
+            && let Some(number) = item.strip_prefix("item_").and_then(|n| n.parse().ok())
+        {
+            self.receives(number, payload.len() as u64);
+        }
+    }
+
+    /// Something was decided. The line has not taken it yet.
+    pub(super) fn action(&mut self, line: &Line, at: CallTime, action: &Action<'_>) {
+        if self.ended {
+            self.breaks(at, format!("{action:?} after the end"));
+        }
+        match action {
+            Action::SendCaller(CallerCommand::Audio(bytes)) => self.audio(at, bytes),
+            Action::SendCaller(CallerCommand::Mark(mark)) if mark.generation != self.clears => {
+                let (of, now) = (mark.generation, self.clears);
+                self.breaks(at, format!("a mark of generation {of} after {now} clears"));
+            }
+            Action::SendCaller(CallerCommand::Clear) => {
+                self.clears += 1;
+                self.look = true;
+            }
+            Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) => {
+                self.truncate(line, at, item, *audio_end_ms);
+            }
+            Action::Record(Record::Agent { at: position, payload }) => {
+                if position.0 < self.recorded_to {
+                    let before = self.recorded_to;
+                    self.breaks(at, format!("the agent is recorded at {} and before up to {before}", position.0));
+                }
+                self.recorded_to = position.0 + payload.len() as u64;
+                self.recorded += payload.len() as u64;
+            }
+            Action::Emit(event) => self.event(event),
+            Action::End(_) => self.ended = true,
+            _ => {}
+        }
+    }
+
+    /// After everything that one input led to.
+    pub(super) fn settled(&mut self, sim: &Sim) {
+        let now = sim.now();
+        let same = self.inputs_at.0 == now;
+        self.inputs_at = (now, if same { self.inputs_at.1 + 1 } else { 1 });
+        if self.inputs_at.1 > INPUTS_AT_ONCE_MAX {
+            self.breaks(now, format!("{INPUTS_AT_ONCE_MAX} inputs at one moment: it loops"));
+        }
+        if sim.seen.most_actions > ACTIONS_MAX {
+            self.breaks(now, format!("{} actions on one input", sim.seen.most_actions));
+        }
+        if self.recorded > self.sent {
+            self.breaks(now, format!("{} samples are recorded as heard and {} were sent", self.recorded, self.sent));
+        }
+        let media_now =
+            |start: CallTime| now.as_us().saturating_sub(start.as_us()) * u64::from(self.rate_hz) / 1_000_000;
+        if self.recorded_to > media_now(self.media_start.unwrap_or_default()) {
+            // A stream's beginning may have been set right since.
+            let start = sim.engine().report().media_start_at_ms.map(CallTime::from_ms).unwrap_or_default();
+            if self.recorded_to > media_now(start) {
+                let (to, now_at) = (self.recorded_to, media_now(start));
+                self.breaks(now, format!("the agent is recorded up to {to}, and it is {now_at}"));
+            }
+        }
+        if std::mem::take(&mut self.look) {
+            self.compare_with_line(sim);
+        }
+    }
+
+    /// A promise was broken.
+    pub(super) fn breaks(&mut self, at: CallTime, what: String) {
+        self.broken.get_or_insert(Broken { at, what });
+    }
+
+    fn audio(&mut self, at: CallTime, bytes: &[u8]) {
+        self.sent += bytes.len() as u64;
+        if self.held {
+            self.breaks(at, "agent audio while he is held".to_owned());
+        }
+        let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
+            return self.breaks(at, "a message to the line without audio".to_owned());
+        };
+        if first == SOUND && last == SOUND {
+            return;
+        }
+        let Some(item) =
+            usize::from(first).checked_sub(1).and_then(|i| self.items.get_mut(i)).filter(|_| first == last)
+        else {
+            return self.breaks(at, format!("audio of no item goes to the line: {first} to {last}"));
+        };
+        item.sent += bytes.len() as u64;
+        let Item { number, received, sent, stopped } = *item;
+        if stopped {
+            self.breaks(at, format!("audio of item_{number} after it was stopped"));
+        } else if sent > received * (1 + self.holds) {
+            // What was unheard at a hold is sent once more.
+            self.breaks(at, format!("of item_{number} {sent} samples are sent and {received} came"));
+        }
+    }
+
+    fn event(&mut self, event: &CallEvent) {
+        match event {
+            CallEvent::AgentHeld { .. } => {
+                self.held = true;
+                self.holds += 1;
+            }
+            CallEvent::AgentResumed { .. } => self.held = false,
+            CallEvent::BargeIn { .. } | CallEvent::AgentStopped { .. } => {
+                self.held = false;
+                self.barge_ins += u64::from(matches!(event, CallEvent::BargeIn { .. }));
+                self.items.iter_mut().for_each(|item| item.stopped = true);
+            }
+            _ => {}
+        }
+    }
+
+    fn truncate(&mut self, line: &Line, at: CallTime, item: &str, audio_end_ms: u64) {
+        self.truncations += 1;
+        let Some(number) = item.strip_prefix("item_").and_then(|n| n.parse().ok()) else {
+            return self.breaks(at, format!("{item:?} is truncated, which is no item of the model's"));
+        };
+        // What is under way when the clear is sent is played until that arrives.
+        let played = line.played_of(Self::byte_of(number), at.plus_ms(line.delay_ms())).as_ms(self.rate_hz);
+        if audio_end_ms > played + (self.batch_ms + RECKONING_MS) * (1 + self.holds) {
+            let what = format!("{item} is truncated at {audio_end_ms} ms, and the line has played {played} ms of it");
+            self.doubt.get_or_insert(Broken { at, what });
+            self.look = true;
+        }
+    }
+
+    /// What counts as heard was played; unless marks were given up as lost, when nothing is known.
+    fn compare_with_line(&mut self, sim: &Sim) {
+        let now = sim.now();
+        let line = sim.line_now();
+        let played = line.played(now.plus_ms(line.delay_ms()));
+        let most = played + Samples::from_ms(self.tolerance_ms(), self.rate_hz);
+        if self.recorded > most.0 {
+            let what = format!("{} samples are recorded as heard, and the line has played {}", self.recorded, played.0);
+            self.doubt.get_or_insert(Broken { at: now, what });
+        }
+        if let Some(Broken { at, what }) = self.doubt.take()
+            && !sim.engine().report().counters.contains_key("marks_lost")
+        {
+            self.breaks(at, what);
+        }
+    }
+
+    /// Each time the line is emptied, the reckoning may be off by a message.
+    fn tolerance_ms(&self) -> u64 {
+        (self.batch_ms + RECKONING_MS) * (1 + u64::from(self.clears))
+    }
+}
