@@ -34,6 +34,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         public_url,
         data_dir: table.string("data_dir", MAX_NAME).map_or_else(|| PathBuf::from("data"), PathBuf::from),
         max_calls: table.integer("max_calls", 100, 1..=10_000) as usize,
+        max_lag_ms: table.integer("max_lag_ms", 5, 0..=1_000),
         drain_s: table.integer("drain_s", 60, 0..=86_400),
         tls: tls(table.table("tls"), world),
         twilio: twilio(table.table("twilio"), world),

@@ -67,6 +67,9 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// Calls at once; one more is refused by a spoken line.
     pub max_calls: usize,
+    /// Milliseconds that the server's threads may be late, as the median of a second, before new calls are refused
+    /// likewise; 0: never.
+    pub max_lag_ms: u64,
     /// Seconds that running calls get after SIGTERM before they are ended politely.
     pub drain_s: u64,
     /// Certificate and key when the server does TLS itself.

@@ -148,7 +148,7 @@ fn first_word(step: Step, ms: usize) -> Step {
 /// The shipped agent on ports of the demo's own, with everything kept.
 fn documents(model_url: &str, rest: SocketAddr) -> BTreeMap<String, Vec<u8>> {
     let server = format!(
-        "listen = \"127.0.0.1:0\"\ndrain_s = 5\n[twilio]\naccount_sid = \"{ACCOUNT}\"\n\
+        "listen = \"127.0.0.1:0\"\nmax_lag_ms = 0\ndrain_s = 5\n[twilio]\naccount_sid = \"{ACCOUNT}\"\n\
          auth_token = {{ env = \"DEMO_TOKEN\" }}\nrest_url = \"http://{rest}\"\n"
     );
     let agent = include_str!("../../config/agents/reception.toml")

@@ -54,6 +54,10 @@ pub struct Args {
     /// Its limit of calls at once; the default leaves room.
     #[arg(long, value_name = "N")]
     pub max_calls: Option<usize>,
+    /// Its `max_lag_ms`: how late its threads may be before it refuses new calls. 0, the default: never, so that what is
+    /// found is the machine's limit.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    pub max_lag: u64,
 
     /// Calls at once; with --capacity: the first number tried.
     #[arg(long, short = 'n', value_name = "N", default_value_t = 50)]
@@ -316,6 +320,7 @@ impl Args {
             down: Duration::from_secs_f64(self.down),
             bad_percent: self.bad,
             max_calls: self.max_calls,
+            max_lag_ms: self.max_lag,
             model_listen: self.model_listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0))),
             model,
             objectives,

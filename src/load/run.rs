@@ -42,6 +42,8 @@ pub(crate) struct Conditions {
     pub(crate) bad_percent: u32,
     /// Of our own server; `None`: as many as there are callers, and some to spare.
     pub(crate) max_calls: Option<usize>,
+    /// Of our own server: beyond it new calls are refused; 0: never.
+    pub(crate) max_lag_ms: u64,
     pub(crate) model_listen: SocketAddr,
     pub(crate) model: Script,
     pub(crate) objectives: Vec<Objective>,
@@ -78,7 +80,8 @@ pub(crate) async fn run(
     let (mut started, way, pid, told) = match target {
         Target::Own(profile) => {
             let max_calls = conditions.max_calls.unwrap_or(calls + calls / 10 + 20);
-            let (started, way) = Started::server(&conditions.work, *profile, &model.url, max_calls)?;
+            let (started, way) =
+                Started::server(&conditions.work, *profile, &model.url, max_calls, conditions.max_lag_ms)?;
             let pid = started.pid();
             (Some(started), way, Some(pid), ("offhook", format!("offhook, {}", profile.told())))
         }

@@ -172,10 +172,12 @@ impl Started {
         profile: Profile,
         model: &str,
         max_calls: usize,
+        max_lag_ms: u64,
     ) -> Result<(Started, Way), String> {
         let folder = folder(work)?;
         let dir = folder.0.clone();
-        configure(&dir, profile, model, max_calls).map_err(|error| format!("{}: {error}", dir.display()))?;
+        configure(&dir, profile, model, max_calls, max_lag_ms)
+            .map_err(|error| format!("{}: {error}", dir.display()))?;
         let started = Started::role(&["serve", &dir.to_string_lossy()], folder)?;
         let way = Way::Webhook {
             connect: format!("http://{}", started.address),
@@ -279,7 +281,7 @@ fn folder(work: &Path) -> Result<Folder, String> {
     Err(format!("{}: no name is free", work.display()))
 }
 
-fn configure(dir: &Path, profile: Profile, model: &str, max_calls: usize) -> io::Result<()> {
+fn configure(dir: &Path, profile: Profile, model: &str, max_calls: usize, max_lag_ms: u64) -> io::Result<()> {
     let keep = profile.keeps();
     let journal = if keep { "decisions" } else { "off" };
     let data = dir.join("data").display().to_string();
@@ -289,7 +291,7 @@ fn configure(dir: &Path, profile: Profile, model: &str, max_calls: usize) -> io:
         (
             "offhook.toml",
             format!(
-                "listen = \"127.0.0.1:0\"\nmax_calls = {max_calls}\ndrain_s = 1\ndata_dir = {data:?}\n[twilio]\nauth_token = {{ env = \"{TOKEN_VARIABLE}\" }}\n"
+                "listen = \"127.0.0.1:0\"\nmax_calls = {max_calls}\nmax_lag_ms = {max_lag_ms}\ndrain_s = 1\ndata_dir = {data:?}\n[twilio]\nauth_token = {{ env = \"{TOKEN_VARIABLE}\" }}\n"
             ),
         ),
         ("models.toml", format!("[load]\nurl = {model:?}\n")),

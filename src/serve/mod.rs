@@ -9,7 +9,8 @@
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
-//! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`shutdown`] ends it all politely.
+//! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`pressure`] tells
+//!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 
@@ -24,6 +25,7 @@ mod media;
 mod metrics;
 mod model;
 mod outlet;
+mod pressure;
 mod registry;
 pub mod shutdown;
 mod task;
@@ -60,6 +62,7 @@ pub(crate) use wall::rfc3339;
 use keeper::Keeper;
 use media::Claim;
 use metrics::Metrics;
+use pressure::Pressure;
 use registry::{Command, Registry};
 
 /// What a server is started with.
@@ -124,6 +127,7 @@ struct Shared {
     observer: Option<Arc<dyn Observer>>,
     registry: Arc<Registry<Claim>>,
     metrics: Arc<Metrics>,
+    pressure: Pressure,
     keeper: Keeper,
     client: reqwest::Client,
     model_tls: Connector,
@@ -132,6 +136,8 @@ struct Shared {
     unclaimed: Arc<Semaphore>,
     /// Bounds what strangers can make us log.
     strangers: Seldom,
+    /// The same for calls that come when there are too many.
+    crowded: Seldom,
 }
 
 /// Something that is said at most once in [`Seldom::PAUSE`]; the metrics count every time.
@@ -202,6 +208,8 @@ impl Server {
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
             strangers: Seldom::default(),
+            pressure: Pressure::default(),
+            crowded: Seldom::default(),
             metrics,
         });
         let handle = Handle::new();
@@ -230,11 +238,13 @@ impl Server {
                 }
             }
         });
+        let looked = Arc::clone(&shared);
+        let look = tokio::spawn(async move { looked.pressure.watch().await });
         Ok(Running {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch],
+            tasks: vec![watch_server(server), watch, look],
             hurried: watch::Sender::new(false),
         })
     }
@@ -277,7 +287,7 @@ impl Running {
 
     /// The page of `/metrics`.
     pub fn metrics(&self) -> String {
-        self.shared.metrics.render()
+        self.shared.metrics.render(self.shared.pressure.late())
     }
 
     /// Caller to model and model to caller: read from one socket until written to the other.

@@ -205,9 +205,19 @@ fn answer(
         line: Some(line),
         commands,
     };
-    let slot = match shared.registry.admit(&id, config.server.max_calls, entry) {
+    // A call that is known gets its answer again all the same.
+    let busy = shared.pressure.is_high(Duration::from_millis(config.server.max_lag_ms));
+    let max_calls = if busy { 0 } else { config.server.max_calls };
+    let slot = match shared.registry.admit(&id, max_calls, entry) {
         Admission::New(slot) => slot,
         Admission::Again(twiml) => return Ok(twiml),
+        Admission::Full if busy => {
+            if shared.crowded.due() {
+                let late_ms = shared.pressure.late().as_millis();
+                tracing::warn!(late_ms, "too much to do: new calls are refused (`max_lag_ms` in offhook.toml)");
+            }
+            return Err("overloaded");
+        }
         Admission::Full => return Err("full"),
         Admission::Draining => return Err("draining"),
     };

@@ -26,6 +26,8 @@ pub(crate) const TOKEN: &str = "12345";
 pub(crate) struct Plan {
     /// More of `offhook.toml`, before its tables.
     pub(crate) server: String,
+    /// 0: other tests on the machine are no reason to refuse calls.
+    pub(crate) max_lag_ms: u64,
     /// More of its `[twilio]`.
     pub(crate) twilio: String,
     /// More of the agent.
@@ -44,6 +46,7 @@ impl Default for Plan {
     fn default() -> Self {
         Plan {
             server: String::new(),
+            max_lag_ms: 0,
             twilio: String::new(),
             agent: "greeting = { say = \"Greet.\" }\n".to_owned(),
             deployment: "[keep]\nrecording = true\njournal = \"audio\"\n".to_owned(),
@@ -85,8 +88,8 @@ impl Site {
             carrier = Some(double);
         }
         let server = format!(
-            "listen = \"127.0.0.1:0\"\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
-            plan.server, plan.twilio
+            "listen = \"127.0.0.1:0\"\nmax_lag_ms = {}\n{}\n[twilio]\nauth_token = {{ env = \"TOKEN\" }}\n{rest}{}",
+            plan.max_lag_ms, plan.server, plan.twilio
         );
         // These callers' voices are tones: no speech to a network, but loud enough for the scripted model's ear.
         let told = plan.agent.contains("[turn_detection]");

@@ -51,7 +51,7 @@ async fn a_server_does_not_start_with_a_bad_certificate() {
 }
 
 fn documents(dir: &Path) -> Source {
-    let server = "listen = \"127.0.0.1:0\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[twilio]\nauth_token = { env = \"T\" }\n";
+    let server = "listen = \"127.0.0.1:0\"\nmax_lag_ms = 0\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[twilio]\nauth_token = { env = \"T\" }\n";
     write(&dir.join("config/offhook.toml"), server);
     Source::open_with(dir.join("config"), |_| Some("12345".to_owned()), |_| {}).unwrap_or_else(|e| panic!("{e}"))
 }

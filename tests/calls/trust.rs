@@ -114,6 +114,30 @@ async fn who_cannot_be_answered_is_told_so_by_the_carrier() {
 }
 
 #[tokio::test]
+async fn a_server_that_cannot_keep_up_takes_no_new_calls_until_it_can() {
+    let plan = Plan { max_lag_ms: 5, twilio: "refuse_full = \"We are full.\"\n".to_owned(), ..Plan::default() };
+    let house = House::build(plan).await;
+    let known = house.ring("CA1", NUMBER, TOKEN).await;
+    assert!(known.1.contains("<Stream"), "{known:?}");
+    // Something takes the server's only thread, again and again, for longer than may be.
+    let busy = tokio::spawn(async {
+        loop {
+            // No part of the time between two looks, lest they always come just after it.
+            std::thread::sleep(std::time::Duration::from_millis(35));
+            tokio::task::yield_now().await;
+        }
+    });
+    until("it is late", || house.metric("offhook_lag_microseconds{of=\"threads\"}") > 5_000).await;
+    let refused = house.ring("CA2", NUMBER, TOKEN).await;
+    assert!(refused.0 == 200 && refused.1.contains("We are full."), "{refused:?}");
+    assert_eq!(house.ring("CA1", NUMBER, TOKEN).await, known, "a call that is up is answered again");
+    assert_eq!(house.metric("offhook_calls_refused_total{reason=\"overloaded\"}"), 1);
+    busy.abort();
+    until("it keeps up again", || house.metric("offhook_lag_microseconds{of=\"threads\"}") < 5_000).await;
+    assert!(house.ring("CA3", NUMBER, TOKEN).await.1.contains("<Stream"));
+}
+
+#[tokio::test]
 async fn a_hundred_at_once_fill_fifty_slots_and_no_more() {
     let plan = Plan { server: "max_calls = 50\n".to_owned(), ..Plan::default() };
     let house = House::build(plan).await;
