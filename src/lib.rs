@@ -35,6 +35,7 @@
 //! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
 //! | [`rehearsal`] | the built-in realtime model, scripted |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
+//! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`demo`] | one call through all of it |
 //!
 //! Absent so far: SIP, WebRTC, a store, the chat.
