@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use crate::turn::shadow::ShadowTally;
 
+use super::pressure::Pressure;
+
 /// Everything that `/metrics` shows.
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
@@ -61,8 +63,8 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// The Prometheus text exposition format, version 0.0.4. `late`: how late the server's threads are.
-    pub(super) fn render(&self, late: Duration) -> String {
+    /// The Prometheus text exposition format, version 0.0.4. `pressure`: how late the server's threads are.
+    pub(super) fn render(&self, pressure: &Pressure) -> String {
         let mut page = Page(String::with_capacity(8 * 1024));
         page.counter("calls_started_total", "Calls answered with a media stream.", &self.started);
         page.family("calls_ended_total", "Calls that are over.", "reason", &self.ended);
@@ -85,8 +87,9 @@ impl Metrics {
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
         page.shadows(&self.shadows);
         page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
-        page.head("lag_microseconds", "gauge", "How late the server's threads are: the median of the last second.");
-        page.sample("lag_microseconds", "of", "threads", late.as_micros() as u64);
+        page.head("lag_microseconds", "gauge", "How late the server's threads are: the median of a second.");
+        page.sample("lag_microseconds", "second", "last", pressure.late().as_micros() as u64);
+        page.sample("lag_microseconds", "second", "worst_of_5", pressure.worst().as_micros() as u64);
         page.head("leg_seconds", "histogram", "Read from one socket until written to the other.");
         page.histogram("leg_seconds", "leg=\"caller_to_model\"", &self.caller_to_model);
         page.histogram("leg_seconds", "leg=\"model_to_caller\"", &self.model_to_caller);
@@ -269,7 +272,7 @@ mod tests {
         metrics.caller_to_model.observe(Duration::from_micros(200));
         metrics.caller_to_model.observe(Duration::from_micros(201));
         metrics.caller_to_model.observe(Duration::from_secs(60));
-        let page = metrics.render(Duration::ZERO);
+        let page = metrics.render(&Pressure::default());
         let leg = "offhook_leg_seconds_bucket{leg=\"caller_to_model\",le=";
         assert!(page.contains(&format!("{leg}\"0.0001\"}} 0\n")));
         assert!(page.contains(&format!("{leg}\"0.0002\"}} 1\n")));
@@ -287,7 +290,9 @@ mod tests {
     fn labels_are_escaped_and_bounded() {
         let metrics = Metrics::default();
         metrics.ended.add("a\"b\\c\nd", 2);
-        assert!(metrics.render(Duration::ZERO).contains("offhook_calls_ended_total{reason=\"a\\\"b\\\\c\\nd\"} 2\n"));
+        assert!(
+            metrics.render(&Pressure::default()).contains("offhook_calls_ended_total{reason=\"a\\\"b\\\\c\\nd\"} 2\n")
+        );
         for i in 0..300 {
             metrics.refused.add(&i.to_string(), 1);
         }
@@ -301,7 +306,7 @@ mod tests {
         metrics.shadows.add("main", &tally);
         metrics.shadows.add("main", &tally);
         metrics.shadows.add("other", &tally);
-        let page = metrics.render(Duration::ZERO);
+        let page = metrics.render(&Pressure::default());
         let labels = "deployment=\"main\",shadow=\"patient\",what=\"cut_offs\"";
         assert!(page.contains(&format!("offhook_shadow_total{{{labels}}} 4\n")), "{page}");
         assert!(page.contains("deployment=\"other\",shadow=\"patient\",what=\"cut_offs\"} 2\n"));
@@ -309,7 +314,7 @@ mod tests {
         for i in 0..300 {
             metrics.shadows.add(&i.to_string(), &tally);
         }
-        assert!(metrics.render(Duration::ZERO).matches("what=\"cut_offs\"").count() <= SHADOWS_MAX);
+        assert!(metrics.render(&Pressure::default()).matches("what=\"cut_offs\"").count() <= SHADOWS_MAX);
     }
 
     #[test]
@@ -317,7 +322,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.ended.add("operator", 1);
         metrics.shadows.add("main", &ShadowTally::default());
-        let page = metrics.render(Duration::ZERO);
+        let page = metrics.render(&Pressure::default());
         let mut names = std::collections::BTreeSet::new();
         for line in page.lines().filter(|l| l.starts_with("# TYPE")) {
             assert!(names.insert(line.split(' ').nth(2).expect("a name").to_owned()), "{line} twice");

@@ -287,7 +287,7 @@ impl Running {
 
     /// The page of `/metrics`.
     pub fn metrics(&self) -> String {
-        self.shared.metrics.render(self.shared.pressure.late())
+        self.shared.metrics.render(&self.shared.pressure)
     }
 
     /// Caller to model and model to caller: read from one socket until written to the other.

@@ -10,30 +10,48 @@ use tokio::time::sleep_until;
 const EVERY: Duration = Duration::from_millis(50);
 /// Looks that are judged together: a second of them, so that a moment's hiccup refuses nobody.
 const LOOKS: usize = 20;
+/// Medians that count: whoever was late a moment ago is not let to a crowd again at once.
+const MEDIANS: usize = 5 * LOOKS;
 
-/// How late the server's threads were in the last second.
+/// How late the server's threads are, in microseconds.
 #[derive(Debug, Default)]
-pub(super) struct Pressure(AtomicU64);
+pub(super) struct Pressure {
+    /// The median of the last second.
+    late_us: AtomicU64,
+    /// The worst of these in the last five seconds.
+    worst_us: AtomicU64,
+}
 
 impl Pressure {
     /// The median of the last second.
     pub(super) fn late(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Relaxed))
+        Duration::from_micros(self.late_us.load(Ordering::Relaxed))
+    }
+
+    /// The median of the worst second among the last five.
+    pub(super) fn worst(&self) -> Duration {
+        Duration::from_micros(self.worst_us.load(Ordering::Relaxed))
     }
 
     /// Whether new calls would make it worse for those that are up. A limit of zero is none.
     pub(super) fn is_high(&self, limit: Duration) -> bool {
-        !limit.is_zero() && self.late() > limit
+        !limit.is_zero() && self.worst() > limit
     }
 
     /// Looks for ever.
     pub(super) async fn watch(&self) {
         let mut recent = Recent::default();
+        let (mut medians, mut next) = ([0u64; MEDIANS], 0);
         loop {
             let due = Instant::now() + EVERY;
             sleep_until(due.into()).await;
-            let median = recent.note(due.elapsed());
-            self.0.store(median.as_micros() as u64, Ordering::Relaxed);
+            // To the end of the queue: who is woken by a timer is run before those that wait already.
+            tokio::task::yield_now().await;
+            let median = recent.note(due.elapsed()).as_micros() as u64;
+            medians[next] = median;
+            next = (next + 1) % MEDIANS;
+            self.late_us.store(median, Ordering::Relaxed);
+            self.worst_us.store(medians.iter().copied().max().unwrap_or(0), Ordering::Relaxed);
         }
     }
 }
@@ -71,7 +89,7 @@ mod tests {
             let median = recent.note(late);
             assert_eq!(median == late, n >= LOOKS / 2, "{n} late looks of {LOOKS}");
         }
-        let pressure = Pressure(AtomicU64::new(late.as_micros() as u64));
+        let pressure = Pressure { worst_us: AtomicU64::new(late.as_micros() as u64), ..Pressure::default() };
         assert!(pressure.is_high(Duration::from_millis(5)) && !pressure.is_high(late));
         assert!(!pressure.is_high(Duration::ZERO), "zero switches it off");
     }

@@ -213,7 +213,7 @@ fn answer(
         Admission::Again(twiml) => return Ok(twiml),
         Admission::Full if busy => {
             if shared.crowded.due() {
-                let late_ms = shared.pressure.late().as_millis();
+                let late_ms = shared.pressure.worst().as_millis();
                 tracing::warn!(late_ms, "too much to do: new calls are refused (`max_lag_ms` in offhook.toml)");
             }
             return Err("overloaded");
