@@ -11,7 +11,8 @@ use tokio::time::sleep_until;
 
 use crate::load::hostile;
 use crate::load::meter::{Books, CallMeter};
-use crate::load::plan::{Dice, Manners, Plan};
+use crate::load::plan::{Manners, Plan};
+use crate::load::random::Random;
 use crate::load::target::Way;
 use crate::phone::{EndedBy, Metronome, Outcome, PhoneReport, place_metered};
 
@@ -112,9 +113,9 @@ impl Crowd {
     /// One caller after the other, in one place of the crowd.
     async fn caller(&self, n: usize, metronome: &Metronome, client: &reqwest::Client) {
         let (begins, ends) = self.schedule.of(n);
-        let mut dice = Dice::new(self.seed ^ (n as u64) << 32);
+        let mut random = Random::new(self.seed, n as u64);
         // Scattered over a slot: a crowd that speaks in the same millisecond would measure a queue that the tester made.
-        let scatter = Duration::from_secs_f64(dice.between([0.0, 0.02]));
+        let scatter = Duration::from_secs_f64(random.between([0.0, 0.02]));
         sleep_until((begins + scatter).into()).await;
         loop {
             let left = ends.saturating_duration_since(Instant::now());
@@ -122,10 +123,10 @@ impl Crowd {
                 return;
             }
             if self.schedule.is_bad(n) {
-                hostile::act(self, n, left, &mut dice, client).await;
+                hostile::act(self, n, left, &mut random, client).await;
                 continue;
             }
-            let plan = self.manners.plan(&mut dice, left);
+            let plan = self.manners.plan(&mut random, left);
             if !self.one(n, plan, metronome, client).await {
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }

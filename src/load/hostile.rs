@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::load::callers::Crowd;
-use crate::load::plan::Dice;
+use crate::load::random::Random;
 use crate::load::target::{self, Way};
 use crate::phone::{CallOptions, Outcome, Step, place};
 
@@ -18,14 +18,14 @@ const LONGEST: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// One misdeed, by chance.
-pub(crate) async fn act(crowd: &Crowd, n: usize, left: Duration, dice: &mut Dice, client: &reqwest::Client) {
+pub(crate) async fn act(crowd: &Crowd, n: usize, left: Duration, random: &mut Random, client: &reqwest::Client) {
     let began = Instant::now();
     let lasts = left.min(LONGEST);
-    let (what, script) = match dice.below(8) {
+    let (what, script) = match random.below(8) {
         0 => ("floods with media", flood()),
         1 => ("sends garbage", garbage()),
         2 => ("does not read", vec![Step::StopReading(lasts.as_millis() as u64), Step::WaitEnd { max_ms: 60_000 }]),
-        3 => ("vanishes", vec![Step::Silence(dice.below(2_000) as u64), Step::Die]),
+        3 => ("vanishes", vec![Step::Silence(random.below(2_000) as u64), Step::Die]),
         4 => ("repeats, reorders and skips", scrambled()),
         5 => ("shows a made-up token", Vec::new()),
         6 => ("never finishes a request", Vec::new()),
@@ -37,7 +37,7 @@ pub(crate) async fn act(crowd: &Crowd, n: usize, left: Duration, dice: &mut Dice
         "never finishes a request" => half(crowd, "POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Le", lasts).await,
         "connects and says nothing" => half(crowd, "", lasts).await,
         _ => {
-            let mut options = crowd.way.call_with(n, script, lasts, dice.next());
+            let mut options = crowd.way.call_with(n, script, lasts, random.next());
             options.client = Some(client.clone());
             let report = place(options).await;
             if matches!(report.outcome, Outcome::Refused { .. }) {

@@ -27,6 +27,7 @@ pub mod objective;
 pub mod page;
 mod plan;
 mod process;
+mod random;
 pub mod report;
 mod run;
 #[cfg(test)]

@@ -269,9 +269,9 @@ fn address(out: Option<impl io::Read + Send + 'static>) -> Option<String> {
 }
 
 fn folder(work: &Path) -> Result<Folder, String> {
-    let mut dice = crate::load::plan::Dice::new(u64::from(std::process::id()));
+    let mut random = crate::load::random::Random::new(u64::from(std::process::id()), 0);
     for _ in 0..1_000 {
-        let path = work.join(format!("offhook-load-{}-{:04x}", std::process::id(), dice.next() as u16));
+        let path = work.join(format!("offhook-load-{}-{:04x}", std::process::id(), random.next() as u16));
         match fs::create_dir(&path) {
             Ok(()) => return Ok(Folder(path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::call::{Call, Diary, Ended, Stock};
-use super::random::Random;
 use super::settings;
 use crate::config::{CallSettings, Greeting, JournalKeep};
 use crate::engine::{Action, CallEvent, CallerEvent, Input, ModelEvent};
 use crate::journal::Journal;
+use crate::load::random::Random;
 use crate::replay::Replay;
 use crate::sim::{Means, Sim};
 use crate::time::CallTime;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::E;
 
-use super::random::Random;
+use crate::load::random::Random;
 
 /// How long a call lasts on average, in seconds; measured, so that the peak is about as high as asked for.
 pub(super) const MEAN_CALL_S: f64 = 44.0;

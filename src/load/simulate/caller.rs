@@ -1,9 +1,9 @@
 //! The caller and the line: who speaks when, over whom, and what becomes of the line meanwhile.
 
 use super::fault::Fault;
-use super::random::Random;
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::{Control, EndReason};
+use crate::load::random::Random;
 use crate::time::CallTime;
 
 /// How often a caller who listens asks himself what he hears.

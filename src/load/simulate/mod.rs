@@ -27,7 +27,6 @@ mod fault;
 mod memory;
 mod model;
 mod outcome;
-mod random;
 mod settings;
 mod shard;
 mod tally;

@@ -5,10 +5,10 @@ mod reply;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::fault::{Fault, Faults};
-use super::random::Random;
 use super::temper::Temper;
 use super::words::Say;
 use crate::engine::{CommandKind, ModelCommand};
+use crate::load::random::Random;
 use crate::time::CallTime;
 use reply::Active;
 

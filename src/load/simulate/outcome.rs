@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::memory::{Memory, Sample};
 use super::shard::AGAIN_EVERY;
 use super::tally::{Tally, VIOLATIONS_MAX, Violation};
+use crate::load::words::grouped;
 use crate::tune::table::{Align, Table};
 
 /// What a run came to.
@@ -210,17 +211,4 @@ fn counted((what, times): (&str, &str), counts: &BTreeMap<&'static str, u64>) ->
 
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
-}
-
-/// Digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::random::Random;
 use crate::config::{
     AfterFailure, CallSettings, Eagerness, FalseInterruptions, Farewell, Greeting, Interruptions, Limits, OnFailure,
     Playout, Shadow, Sound, TurnDetection, TurnSettings, VadEngine,
 };
+use crate::load::random::Random;
 use crate::sim::scenario;
 
 /// Recordings are filled with this byte: it is none of a model's items, which have those below.

@@ -1,10 +1,10 @@
 //! What a simulated model is like: how it talks, and what goes wrong with it.
 
 use super::fault::Fault;
-use super::random::Random;
 use super::words::Say;
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::{CommandKind, ResponseStatus};
+use crate::load::random::Random;
 
 /// What is wrong with a model, if anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::random::Random;
 use crate::audio::g711;
+use crate::load::random::Random;
 
 /// Samples of a 20 ms frame.
 const FRAME: usize = 160;

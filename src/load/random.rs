@@ -3,17 +3,18 @@
 /// Numbers that look random and follow from a seed (xorshift64*). Whoever draws from one of his own draws the same,
 /// whatever else is drawn elsewhere.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// Numbers for one purpose: another `stream`, other numbers.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut random = Random(mix(seed ^ mix(stream.wrapping_add(1))) | 1);
         random.next();
         random
     }
 
-    fn next(&mut self) -> u64 {
+    /// A number of 53 bits.
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -21,28 +22,43 @@ impl Random {
     }
 
     /// From `low` to `high`, both included.
-    pub(super) fn range(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn range(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high.saturating_sub(low) + 1)
     }
 
+    /// Less than `n`; 0 where that is impossible.
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+
+    /// From the first to the second, which is not the smaller one.
+    pub(crate) fn between(&mut self, [from, to]: [f64; 2]) -> f64 {
+        from + (to - from).max(0.0) * self.fraction()
+    }
+
     /// As [`range`](Self::range), but small numbers are as likely as large ones: half lie below the geometric mean.
-    pub(super) fn skewed(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn skewed(&mut self, low: u64, high: u64) -> u64 {
         let (low, high) = (low.max(1) as f64, high.max(1) as f64);
         (low * (high / low).powf(self.fraction())) as u64
     }
 
     /// Whether something happens that happens `per_mille` times in a thousand.
-    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.next() % 1_000 < per_mille
     }
 
+    /// Whether something happens that happens in so many cases of a hundred.
+    pub(crate) fn percent(&mut self, percent: u32) -> bool {
+        self.chance(u64::from(percent) * 10)
+    }
+
     /// One of several, which must not be none.
-    pub(super) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.next() as usize % of.len()]
     }
 
     /// 0 up to 1, 1 not included.
-    pub(super) fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         (self.next() & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
     }
 }
