@@ -27,7 +27,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         signal().await;
         std::process::exit(130);
     });
-    let mut progress = Progress::new(!args.json);
+    let mut progress = Progress::new();
     let outcome = load(&args, format!("offhook {command}"), stopped, &mut progress).await;
     progress.done();
     let (text, html, json, held) = match outcome? {
@@ -96,7 +96,6 @@ pub(super) async fn play(role: Role) -> Result<ExitCode, Failure> {
 /// Tells of progress on standard error.
 struct Progress {
     bar: Option<indicatif::ProgressBar>,
-    wanted: bool,
     /// Seconds since a plain line was written.
     since: u32,
 }
@@ -105,21 +104,20 @@ struct Progress {
 const EVERY: u32 = 5;
 
 impl Progress {
-    fn new(wanted: bool) -> Progress {
-        let bar = (wanted && std::io::stderr().is_terminal()).then(|| {
+    fn new() -> Progress {
+        let bar = std::io::stderr().is_terminal().then(|| {
             let bar = indicatif::ProgressBar::new(1);
             let style = indicatif::ProgressStyle::with_template("{wide_bar} {percent}%\n{msg}");
             bar.set_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()));
             bar
         });
-        Progress { bar, wanted, since: EVERY }
+        Progress { bar, since: EVERY }
     }
 
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None if self.wanted => eprintln!("{text}"),
-            None => {}
+            None => eprintln!("{text}"),
         }
     }
 
