@@ -205,7 +205,7 @@ fn offhook(arguments: &str) -> (i32, Value, String) {
 #[test]
 fn a_server_of_our_own_is_started_measured_and_compared_with_the_floor() {
     let (code, report, text) = offhook(
-        "-n 3 --ramp 0.3 --seconds 12 --down 0.3 --call 6-8 --think 0.1-0.3 --barge-in 60 --hang-up 0 --floor --objective failed_percent<=0",
+        "-n 3 --ramp 0.3 --seconds 14 --down 0.3 --call 10-11 --think 0.1-0.3 --barge-in 100 --hang-up 0 --floor --objective failed_percent<=0",
     );
     assert_eq!(code, 0, "{text}{report}");
     assert_eq!(
