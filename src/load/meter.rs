@@ -143,7 +143,7 @@ impl Meter for CallMeter {
         }
     }
 
-    fn receives(&mut self, at: Instant, audio: &[u8], _playing: bool) {
+    fn receives(&mut self, at: Instant, audio: &[u8]) {
         let tally = Arc::clone(&self.books.tally);
         tally.count(Count::AgentMessages, 1);
         self.heard = true;
@@ -158,7 +158,7 @@ impl Meter for CallMeter {
         self.plays_until = Some(from + Duration::from_micros(audio.len() as u64 * 125));
     }
 
-    fn cleared(&mut self, at: Instant, _playing: bool) {
+    fn cleared(&mut self, at: Instant) {
         if let Some(spoke) = self.speaks_over.take() {
             let took = at.saturating_duration_since(spoke);
             if took <= LATE_CLEAR {

@@ -160,11 +160,6 @@ impl Line {
         self.cursor = self.cursor.max(now);
     }
 
-    /// Whether there is audio that was not played yet.
-    pub fn is_playing(&self) -> bool {
-        self.queued > 0
-    }
-
     /// The audio that was received last, if it still waits whole.
     pub fn newest(&self) -> &[u8] {
         match self.queue.back() {

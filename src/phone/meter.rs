@@ -34,14 +34,14 @@ pub trait Meter: Send {
         let _ = due;
     }
 
-    /// Agent audio arrived. `playing`: older audio was still to be heard.
-    fn receives(&mut self, at: Instant, audio: &[u8], playing: bool) {
-        let _ = (at, audio, playing);
+    /// Agent audio arrived.
+    fn receives(&mut self, at: Instant, audio: &[u8]) {
+        let _ = (at, audio);
     }
 
-    /// The line was told to drop what it had not played. `playing`: there was something to drop.
-    fn cleared(&mut self, at: Instant, playing: bool) {
-        let _ = (at, playing);
+    /// The line was told to drop what it had not played.
+    fn cleared(&mut self, at: Instant) {
+        let _ = at;
     }
 }
 

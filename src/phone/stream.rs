@@ -274,21 +274,19 @@ impl<'a> Session<'a> {
     fn receive(&mut self, message: &Message) {
         let at = Instant::now();
         let now = self.position();
-        self.line.advance(now);
-        let playing = self.line.is_playing();
         match message {
             Message::Text(text) => match self.line.receive(now, text) {
                 Received::Media(bytes) => {
                     self.report.frames_received += 1;
                     self.bytes_received += bytes as u64;
-                    self.meter.receives(at, self.line.newest(), playing);
+                    self.meter.receives(at, self.line.newest());
                     if self.keep_probes && self.report.received.len() < MAX_PROBES {
                         self.report.received.push(Stamp { at, bytes: self.bytes_received, digest: 0 });
                     }
                 }
                 Received::Mark => {}
                 Received::Clear(dropped) => {
-                    self.meter.cleared(at, playing);
+                    self.meter.cleared(at);
                     self.live.tell(What::Cleared { dropped_ms: dropped.as_ms(8_000) });
                 }
                 Received::Violation(what) => self.live.tell(What::Violated(what)),

@@ -30,8 +30,8 @@ const QUEUE_JOBS: usize = 1_024;
 const QUEUE_PICTURES: usize = 256;
 /// Threads that write.
 const WRITERS: usize = 2;
-/// A batch is handed over when it is this old or this big. A hand-over wakes a thread and writes two files: at four a
-/// second it was a fifth of what a call costs.
+/// A batch is handed over when it is this old or this big. A hand-over wakes a thread and writes two files, so there are
+/// few of them.
 const BATCH_AGE: Duration = Duration::from_millis(1_000);
 const BATCH_BYTES: usize = 16 << 10;
 /// How long the end of a call waits for its files.
