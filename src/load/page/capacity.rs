@@ -173,16 +173,7 @@ fn curves(out: &mut String, report: &CapacityReport) -> fmt::Result {
 
 fn axis(out: &mut String, y: &Axis, name: &str, top: f64) -> fmt::Result {
     writeln!(out, "<text class=\"name\" x=\"{LEFT}\" y=\"{:.1}\">{name}</text>", top - 10.0)?;
-    for (value, label) in y.ticks(18.0) {
-        let at = y.at(value);
-        writeln!(
-            out,
-            "<path class=\"tick\" d=\"M{LEFT} {at:.1}H{RIGHT}\"/><text class=\"soft l-right\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
-            LEFT - 7.0,
-            at + 4.0
-        )?;
-    }
-    Ok(())
+    y.grid(out, 18.0, LEFT..RIGHT)
 }
 
 /// A line across, with what it is at its left or its right end.

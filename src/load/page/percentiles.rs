@@ -85,15 +85,7 @@ fn figure(out: &mut String, latency: &Latency, floor: Option<&Latency>) -> fmt::
         Esc(&name),
         Esc(&alternative)
     )?;
-    for (value, label) in y.ticks(17.0) {
-        let at = y.at(value);
-        writeln!(
-            out,
-            "<path class=\"tick\" d=\"M{LEFT} {at:.1}H{MAX}\"/><text class=\"soft l-right\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
-            LEFT - 6.0,
-            at + 4.0
-        )?;
-    }
+    y.grid(out, 17.0, LEFT..MAX)?;
     let within = TICKS.iter().copied().filter(|(p, _)| *p <= deepest + 1e-9);
     for (percentile, label) in within.chain([(100.0, "max")]) {
         let at = x(percentile);

@@ -1,6 +1,7 @@
 //! Axes, lines and their labels.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::ops::Range;
 
 use crate::load::words::{ms, number};
 
@@ -57,6 +58,20 @@ impl Axis {
         };
         let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
         self.from + share * (self.to - self.from)
+    }
+
+    /// Lines across a plot that is so wide, at round values of this upright axis, with their labels at its left.
+    pub(super) fn grid(&self, out: &mut String, apart: f64, Range { start, end }: Range<f64>) -> fmt::Result {
+        for (value, label) in self.ticks(apart) {
+            let at = self.at(value);
+            writeln!(
+                out,
+                "<path class=\"tick\" d=\"M{start} {at:.1}H{end}\"/><text class=\"soft l-right\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
+                start - 7.0,
+                at + 4.0
+            )?;
+        }
+        Ok(())
     }
 
     /// Round values along it with their labels, at least so far `apart` in the picture.

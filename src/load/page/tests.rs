@@ -185,17 +185,3 @@ fn searches_that_found_nothing_can_be_drawn() {
     check_well_formed(&html);
     assert!(html.contains("No number of calls that was tried held") && html.contains("The smallest trial: 0 calls"));
 }
-
-#[test]
-#[ignore = "writes pages to look at into the folder for temporary files"]
-fn pages_to_look_at() {
-    let folder = std::env::temp_dir().join("offhook-load-pages");
-    std::fs::create_dir_all(&folder).unwrap();
-    for (name, html) in [
-        ("report.html", load(&sample::report())),
-        ("capacity.html", super::capacity(&sample::capacity())),
-        ("empty.html", load(&LoadReport::default())),
-    ] {
-        std::fs::write(folder.join(name), html).unwrap();
-    }
-}

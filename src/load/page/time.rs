@@ -200,15 +200,7 @@ fn write_panel(out: &mut String, panel: &Panel<'_>, series: &[Second], x: &Axis,
         Axis::linear(values.filter(|v| v.is_finite()).fold(0.0, f64::max), ends)
     };
     writeln!(out, "<text class=\"name\" x=\"{LEFT}\" y=\"{:.1}\">{}</text>", top - 8.0, Esc(&panel.name))?;
-    for (value, label) in y.ticks(15.0) {
-        let at = y.at(value);
-        writeln!(
-            out,
-            "<path class=\"tick\" d=\"M{LEFT} {at:.1}H{RIGHT}\"/><text class=\"soft l-right\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
-            LEFT - 7.0,
-            at + 4.0
-        )?;
-    }
+    y.grid(out, 15.0, LEFT..RIGHT)?;
     let points = |figure: &Figure<'_>| -> Vec<Option<(f64, f64)>> {
         let at = |s: &Second| figure(s).filter(|v| v.is_finite()).map(|value| (x.at(s.at_s), y.at(value)));
         series.iter().map(at).collect()
