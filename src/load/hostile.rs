@@ -21,22 +21,22 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(crate) async fn act(crowd: &Crowd, n: usize, left: Duration, random: &mut Random, client: &reqwest::Client) {
     let began = Instant::now();
     let lasts = left.min(LONGEST);
-    let (what, script) = match random.below(8) {
-        0 => ("floods with media", flood()),
-        1 => ("sends garbage", garbage()),
-        2 => ("does not read", vec![Step::StopReading(lasts.as_millis() as u64), Step::WaitEnd { max_ms: 60_000 }]),
-        3 => ("vanishes", vec![Step::Silence(random.below(2_000) as u64), Step::Die]),
-        4 => ("repeats, reorders and skips", scrambled()),
-        5 => ("shows a made-up token", Vec::new()),
-        6 => ("never finishes a request", Vec::new()),
-        _ => ("connects and says nothing", Vec::new()),
+    let deaf = || vec![Step::StopReading(lasts.as_millis() as u64), Step::WaitEnd { max_ms: 60_000 }];
+    let (what, misdeed) = match random.below(8) {
+        0 => ("floods with media", Misdeed::Call(flood())),
+        1 => ("sends garbage", Misdeed::Call(garbage())),
+        2 => ("does not read", Misdeed::Call(deaf())),
+        3 => ("vanishes", Misdeed::Call(vec![Step::Silence(random.below(2_000) as u64), Step::Die])),
+        4 => ("repeats, reorders and skips", Misdeed::Call(scrambled())),
+        5 => ("shows a made-up token", Misdeed::Stranger),
+        6 => ("never finishes a request", Misdeed::Half("POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Le")),
+        _ => ("connects and says nothing", Misdeed::Half("")),
     };
     crowd.books.tally.hostile(what);
-    match what {
-        "shows a made-up token" => stranger(crowd, n, lasts).await,
-        "never finishes a request" => half(crowd, "POST /twilio/voice HTTP/1.1\r\nHost: x\r\nContent-Le", lasts).await,
-        "connects and says nothing" => half(crowd, "", lasts).await,
-        _ => {
+    match misdeed {
+        Misdeed::Stranger => stranger(crowd, n, lasts).await,
+        Misdeed::Half(beginning) => half(crowd, beginning, lasts).await,
+        Misdeed::Call(script) => {
             let mut options = crowd.way.call_with(n, script, lasts, random.next());
             options.client = Some(client.clone());
             let report = place(options).await;
@@ -48,7 +48,16 @@ pub(crate) async fn act(crowd: &Crowd, n: usize, left: Duration, random: &mut Ra
     tokio::time::sleep(PAUSE.saturating_sub(began.elapsed())).await;
 }
 
-/// Half a second of media at once, again and again: 25 times as fast as it is spoken.
+enum Misdeed {
+    /// A call with this script.
+    Call(Vec<Step>),
+    /// A media socket without a call.
+    Stranger,
+    /// A connection that sends this and no more.
+    Half(&'static str),
+}
+
+/// 25 messages of media at once, again and again: nine times as fast as it is spoken.
 fn flood() -> Vec<Step> {
     let media = r#"{"event":"media","streamSid":"{streamSid}","media":{"track":"inbound","timestamp":"1","payload":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}"#;
     (0..2_000).flat_map(|n| [Step::Raw(media.to_owned()), Step::Silence(if n % 25 == 0 { 20 } else { 0 })]).collect()

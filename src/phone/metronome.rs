@@ -21,7 +21,7 @@ const BEAT_US: u64 = 250;
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// When, and who by place in `wakers`. An entry whose waiter has another time by now is stale.
+    /// When, and who by place in `waiters`. An entry whose waiter has another time by now is stale.
     queue: BinaryHeap<Reverse<(Instant, usize)>>,
     waiters: Vec<Waiter>,
     free: Vec<usize>,
@@ -230,20 +230,18 @@ mod timer {
                 )?;
                 self.set = at;
             }
-            let mut rung = ready!(self.file.poll_read_ready(cx))?;
-            let mut count = [0; 8];
-            match rustix::io::read(self.file.get_ref(), &mut count) {
-                Ok(_) => {
-                    self.set = None;
-                    Poll::Ready(Ok(()))
-                }
-                Err(rustix::io::Errno::AGAIN) => {
+            loop {
+                // It rings once for each time that it is set: whatever comes of the reading, there is no more to read.
+                ready!(self.file.poll_read_ready(cx))?.clear_ready();
+                match rustix::io::read(self.file.get_ref(), &mut [0; 8]) {
+                    Ok(_) => {
+                        self.set = None;
+                        return Poll::Ready(Ok(()));
+                    }
                     // It was set anew after it had rung.
-                    rung.clear_ready();
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
+                    Err(rustix::io::Errno::AGAIN) => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
                 }
-                Err(error) => Poll::Ready(Err(error.into())),
             }
         }
     }
