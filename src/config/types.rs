@@ -1,6 +1,7 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
 pub use hearing::*;
+pub use tools::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
 #[derive(Clone, Debug)]
@@ -174,13 +176,15 @@ pub struct Agent {
     /// Played before the greeting and never interrupted.
     pub disclaimer: Option<Sound>,
     /// What the caller hears first.
-    pub greeting: Greeting,
+    pub greeting: Spoken,
     /// Whether the caller may interrupt the greeting.
     pub greeting_interruptible: bool,
     /// Said when a limit ends the call.
-    pub farewell: Farewell,
+    pub farewell: Spoken,
     /// Tools the agent may use.
-    pub tools: Vec<BuiltInTool>,
+    pub tools: Arc<[Tool]>,
+    /// Where it may put callers through to.
+    pub destinations: Arc<[Destination]>,
     /// When the model cannot go on.
     pub on_failure: OnFailure,
     /// Played in a loop while a lost model is dialled again.
@@ -198,27 +202,15 @@ pub struct Transcription {
     pub prompt: Option<String>,
 }
 
-/// What the caller hears first.
+/// Something that is said without the model having thought of it: a greeting, a farewell, a line before a transfer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Greeting {
-    /// Nothing: the caller speaks first.
-    None,
-    /// The model speaks, told to say this.
-    Say(String),
-    /// A recording, played while the model is still being dialled.
-    Play(Sound),
-}
-
-/// Said when a limit ends the call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Farewell {
+pub enum Spoken {
     /// Nothing.
     None,
     /// The model speaks, told to say this.
     Say(String),
-    /// A recording.
+    /// A recording. It needs no model, and so no time.
     Play(Sound),
 }
 
@@ -256,26 +248,6 @@ mod sound_bytes {
             .decode_to_vec(text.as_bytes())
             .map_err(|_| D::Error::custom("a sound's audio is not base64"))?;
         Ok(bytes.into())
-    }
-}
-
-/// A tool that the server itself carries out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuiltInTool {
-    /// `note {text}`: keeps a line in the call's report.
-    Note,
-    /// `hang_up {reason?}`: ends the call once the goodbye was heard.
-    HangUp,
-}
-
-impl BuiltInTool {
-    /// The name the model calls it by.
-    pub const fn name(self) -> &'static str {
-        match self {
-            BuiltInTool::Note => "note",
-            BuiltInTool::HangUp => "hang_up",
-        }
     }
 }
 
@@ -407,13 +379,19 @@ pub struct CallSettings {
     /// See [`Agent::disclaimer`].
     pub disclaimer: Option<Sound>,
     /// See [`Agent::greeting`].
-    pub greeting: Greeting,
+    pub greeting: Spoken,
     /// See [`Agent::greeting_interruptible`].
     pub greeting_interruptible: bool,
     /// See [`Agent::farewell`].
-    pub farewell: Farewell,
+    pub farewell: Spoken,
     /// See [`Agent::tools`].
-    pub tools: Vec<BuiltInTool>,
+    pub tools: Arc<[Tool]>,
+    /// See [`Agent::destinations`].
+    pub destinations: Arc<[Destination]>,
+    /// What `{{name.field}}` stands for in what is said, as far as it is known when the call begins.
+    pub variables: BTreeMap<String, String>,
+    /// Whether further variables are being fetched while the call begins.
+    pub fetches: bool,
     /// See [`Agent::on_failure`].
     pub on_failure: OnFailure,
     /// See [`Agent::hold_sound`].
@@ -455,6 +433,9 @@ impl CallSettings {
             greeting_interruptible: agent.greeting_interruptible,
             farewell: agent.farewell.clone(),
             tools: agent.tools.clone(),
+            destinations: agent.destinations.clone(),
+            variables: BTreeMap::new(),
+            fetches: false,
             on_failure: agent.on_failure.clone(),
             hold_sound: agent.hold_sound.clone(),
             filler: agent.filler.clone(),

@@ -1,7 +1,7 @@
 //! Limits, failures and the way out: the last words are heard before the line is cut, but only for so long.
 
 use super::*;
-use crate::config::{AfterFailure, Farewell};
+use crate::config::{AfterFailure, Spoken};
 
 /// How long the carrier may take to end or transfer a call.
 const HANG_UP_TIMEOUT_MS: u64 = 10_000;
@@ -101,13 +101,13 @@ impl CallEngine {
             return;
         }
         match self.settings.farewell.clone() {
-            Farewell::None => self.close(reason, AfterFailure::HangUp),
-            Farewell::Play(sound) => {
+            Spoken::None => self.close(reason, AfterFailure::HangUp),
+            Spoken::Play(sound) => {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 self.play(ItemKind::Line, &sound, "farewell");
             }
-            Farewell::Say(text) => {
+            Spoken::Say(text) => {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 if self.session.is_ready() {
@@ -227,11 +227,7 @@ impl CallEngine {
     fn run(&mut self, effect: Effect) {
         let id = EffectId(self.effects);
         self.effects += 1;
-        let what = match &effect {
-            Effect::HangUp => "hang_up",
-            Effect::Transfer(_) => "transfer",
-        };
-        self.emit(CallEvent::EffectRun { id: id.0, what: what.to_owned() });
+        self.emit(CallEvent::EffectRun { id: id.0, what: effect.name().to_owned() });
         if let Phase::Closing(closing) = &mut self.phase {
             closing.effect = Some(id);
         }

@@ -1,5 +1,6 @@
 //! The trace: what was decided, in words, with the reason.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -96,6 +97,10 @@ pub enum EffectResult {
     Done,
     /// It cannot be done; for the report.
     Failed(String),
+    /// What a tool answered: text or JSON for the model.
+    Output(String),
+    /// Variables by their full names, such as `crm.name`.
+    Variables(BTreeMap<String, String>),
 }
 
 /// One decision or observation. `Display` is its line in the trace: `Name key=value …`.
@@ -331,6 +336,8 @@ impl fmt::Display for EffectResult {
         match self {
             EffectResult::Done => f.write_str("done"),
             EffectResult::Failed(why) => write!(f, "failed:{}", Quoted(why)),
+            EffectResult::Output(output) => write!(f, "output:{}", Quoted(output)),
+            EffectResult::Variables(variables) => write!(f, "variables:{}", variables.len()),
         }
     }
 }

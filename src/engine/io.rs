@@ -255,6 +255,8 @@ pub enum Action<'a> {
     CloseModel,
     /// Carry out an effect and report its result.
     Run(EffectId, Effect),
+    /// Let go of an effect that still runs: its result is of no use any more, and none is waited for.
+    Cancel(EffectId),
     /// Audio for the recording, positioned on the call's media time line.
     Record(Record<'a>),
     /// What our own ears heard in one step: everything that turn detection rests on. For the journal.
@@ -366,6 +368,30 @@ pub enum Effect {
     HangUp,
     /// Put the caller through to this number (E.164).
     Transfer(String),
+    /// Press keys for the far end: `0`–`9`, `*`, `#`, `w` half a second, `W` a whole one.
+    SendDtmf(String),
+    /// Ask the server that stands behind a tool.
+    Tool {
+        /// [`Tool::name`](crate::config::Tool::name).
+        name: String,
+        /// JSON that meets the tool's schema.
+        arguments: String,
+    },
+    /// Fetch what is known of the caller: answered by [`EffectResult::Variables`].
+    Fetch,
+}
+
+impl Effect {
+    /// A short stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Effect::HangUp => "hang_up",
+            Effect::Transfer(_) => "transfer",
+            Effect::SendDtmf(_) => "send_dtmf",
+            Effect::Tool { .. } => "tool",
+            Effect::Fetch => "fetch",
+        }
+    }
 }
 
 /// Audio for the recording. Positions are on the line's media time line: samples since its stream began.

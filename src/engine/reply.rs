@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::config::BuiltInTool;
+use crate::config::{Spoken, ToolKind};
 use crate::time::Samples;
 
 /// Cancelled responses that are remembered, so that their late audio is known.
@@ -341,7 +341,7 @@ impl CallEngine {
     }
 
     pub(super) fn on_tool_call(&mut self, response: &str, call: &str, name: &str, arguments: &str) {
-        let tool = self.settings.tools.iter().copied().find(|t| t.name() == name);
+        let tool = self.settings.tools.iter().find(|t| t.name == name).map(|t| t.does);
         self.emit(CallEvent::ToolCalled { name: name.to_owned(), arguments: arguments.to_owned() });
         if let Some(active) = &mut self.reply.active {
             active.tools = true;
@@ -352,7 +352,7 @@ impl CallEngine {
             text[..text.floor_char_boundary(NOTE_MAX)].to_owned()
         };
         let output = match tool {
-            Some(BuiltInTool::Note) => match text("text") {
+            Some(ToolKind::Note) => match text("text") {
                 note if note.is_empty() => r#"{"error":"note needs {\"text\": \"...\"}"}"#.to_owned(),
                 note => {
                     self.stats.noted(self.now, &note);
@@ -361,16 +361,17 @@ impl CallEngine {
                 }
             },
             // The caller has something to say yet.
-            Some(BuiltInTool::HangUp) if self.reply.cancelled.iter().any(|c| c.running && c.id == response) => {
+            Some(ToolKind::HangUp) if self.reply.cancelled.iter().any(|c| c.running && c.id == response) => {
                 r#"{"error":"the caller interrupted; the call goes on"}"#.to_owned()
             }
-            Some(BuiltInTool::HangUp) => {
+            Some(ToolKind::HangUp) => {
                 self.stats.used(self.now, name, "");
                 self.close(EndReason::AgentHungUp { why: text("reason") }, crate::config::AfterFailure::HangUp);
                 return;
             }
+            Some(_) => r#"{"error":"not there yet"}"#.to_owned(),
             None => {
-                let known: Vec<_> = self.settings.tools.iter().map(|t| t.name()).collect();
+                let known: Vec<_> = self.settings.tools.iter().map(|t| &t.name).collect();
                 serde_json::json!({ "error": format!("there is no tool {name:?}; the tools are {known:?}") })
                     .to_string()
             }
@@ -456,7 +457,7 @@ impl CallEngine {
         let Some(sound) = self.settings.disclaimer.clone() else { return };
         self.play(ItemKind::Line, &sound, "disclaimer");
         self.downlink.protect_last();
-        let told_with_the_greeting = matches!(self.settings.greeting, crate::config::Greeting::Play(_));
+        let told_with_the_greeting = matches!(self.settings.greeting, Spoken::Play(_));
         if self.session.is_ready() && !told_with_the_greeting {
             self.replay_conversation();
         }
@@ -468,8 +469,8 @@ impl CallEngine {
             return;
         }
         match &self.settings.greeting {
-            crate::config::Greeting::None => self.reply.greeted = true,
-            crate::config::Greeting::Play(sound) => {
+            Spoken::None => self.reply.greeted = true,
+            Spoken::Play(sound) => {
                 let sound = sound.clone();
                 self.reply.greeted = true;
                 self.play(ItemKind::Line, &sound, "greeting");
@@ -480,12 +481,12 @@ impl CallEngine {
                     self.replay_conversation();
                 }
             }
-            crate::config::Greeting::Say(text) if self.session.is_ready() => {
+            Spoken::Say(text) if self.session.is_ready() => {
                 let instructions = format!("Greet the caller. Say exactly this and nothing else: \"{text}\"");
                 self.reply.greeted = true;
                 self.ask("greeting", Some(instructions));
             }
-            crate::config::Greeting::Say(_) => {}
+            Spoken::Say(_) => {}
         }
     }
 

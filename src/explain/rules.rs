@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{AfterFailure, CallSettings, Eagerness, Farewell, Greeting, OnFailure, Sound, TurnDetection};
+use crate::config::{AfterFailure, CallSettings, Eagerness, OnFailure, Sound, Spoken, TurnDetection};
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -309,17 +309,17 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
         "disclaimer" => in_agent(sound(settings.disclaimer.as_ref())),
         "transcription" => in_agent(if settings.transcribed { "on" } else { "off" }.to_owned()),
         "greeting" => in_agent(match &settings.greeting {
-            Greeting::None => quoted("none"),
-            Greeting::Say(text) => format!("{{ say = {text:?} }}"),
-            Greeting::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+            Spoken::None => quoted("none"),
+            Spoken::Say(text) => format!("{{ say = {text:?} }}"),
+            Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
         }),
         "farewell" => in_agent(match &settings.farewell {
-            Farewell::None => quoted("none"),
-            Farewell::Say(text) => format!("{{ say = {text:?} }}"),
-            Farewell::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+            Spoken::None => quoted("none"),
+            Spoken::Say(text) => format!("{{ say = {text:?} }}"),
+            Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
         }),
         "tools" => {
-            let names: Vec<_> = settings.tools.iter().map(|tool| quoted(tool.name())).collect();
+            let names: Vec<_> = settings.tools.iter().map(|tool| quoted(&tool.name)).collect();
             in_agent(format!("[{}]", names.join(", ")))
         }
         "filler" => in_agent(sound(settings.filler.as_ref())),

@@ -20,6 +20,12 @@ pub fn write_action(action: &Action<'_>, out: &mut String) -> bool {
         Action::CloseModel => out.write_str("model close"),
         Action::Run(id, Effect::HangUp) => write!(out, "run {} hang_up", id.0),
         Action::Run(id, Effect::Transfer(to)) => write!(out, "run {} transfer to={}", id.0, Word(to)),
+        Action::Run(id, Effect::SendDtmf(digits)) => write!(out, "run {} send_dtmf digits={}", id.0, Word(digits)),
+        Action::Run(id, Effect::Tool { name, arguments }) => {
+            write!(out, "run {} tool name={} arguments={}", id.0, Word(name), Word(arguments))
+        }
+        Action::Run(id, Effect::Fetch) => write!(out, "run {} fetch", id.0),
+        Action::Cancel(id) => write!(out, "cancel {}", id.0),
         Action::Emit(event) => write!(out, "{event}"),
         Action::End(reason) => write!(out, "End {reason}"),
     };

@@ -408,6 +408,7 @@ impl<'s> Call<'s> {
                         self.effects.push(Box::pin(std::future::ready((id, failed))));
                     }
                 }
+                Action::Cancel(_) => {}
                 // For the journal only.
                 Action::Heard(_) => {}
                 Action::Record(record) => files.record(&record, Instant::now()),

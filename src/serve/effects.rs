@@ -39,6 +39,10 @@ impl Carrier {
                     Outcome::CloseInstead
                 }
             },
+            // Others carry these out.
+            Effect::SendDtmf(_) | Effect::Tool { .. } | Effect::Fetch => {
+                Outcome::Ended(EffectResult::Failed("not there yet".to_owned()))
+            }
             Effect::Transfer(number) => {
                 let twiml = twiml::dial(number);
                 match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone())).await {

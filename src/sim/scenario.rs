@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, BuiltInTool, CallSettings, Eagerness, FalseInterruptions, Farewell, Greeting, Interruptions,
-    JournalKeep, Limits, NoiseReduction, OnFailure, Playout, Sound, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Interruptions, JournalKeep, Limits, NoiseReduction,
+    OnFailure, Playout, Sound, Spoken, Tool, ToolKind, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,
@@ -238,12 +238,12 @@ impl Scenario {
             }
             ["mode", "semantic"] => s.turn_detection = TurnDetection::Semantic { eagerness: Eagerness::Auto },
             ["mode", "disabled"] => s.turn_detection = TurnDetection::Disabled { commit_key: Some('#') },
-            ["greeting", "none"] => s.greeting = Greeting::None,
-            ["greeting", "say", text] => s.greeting = Greeting::Say((*text).into()),
-            ["greeting", "play", ms, text] => s.greeting = Greeting::Play(sound("greeting", text, number(ms)?)),
-            ["farewell", "none"] => s.farewell = Farewell::None,
-            ["farewell", "say", text] => s.farewell = Farewell::Say((*text).into()),
-            ["farewell", "play", ms, text] => s.farewell = Farewell::Play(sound("farewell", text, number(ms)?)),
+            ["greeting", "none"] => s.greeting = Spoken::None,
+            ["greeting", "say", text] => s.greeting = Spoken::Say((*text).into()),
+            ["greeting", "play", ms, text] => s.greeting = Spoken::Play(sound("greeting", text, number(ms)?)),
+            ["farewell", "none"] => s.farewell = Spoken::None,
+            ["farewell", "say", text] => s.farewell = Spoken::Say((*text).into()),
+            ["farewell", "play", ms, text] => s.farewell = Spoken::Play(sound("farewell", text, number(ms)?)),
             ["fallback", "transfer", to] => s.on_failure.then = AfterFailure::Transfer((*to).into()),
             ["fallback", "play", ms, text] => s.on_failure.line = Some(sound("fallback", text, number(ms)?)),
             ["hold", ms] => s.hold_sound = Some(sound("hold", "", number(ms)?)),
@@ -283,10 +283,13 @@ pub fn settings() -> CallSettings {
         echo_guard: true,
         transcribed: true,
         disclaimer: None,
-        greeting: Greeting::None,
+        greeting: Spoken::None,
         greeting_interruptible: true,
-        farewell: Farewell::None,
-        tools: vec![BuiltInTool::Note, BuiltInTool::HangUp],
+        farewell: Spoken::None,
+        tools: Tool::built_ins(&[ToolKind::Note, ToolKind::HangUp]),
+        destinations: Default::default(),
+        variables: Default::default(),
+        fetches: false,
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use offhook::config::{
-    FalseInterruptions, Farewell, Greeting, Interruptions, JournalKeep, Sound, TurnDetection, TurnSettings, VadEngine,
+    FalseInterruptions, Interruptions, JournalKeep, Sound, Spoken, TurnDetection, TurnSettings, VadEngine,
 };
 use offhook::engine::{
     Action, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, Record,
@@ -177,10 +177,8 @@ fn apply(sim: &mut Sim, happening: &Happening) {
 fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
     let sound =
         |ms: usize| Sound { name: "x".into(), text: "some spoken words".into(), audio: vec![0x2A; ms * 8].into() };
-    let greeting =
-        prop_oneof![Just(Greeting::None), Just(Greeting::Say("Hello.".into())), Just(Greeting::Play(sound(900))),];
-    let farewell =
-        prop_oneof![Just(Farewell::None), Just(Farewell::Say("Bye.".into())), Just(Farewell::Play(sound(700)))];
+    let greeting = prop_oneof![Just(Spoken::None), Just(Spoken::Say("Hello.".into())), Just(Spoken::Play(sound(900))),];
+    let farewell = prop_oneof![Just(Spoken::None), Just(Spoken::Say("Bye.".into())), Just(Spoken::Play(sound(700)))];
     let interruptions = prop_oneof![
         Just(Interruptions::On),
         Just(Interruptions::Off),

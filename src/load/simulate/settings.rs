@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::{
-    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Farewell, Greeting, Interruptions, Limits, OnFailure,
-    Playout, Shadow, Sound, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Interruptions, Limits, OnFailure, Playout, Shadow,
+    Sound, Spoken, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::load::random::Random;
 use crate::sim::scenario;
@@ -59,15 +59,15 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
         transcribed: random.chance(850),
         disclaimer: sounds.maybe(random, 150, "disclaimer", 2),
         greeting: match random.range(0, 4) {
-            0 => Greeting::None,
-            1 | 2 => Greeting::Say("Good day.".to_owned()),
-            _ => Greeting::Play(sounds.one(random, "greeting", 4)),
+            0 => Spoken::None,
+            1 | 2 => Spoken::Say("Good day.".to_owned()),
+            _ => Spoken::Play(sounds.one(random, "greeting", 4)),
         },
         greeting_interruptible: random.chance(800),
         farewell: match random.range(0, 2) {
-            0 => Farewell::None,
-            1 => Farewell::Say("Goodbye.".to_owned()),
-            _ => Farewell::Play(sounds.one(random, "farewell", 3)),
+            0 => Spoken::None,
+            1 => Spoken::Say("Goodbye.".to_owned()),
+            _ => Spoken::Play(sounds.one(random, "farewell", 3)),
         },
         on_failure: OnFailure {
             line: sounds.maybe(random, 600, "fallback", 3),
