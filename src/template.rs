@@ -68,7 +68,10 @@ impl Template {
             let inside = open + OPEN.len();
             let Some(length) = text[inside..].find(CLOSE) else {
                 let line = text[open..].find('\n').map_or(text.len(), |i| open + i);
-                return Err(TemplateError { at: open..line, why: "{{ has no }}; write {{{{ for two braces as they are" });
+                return Err(TemplateError {
+                    at: open..line,
+                    why: "{{ has no }}; write {{{{ for two braces as they are",
+                });
             };
             let end = inside + length + CLOSE.len();
             let name = text[inside..inside + length].trim();

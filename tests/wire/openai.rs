@@ -339,7 +339,7 @@ fn every_command() -> Vec<String> {
         language: None,
         transcription: None,
         max_output_tokens: Some(4_096),
-        tools: vec![],
+        tools: Default::default(),
         ..base.clone()
     });
     let mut messages = BTreeSet::new();
@@ -381,6 +381,7 @@ fn agent(url: &str) -> Agent {
             headers: vec![],
             format: AudioFormat::PHONE,
             dial_timeout_ms: 5_000,
+            price: None,
             max_session_min: 55,
         }),
         voice: Some("marin".into()),
