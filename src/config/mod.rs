@@ -31,6 +31,7 @@ mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tool_sound;
 mod turns;
 pub mod types;
 mod values;

@@ -277,7 +277,8 @@ impl<'d, 'i> Field<'d, 'i> {
 
     /// A number within `range`, with or without a fraction.
     pub(super) fn number(&self, range: RangeInclusive<f32>) -> Option<f32> {
-        let allowed = || format!("{}-{}", range.start(), range.end());
+        let sign = if *range.start() < 0.0 { " to " } else { "-" };
+        let allowed = || format!("{}{sign}{}", range.start(), range.end());
         let value = match self.value.get_ref() {
             DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().map(|i| i as f32),
             DeValue::Float(f) => f.as_str().parse().ok(),

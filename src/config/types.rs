@@ -1,6 +1,7 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod tool_sound;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
 pub use hearing::*;
+pub use tool_sound::ToolSound;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
 #[derive(Clone, Debug)]
@@ -313,6 +315,8 @@ pub struct Deployment {
     pub limits: Limits,
     /// How agent audio is fed to the line.
     pub playout: Playout,
+    /// Played while tools run; `None`: silence.
+    pub tool_sound: Option<ToolSound>,
     /// What is kept of a call.
     pub keep: Keep,
 }
@@ -424,6 +428,9 @@ pub struct CallSettings {
     pub limits: Limits,
     /// See [`Deployment::playout`].
     pub playout: Playout,
+    /// See [`Deployment::tool_sound`].
+    #[serde(default)]
+    pub tool_sound: Option<ToolSound>,
     /// See [`Model::max_session_min`].
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
@@ -460,6 +467,7 @@ impl CallSettings {
             filler: agent.filler.clone(),
             limits: deployment.limits.clone(),
             playout: deployment.playout.clone(),
+            tool_sound: deployment.tool_sound.clone(),
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
         }

@@ -48,6 +48,7 @@ pub(crate) fn settings() -> CallSettings {
             early_audio_ms: 5_000,
         },
         playout: Playout { lead_ms: 160, batch_ms: 100, max_queue_s: 120, mark_timeout_ms: 3_000 },
+        tool_sound: None,
         max_session_min: 55,
         dial_timeout_ms: 5_000,
     }

@@ -302,6 +302,7 @@ pub fn settings() -> CallSettings {
             early_audio_ms: 10_000,
         },
         playout: Playout { lead_ms: 200, batch_ms: 100, max_queue_s: 60, mark_timeout_ms: 5_000 },
+        tool_sound: None,
         max_session_min: 0,
         dial_timeout_ms: 5_000,
     }
