@@ -10,7 +10,7 @@ use super::world::World;
 pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Option<ToolSound> {
     let field = table.take("sound");
     let grace_ms = table.integer("grace_ms", 700, 0..=10_000);
-    let volume_db = table.take("volume_db").and_then(|f| f.number(-40.0..=0.0)).unwrap_or(-10.0);
+    let volume_db = table.take("volume_db").and_then(|f| f.number(-40.0..=0.0)).unwrap_or(-12.0);
     let fade_in_ms = table.integer("fade_in_ms", 150, 0..=2_000);
     let fade_out_ms = table.integer("fade_out_ms", 80, 0..=2_000);
     table.finish();

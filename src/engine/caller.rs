@@ -244,6 +244,12 @@ impl CallEngine {
                 self.timers.clear(Timer::MarkOverdue);
                 self.emit(CallEvent::LineResumed { rule: rule.to_owned() });
             }
+            Progress::BedCut { was_on } => {
+                self.hearing.cleared(self.uplink.media_at(now));
+                if was_on {
+                    self.emit(CallEvent::ToolSoundEnded { rule: "agent_speaks".to_owned() });
+                }
+            }
             Progress::Underrun { ms } => {
                 self.stats.count("underruns", 1);
                 self.stats.count("underrun_ms", ms);

@@ -47,6 +47,7 @@ impl CallEngine {
             && !self.floor.is_speaking()
             && !self.agent_has_the_floor()
             && self.reply.awaiting.is_none()
+            && !self.tools_running
             && self.session.is_ready();
         if !quiet {
             self.timers.clear(Timer::CallerSilent);

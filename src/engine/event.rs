@@ -161,6 +161,10 @@ pub enum CallEvent {
     ToolCalled { name: String, arguments: String },
     /// The tool's answer was given to the model.
     ToolAnswered { name: String, output: String },
+    /// The sound that is heard while tools run begins.
+    ToolSoundStarted,
+    /// It ends, by the named rule.
+    ToolSoundEnded { rule: String },
     /// The agent left a note.
     Noted { text: String },
     /// A key was pressed.
@@ -270,6 +274,8 @@ impl fmt::Display for CallEvent {
             CallEvent::ToolAnswered { name, output } => {
                 write!(f, "ToolAnswered name={} output={}", Quoted(name), Quoted(output))
             }
+            CallEvent::ToolSoundStarted => f.write_str("ToolSoundStarted"),
+            CallEvent::ToolSoundEnded { rule } => write!(f, "ToolSoundEnded rule={}", Quoted(rule)),
             CallEvent::Noted { text } => write!(f, "Noted text={}", Quoted(text)),
             CallEvent::Dtmf { digit } => write!(f, "Dtmf digit={digit}"),
             CallEvent::GapFilled { at, ms } => write!(f, "GapFilled at={} ms={ms}", at.0),

@@ -2,7 +2,7 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`local`] what our own ears make of it, [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
 mod caller;
 mod conversation;
@@ -17,6 +17,7 @@ pub mod report;
 mod session;
 mod stats;
 pub mod timer;
+mod tool_sound;
 mod turn;
 mod uplink;
 
@@ -64,6 +65,8 @@ pub struct CallEngine {
     reply: Reply,
     floor: Floor,
     stats: Stats,
+    /// A tool runs that the agent waits for.
+    tools_running: bool,
     /// Used again by every step, so that reporting progress allocates nothing.
     progress: Vec<Progress>,
     effects: u32,
@@ -128,12 +131,13 @@ impl CallEngine {
             uplink: Uplink::new(settings.format, settings.limits.early_audio_ms, gate),
             hearing,
             local,
-            downlink: Downlink::new(settings.format, &settings.playout),
+            downlink: Downlink::new(settings.format, &settings.playout, settings.tool_sound.as_ref()),
             conversation: Conversation::default(),
             session: Session::new(settings.seed),
             reply: Reply::default(),
             floor: Floor::default(),
             stats: Stats::default(),
+            tools_running: false,
             progress: Vec::new(),
             effects: 0,
             settings,
@@ -213,6 +217,7 @@ impl CallEngine {
             ("caller_frames", self.uplink.frames),
             ("caller_gap_ms", self.uplink.gap_samples.as_ms(rate_hz)),
             ("agent_audio_sent_ms", self.downlink.sent_total.as_ms(rate_hz)),
+            ("tool_sound_sent_ms", self.downlink.bed_sent().as_ms(rate_hz)),
             ("marks_of_cleared_audio", self.downlink.marks_cleared),
             ("marks_unknown", self.downlink.marks_unknown),
             ("lines_unlisted", self.conversation.refused),
@@ -296,6 +301,7 @@ impl CallEngine {
             Timer::ModelRecovery => self.on_recovery_timeout(),
             Timer::ModelRenew => self.session.renew_due = true,
             Timer::Hold => self.on_hold_due(),
+            Timer::ToolSound => self.on_tool_sound_due(),
             Timer::ModelSilent => self.on_model_silent(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
@@ -314,6 +320,7 @@ impl CallEngine {
             // Last words are heard.
             self.release_agent("closing");
         }
+        self.settle_tool_sound();
         self.feed();
         self.watch_caller_silence();
         self.renew_at_edge();

@@ -33,6 +33,8 @@ pub enum Timer {
     ModelRenew,
     /// The hold sound is due.
     Hold,
+    /// The sound that is heard while tools run is due.
+    ToolSound,
     /// The model is told that the call will end.
     CapWarning,
     /// The call has reached its longest duration.
@@ -60,6 +62,7 @@ impl Timer {
         Timer::ModelSilent,
         Timer::ModelRenew,
         Timer::Hold,
+        Timer::ToolSound,
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,

@@ -67,6 +67,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::ModelSilent => ("the model must have answered", "limits.model_silence_ms"),
         Timer::ModelRenew => ("the model's session is to be renewed", "max_session_min"),
         Timer::Hold => ("the hold sound is due", "hold_sound"),
+        Timer::ToolSound => ("the sound that is heard while tools run is due", "tool_sound.grace_ms"),
         Timer::CapWarning => ("the model is told that the call will end", "limits.warn_before_s"),
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
@@ -89,6 +90,7 @@ const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
+const TOOL_FADE: &[&str] = &["tool_sound.fade_out_ms"];
 const BY_AGENT: &str = "the agent called its hang_up tool; the call ends once what it said was heard";
 const BY_OPERATOR: &str = "an operator asked for it";
 const NO_MODEL: &str = "the model refused, or was not back in time";
@@ -267,6 +269,16 @@ const TABLE: &[Row] = &[
     ("LineQueued", "filler", "played once when the model is slow", &["filler", "limits.model_silence_ms"]),
     ("LineQueued", "hold", "played while the model is dialled again", &["hold_sound"]),
     (
+        "ToolSoundStarted",
+        "",
+        "a tool runs, and the caller has waited for so long in silence",
+        &["tool_sound.grace_ms", "tool_sound.sound"],
+    ),
+    ("ToolSoundEnded", "agent_speaks", "the agent's voice takes its place at once", &["tool_sound.sound"]),
+    ("ToolSoundEnded", "agent_held", "the agent has something to say, as soon as the caller lets it", TOOL_FADE),
+    ("ToolSoundEnded", "tools_done", "no tool runs, and no answer to one is due", TOOL_FADE),
+    ("ToolSoundEnded", "closing", "the call is ending", TOOL_FADE),
+    (
         "EndAnnounced",
         "",
         "the model is told some time before the longest duration",
@@ -341,6 +353,12 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
         "playout.lead_ms" => in_deployment(playout.lead_ms),
         "playout.max_queue_s" => in_deployment(playout.max_queue_s),
         "playout.mark_timeout_ms" => in_deployment(playout.mark_timeout_ms),
+        "tool_sound.sound" => {
+            let name = sound(settings.tool_sound.as_ref().map(|tool| &tool.sound));
+            (name, format!("deployments/{}.toml", settings.deployment))
+        }
+        "tool_sound.grace_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.grace_ms)),
+        "tool_sound.fade_out_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.fade_out_ms)),
         "max_session_min" => in_models(settings.max_session_min),
         "dial_timeout_ms" => in_models(settings.dial_timeout_ms),
         _ => in_agent(turn_detection(key, &settings.turn_detection)?),

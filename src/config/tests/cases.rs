@@ -158,6 +158,15 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("deployments/main-number.toml", deployment("[keep]\njournal = true"), &[
             "deployments/main-number.toml:4:11: journal = true: must be a string, not a boolean; allowed: off, decisions, audio",
         ]),
+        ("deployments/main-number.toml", deployment("[tool_sound]\nsound = \"typng\"\ngrace_ms = 10001\nvolume_db = 3\nfade_in_ms = -1"), &[
+            "deployments/main-number.toml:4:9: sound = \"typng\": {dir}typng: there is no such file; allowed: none, typing, tone, or {wav}",
+            "deployments/main-number.toml:5:12: grace_ms = 10001: out of range; allowed: 0-10000",
+            "deployments/main-number.toml:6:13: volume_db = 3: out of range; allowed: -40 to 0",
+            "deployments/main-number.toml:7:14: fade_in_ms = -1: out of range; allowed: 0-2000",
+        ]),
+        ("deployments/main-number.toml", deployment("[tool_sound]\nsound = \"tone\""), &[
+            "deployments/main-number.toml:4:9: sound = \"tone\": {dir}sounds/tone.wav: there is no such file; allowed: none, typing, tone, or {wav}",
+        ]),
         ("deployments/main-number.toml", deployment("limits = 5"), &[
             "deployments/main-number.toml:3:10: limits = 5: must be a table, not an integer",
         ]),

@@ -256,6 +256,23 @@ fn recordings_are_bounded_and_converted() {
 }
 
 #[test]
+fn tools_run_to_a_keyboard_where_there_is_one() {
+    let dir = Dir::shipped();
+    let sound = |dir: &Dir, text: &str| {
+        let text = DEPLOYMENT.replace("#sound = \"typing\"", text);
+        dir.write("deployments/main-number.toml", text);
+        let config = dir.load().unwrap_or_else(|e| panic!("{e}"));
+        config.deployments["main-number"].tool_sound.clone().map(|sound| (sound.sound.name, sound.sound.audio.len()))
+    };
+    assert_eq!(sound(&dir, ""), None, "a directory without the file is no error");
+    dir.wav("sounds/typing.wav", 8_000, 300);
+    dir.wav("sounds/own.wav", 16_000, 800);
+    assert_eq!(sound(&dir, ""), Some(("sounds/typing.wav".to_owned(), 300)));
+    assert_eq!(sound(&dir, "sound = \"none\""), None);
+    assert_eq!(sound(&dir, "sound = \"sounds/own.wav\""), Some(("sounds/own.wav".to_owned(), 400)));
+}
+
+#[test]
 fn a_configuration_can_come_from_memory() {
     let dir = Dir::shipped();
     let mut files = std::collections::BTreeMap::new();
