@@ -21,6 +21,8 @@ mod agent;
 mod check;
 mod deployment;
 mod files;
+mod idle;
+mod keys;
 mod memory;
 mod model;
 mod problem;

@@ -403,6 +403,10 @@ fn may_be_secret(source: &str, span: &Range<usize>) -> bool {
     let end = span.end.min(bytes.len());
     let start = bytes[..span.start.min(end)].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
     let mut text = String::from_utf8_lossy(&bytes[start..end]).to_ascii_lowercase();
+    // A table of an agent, and no key to anything.
+    if let Some(rest) = text.trim_start().strip_prefix("[keys").or(text.trim_start().strip_prefix("keys =")) {
+        text = rest.to_owned();
+    }
     for harmless in ["max_output_tokens", "token_ttl_s", "commit_key"] {
         text = text.replace(harmless, "");
     }

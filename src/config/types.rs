@@ -1,6 +1,8 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod idle;
+mod keys;
 mod tool_sound;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
 pub use hearing::*;
+pub use idle::{Idle, IdleLine};
+pub use keys::{KeyAction, Keys};
 pub use tool_sound::ToolSound;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
@@ -189,6 +193,10 @@ pub struct Agent {
     pub hold_sound: Option<Sound>,
     /// Played once when the model is slow to answer.
     pub filler: Option<Sound>,
+    /// What becomes of keys; `None`: they are kept in the report, no more.
+    pub keys: Option<Keys>,
+    /// What is said to a caller who says nothing; `None`: nothing.
+    pub idle: Option<Idle>,
 }
 
 /// The model vendor's transcription of the caller.
@@ -424,6 +432,12 @@ pub struct CallSettings {
     pub hold_sound: Option<Sound>,
     /// See [`Agent::filler`].
     pub filler: Option<Sound>,
+    /// See [`Agent::keys`].
+    #[serde(default)]
+    pub keys: Option<Keys>,
+    /// See [`Agent::idle`].
+    #[serde(default)]
+    pub idle: Option<Idle>,
     /// See [`Deployment::limits`].
     pub limits: Limits,
     /// See [`Deployment::playout`].
@@ -465,6 +479,8 @@ impl CallSettings {
             on_failure: agent.on_failure.clone(),
             hold_sound: agent.hold_sound.clone(),
             filler: agent.filler.clone(),
+            keys: agent.keys.clone(),
+            idle: agent.idle.clone(),
             limits: deployment.limits.clone(),
             playout: deployment.playout.clone(),
             tool_sound: deployment.tool_sound.clone(),

@@ -70,18 +70,6 @@ impl CallEngine {
         }
     }
 
-    fn on_key(&mut self, digit: char) {
-        self.stats.pressed(self.now, digit);
-        self.emit(CallEvent::Dtmf { digit });
-        // Whoever presses keys is not silent.
-        self.timers.clear(Timer::CallerSilent);
-        if let crate::config::TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
-            && key == digit
-        {
-            self.commit("key");
-        }
-    }
-
     pub(super) fn on_line_ended(&mut self, reason: EndReason) {
         // A call that is being ended keeps the reason for that: who lays down first then is not why.
         let reason = match &self.phase {

@@ -124,6 +124,7 @@ impl CallEngine {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
+        self.close_keys();
         self.emit(CallEvent::Closing { why: reason.to_string() });
         self.phase = Phase::Closing(Closing { reason, then, effect: None });
         self.close_local();
@@ -131,6 +132,7 @@ impl CallEngine {
         self.reply.awaiting = None;
         for timer in [
             Timer::CallerSilent,
+            Timer::Idle,
             Timer::Interrupt,
             Timer::ModelSilent,
             Timer::CapWarning,
@@ -196,6 +198,7 @@ impl CallEngine {
 
     /// The end. What was heard until now is settled; nothing follows.
     pub(super) fn finish(&mut self, reason: EndReason) {
+        self.close_keys();
         self.cancel_line_at_end();
         self.hang_up_model();
         self.timers.clear_all();

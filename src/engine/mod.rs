@@ -2,14 +2,17 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`local`] what our own ears make of it, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
+//! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
 mod caller;
 mod conversation;
 mod downlink;
 mod ending;
 pub mod event;
+mod idle;
 pub mod io;
+mod keys;
 mod local;
 mod outbox;
 mod reply;
@@ -33,6 +36,8 @@ use crate::time::{CallTime, Samples};
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
+use idle::IdleState;
+use keys::Keypad;
 use local::Local;
 use outbox::{Outbox, OwnedCommand};
 use reply::Reply;
@@ -67,6 +72,8 @@ pub struct CallEngine {
     stats: Stats,
     /// A tool runs that the agent waits for.
     tools_running: bool,
+    keypad: Keypad,
+    idle: IdleState,
     /// Used again by every step, so that reporting progress allocates nothing.
     progress: Vec<Progress>,
     effects: u32,
@@ -138,6 +145,8 @@ impl CallEngine {
             floor: Floor::default(),
             stats: Stats::default(),
             tools_running: false,
+            keypad: Keypad::default(),
+            idle: IdleState::default(),
             progress: Vec::new(),
             effects: 0,
             settings,
@@ -302,6 +311,8 @@ impl CallEngine {
             Timer::ModelRenew => self.session.renew_due = true,
             Timer::Hold => self.on_hold_due(),
             Timer::ToolSound => self.on_tool_sound_due(),
+            Timer::Keys => self.on_keys_due(),
+            Timer::Idle => self.on_idle_due(),
             Timer::ModelSilent => self.on_model_silent(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
@@ -323,6 +334,7 @@ impl CallEngine {
         self.settle_tool_sound();
         self.feed();
         self.watch_caller_silence();
+        self.watch_idle();
         self.renew_at_edge();
         self.leave_when_heard();
     }

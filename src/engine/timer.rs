@@ -35,6 +35,10 @@ pub enum Timer {
     Hold,
     /// The sound that is heard while tools run is due.
     ToolSound,
+    /// The next key must have followed.
+    Keys,
+    /// The caller is spoken to, who has said nothing.
+    Idle,
     /// The model is told that the call will end.
     CapWarning,
     /// The call has reached its longest duration.
@@ -63,6 +67,8 @@ impl Timer {
         Timer::ModelRenew,
         Timer::Hold,
         Timer::ToolSound,
+        Timer::Keys,
+        Timer::Idle,
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,

@@ -36,6 +36,8 @@ pub(crate) fn settings() -> CallSettings {
         },
         hold_sound: None,
         filler: None,
+        keys: None,
+        idle: None,
         limits: Limits {
             max_duration_s: 600,
             warn_before_s: 30,

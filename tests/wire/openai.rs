@@ -403,6 +403,8 @@ fn agent(url: &str) -> Agent {
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,
+        keys: None,
+        idle: None,
     }
 }
 
