@@ -21,6 +21,8 @@ mod agent;
 mod check;
 mod deployment;
 mod files;
+mod idle;
+mod keys;
 mod memory;
 mod model;
 mod problem;
@@ -31,6 +33,7 @@ mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tool_sound;
 mod turns;
 pub mod types;
 mod values;

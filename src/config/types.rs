@@ -1,6 +1,9 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod idle;
+mod keys;
+mod tool_sound;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -13,6 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
 pub use hearing::*;
+pub use idle::{Idle, IdleLine};
+pub use keys::{KeyAction, Keys};
+pub use tool_sound::ToolSound;
 pub use tools::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
@@ -219,6 +225,10 @@ pub struct Agent {
     pub hold_sound: Option<Sound>,
     /// Played once when the model is slow to answer.
     pub filler: Option<Sound>,
+    /// What becomes of keys; `None`: they are kept in the report, no more.
+    pub keys: Option<Keys>,
+    /// What is said to a caller who says nothing; `None`: nothing.
+    pub idle: Option<Idle>,
 }
 
 /// The model vendor's transcription of the caller.
@@ -315,6 +325,8 @@ pub struct Deployment {
     pub budgets: Budgets,
     /// How agent audio is fed to the line.
     pub playout: Playout,
+    /// Played while tools run; `None`: silence.
+    pub tool_sound: Option<ToolSound>,
     /// What is kept of a call.
     pub keep: Keep,
 }
@@ -441,6 +453,12 @@ pub struct CallSettings {
     pub hold_sound: Option<Sound>,
     /// See [`Agent::filler`].
     pub filler: Option<Sound>,
+    /// See [`Agent::keys`].
+    #[serde(default)]
+    pub keys: Option<Keys>,
+    /// See [`Agent::idle`].
+    #[serde(default)]
+    pub idle: Option<Idle>,
     /// See [`Deployment::limits`].
     pub limits: Limits,
     /// See [`Deployment::playout`].
@@ -449,6 +467,9 @@ pub struct CallSettings {
     pub price: Option<Price>,
     /// What the model may cost in this call.
     pub budget: Option<Budget>,
+    /// See [`Deployment::tool_sound`].
+    #[serde(default)]
+    pub tool_sound: Option<ToolSound>,
     /// See [`Model::max_session_min`].
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
@@ -486,10 +507,13 @@ impl CallSettings {
             on_failure: agent.on_failure.clone(),
             hold_sound: agent.hold_sound.clone(),
             filler: agent.filler.clone(),
+            keys: agent.keys.clone(),
+            idle: agent.idle.clone(),
             limits: deployment.limits.clone(),
             playout: deployment.playout.clone(),
             price: agent.model.price,
             budget: None,
+            tool_sound: deployment.tool_sound.clone(),
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
         }

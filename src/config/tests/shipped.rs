@@ -50,7 +50,7 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     let (shipped, noted) = read_agent(AGENT);
     assert_shows_every_key(AGENT, &noted.known);
     // Examples of keys whose default is to have none; all other commented-out keys show their default.
-    let examples = ["voice", "max_output_tokens", "prompt", "commit_key", "shadow", "disclaimer"];
+    let examples = ["voice", "max_output_tokens", "prompt", "commit_key", "shadow", "disclaimer", "meaning", "actions"];
     let (all, noted) = read_agent(&uncommented_but(AGENT, &examples));
     assert_eq!(shipped, all);
     let warned = noted.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -59,7 +59,7 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     assert!(noted.problems.iter().all(|p| !p.is_error()));
 
     let read_deployment = |text: &str| {
-        let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table));
+        let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table, &Silent));
         let agent = Arc::new(agent_of(AGENT));
         (format!("{:?}", draft.unwrap().resolve("d", agent)), noted)
     };

@@ -46,6 +46,8 @@ fn agent(format: AudioFormat) -> Agent {
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,
+        keys: None,
+        idle: None,
     }
 }
 
