@@ -51,8 +51,9 @@ impl CallEngine {
         }
     }
 
-    /// Whether the caller waits for what the agent makes of a tool's answer. Bounded by the model's time to speak.
+    /// Whether the caller waits for what the agent makes of a tool's answer: bounded by the model's time to speak. Who speaks
+    /// does not wait.
     fn answer_is_due(&self) -> bool {
-        self.reply.awaiting.is_some() || self.reply.owed.is_some()
+        !self.floor.is_speaking() && (self.reply.awaiting.is_some() || self.reply.owed.is_some())
     }
 }

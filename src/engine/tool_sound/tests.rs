@@ -423,3 +423,34 @@ proptest! {
         prop_assert_eq!(&run().sim.trace, &call.sim.trace, "it decides otherwise the second time");
     }
 }
+
+/// The line sends the sound back 12 dB weaker: nobody takes it for the caller, whatever is in it.
+#[test]
+fn its_echo_is_not_the_caller() {
+    let speech = wav::read(include_bytes!("../../../fixtures/audio/track-carla.wav")).unwrap().samples;
+    let starts = |echo_guard: bool| {
+        let turn_detection = TurnDetection::Local(crate::config::TurnSettings::default());
+        let settings = CallSettings { turn_detection, echo_guard, ..settings(&speech[..at(8_000)]) };
+        let mut sim = Sim::hearing(settings, DELAY_MS);
+        sim.line().keep_audio();
+        sim.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+        sim.input(Input::Caller(CallerEvent::Started));
+        sim.engine_mut().set_tools_running(true);
+        let mut noise = 1u32;
+        for at_ms in (0..6_000).step_by(20) {
+            sim.run_until(CallTime::from_ms(at_ms + 20));
+            let mut played = sim.line().audio().to_vec();
+            played.resize(at(7_000), 0xFF);
+            let echo = played[at(at_ms.saturating_sub(60))..].iter().take(160).map(|byte| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                g711::linear_to_ulaw(g711::ulaw_to_linear(*byte) / 4 + (noise >> 16) as i16 / 512)
+            });
+            let payload: Vec<u8> = echo.collect();
+            sim.input(Input::Caller(CallerEvent::Audio { at_ms, payload: &payload }));
+        }
+        let started = |e: &&(CallTime, CallEvent)| matches!(e.1, CallEvent::SpeechStarted { .. });
+        (sim.seen.events.iter().filter(started).count(), sim.engine().report().counters["tool_sounds"])
+    };
+    assert_eq!(starts(true), (0, 1));
+    assert!(starts(false).0 > 0, "the test needs an echo that is taken for the caller");
+}
