@@ -22,6 +22,7 @@
 //! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
 //! | [`turn`] | from steps to turns: start, pause, end, each with its place; candidates beside the live settings |
+//! | [`answering`] | who picked up a call that was placed: a person, or a machine that talks and beeps |
 //! | [`hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
@@ -73,6 +74,7 @@
 //! | heard | played to the caller, proven by a mark or reckoned between two of them |
 //! | barge-in | caller speech that stops the agent |
 //! | held | an agent whose line was cleared, and who may yet go on at the sample: the barge-in is not certain |
+//! | answering machine, beep | who else picks up a call that was placed; where its greeting ends and it records |
 //! | step | 32 ms (or 16) of the caller's audio, with the probability of speech in it and its level |
 //! | shadow | candidate settings that decide silently beside the live ones |
 //! | truncate | telling the model how much of an item was heard |
@@ -81,6 +83,7 @@
 //! | deployment, agent | a number and what is kept of its calls; who talks |
 //! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |
 
+pub mod answering;
 pub mod audio;
 pub mod config;
 pub mod demo;
