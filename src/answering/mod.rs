@@ -1,7 +1,7 @@
 //! Who picked up: a person, who says a word and waits, or a machine, which talks on and beeps.
 //!
 //! ```text
-//!  steps of the detection, or levels of its own ─► opening ─► Human, Machine, Quiet
+//!  steps of the detection, or levels of its own ─► opening ─► Speaks, Human, Machine, Quiet
 //!  caller audio ─► 8 kHz ─► spectrum each 20 ms ─► beep ────► Beep
 //! ```
 //!
@@ -27,6 +27,8 @@ use opening::{Opening, Said};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finding {
+    /// Somebody begins to speak.
+    Speaks,
     /// A short utterance and then silence: somebody waits for an answer.
     Human,
     /// Speech that goes on for longer than people talk when they pick up.
@@ -41,6 +43,7 @@ impl Finding {
     /// A short stable name, as in the journal.
     pub const fn name(self) -> &'static str {
         match self {
+            Finding::Speaks => "speaks",
             Finding::Human => "human",
             Finding::Machine => "machine",
             Finding::Beep => "beep",

@@ -42,12 +42,14 @@ pub(super) struct Opening {
     /// Since its last speech.
     silent: u64,
     found: Option<Finding>,
+    speaks: bool,
     quiet: bool,
 }
 
 impl Opening {
     pub(super) fn new(monologue_ms: u32) -> Self {
-        Opening { monologue_ms: u64::from(monologue_ms), voiced: 0, since: 0, silent: 0, found: None, quiet: false }
+        let monologue_ms = u64::from(monologue_ms);
+        Opening { monologue_ms, voiced: 0, since: 0, silent: 0, found: None, speaks: false, quiet: false }
     }
 
     /// One step of `ms` more.
@@ -66,6 +68,10 @@ impl Opening {
             }
         }
         match self.found {
+            None if self.voiced >= UTTERANCE_MIN_MS && !self.speaks => {
+                self.speaks = true;
+                Some(Finding::Speaks)
+            }
             None => self.judge(),
             Some(Finding::Machine) if self.silent >= QUIET_MS && !self.quiet => {
                 self.quiet = true;

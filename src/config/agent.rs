@@ -114,14 +114,14 @@ fn transcription(parent: &mut Table<'_, '_>) -> Option<Transcription> {
     Some(Transcription { model, prompt })
 }
 
-enum Spoken {
+pub(super) enum Spoken {
     None,
     Say(String),
     Play(Sound),
 }
 
 /// `"none"`, `{ say = … }` or `{ play = …, text = … }`.
-fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> {
+pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> {
     if !field.is_table() {
         if field.as_str() == Some("none") {
             return Some(Spoken::None);

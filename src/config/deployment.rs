@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::problem::{Place, Problem};
 use super::reader::Table;
-use super::types::{Agent, Deployment, JournalKeep, Keep, Limits, Playout};
-use super::values;
+use super::types::{Agent, Deployment, JournalKeep, Keep, Limits, Outbound, Playout};
+use super::world::World;
+use super::{outbound, values};
 
 /// A deployment as written: its agent is only a name.
 #[derive(Clone, Debug)]
@@ -15,11 +16,12 @@ pub(super) struct DeploymentDraft {
     active: bool,
     limits: Limits,
     playout: Playout,
+    outbound: Outbound,
     keep: Keep,
 }
 
 /// Reads the document.
-pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
+pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> DeploymentDraft {
     let agent = table.need("agent", "the name of a document in agents/");
     let agent = agent.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
     let number = table.need("number", "the phone number it answers, in E.164");
@@ -30,6 +32,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
         active: table.boolean("active", true),
         limits: limits(table.table("limits")),
         playout: playout(table.table("playout")),
+        outbound: outbound::read(table.table("outbound"), world),
         keep: keep(table.table("keep")),
     };
     table.finish();
@@ -46,6 +49,7 @@ impl DeploymentDraft {
             agent,
             limits: self.limits,
             playout: self.playout,
+            outbound: self.outbound,
             keep: self.keep,
         })
     }

@@ -23,6 +23,7 @@ mod deployment;
 mod files;
 mod memory;
 mod model;
+mod outbound;
 mod problem;
 mod reader;
 mod resolve;

@@ -1,6 +1,7 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod outbound;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
 pub use hearing::*;
+pub use outbound::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// The carrier's account.
     pub twilio: Twilio,
+    /// The control API; `None`: there is none.
+    pub api: Option<Api>,
     /// Logs.
     pub log: Log,
 }
@@ -108,6 +112,13 @@ pub struct Twilio {
     pub refuse_full: String,
     /// Spoken by the carrier when the number has no active deployment.
     pub refuse_inactive: String,
+}
+
+/// The control API.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// What its users must present.
+    pub token: Secret,
 }
 
 /// Logs.
@@ -313,6 +324,8 @@ pub struct Deployment {
     pub limits: Limits,
     /// How agent audio is fed to the line.
     pub playout: Playout,
+    /// Calls that it places.
+    pub outbound: Outbound,
     /// What is kept of a call.
     pub keep: Keep,
 }
@@ -428,6 +441,9 @@ pub struct CallSettings {
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
     pub dial_timeout_ms: u64,
+    /// See [`Deployment::outbound`]; `None`: the call came in.
+    #[serde(default)]
+    pub outbound: Option<Outbound>,
 }
 
 impl CallSettings {
@@ -462,6 +478,7 @@ impl CallSettings {
             playout: deployment.playout.clone(),
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
+            outbound: None,
         }
     }
 }

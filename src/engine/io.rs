@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::answering::{AnsweredBy, Finding};
 use crate::engine::event::{CallEvent, EffectResult, EndReason, Role};
 use crate::time::Samples;
 use crate::vad::Step;
@@ -227,6 +228,8 @@ pub struct EffectId(pub u32);
 pub enum Control {
     /// Commit the caller's turn (the `disabled` mode).
     CommitTurn,
+    /// The carrier says who picked up a call that was placed.
+    AnsweredBy(AnsweredBy),
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.
@@ -259,6 +262,8 @@ pub enum Action<'a> {
     Record(Record<'a>),
     /// What our own ears heard in one step: everything that turn detection rests on. For the journal.
     Heard(Step),
+    /// What they heard of who picked up. For the journal, too.
+    Found(Finding),
     /// A line of the trace. Owned and small; most subscribers only print it.
     Emit(CallEvent),
     /// The call is over: nothing follows.

@@ -2,8 +2,9 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`local`] what our own ears make of it, [`answering`] who picked up, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
+mod answering;
 mod caller;
 mod conversation;
 mod downlink;
@@ -22,13 +23,14 @@ mod uplink;
 
 use std::sync::Arc;
 
-pub use event::{CallEvent, EffectResult, EndReason, Role};
+pub use event::{CallEvent, EffectResult, EndReason, NotAnswered, Role};
 pub use io::*;
 pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
 use crate::time::{CallTime, Samples};
+use answering::Answering;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
@@ -63,6 +65,7 @@ pub struct CallEngine {
     session: Session,
     reply: Reply,
     floor: Floor,
+    answering: Answering,
     stats: Stats,
     /// Used again by every step, so that reporting progress allocates nothing.
     progress: Vec<Progress>,
@@ -99,7 +102,10 @@ enum Phase {
 impl CallEngine {
     /// A call that has just been announced by the carrier, at [`CallTime::ZERO`].
     pub fn new(settings: Arc<CallSettings>) -> Self {
-        let hearing = Hearing::new(ears(&settings), settings.format);
+        let mut hearing = Hearing::new(ears(&settings), settings.format);
+        if let Some(outbound) = settings.outbound.as_ref().filter(|outbound| outbound.detect.own()) {
+            hearing.listen_for_answer(outbound.monologue_ms);
+        }
         Self::with_ears(settings, hearing)
     }
 
@@ -133,6 +139,7 @@ impl CallEngine {
             session: Session::new(settings.seed),
             reply: Reply::default(),
             floor: Floor::default(),
+            answering: Answering::default(),
             stats: Stats::default(),
             progress: Vec::new(),
             effects: 0,
@@ -244,6 +251,7 @@ impl CallEngine {
                 .flat_map(|local| local.shadows.iter().map(crate::turn::shadow::Shadow::tally))
                 .collect(),
             notes: self.stats.notes.clone(),
+            answered_by: self.answering.answered.clone(),
             keys: self.stats.keys.clone(),
             tools: self.stats.tools.clone(),
             gaps: self.uplink.gaps.clone(),
@@ -300,6 +308,7 @@ impl CallEngine {
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
             Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
+            Timer::Answering => self.on_answering_due(),
             Timer::CapWarning => self.on_cap_warning(),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
             Timer::Farewell => self.leave(),

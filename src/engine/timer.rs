@@ -33,6 +33,8 @@ pub enum Timer {
     ModelRenew,
     /// The hold sound is due.
     Hold,
+    /// It must be known who picked up, or the machine must have come to its end.
+    Answering,
     /// The model is told that the call will end.
     CapWarning,
     /// The call has reached its longest duration.
@@ -60,6 +62,7 @@ impl Timer {
         Timer::ModelSilent,
         Timer::ModelRenew,
         Timer::Hold,
+        Timer::Answering,
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,

@@ -111,6 +111,8 @@ pub(super) struct Uplink {
     map: VecDeque<(Samples, Samples)>,
     /// Silence sent since the last caller audio.
     padded: Samples,
+    /// What is heard goes to nobody, and is not kept for anybody.
+    pub(super) muted: bool,
     pub(super) gaps: Vec<Gap>,
     pub(super) frames: u64,
     pub(super) gap_samples: Samples,
@@ -134,6 +136,7 @@ impl Uplink {
             appended: Samples::ZERO,
             map: VecDeque::new(),
             padded: Samples::ZERO,
+            muted: false,
             gaps: Vec::new(),
             frames: 0,
             gap_samples: Samples::ZERO,
@@ -197,7 +200,7 @@ impl Uplink {
         let piece = hearing.cleaned().map_or(piece, |cleaned| out.keep(cleaned));
         let audio = out.piece(&piece);
         let wanted = match self.gate {
-            Gate::All | Gate::Untold => true,
+            Gate::All | Gate::Untold => !self.muted,
             Gate::Turns { turn, .. } => {
                 self.note_appended(at, audio.len());
                 self.remember(audio);

@@ -409,7 +409,7 @@ impl<'s> Call<'s> {
                     }
                 }
                 // For the journal only.
-                Action::Heard(_) => {}
+                Action::Heard(_) | Action::Found(_) => {}
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);

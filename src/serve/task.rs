@@ -126,6 +126,7 @@ fn failed(settings: &CallSettings, lasted: Duration, why: String) -> Report {
         interruptions: Vec::new(),
         shadows: Vec::new(),
         notes: Vec::new(),
+        answered_by: None,
         keys: Vec::new(),
         tools: Vec::new(),
         gaps: Vec::new(),

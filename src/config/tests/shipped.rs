@@ -59,7 +59,7 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     assert!(noted.problems.iter().all(|p| !p.is_error()));
 
     let read_deployment = |text: &str| {
-        let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table));
+        let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table, &Silent));
         let agent = Arc::new(agent_of(AGENT));
         (format!("{:?}", draft.unwrap().resolve("d", agent)), noted)
     };
