@@ -44,6 +44,11 @@ pub fn refuse(text: &str, language: Option<&str>) -> String {
     xml
 }
 
+/// Hangs up without a word.
+pub fn hang_up() -> String {
+    format!("{HEAD}{TAIL}")
+}
+
 /// Puts the caller through to `number` (E.164), and hangs up when that call is over.
 pub fn dial(number: &str) -> String {
     let mut xml = String::from(HEAD);
