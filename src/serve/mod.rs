@@ -56,8 +56,8 @@ use crate::engine::{CallEvent, Control};
 use crate::report::Report;
 use crate::time::CallTime;
 
+pub(crate) use crate::time::date::rfc3339;
 pub use limits::raise_file_limit;
-pub(crate) use wall::rfc3339;
 
 use keeper::Keeper;
 use media::Claim;

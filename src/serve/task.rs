@@ -12,13 +12,14 @@ use tracing::Instrument as _;
 use crate::config::{CallSettings, Deployment, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
+use crate::time::date::rfc3339;
 
+use super::Shared;
 use super::call::Call;
 use super::effects::Carrier;
 use super::keeper::{Files, Folder};
 use super::media::Claim;
 use super::registry::{Command, Slot};
-use super::{Shared, wall};
 
 /// A call that was admitted.
 pub(super) struct Setup {
@@ -74,7 +75,7 @@ pub(super) async fn answer(setup: Setup) {
     });
     report.call = id;
     report.carrier_call = carrier_call;
-    report.started = wall::rfc3339(started);
+    report.started = rfc3339(started);
     finish(&shared, files, journal, report).instrument(span).await;
     drop(slot);
 }

@@ -1,0 +1,1 @@
+//! Webhooks: what happens in calls, told to other systems, at least once and in order.
