@@ -78,6 +78,10 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// The carrier's account.
     pub twilio: Twilio,
+    /// How long calls are kept.
+    pub store: StoreSettings,
+    /// Who is told of calls.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// Logs.
     pub log: Log,
 }

@@ -1,5 +1,6 @@
 //! Rows of calls: begun, ended, asked for.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
@@ -13,10 +14,8 @@ use serde_json::Value;
 use crate::config::{EventType, Webhook};
 use crate::report::Report;
 
-use super::entity::calls::{ActiveModel, Column, Entity, Model, State};
+use super::entity::calls::{ActiveModel, Column, Direction, Entity, Model, State};
 use super::{Desk, Store, StoreError, event, ms_of, outbox};
-
-use std::sync::Arc;
 
 /// A call that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +24,8 @@ pub struct NewCall {
     pub id: String,
     /// The carrier's id.
     pub carrier_call: String,
-    /// Whether we dialled.
-    pub outbound: bool,
+    /// Who dialled.
+    pub direction: Direction,
     /// Its deployment's name.
     pub deployment: String,
     /// Its agent's name.
@@ -45,7 +44,7 @@ pub struct NewCall {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndedCall {
     /// Its report, as it was written into its folder.
-    pub report: Report,
+    pub report: Box<Report>,
     /// When it ended.
     pub ended: SystemTime,
     /// What it cost, in millionths of the currency's unit.
@@ -85,7 +84,7 @@ pub(super) async fn begin<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], ca
     let row = ActiveModel {
         id: Set(call.id.clone()),
         carrier_call: Set(call.carrier_call.clone()),
-        direction: Set(if call.outbound { "outbound" } else { "inbound" }.to_owned()),
+        direction: Set(call.direction),
         deployment: Set(call.deployment.clone()),
         agent: Set(call.agent.clone()),
         revision: Set(call.revision.clone()),
@@ -108,7 +107,7 @@ pub(super) async fn begin<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], ca
 /// A report with its text, made off the async threads.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) report: Report,
+    pub(super) report: Box<Report>,
     pub(super) text: String,
     pub(super) ended_ms: i64,
     pub(super) cost_micros: i64,
@@ -135,7 +134,7 @@ pub(super) async fn end<C: ConnectionTrait>(
     let row = ActiveModel {
         id: Set(report.call.clone()),
         carrier_call: Set(report.carrier_call.clone()),
-        direction: if found.is_some() { NotSet } else { Set("inbound".to_owned()) },
+        direction: if found.is_some() { NotSet } else { Set(Direction::Inbound) },
         deployment: Set(report.deployment.clone()),
         agent: Set(report.agent.clone()),
         revision: Set(report.revision.clone()),
@@ -217,7 +216,7 @@ pub(super) fn unknown(call: &str) -> Model {
     Model {
         id: call.to_owned(),
         carrier_call: String::new(),
-        direction: "inbound".to_owned(),
+        direction: Direction::Inbound,
         deployment: String::new(),
         agent: String::new(),
         revision: String::new(),
@@ -247,8 +246,8 @@ impl Store {
         let whose = match of {
             Spender::Deployment(name) => Condition::all().add(Column::Deployment.eq(name.as_str())),
             Spender::Number(number) => Condition::any()
-                .add(Column::Direction.eq("inbound").and(Column::FromNumber.eq(number.as_str())))
-                .add(Column::Direction.eq("outbound").and(Column::ToNumber.eq(number.as_str()))),
+                .add(Column::Direction.eq(Direction::Inbound).and(Column::FromNumber.eq(number.as_str())))
+                .add(Column::Direction.eq(Direction::Outbound).and(Column::ToNumber.eq(number.as_str()))),
         };
         let sum = Entity::find()
             .select_only()

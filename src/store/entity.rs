@@ -20,6 +20,39 @@ pub mod calls {
         Lost,
     }
 
+    /// Who dialled.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "Text")]
+    pub enum Direction {
+        /// The caller.
+        #[sea_orm(string_value = "inbound")]
+        Inbound,
+        /// We.
+        #[sea_orm(string_value = "outbound")]
+        Outbound,
+    }
+
+    impl Direction {
+        /// As it stands in rows and events.
+        pub const fn name(self) -> &'static str {
+            match self {
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
+            }
+        }
+    }
+
+    impl State {
+        /// As it stands in rows.
+        pub const fn name(self) -> &'static str {
+            match self {
+                State::Running => "running",
+                State::Ended => "ended",
+                State::Lost => "lost",
+            }
+        }
+    }
+
     /// A call, as the store keeps it.
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
     #[sea_orm(table_name = "calls")]
@@ -29,8 +62,7 @@ pub mod calls {
         pub id: String,
         /// The carrier's id.
         pub carrier_call: String,
-        /// `inbound` or `outbound`.
-        pub direction: String,
+        pub direction: Direction,
         pub deployment: String,
         pub agent: String,
         /// The configuration's revision.

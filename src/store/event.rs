@@ -61,7 +61,7 @@ impl Event {
             call: Call {
                 id: &call.id,
                 carrier_call: &call.carrier_call,
-                direction: &call.direction,
+                direction: call.direction.name(),
                 deployment: &call.deployment,
                 agent: &call.agent,
                 from: call.from_number.as_deref(),

@@ -34,14 +34,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::{EventType, StoreSettings, Webhook};
+use crate::time::date;
 
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
 pub use dials::{Dial, DialChange, DialInserted};
-pub use entity::calls::{Model as CallRow, State as CallState};
+pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 
@@ -258,6 +259,17 @@ impl Store {
         self.hand_over(Job::Analysis { call: call.to_owned(), analysis: Box::new(analysis) });
     }
 
+    /// Waits until what was handed over is written, but not for ever.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let flushed = async {
+            self.jobs.send(Job::Flush(done)).await.ok()?;
+            written.await.ok()
+        };
+        // What is left is said when the store is stopped.
+        let _ = tokio::time::timeout(PATIENCE, flushed).await;
+    }
+
     /// Writes what was handed over, but not for ever, and lets go of the directory.
     pub async fn stop(&self) {
         self.stopping.send_replace(true);
@@ -342,6 +354,16 @@ fn immediate() -> TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     }
+}
+
+/// A moment of the store, which counts milliseconds since 1970, as RFC 3339 in UTC.
+pub fn written(ms: i64) -> String {
+    date::rfc3339(time_of(ms))
+}
+
+/// Such a moment, from a date or RFC 3339 in UTC.
+pub fn read(text: &str) -> Option<i64> {
+    date::parse(text).map(ms_of)
 }
 
 /// Milliseconds since 1970.

@@ -62,6 +62,10 @@ async fn waiting_for<C: ConnectionTrait>(db: &C, endpoint: &str) -> Result<u64, 
     Entity::find().filter(waiting).count(db).await
 }
 
+/// Nothing that happened in the same call waits before it.
+const FIRST: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.endpoint = outbox.endpoint \
+    AND earlier.call = outbox.call AND earlier.state = 'waiting' AND earlier.seq < outbox.seq)";
+
 impl Store {
     /// Waits until the outbox may have something new.
     pub async fn outbox_is_fresh(&self) {
@@ -74,8 +78,6 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn due(&self, endpoint: &str, now_ms: i64, except: &[i64], limit: u64) -> Result<Vec<Model>, StoreError> {
-        const FIRST: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.endpoint = outbox.endpoint \
-            AND earlier.call = outbox.call AND earlier.state = 'waiting' AND earlier.seq < outbox.seq)";
         let due = Entity::find()
             .filter(Column::State.eq(State::Waiting))
             .filter(Column::Endpoint.eq(endpoint))
@@ -88,21 +90,54 @@ impl Store {
         Ok(due.all(self.db()).await?)
     }
 
-    /// Names of the endpoints that something waits for, and the next moment at which something is due.
+    /// Who is told of calls, as configured now.
+    pub fn webhooks(&self) -> Vec<Arc<Webhook>> {
+        self.core.settings.borrow().webhooks.clone()
+    }
+
+    /// The next moment at which something is due for `endpoint`, but for those that are on their way.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn waiting(&self) -> Result<Vec<(String, u64, i64)>, StoreError> {
+    pub async fn next_due(&self, endpoint: &str, except: &[i64]) -> Result<Option<i64>, StoreError> {
+        let next = Entity::find()
+            .select_only()
+            .expr(Expr::cust("min(next_at_ms)"))
+            .filter(Column::State.eq(State::Waiting))
+            .filter(Column::Endpoint.eq(endpoint))
+            .filter(Column::Seq.is_not_in(except.iter().copied()))
+            .filter(Expr::cust(FIRST))
+            .into_tuple::<Option<i64>>();
+        Ok(next.one(self.db()).await?.flatten())
+    }
+
+    /// Names of the endpoints that something waits for, and how much.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn waiting(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let waiting = Entity::find()
             .select_only()
             .column(Column::Endpoint)
             .expr(Expr::cust("count(*)"))
-            .expr(Expr::cust("min(next_at_ms)"))
             .filter(Column::State.eq(State::Waiting))
             .group_by(Column::Endpoint)
-            .into_tuple::<(String, i64, i64)>();
+            .into_tuple::<(String, i64)>();
         let rows = waiting.all(self.db()).await?;
-        Ok(rows.into_iter().map(|(name, count, next)| (name, u64::try_from(count).unwrap_or(0), next)).collect())
+        Ok(rows.into_iter().map(|(name, count)| (name, u64::try_from(count).unwrap_or(0))).collect())
+    }
+
+    /// Gives up all that waits for `endpoint`. Returns how much that was.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn give_up(&self, endpoint: &str, why: &str) -> Result<u64, StoreError> {
+        let change = Entity::update_many()
+            .col_expr(Column::State, Expr::value(State::Dead))
+            .col_expr(Column::LastError, Expr::value(why))
+            .filter(Column::Endpoint.eq(endpoint))
+            .filter(Column::State.eq(State::Waiting));
+        Ok(change.exec(self.db()).await?.rows_affected)
     }
 
     /// An event was delivered.

@@ -117,7 +117,7 @@ async fn report(core: &Core, call: &str) -> Option<Ended> {
     blocking(move || {
         let text = fs::read(&path).ok()?;
         let written = fs::metadata(&path).and_then(|m| m.modified()).unwrap_or_else(|_| SystemTime::now());
-        let report: Report = serde_json::from_slice(&text).ok()?;
+        let report: Box<Report> = serde_json::from_slice(&text).ok()?;
         if report.call != call {
             return None;
         }

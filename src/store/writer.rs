@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sea_orm::{DbErr, RuntimeErr, TransactionTrait as _};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use crate::config::EventType;
@@ -19,8 +19,17 @@ use super::{Core, StoreError, chores, immediate, reconcile, schema};
 pub(super) enum Job {
     Begin(Box<NewCall>),
     End(Box<EndedCall>),
-    Event { call: String, kind: EventType, data: Box<Value> },
-    Analysis { call: String, analysis: Box<Value> },
+    Event {
+        call: String,
+        kind: EventType,
+        data: Box<Value>,
+    },
+    Analysis {
+        call: String,
+        analysis: Box<Value>,
+    },
+    /// Answered when what was handed over before it is written.
+    Flush(oneshot::Sender<()>),
 }
 
 /// A job as it is written.
@@ -85,7 +94,8 @@ impl Writer {
             if stopped {
                 return;
             }
-            let works = shape(std::mem::take(&mut jobs)).await;
+            let (flushes, rest) = jobs.drain(..).partition::<Vec<_>, _>(|job| matches!(job, Job::Flush(_)));
+            let works = shape(rest).await;
             while let Err(error) = self.write(&works).await {
                 self.core.trouble("cannot be written", &error);
                 if self.pause().await {
@@ -94,6 +104,12 @@ impl Writer {
                 }
             }
             self.failures = 0;
+            for job in flushes {
+                if let Job::Flush(done) = job {
+                    // Whoever waits may have given up.
+                    let _ = done.send(());
+                }
+            }
         }
     }
 
@@ -163,20 +179,19 @@ impl Writer {
 
 /// Writes reports as text, off the async threads: a long one takes milliseconds, which calls would feel.
 async fn shape(jobs: Vec<Job>) -> Vec<Work> {
-    let shape = move || jobs.into_iter().map(Work::from).collect();
+    let shape = move || jobs.into_iter().filter_map(work).collect();
     // Fails only when the runtime is shutting down.
     tokio::task::spawn_blocking(shape).await.unwrap_or_default()
 }
 
-impl From<Job> for Work {
-    fn from(job: Job) -> Work {
-        match job {
-            Job::Begin(call) => Work::Begin(call),
-            Job::End(call) => Work::End(Box::new(Ended::new(*call))),
-            Job::Event { call, kind, data } => Work::Event { call, kind, data },
-            Job::Analysis { call, analysis } => Work::Analysis { call, analysis },
-        }
-    }
+fn work(job: Job) -> Option<Work> {
+    Some(match job {
+        Job::Begin(call) => Work::Begin(call),
+        Job::End(call) => Work::End(Box::new(Ended::new(*call))),
+        Job::Event { call, kind, data } => Work::Event { call, kind, data },
+        Job::Analysis { call, analysis } => Work::Analysis { call, analysis },
+        Job::Flush(_) => return None,
+    })
 }
 
 /// Whether what was to be written is wrong, rather than the disk or the file: then it would fail for ever.

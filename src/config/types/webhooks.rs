@@ -43,6 +43,9 @@ impl EventType {
     }
 }
 
+/// What a secret in the form of the Standard Webhooks begins with; base64 follows.
+pub const SECRET_PREFIX: &str = "whsec_";
+
 /// An endpoint that is told of calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
