@@ -1,5 +1,6 @@
 //! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
 
+mod calls;
 mod check;
 mod ears;
 mod hear;
@@ -7,6 +8,7 @@ mod load;
 mod rehearse;
 mod serve;
 mod tune;
+mod webhooks;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -46,6 +48,10 @@ enum Command {
     /// What a load test starts itself as.
     #[command(subcommand, hide = true)]
     LoadTarget(load::Role),
+    /// List the calls that are kept, show one, or say where its files are.
+    Calls(calls::Args),
+    /// Receive webhooks on this machine, and see to those that were given up.
+    Webhooks(webhooks::Args),
     /// Measure turn settings on labelled audio or recorded calls, and find better ones.
     Tune(tune::Args),
 }
@@ -63,6 +69,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Hear(args) => hear::run(&args),
         Command::Load(args) => run_async(load::run(*args)),
         Command::LoadTarget(role) => run_async(load::play(role)),
+        Command::Calls(args) => run_async(calls::run(args)),
+        Command::Webhooks(args) => run_async(webhooks::run(args)),
         Command::Tune(args) => tune::run(&args),
     }
 }
@@ -103,6 +111,25 @@ fn start_logs(log: &Log) -> Result<(), Failure> {
 /// Writes a file by a new one that takes its place.
 fn write_file(path: &std::path::Path, content: &str) -> Result<(), Failure> {
     offhook::tune::write(path, content).map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+}
+
+/// Which data directory is meant.
+#[derive(Debug, clap::Args)]
+struct Kept {
+    /// The directory with offhook.toml, which says where calls are kept.
+    #[arg(long, value_name = "DIR", default_value = "config", global = true)]
+    config: std::path::PathBuf,
+    /// Look here instead of `data_dir` in offhook.toml.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<std::path::PathBuf>,
+}
+
+impl Kept {
+    fn data(&self) -> Result<std::path::PathBuf, Failure> {
+        let said = || offhook::config::data_dir(&self.config);
+        let no_config = |problems| format!("{problems}\nname the directory in which calls are kept with --data");
+        self.data.clone().map_or_else(|| said().map_err(no_config), Ok)
+    }
 }
 
 /// Writes results to standard output. Whoever reads them may have read enough: that is no failure of ours.

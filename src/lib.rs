@@ -33,13 +33,15 @@
 //! | [`picture`] | `call.svg` and `call.html` |
 //! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
 //! | [`tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
+//! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
+//! | [`webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
 //! | [`rehearsal`] | the built-in realtime model, scripted |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`demo`] | one call through all of it |
 //!
-//! Absent so far: SIP, WebRTC, a store, the chat.
+//! Absent so far: SIP, WebRTC, the chat.
 //!
 //! # The life of one frame
 //!
@@ -102,10 +104,12 @@ pub mod rehearsal;
 pub mod replay;
 pub mod serve;
 pub mod sim;
+pub mod store;
 pub mod time;
 pub mod tune;
 pub mod turn;
 pub mod vad;
 pub mod verify;
+pub mod webhooks;
 
 pub use engine::report;

@@ -9,6 +9,7 @@ use super::problem::{Place, Problem};
 use super::reader::Table;
 use super::types::{Api, Log, Server, Tls, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
+use super::webhooks;
 use super::world::World;
 
 /// Reads the document.
@@ -32,17 +33,24 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
     let server = Server {
         listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
         public_url,
-        data_dir: table.string("data_dir", MAX_NAME).map_or_else(|| PathBuf::from("data"), PathBuf::from),
+        data_dir: table.string("data_dir", MAX_NAME).map_or_else(default_data_dir, PathBuf::from),
         max_calls: table.integer("max_calls", 100, 1..=10_000) as usize,
         max_lag_ms: table.integer("max_lag_ms", 5, 0..=1_000),
         drain_s: table.integer("drain_s", 60, 0..=86_400),
         tls: tls(table.table("tls"), world),
         twilio: twilio(table.table("twilio"), world),
         api: api(table.table("api"), world),
+        store: webhooks::store(table.table("store")),
+        webhooks: webhooks::webhooks(table.take("webhooks"), world),
         log: log(table.table("log")),
     };
     table.finish();
     server
+}
+
+/// Where calls are kept when the document does not say.
+pub(super) fn default_data_dir() -> PathBuf {
+    PathBuf::from("data")
 }
 
 fn tls(mut table: Table<'_, '_>, world: &dyn World) -> Option<Tls> {

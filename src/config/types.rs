@@ -2,6 +2,7 @@
 
 mod hearing;
 mod outbound;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::audio::AudioFormat;
 pub use hearing::*;
 pub use outbound::*;
+pub use webhooks::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
 #[derive(Clone, Debug)]
@@ -80,6 +82,10 @@ pub struct Server {
     pub twilio: Twilio,
     /// The control API; `None`: there is none.
     pub api: Option<Api>,
+    /// How long calls are kept.
+    pub store: StoreSettings,
+    /// Who is told of calls.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// Logs.
     pub log: Log,
 }

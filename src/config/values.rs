@@ -84,6 +84,17 @@ impl SecretRef {
         Ok(Secret::new(text))
     }
 
+    /// The secret itself, if `sound` has nothing against it.
+    pub(super) fn resolve_that(
+        &self,
+        world: &dyn World,
+        sound: impl FnOnce(&Secret) -> Result<(), String>,
+    ) -> Result<Secret, Box<Problem>> {
+        let secret = self.resolve(world)?;
+        sound(&secret).map_err(|why| self.problem(why))?;
+        Ok(secret)
+    }
+
     fn text(&self, world: &dyn World) -> Result<String, Box<Problem>> {
         match &self.kept {
             Kept::Env(name) => world.env(name).ok_or_else(|| {

@@ -9,7 +9,8 @@
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
-//! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`pressure`] tells
+//! - [`keeper`] writes files on threads of its own; the [`store`](crate::store) and the sender of
+//!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
@@ -54,10 +55,12 @@ use tokio_tungstenite::Connector;
 use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
 use crate::report::Report;
+use crate::store::{self, Store, StoreError};
 use crate::time::CallTime;
+use crate::webhooks::Sender;
 
+pub(crate) use crate::time::date::rfc3339;
 pub use limits::raise_file_limit;
-pub(crate) use wall::rfc3339;
 
 use keeper::Keeper;
 use media::Claim;
@@ -97,6 +100,8 @@ pub enum ServeError {
     Listen(SocketAddr, io::Error),
     /// Certificate or key are not usable; names the files.
     Tls(String),
+    /// Another server has the data directory, or a newer one wrote what is in it.
+    Store(StoreError),
     /// The system gives no threads or sockets, or the program is not whole.
     System(String),
 }
@@ -108,6 +113,7 @@ impl fmt::Display for ServeError {
                 write!(f, "cannot listen on {addr} (`listen` in offhook.toml, or --listen): {error}")
             }
             ServeError::Tls(why) => write!(f, "{why} (`tls` in offhook.toml)"),
+            ServeError::Store(error) => error.fmt(f),
             ServeError::System(why) => f.write_str(why),
         }
     }
@@ -129,6 +135,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     pressure: Pressure,
     keeper: Keeper,
+    store: Store,
+    sender: Sender,
     client: reqwest::Client,
     model_tls: Connector,
     random: SystemRandom,
@@ -196,6 +204,10 @@ impl Server {
             tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (`data_dir` in offhook.toml, or --data): they leave no report");
         }
         let metrics = Arc::new(Metrics::default());
+        let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
+        let store = store.map_err(ServeError::Store)?;
+        let no_client = |error: reqwest::Error| ServeError::System(format!("no HTTP client: {error}"));
+        let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks)).map_err(no_client)?;
         let shared = Arc::new(Shared {
             source: options.source,
             data,
@@ -203,7 +215,9 @@ impl Server {
             registry: Arc::new(Registry::new()),
             keeper: Keeper::start(Arc::clone(&metrics))
                 .map_err(|error| ServeError::System(format!("no threads for files: {error}")))?,
-            client: effects::client().map_err(|error| ServeError::System(format!("no HTTP client: {error}")))?,
+            store,
+            sender,
+            client: effects::client().map_err(no_client)?,
             model_tls: model::tls(),
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
@@ -228,7 +242,7 @@ impl Server {
         let watch = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
-                watched.config().await;
+                watched.store.set(settings(&*watched.config().await));
                 if let Some(certificates) = &mut certificates {
                     match certificates.refresh().await {
                         None => {}
@@ -332,6 +346,11 @@ impl Shared {
             Err(_) => self.source.current(),
         }
     }
+}
+
+/// What the store runs by.
+fn settings(config: &Config) -> store::Settings {
+    store::Settings { store: config.server.store, webhooks: config.server.webhooks.clone() }
 }
 
 /// HTTP/1 only: Twilio speaks it, and a media stream is an upgrade of it.

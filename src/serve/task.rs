@@ -12,13 +12,15 @@ use tracing::Instrument as _;
 use crate::config::{CallSettings, Deployment, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
+use crate::store::{Direction, EndedCall, NewCall};
+use crate::time::date::rfc3339;
 
+use super::Shared;
 use super::call::Call;
 use super::effects::Carrier;
 use super::keeper::{Files, Folder};
 use super::media::Claim;
 use super::registry::{Command, Slot};
-use super::{Shared, wall};
 
 /// A call that was admitted.
 pub(super) struct Setup {
@@ -26,6 +28,7 @@ pub(super) struct Setup {
     pub(super) slot: Slot<Claim>,
     pub(super) id: String,
     pub(super) carrier_call: String,
+    pub(super) about: About,
     /// When the webhook arrived, by the clock of waiting and by the wall's.
     pub(super) began: Instant,
     pub(super) started: SystemTime,
@@ -38,6 +41,15 @@ pub(super) struct Setup {
     pub(super) commanded: mpsc::Receiver<Command>,
 }
 
+/// Between whom a call is. Numbers go into the store and to webhooks, never into logs.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    pub(super) direction: Direction,
+    /// E.164, or the carrier's word for a number that is withheld.
+    pub(super) from: Option<String>,
+    pub(super) to: Option<String>,
+}
+
 /// Runs the call and keeps its report. A failure of ours ends this call only.
 pub(super) async fn answer(setup: Setup) {
     let Setup {
@@ -45,6 +57,7 @@ pub(super) async fn answer(setup: Setup) {
         slot,
         id,
         carrier_call,
+        about,
         began,
         started,
         twilio,
@@ -56,6 +69,17 @@ pub(super) async fn answer(setup: Setup) {
     } = setup;
     let span = tracing::info_span!("call", id);
     tracing::info!(parent: &span, deployment = deployment.name, agent = deployment.agent.name, "call comes in");
+    shared.store.begin_call(NewCall {
+        id: id.clone(),
+        carrier_call: carrier_call.clone(),
+        direction: about.direction,
+        deployment: deployment.name.clone(),
+        agent: deployment.agent.name.clone(),
+        revision: settings.revision.clone(),
+        from: about.from,
+        to: about.to,
+        started,
+    });
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
@@ -74,7 +98,7 @@ pub(super) async fn answer(setup: Setup) {
     });
     report.call = id;
     report.carrier_call = carrier_call;
-    report.started = wall::rfc3339(started);
+    report.started = rfc3339(started);
     finish(&shared, files, journal, report).instrument(span).await;
     drop(slot);
 }
@@ -104,6 +128,7 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
+    shared.store.end_call(EndedCall { report, ended: SystemTime::now(), cost_micros: 0 });
 }
 
 /// The report of a call whose engine can no longer be asked.

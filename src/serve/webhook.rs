@@ -13,9 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment, Server};
 use crate::link::twilio::{signature, twiml};
+use crate::store::Direction;
 
 use super::registry::{Admission, Command, Entry};
-use super::task::{self, Setup};
+use super::task::{self, About, Setup};
 use super::{Shared, wall};
 
 /// The `<Parameter>` that carries a stream's token.
@@ -51,7 +52,9 @@ pub(super) async fn voice(
         return refuse(&shared, why, &twilio.refuse_inactive);
     };
     let public = Public::of(&config.server, &headers);
-    match answer(&shared, &config, deployment, &public, carrier_call, began) {
+    let about =
+        About { direction: Direction::Inbound, from: form.get("From").map(str::to_owned), to: Some(to.to_owned()) };
+    match answer(&shared, &config, deployment, &public, carrier_call, about, began) {
         Ok(twiml) => xml(twiml),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
     }
@@ -188,6 +191,7 @@ fn answer(
     deployment: &Arc<Deployment>,
     public: &Public,
     carrier_call: &str,
+    about: About,
     began: Instant,
 ) -> Result<String, &'static str> {
     let started = SystemTime::now();
@@ -227,6 +231,7 @@ fn answer(
         slot,
         id,
         carrier_call: carrier_call.to_owned(),
+        about,
         began,
         started,
         twilio: config.server.twilio.clone(),
