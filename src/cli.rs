@@ -2,6 +2,7 @@
 
 mod calls;
 mod check;
+mod dial;
 mod ears;
 mod hear;
 mod load;
@@ -31,6 +32,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
+    /// Ring a number through a running server.
+    Dial(dial::Args),
     /// Run the built-in model alone: a scripted stand-in for a realtime voice model.
     Rehearse(rehearse::Args),
     /// Place one call on this machine, from a recorded caller to the built-in model and back, and show it.
@@ -61,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Dial(args) => run_async(dial::run(args)),
         Command::Rehearse(args) => run_async(rehearse::run(args)),
         Command::Demo(args) => run_async(async move { demo::run(&args).await.map(|()| ExitCode::SUCCESS) }),
         Command::Replay(args) => replay::run(&args),

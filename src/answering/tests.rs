@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::*;
 use crate::audio::g711::{decode_ulaw, encode_ulaw};
-use crate::vad::Probability;
 use crate::time::Samples;
+use crate::vad::Probability;
 
 const PEAK: f32 = 8_000.0;
 
@@ -136,7 +136,8 @@ fn what_only_sounds_like_a_beep_is_none() {
             assert_eq!(beeps(&phone(tones(&parts, 8_000), snr_db, 5), 8_000), [0u64; 0], "{name}");
         }
     }
-    let glide: Vec<i16> = (0..4_000).map(|n| (PEAK * (0.6 * n as f32 + n as f32 * n as f32 * 2e-5).sin()) as i16).collect();
+    let glide: Vec<i16> =
+        (0..4_000).map(|n| (PEAK * (0.6 * n as f32 + n as f32 * n as f32 * 2e-5).sin()) as i16).collect();
     let line = [vec![0; 2_000], glide, vec![0; 6_000]].concat();
     assert_eq!(beeps(&phone(line, None, 1), 8_000), [0u64; 0], "a whistle that rises");
     assert_eq!(beeps(&phone(vec![0; 80_000], Some(0.0), 9), 8_000), [0u64; 0], "noise");
@@ -148,8 +149,10 @@ fn there_is_no_beep_in_recorded_speech_and_noise() {
     let (mut seconds, mut found) = (0, Vec::new());
     for folder in ["wav8k", "noise", "calls", "mix", "wav"] {
         let Ok(files) = std::fs::read_dir(root.join(folder)) else { continue };
-        for path in files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "wav")) {
-            let Ok(wav) = std::fs::read(&path).map_err(|_| ()).and_then(|b| crate::audio::wav::read(&b).map_err(|_| ()))
+        for path in files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "wav"))
+        {
+            let Ok(wav) =
+                std::fs::read(&path).map_err(|_| ()).and_then(|b| crate::audio::wav::read(&b).map_err(|_| ()))
             else {
                 continue;
             };

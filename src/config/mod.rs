@@ -47,6 +47,7 @@ pub use problem::{Problem, Problems, Severity};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;
+pub(crate) use values::is_e164;
 pub use watch::Source;
 
 /// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and

@@ -211,6 +211,7 @@ impl CallEngine {
     /// Nobody is there to talk to.
     fn give_up_on_answer(&mut self, reason: EndReason) {
         self.settle_answer();
+        self.answering.stage = Stage::Leaving;
         self.fall_silent();
         self.close(reason, AfterFailure::HangUp);
     }

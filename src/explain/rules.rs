@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::config::{AfterFailure, CallSettings, Eagerness, Farewell, Greeting, OnFailure, OnMachine, Sound, TurnDetection};
+use crate::config::{
+    AfterFailure, CallSettings, Eagerness, Farewell, Greeting, OnFailure, OnMachine, Sound, TurnDetection,
+};
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -539,13 +541,13 @@ mod tests {
             TurnDetection::Local(Default::default()),
         ];
         for key in TABLE.iter().flat_map(|row| row.3) {
-            let known = modes
-                .iter()
-                .any(|mode| governing(key, &CallSettings {
-                    turn_detection: mode.clone(),
-                    outbound: Some(Default::default()),
-                    ..settings()
-                }).is_some());
+            let known = modes.iter().any(|mode| {
+                governing(
+                    key,
+                    &CallSettings { turn_detection: mode.clone(), outbound: Some(Default::default()), ..settings() },
+                )
+                .is_some()
+            });
             assert!(known, "{key}");
         }
     }

@@ -86,7 +86,8 @@ impl Hearing {
     pub fn told(settings: HearingSettings, format: AudioFormat) -> Self {
         let step = settings.engine.map_or(0, |engine| step_samples(engine, format.rate_hz).0);
         let delay = settings.engine.map_or(0, |engine| delay_samples(engine, format.rate_hz).0);
-        let told = Told { step, delay, taken: 0, given: 0, queue: VecDeque::new(), found: VecDeque::new(), otherwise: None };
+        let told =
+            Told { step, delay, taken: 0, given: 0, queue: VecDeque::new(), found: VecDeque::new(), otherwise: None };
         Hearing::with(Ears::Told(told), format)
     }
 

@@ -11,7 +11,9 @@ use crate::time::CallTime;
 pub fn write_action(action: &Action<'_>, out: &mut String) -> bool {
     // Writing to a String cannot fail.
     let _ = match action {
-        Action::Record(_) | Action::Heard(_) | Action::Found(_) | Action::SendModel(ModelCommand::AppendAudio(_)) => return false,
+        Action::Record(_) | Action::Heard(_) | Action::Found(_) | Action::SendModel(ModelCommand::AppendAudio(_)) => {
+            return false;
+        }
         Action::SendCaller(CallerCommand::Audio(payload)) => write!(out, "line audio bytes={}", payload.len()),
         Action::SendCaller(CallerCommand::Mark(mark)) => write!(out, "line mark g{}-{}", mark.generation, mark.seq),
         Action::SendCaller(CallerCommand::Clear) => out.write_str("line clear"),

@@ -72,6 +72,8 @@ pub struct CallOptions {
     pub metronome: Option<Metronome>,
     /// Asks webhooks; `None`: a client of its own, which takes some milliseconds to make.
     pub client: Option<reqwest::Client>,
+    /// The server placed it, and this is its callee.
+    pub placed: bool,
 }
 
 impl CallOptions {
@@ -100,6 +102,7 @@ impl CallOptions {
             max_ms: 600_000,
             metronome: None,
             client: None,
+            placed: false,
         }
     }
 }
@@ -160,7 +163,7 @@ impl Call<'_> {
     /// Asks the voice webhook what to do.
     async fn ask(&mut self) -> Result<String, Outcome> {
         let url = self.server.public(&self.options.voice_url);
-        let form = self.form("ringing");
+        let form = self.form(if self.options.placed { "in-progress" } else { "ringing" });
         let answer = self.server.post(&url, &form).await;
         let answer = answer.map_err(|detail| Outcome::HttpError { status: 0, detail })?;
         if !(200..300).contains(&answer.status) {
@@ -302,7 +305,7 @@ impl Call<'_> {
             ("Called", to),
             ("CallStatus", status),
             ("ApiVersion", "2010-04-01"),
-            ("Direction", "inbound"),
+            ("Direction", if self.options.placed { "outbound-api" } else { "inbound" }),
             ("StirVerstat", "TN-Validation-Passed-A"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -362,7 +365,7 @@ impl Call<'_> {
             form.extend(
                 [
                     ("Timestamp", timestamp().rfc_2822()),
-                    ("SequenceNumber", "0".to_owned()),
+                    ("SequenceNumber", if self.options.placed { "3" } else { "0" }.to_owned()),
                     ("CallbackSource", "call-progress-events".to_owned()),
                     ("SipResponseCode", "200".to_owned()),
                     ("CallDuration", seconds.to_string()),
@@ -380,7 +383,7 @@ impl Call<'_> {
 }
 
 /// Two letters and 32 hexadecimal digits.
-fn new_sid(prefix: &str) -> String {
+pub(super) fn new_sid(prefix: &str) -> String {
     let mut bytes = [0u8; 16];
     // Without randomness the clock tells calls apart, which is all that is needed here.
     if SystemRandom::new().fill(&mut bytes).is_err() {
@@ -392,6 +395,11 @@ fn new_sid(prefix: &str) -> String {
         let _ = write!(sid, "{byte:02x}");
     }
     sid
+}
+
+/// As in Twilio's resources.
+pub(super) fn rfc_2822(at: SystemTime) -> String {
+    Timestamp { seconds: at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }.rfc_2822()
 }
 
 /// A moment in UTC, taken apart.

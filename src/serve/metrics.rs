@@ -25,6 +25,16 @@ pub(super) struct Metrics {
     pub(super) waiting: Counter,
     /// Calls whose media stream runs.
     pub(super) talking: Counter,
+    /// Calls that were placed.
+    pub(super) placed: Counter,
+    /// Calls that were placed and came to nothing, by how.
+    pub(super) not_answered: Family,
+    /// What the carrier said of who picked up.
+    pub(super) answered_by: Family,
+    /// Requests to the API, by what they were answered.
+    pub(super) api: Family,
+    /// States of placed calls that could not be kept.
+    pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
     pub(super) refused: Family,
     /// Requests turned away, by what was wrong.
@@ -76,6 +86,11 @@ impl Metrics {
         page.head("calls", "gauge", "Calls that are up, by phase.");
         page.sample("calls", "phase", "waiting", self.waiting.get());
         page.sample("calls", "phase", "talking", self.talking.get());
+        page.counter("calls_placed_total", "Calls that were placed.", &self.placed);
+        page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
+        page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
+        page.family("api_requests_total", "Requests to the API.", "answer", &self.api);
+        page.counter("dial_states_lost_total", "States of placed calls that were not kept.", &self.ledger_failed);
         page.family("calls_refused_total", "Calls answered by a spoken refusal.", "reason", &self.refused);
         page.family("requests_rejected_total", "Requests turned away.", "reason", &self.rejected);
         page.family("media_rejected_total", "Media sockets turned away.", "reason", &self.media_rejected);

@@ -9,13 +9,17 @@
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
+//! - [`api`] is the operators' way in, [`dial`] places calls.
 //! - [`keeper`] writes files on threads of its own; the [`store`](crate::store) and the sender of
 //!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 
+mod api;
 mod call;
+pub mod client;
+mod dial;
 mod effects;
 mod ends;
 mod http;
@@ -61,6 +65,7 @@ use crate::webhooks::Sender;
 
 pub(crate) use crate::time::date::rfc3339;
 pub use limits::raise_file_limit;
+pub use task::About;
 
 use keeper::Keeper;
 use media::Claim;
@@ -85,6 +90,11 @@ pub trait Observer: Send + Sync {
     /// A line of a call's trace.
     fn event(&self, call: &str, at: CallTime, event: &CallEvent) {
         let _ = (call, at, event);
+    }
+
+    /// A call was answered, or was placed and answered.
+    fn began(&self, call: &str, about: &About) {
+        let _ = (call, about);
     }
 
     /// A call is over; its folder is written, apart from the pictures.
@@ -136,6 +146,10 @@ struct Shared {
     pressure: Pressure,
     keeper: Keeper,
     store: Store,
+    /// Calls that were placed and are not over, and the keys that they were placed under.
+    dials: dial::Book,
+    ledger: dial::Ledger,
+    api_rate: api::Rate,
     sender: Sender,
     client: reqwest::Client,
     model_tls: Connector,
@@ -215,6 +229,9 @@ impl Server {
             registry: Arc::new(Registry::new()),
             keeper: Keeper::start(Arc::clone(&metrics))
                 .map_err(|error| ServeError::System(format!("no threads for files: {error}")))?,
+            dials: dial::Book::default(),
+            ledger: dial::Ledger::new(store.clone()),
+            api_rate: api::Rate::default(),
             store,
             sender,
             client: effects::client().map_err(no_client)?,

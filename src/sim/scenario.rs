@@ -20,7 +20,8 @@ use crate::answering::{AnsweredBy, Finding};
 use crate::audio::AudioFormat;
 use crate::config::{
     AfterFailure, BuiltInTool, CallSettings, Detect, Eagerness, FalseInterruptions, Farewell, Greeting, Interruptions,
-    JournalKeep, Limits, NoiseReduction, OnFailure, OnMachine, Outbound, Playout, Sound, TurnDetection, TurnSettings, VadEngine,
+    JournalKeep, Limits, NoiseReduction, OnFailure, OnMachine, Outbound, Playout, Sound, TurnDetection, TurnSettings,
+    VadEngine,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,

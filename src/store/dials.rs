@@ -68,6 +68,15 @@ impl Store {
         self.in_time(async { Ok(Entity::find_by_id(key).one(self.db()).await?) }).await
     }
 
+    /// The request for a call of ours.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn dial_of_call(&self, call: &str) -> Result<Option<Dial>, StoreError> {
+        let found = Entity::find().filter(Column::Call.eq(call));
+        self.in_time(async { Ok(found.one(self.db()).await?) }).await
+    }
+
     /// The request whose call the carrier names so.
     ///
     /// # Errors

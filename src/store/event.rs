@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::EventType;
+use crate::engine::{EndReason, NotAnswered};
 use crate::report::Report;
 use crate::time::date::rfc3339;
 
@@ -84,6 +85,7 @@ pub(super) fn of_end(call: &calls::Model, report: &Report) -> Vec<(EventType, Va
         events.push((EventType::CallTransferred, json!({ "end": report.end })));
     }
     let failed = matches!(kind, "internal" | "model_unavailable" | "model_silent" | "never_connected");
+    let failed = failed || matches!(report.end, EndReason::NotAnswered { how: NotAnswered::Failed, .. });
     let over = if failed { EventType::CallFailed } else { EventType::CallEnded };
     let text = call.report.as_deref().unwrap_or_default();
     let whole: Value =

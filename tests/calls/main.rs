@@ -4,6 +4,7 @@
 
 mod crowd;
 mod demo;
+mod dial;
 mod failures_caller;
 mod failures_files;
 mod failures_model;

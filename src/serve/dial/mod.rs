@@ -31,9 +31,10 @@ use crate::config::{CallSettings, Config, Deployment};
 use crate::engine::NotAnswered;
 use crate::link::twilio::rest::NewCall;
 use crate::link::twilio::twiml;
+use crate::store::Direction;
 
 use super::registry::{Admission, Entry};
-use super::task::{About, Direction};
+use super::task::About;
 use super::webhook::TOKEN;
 use super::{Shared, wall};
 
@@ -226,7 +227,12 @@ pub(super) fn place(
             carrier: carrier::Carrier::new(shared.client.clone(), config.server.twilio.clone()),
             token_ttl: Duration::from_secs(config.server.twilio.token_ttl_s),
             twilio: config.server.twilio.clone(),
-            about: About { direction: Direction::Outbound, from: deployment.number.clone(), to, variables },
+            about: About {
+                direction: Direction::Outbound,
+                from: Some(deployment.number.clone()),
+                to: Some(to),
+                variables,
+            },
             deployment,
             settings: Arc::new(settings),
             began,

@@ -66,6 +66,8 @@ enum Outcome {
     Not(NotAnswered, String),
     /// The carrier certainly has no such call, and may be asked again.
     NotPlaced(String),
+    /// Nobody knows; the next request with this key looks again.
+    Unknown,
 }
 
 impl Ringing {
@@ -86,6 +88,10 @@ impl Ringing {
             Outcome::NotPlaced(why) => {
                 self.shared.metrics.not_answered.add("not_placed", 1);
                 self.set(State::NotPlaced, Some(why)).await;
+                self.leave();
+            }
+            Outcome::Unknown => {
+                self.shared.metrics.not_answered.add("unknown", 1);
                 self.leave();
             }
         }
@@ -156,26 +162,16 @@ impl Ringing {
         }
     }
 
-    /// Nobody knows. The state stays so, and the next request with this key looks again.
+    /// Nobody knows whether it rings. For as long as it may, who picks up is answered.
     async fn give_up_on(&mut self, why: String) -> Outcome {
-        self.set(State::Unknown, Some(why.clone())).await;
-        // It may ring yet: for as long as it can, who picks up is answered.
-        match tokio::time::timeout(self.ring_time(), self.next_told()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Not(NotAnswered::Failed, format!("it is not known whether it rang: {why}")),
-        }
+        self.set(State::Unknown, Some(why)).await;
+        tokio::time::timeout(self.ring_time(), self.next_told()).await.unwrap_or(Outcome::Unknown)
     }
 
     /// The carrier has it, and says how it is.
     async fn adopt(&mut self, call: Listed) -> Option<Outcome> {
         self.know(&call.sid).await;
-        match call.status.as_str() {
-            // Somebody picked up while this server was gone: the call was hung up on then.
-            "in-progress" | "completed" if self.shared.dials.get(&self.call).is_none() => {
-                Some(Outcome::Not(NotAnswered::Failed, "it was answered while the server was away".to_owned()))
-            }
-            status => self.on_status(status, "").await,
-        }
+        self.on_status(&call.status, "").await
     }
 
     /// Until somebody picks up or nobody will.
@@ -246,7 +242,9 @@ impl Ringing {
             "canceled" => not(NotAnswered::Canceled),
             "failed" => not(NotAnswered::Failed),
             // The voice webhook would have been first.
-            "completed" => Some(Outcome::Not(NotAnswered::Failed, "it ended before it was put through here".to_owned())),
+            "completed" => {
+                Some(Outcome::Not(NotAnswered::Failed, "it ended before it was put through here".to_owned()))
+            }
             _ => None,
         }
     }
@@ -292,7 +290,7 @@ impl Ringing {
         self.set(State::Answered, None).await;
         let Ringing { shared, call, key, view, slot, early, .. } = self;
         let sid = view.borrow().carrier_call.clone().unwrap_or_default();
-        if let Some(control) = early.take_or_none() {
+        if let Some(control) = early {
             shared.registry.command(&call, Command::Control(control));
         }
         let started = self.started + at.saturating_duration_since(self.began);
@@ -312,7 +310,11 @@ impl Ringing {
             commanded: self.commanded,
         })
         .await;
-        note(&shared, &key, &view, State::Completed, Some(end.kind().to_owned())).await;
+        let why = match &end {
+            EndReason::Voicemail { left: false } => "voicemail_not_left",
+            end => end.kind(),
+        };
+        note(&shared, &key, &view, State::Completed, Some(why.to_owned())).await;
         shared.dials.lock().remove(&call);
     }
 
@@ -325,7 +327,7 @@ impl Ringing {
             &self.shared,
             &self.call,
             &carrier_call,
-            &self.deployment,
+            &self.about,
             &self.settings,
             (self.began.elapsed(), self.started),
             end,

@@ -28,7 +28,9 @@ mod tests {
         assert_eq!(seconds("Fri, 20 Nov 2026 23:18:10 +0000"), Some(1_795_216_690));
         assert_eq!(seconds("Tue, 29 Feb 2000 00:00:00 +0000"), Some(951_782_400));
         assert_eq!(seconds("Thu, 01 Jan 1970 00:00:00 +0000"), Some(0));
-        for other in ["", "null", "2026-11-20T23:18:10Z", "Fri, 20 Nov 2026 23:18:10 +0100", "Fri, 20 Foo 2026 1:1:1 +0000"] {
+        for other in
+            ["", "null", "2026-11-20T23:18:10Z", "Fri, 20 Nov 2026 23:18:10 +0100", "Fri, 20 Foo 2026 1:1:1 +0000"]
+        {
             assert_eq!(seconds(other), None, "{other}");
         }
     }

@@ -155,7 +155,8 @@ mod tests {
     fn a_call_is_asked_for_with_what_tells_of_it() {
         let request = create_call("AC1", &call());
         assert_eq!((request.method, request.path.as_str()), ("POST", "/2010-04-01/Accounts/AC1/Calls.json"));
-        let all = |name: &str| request.form.iter().filter(|(n, _)| *n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+        let all =
+            |name: &str| request.form.iter().filter(|(n, _)| *n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
         assert_eq!(all("StatusCallbackEvent"), ["initiated", "ringing", "answered", "completed"]);
         assert_eq!((all("Timeout"), all("TimeLimit")), (vec!["40"], vec!["700"]));
         assert!(all("MachineDetection").is_empty() && all("AsyncAmd").is_empty());
