@@ -71,9 +71,17 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let mut shown = String::new();
     show(&mut shown, &placed, began);
     let (mut now, path) = (placed, format!("/v1/calls/{call}"));
-    while args.wait && !is_over(&now) {
+    let mut seen = Instant::now();
+    while args.wait && !is_over(&now) && seen.elapsed() < PATIENCE {
         tokio::time::sleep(LOOK).await;
-        now = insist(|| client.get(&path), &key).await?;
+        now = match state(&now) {
+            // Repeated, the request has it looked up.
+            "unknown" => insist(|| client.post("/v1/calls", Some(&key), &body), &key).await?,
+            _ => insist(|| client.get(&path), &key).await?,
+        };
+        if state(&now) != "unknown" {
+            seen = Instant::now();
+        }
         show(&mut shown, &now, began);
     }
     Ok(verdict(&now, &key))

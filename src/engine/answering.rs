@@ -112,7 +112,8 @@ impl CallEngine {
 
     pub(super) fn on_answered_by(&mut self, by: AnsweredBy) {
         match (by, self.answering.stage) {
-            (_, Stage::Off) if matches!(self.phase, Phase::Ringing { .. }) => self.answering.early = Some(by),
+            _ if matches!(self.phase, Phase::Ringing { .. }) => self.answering.early = Some(by),
+            _ if !matches!(self.phase, Phase::Talking) => self.stats.count("answered_by_ignored", 1),
             (AnsweredBy::Human, Stage::Undecided) => self.on_person("human", by.name()),
             (AnsweredBy::Unknown, Stage::Undecided) => self.on_person("unknown", by.name()),
             (AnsweredBy::Fax, Stage::Undecided | Stage::Person | Stage::Machine) => {

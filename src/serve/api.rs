@@ -93,7 +93,7 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
     })?;
     let hash = hash(&body);
     let wanted = wanted(&config, &headers, body)?;
-    let _placing = shared.dials.placing.lock().await;
+    let placing = shared.dials.placing.lock().await;
     let inserted = shared.ledger.insert(key, &hash).await.map_err(no_ledger)?;
     let (record, known) = match inserted {
         Inserted::New(record) => (record, false),
@@ -126,9 +126,9 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
             })?
         }
     };
-    drop(_placing);
+    drop(placing);
     let mut view = placed.view.clone();
-    let said = |view: &View| view.carrier_call.is_some() || view.state != State::Queued;
+    let said = |view: &View| view.carrier_call.is_some() || view.state.is_final();
     // Whatever the carrier says or does not say in time, the answer is what is known then.
     let _ = tokio::time::timeout(CARRIER, view.wait_for(said)).await;
     let view = view.borrow().clone();
@@ -212,10 +212,6 @@ async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config
         let message = "there is no API here: set [api] token in offhook.toml".to_owned();
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_api", message));
     };
-    if !shared.api_rate.take(Instant::now()) {
-        let message = format!("more than {MAX_PER_SECOND} requests in a second; try again in a second");
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", message));
-    }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if !given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| same(&api.token, given)) {
         if shared.strangers.due() {
@@ -223,6 +219,11 @@ async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config
         }
         let message = "wrong token: send Authorization: Bearer and the token of [api] in offhook.toml".to_owned();
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "token", message));
+    }
+    // Of users only: strangers must not be able to shut them out.
+    if !shared.api_rate.take(Instant::now()) {
+        let message = format!("more than {MAX_PER_SECOND} requests in a second; try again in a second");
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", message));
     }
     Ok(config)
 }
@@ -327,13 +328,21 @@ fn of_view(call: &str, placed: &Placed, view: &View) -> Value {
     })
 }
 
+/// A call that is not up here any more.
 fn of_record(record: &Record) -> Value {
+    let (state, why) = match record.state.as_str() {
+        state if state == State::Answered.name() => (State::Completed.name(), Some("server_lost")),
+        state if state == State::Queued.name() || state == State::Ringing.name() => {
+            (State::Unknown.name(), Some("the server was away; the same request with the same key looks it up"))
+        }
+        state => (state, record.error.as_deref()),
+    };
     json!({
         "call": record.call,
         "direction": "outbound",
         "carrier_call": record.carrier_call,
-        "state": record.state,
-        "why": record.error,
+        "state": state,
+        "why": why,
     })
 }
 

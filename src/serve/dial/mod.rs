@@ -141,8 +141,11 @@ impl Placed {
     /// Somebody picked up: the TwiML for the call, if it is this one.
     pub(super) fn answer(&self, sid: &str, at: Instant) -> Option<String> {
         let view = self.view.borrow().clone();
-        let known = view.carrier_call.as_deref().is_none_or(|known| known == sid);
-        let told = known && !view.state.is_final() && self.tell(Told::Answered { sid: sid.to_owned(), at });
+        if view.state.is_final() || view.carrier_call.as_deref().is_some_and(|known| known != sid) {
+            return None;
+        }
+        // A carrier that asks again is answered again.
+        let told = view.state == State::Answered || self.tell(Told::Answered { sid: sid.to_owned(), at });
         told.then(|| self.twiml.clone())
     }
 }

@@ -115,7 +115,17 @@ impl Ringing {
                 }
             }
         }
-        self.look(first).await
+        let known = self.view.borrow().carrier_call.clone();
+        match known {
+            Some(sid) => {
+                self.know(&sid).await;
+                match self.carrier.status(&sid).await {
+                    Ok(status) => self.on_status(&status, "").await,
+                    Err(_) => None,
+                }
+            }
+            None => self.look(first).await,
+        }
     }
 
     /// Looks whether the carrier has placed it.
