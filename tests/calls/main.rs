@@ -17,3 +17,4 @@ mod survival;
 mod talk;
 mod tls;
 mod trust;
+mod webhooks;
