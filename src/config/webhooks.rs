@@ -81,11 +81,12 @@ fn events(field: &Field<'_, '_>) -> Option<Vec<EventType>> {
         return field.choice(&[("all", ())]).map(|()| EventType::ALL.to_vec());
     }
     let names = EventType::ALL.map(|kind| (kind.name(), kind));
-    let mut events: Vec<EventType> = field.list(names.len()).iter().filter_map(|field| field.choice(&names)).collect();
-    if events.is_empty() {
+    let items = field.list(names.len());
+    if items.is_empty() {
         field.wrong_allowed("names no event", "\"all\", or a list of names");
         return None;
     }
+    let mut events: Vec<EventType> = items.iter().filter_map(|field| field.choice(&names)).collect();
     events.sort_unstable();
     events.dedup();
     Some(events)

@@ -36,6 +36,7 @@ impl Store {
     /// The store cannot be written: nothing must be dialled then, since a retry could ring twice.
     pub async fn insert_dial(&self, key: &str, request_hash: &str, state: &str) -> Result<DialInserted, StoreError> {
         self.in_time(async {
+            let _turn = self.core.turn.lock().await;
             let dial = ActiveModel {
                 key: Set(key.to_owned()),
                 request_hash: Set(request_hash.to_owned()),
@@ -105,6 +106,7 @@ impl Store {
             return Ok(self.dial(key).await?.is_some());
         }
         self.in_time(async {
+            let _turn = self.core.turn.lock().await;
             let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(self.db()).await?;
             Ok(updated.rows_affected > 0)
         })

@@ -77,6 +77,9 @@ struct Core {
     data: PathBuf,
     counters: Arc<Counters>,
     settings: watch::Sender<Settings>,
+    /// Whose turn it is to write. SQLite lets who finds it busy sleep and try again, which is nobody's turn; this is in
+    /// the order of asking.
+    turn: tokio::sync::Mutex<()>,
     /// The outbox may have something new.
     fresh: Notify,
     /// Something could not be written: the folders have it.
@@ -203,6 +206,7 @@ impl Store {
             data: data.to_owned(),
             counters,
             settings: watch::Sender::new(settings),
+            turn: tokio::sync::Mutex::new(()),
             fresh: Notify::new(),
             missing: Notify::new(),
             said: Mutex::new(None),

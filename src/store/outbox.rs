@@ -137,6 +137,7 @@ impl Store {
             .col_expr(Column::LastError, Expr::value(why))
             .filter(Column::Endpoint.eq(endpoint))
             .filter(Column::State.eq(State::Waiting));
+        let _turn = self.core.turn.lock().await;
         Ok(change.exec(self.db()).await?.rows_affected)
     }
 
@@ -145,6 +146,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written: the event is not to be sent again before it can.
     pub async fn delivered(&self, seq: i64) -> Result<(), StoreError> {
+        let _turn = self.core.turn.lock().await;
         Entity::delete_by_id(seq).exec(self.db()).await?;
         Ok(())
     }
@@ -162,6 +164,7 @@ impl Store {
             Some(at) => change.col_expr(Column::NextAtMs, Expr::value(at)),
             None => change.col_expr(Column::State, Expr::value(State::Dead)),
         };
+        let _turn = self.core.turn.lock().await;
         change.exec(self.db()).await?;
         Ok(())
     }

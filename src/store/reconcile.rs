@@ -29,6 +29,7 @@ pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
     for row in running {
         let report = report(core, &row.id).await;
         let hooks = core.settings.borrow().webhooks.clone();
+        let _turn = core.turn.lock().await;
         let txn = core.db.begin_with_options(immediate()).await?;
         match &report {
             Some(ended) => calls::end(&txn, &hooks, ended, false).await?,
@@ -93,6 +94,7 @@ async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<()
     // Ids have whole seconds.
     let quiet = began_ms + 999 < born_ms;
     let hooks = if quiet { Vec::new() } else { core.settings.borrow().webhooks.clone() };
+    let _turn = core.turn.lock().await;
     let txn = core.db.begin_with_options(immediate()).await?;
     match &ended {
         Some(ended) => calls::end(&txn, &hooks, ended, quiet).await?,

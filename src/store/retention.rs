@@ -68,7 +68,9 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     if let Some(why) = moved.await {
         return Err(StoreError::Io(format!("{}: cannot be deleted: {why}", folder.display())));
     }
+    let turn = core.turn.lock().await;
     calls::Entity::delete_by_id(call.to_owned()).exec(&core.db).await?;
+    drop(turn);
     let path = gone.clone();
     let removed = blocking(move || match fs::remove_dir_all(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Some(error.to_string()),
@@ -94,6 +96,7 @@ fn aside(calls: &Path) -> Vec<String> {
 /// Events that were given up are kept for a while, and not without end.
 async fn forget_dead(core: &Core) -> Result<(), StoreError> {
     use outbox::{Column, Entity, State};
+    let _turn = core.turn.lock().await;
     let dead = Column::State.eq(State::Dead);
     let old = Column::CreatedMs.lt(now_ms() - DEAD_DAYS * DAY_MS);
     Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?;

@@ -146,6 +146,7 @@ impl Writer {
 
     async fn transact(&self, works: &[Work]) -> Result<(), StoreError> {
         let hooks = self.core.settings.borrow().webhooks.clone();
+        let _turn = self.core.turn.lock().await;
         let txn = self.core.db.begin_with_options(immediate()).await?;
         for work in works {
             match work {

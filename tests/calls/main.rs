@@ -18,3 +18,4 @@ mod survival;
 mod talk;
 mod tls;
 mod trust;
+mod webhooks;

@@ -67,12 +67,16 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "offhook.toml:3:7: url = \"ftp://x.example\": cannot be of ftp:; allowed: http://, https://",
             "offhook.toml:4:10: secret = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" }, { file = \"path\" }",
             "offhook.toml:5:11: \"call.endet\": unknown value; did you mean call.ended?; allowed: call.started, call.transferred, call.ended, call.failed, recording.ready, analysis.ready",
-            "offhook.toml:5:10: events = [\"call.endet\"]: names no event; allowed: \"all\", or a list of names",
         ]),
         ("offhook.toml", "[[webhooks]]\nname = \"a\"\nurl = \"http://x.example\"\nsecret = { env = \"KEY\" }\nevents = \"most\"".into(), &[
-            "offhook.toml:3:7: url = \"http://x.example\": warning: sends phone numbers and transcripts in the clear: use https:// beyond this machine",
             "offhook.toml:4:10: secret = { env = \"KEY\" }: the secret is too short: 16 bytes at least, such as whsec_ and `openssl rand -base64 32`",
             "offhook.toml:5:10: events = \"most\": unknown value; allowed: all",
+        ]),
+        ("offhook.toml", "[[webhooks]]\nevents = []".into(), &[
+            "offhook.toml:1:1: webhooks.name is missing: what its events are kept under",
+            "offhook.toml:1:1: webhooks.url is missing: where events are posted",
+            "offhook.toml:1:1: webhooks.secret is missing: what events are signed with, { env = \"NAME\" } or { file = \"path\" }",
+            "offhook.toml:2:10: events = []: names no event; allowed: \"all\", or a list of names",
         ]),
         ("offhook.toml", "[log]\nformat = \"jsno\"".into(), &[
             "offhook.toml:2:10: format = \"jsno\": unknown value; did you mean json?; allowed: text, json",
