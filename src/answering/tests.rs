@@ -10,7 +10,9 @@ use crate::vad::Probability;
 const PEAK: f32 = 8_000.0;
 
 /// A piece of a line: `(Hz, amplitude)` each for so many ms.
-fn tones(parts: &[(&[(f32, f32)], u64)], rate_hz: u32) -> Vec<i16> {
+type Part<'a> = (&'a [(f32, f32)], u64);
+
+fn tones(parts: &[Part<'_>], rate_hz: u32) -> Vec<i16> {
     let mut out = Vec::new();
     for (tones, ms) in parts {
         for n in 0..ms * u64::from(rate_hz) / 1_000 {
@@ -105,7 +107,7 @@ fn what_only_sounds_like_a_beep_is_none() {
             assert_eq!(beeps(&line, 8_000), [0u64; 0], "{low} and {high} Hz, {twist}, {ms} ms");
         }
     }
-    let named: Vec<(&str, Vec<(&[(f32, f32)], u64)>)> = vec![
+    let named: Vec<(&str, Vec<Part<'_>>)> = vec![
         ("dial tone", on(&[(350.0, 0.5), (440.0, 0.5)], 3_000, 500)),
         ("a short dial tone", on(&[(350.0, 0.5), (440.0, 0.5)], 400, 500)),
         ("stutter dial tone", on(&[(350.0, 0.5), (440.0, 0.5)], 100, 100).repeat(10)),

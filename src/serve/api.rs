@@ -335,7 +335,7 @@ fn of_record(record: &Record) -> Value {
         state if state == State::Queued.name() || state == State::Ringing.name() => {
             (State::Unknown.name(), Some("the server was away; the same request with the same key looks it up"))
         }
-        state => (state, record.error.as_deref()),
+        state => (state, record.error.as_deref().filter(|why| !why.is_empty())),
     };
     json!({
         "call": record.call,

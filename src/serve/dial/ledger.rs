@@ -45,7 +45,8 @@ impl Ledger {
             state: Some(view.state.name().to_owned()),
             carrier_call: view.carrier_call.clone(),
             call: None,
-            error: view.why.clone(),
+            // Empty takes away what stood there of an earlier state.
+            error: Some(view.why.clone().unwrap_or_default()),
         };
         self.0.update_dial(key, change).await.map(drop)
     }
