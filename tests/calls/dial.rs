@@ -223,7 +223,8 @@ async fn a_server_that_is_killed_while_it_asks_does_not_ring_twice() {
 
 /// A greeting that goes on, a pause, and a beep; and where the beep ends, in ms.
 fn machine() -> (Vec<Step>, u64) {
-    let beep: Vec<i16> = (0..400 * 8).map(|n| (f64::from(n) * 0.785_398).sin() * 9_000.0).map(|s| s as i16).collect();
+    let beep: Vec<i16> =
+        (0..400 * 8).map(|n| (f64::from(n) * std::f64::consts::FRAC_PI_4).sin() * 9_000.0).map(|s| s as i16).collect();
     let greeting =
         vec![Step::Silence(500), speech(6_000), Step::Silence(300), Step::Say(Clip::from_linear("beep", &beep))];
     let records = Step::WaitEnd { max_ms: 30_000 };
