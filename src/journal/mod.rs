@@ -20,6 +20,7 @@
 //! {"at_us":412000,"in":"started"}
 //! {"at_us":432100,"in":{"audio":{"at_ms":20,"len":160}}}
 //! {"at_us":432100,"hear":[412,-31]}
+//! {"at_us":440100,"found":"beep"}
 //! {"at_us":901000,"in":{"model":{"say":{"event":"audio","response":"r1","item":"i1"},"len":800}}}
 //! {"at_us":901000,"out":"line audio bytes=800"}
 //! {"at_us":1203000,"in":{"mark":{"generation":0,"seq":3}}}

@@ -87,6 +87,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         from: about.from,
         to: about.to,
         started,
+        answered: true,
     });
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
@@ -134,6 +135,7 @@ pub(super) async fn keep_unanswered(
         from: about.from.clone(),
         to: about.to.clone(),
         started,
+        answered: false,
     });
     let files = shared.keeper.files(Folder {
         path: shared.data.join("calls").join(id),

@@ -12,6 +12,7 @@ use sea_orm::{
 use serde_json::Value;
 
 use crate::config::{EventType, Webhook};
+use crate::engine::EndReason;
 use crate::report::Report;
 
 use super::entity::calls::{ActiveModel, Column, Direction, Entity, Model, State};
@@ -38,6 +39,8 @@ pub struct NewCall {
     pub to: Option<String>,
     /// When it began.
     pub started: SystemTime,
+    /// Whether somebody picked up. Of a call that was placed and was not answered, no start is told.
+    pub answered: bool,
 }
 
 /// A call that is over.
@@ -98,7 +101,9 @@ pub(super) async fn begin<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], ca
     if Entity::insert(row).on_conflict(none_yet).exec_without_returning(db).await? == 0 {
         return Ok(false);
     }
-    if let Some(row) = Entity::find_by_id(call.id.clone()).one(db).await? {
+    if call.answered
+        && let Some(row) = Entity::find_by_id(call.id.clone()).one(db).await?
+    {
         outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default())).await?;
     }
     Ok(true)
@@ -124,6 +129,7 @@ pub(super) async fn end<C: ConnectionTrait>(
     let report = &ended.report;
     let found = Entity::find_by_id(report.call.clone()).one(db).await?;
     let state = found.as_ref().map(|row| row.state);
+    let answered = !matches!(report.end, EndReason::NotAnswered { .. });
     if state == Some(State::Ended) {
         if ended.cost_micros > 0 {
             let cost = ActiveModel { cost_micros: Set(ended.cost_micros), ..Default::default() };
@@ -134,7 +140,11 @@ pub(super) async fn end<C: ConnectionTrait>(
     let row = ActiveModel {
         id: Set(report.call.clone()),
         carrier_call: Set(report.carrier_call.clone()),
-        direction: if found.is_some() { NotSet } else { Set(Direction::Inbound) },
+        direction: if found.is_some() {
+            NotSet
+        } else {
+            Set(if answered { Direction::Inbound } else { Direction::Outbound })
+        },
         deployment: Set(report.deployment.clone()),
         agent: Set(report.agent.clone()),
         revision: Set(report.revision.clone()),
@@ -162,7 +172,7 @@ pub(super) async fn end<C: ConnectionTrait>(
         return Ok(());
     }
     let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
-    if state.is_none() {
+    if state.is_none() && answered {
         outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default())).await?;
     }
     for (kind, data) in event::of_end(&row, report) {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Secret;
-use crate::engine::EndReason;
+use crate::engine::{EndReason, NotAnswered};
 use crate::report::{Recording, Report};
 
 const HOOK: &str = "crm";
@@ -71,6 +71,7 @@ fn call(id: &str) -> NewCall {
         from: Some("+15550100001".to_owned()),
         to: Some("+15550100100".to_owned()),
         started: SystemTime::now(),
+        answered: true,
     }
 }
 
@@ -157,6 +158,25 @@ async fn a_call_is_kept_and_told_from_its_start_to_its_analysis() {
         (&json!("caller_hung_up"), &json!(1_250))
     );
     assert_eq!(event["data"]["report"]["call"], over.call);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answered_is_told_to_have_ended_and_not_to_have_started() {
+    let place = Place::new();
+    let store = place.store().await;
+    for (id, how, kind) in [("a", NotAnswered::Busy, "call.ended"), ("b", NotAnswered::Failed, "call.failed")] {
+        let over = report(id, EndReason::NotAnswered { how, why: String::new() });
+        store.begin_call(NewCall { direction: Direction::Outbound, answered: false, ..call(id) });
+        store.end_call(ended(over));
+        store.flush().await;
+        let kept = row(&store, id).await.unwrap();
+        assert_eq!((kept.direction, kept.end_kind.as_deref()), (Direction::Outbound, Some("not_answered")));
+        assert_eq!(
+            told(&store).await.into_iter().filter(|(call, _)| call == id).collect::<Vec<_>>(),
+            pairs(id, &[kind])
+        );
+    }
     store.stop().await;
 }
 
