@@ -38,7 +38,7 @@ fn digits(text: &str, between: char, count: usize) -> Option<u64> {
 
 /// Days from 1 January 1970 to a date of the Gregorian calendar; `None`: there is no such date.
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let index = usize::try_from(month).ok()?.checked_sub(1)?;
     if year < 1970 || !(1..=*lengths.get(index)?).contains(&day) {

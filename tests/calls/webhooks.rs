@@ -123,7 +123,7 @@ fn short_call() -> Vec<Step> {
 /// The binary, asked something about a site.
 async fn ask(site: &Site, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
-    command.args(args).arg("--config").arg(site.config()).arg("--data").arg(site.data());
+    command.args(args).arg("--config").arg(site.config()).arg("--data").arg(site.data()).env("TOKEN", TOKEN);
     tokio::task::spawn_blocking(move || command.output().expect("the binary")).await.expect("a thread")
 }
 
@@ -131,6 +131,19 @@ async fn told(site: &Site, args: &[&str]) -> String {
     let output = ask(site, args).await;
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// Asks until the answer has `what` in it.
+async fn until_told(site: &Site, args: &[&str], what: &str) -> String {
+    let mut answer = String::new();
+    for _ in 0..200 {
+        answer = told(site, args).await;
+        if answer.contains(what) {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{args:?}: no {what} in {answer}");
 }
 
 #[tokio::test]
@@ -167,16 +180,9 @@ async fn what_was_pending_when_the_server_was_killed_comes_with_the_same_ids() {
     let (mut server, url) = serve(&site);
     place(site.caller(url, short_call())).await;
     // Its end is in the outbox, behind its beginning, which is not taken.
-    let mut state = String::new();
-    for _ in 0..100 {
-        state = told(&site, &["calls", "--state", "ended"]).await;
-        if state.contains("caller_hung_up") {
-            break;
-        }
-    }
-    assert!(state.contains("caller_hung_up"), "{state}");
+    until_told(&site, &["calls", "--state", "ended"], "caller_hung_up").await;
     until("it was tried twice", || receiver.came().len() >= 2).await;
-    kill(&mut server);
+    server.kill();
     let before = receiver.came();
     assert!(before.iter().all(|came| came.kind() == "call.started" && came.id == before[0].id), "{before:?}");
     let pending = outbox(&site).await;
@@ -194,7 +200,7 @@ async fn what_was_pending_when_the_server_was_killed_comes_with_the_same_ids() {
     assert_eq!(took, pending, "exactly these, in this order, once each");
     assert_eq!(receiver.kinds(), ["call.started", "call.ended", "recording.ready"]);
     assert_eq!(outbox(&site).await, Vec::<String>::new());
-    kill(&mut server);
+    server.kill();
 }
 
 #[tokio::test]
@@ -208,7 +214,7 @@ async fn a_call_that_dies_with_its_server_is_told_as_failed_by_the_next() {
     // The recording and the journal have begun.
     until("there is a folder", || std::fs::read_dir(site.data().join("calls")).is_ok_and(|mut d| d.next().is_some()))
         .await;
-    kill(&mut server);
+    server.kill();
     call.await.expect("a call");
     let (mut server, _) = serve(&site);
     until("its end was told", || receiver.took().len() == 2).await;
@@ -216,7 +222,7 @@ async fn a_call_that_dies_with_its_server_is_told_as_failed_by_the_next() {
     assert_eq!((last.kind(), last.event["data"]["end"]["kind"].as_str()), ("call.failed", Some("server_lost")));
     assert_eq!(last.event["call"], receiver.took()[0].event["call"]);
     assert!(told(&site, &["calls", "--state", "lost"]).await.contains("server_lost"));
-    kill(&mut server);
+    server.kill();
 }
 
 #[tokio::test]
@@ -269,14 +275,8 @@ async fn what_was_given_up_is_listed_and_sent_again_while_the_server_runs() {
     place(house.caller(short_call())).await;
     until("it was given up", || house.metric("offhook_webhooks_dead_total") == 1).await;
     let id = receiver.came().remove(0).id;
-    let mut dead = String::new();
-    for _ in 0..100 {
-        dead = told(&house.site, &["webhooks", "dead"]).await;
-        if dead.contains(&id) {
-            break;
-        }
-    }
-    assert!(dead.contains(&id) && dead.contains("call.ended") && dead.contains("410 Gone"), "{dead}");
+    let dead = until_told(&house.site, &["webhooks", "dead"], &id).await;
+    assert!(dead.contains("call.ended") && dead.contains("410 Gone"), "{dead}");
     let wrong = ask(&house.site, &["webhooks", "resend", "evt_none"]).await;
     assert!(!wrong.status.success() && String::from_utf8_lossy(&wrong.stderr).contains("evt_none"));
     receiver.answers(|_, _| 200);
@@ -289,7 +289,7 @@ async fn what_was_given_up_is_listed_and_sent_again_while_the_server_runs() {
 #[tokio::test]
 async fn the_command_that_receives_verifies_and_knows_what_it_had() {
     let (mut command, addr) = listen(&["--secret", SECRET, "--fail-first", "1"]);
-    let lines = BufReader::new(command.stdout.take().expect("a pipe")).lines();
+    let lines = BufReader::new(command.0.stdout.take().expect("a pipe")).lines();
     let house = House::open(site(addr, "retry_first_ms = 100\n").await, None).await;
     place(house.caller(short_call())).await;
     until("all was told", || house.metric("offhook_webhooks_delivered_total") == 3).await;
@@ -304,7 +304,7 @@ async fn the_command_that_receives_verifies_and_knows_what_it_had() {
     assert_eq!((post("evt_1", now_s, SECRET).await, post("evt_1", now_s, SECRET).await), (200, 200));
     assert_eq!(post("evt_2", now_s - 301, SECRET).await, 401);
     assert_eq!(post("evt_3", now_s, "another secret of theirs").await, 401);
-    kill(&mut command);
+    command.kill();
     let lines: Vec<String> = lines.map(|line| line.expect("a line")).collect();
     let word = |line: &String| line.get(10..18).expect("a word").trim().to_owned();
     let words: Vec<String> = lines.iter().map(word).collect();
@@ -327,8 +327,8 @@ async fn calls_are_listed_and_shown_while_the_server_runs() {
     assert_eq!(told(&house.site, &["calls"]).await, "no calls\n");
     let call = tokio::spawn(place(house.caller(vec![Step::WaitEnd { max_ms: 30_000 }])));
     until("it is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
-    let listed = told(&house.site, &["calls"]).await;
-    assert!(listed.lines().count() == 2 && listed.contains("(running)") && listed.contains(NUMBER), "{listed}");
+    let listed = until_told(&house.site, &["calls"], "(running)").await;
+    assert!(listed.lines().count() == 2 && listed.contains(NUMBER), "{listed}");
     let id = house.running.calls().remove(0);
     house.running.control(&id, offhook::engine::Control::EndNow(offhook::engine::EndReason::Operator));
     call.await.expect("a call");
@@ -337,11 +337,7 @@ async fn calls_are_listed_and_shown_while_the_server_runs() {
         let text = told(&house.site, &[&["calls", "--json"], args].concat()).await;
         serde_json::from_str::<Vec<Value>>(&text).expect("a list")
     };
-    for _ in 0..100 {
-        if !listed(&["--state", "ended"]).await.is_empty() {
-            break;
-        }
-    }
+    until_told(&house.site, &["calls", "--state", "ended"], &id).await;
     let all = listed(&["--end", "operator", "--since", "1h", "--deployment", "desk"]).await;
     assert_eq!((all.len(), all[0]["id"].as_str(), all[0]["to"].as_str()), (1, Some(id.as_str()), Some(NUMBER)));
     assert!(listed(&["--end", "duration_cap"]).await.is_empty() && listed(&["--until", "1h"]).await.is_empty());
@@ -370,14 +366,7 @@ async fn a_database_that_is_locked_for_long_harms_no_call_and_has_it_afterwards(
     assert!(told(&house.site, &["calls"]).await.contains("no calls"));
     until("the writer gave up once", || house.metric("offhook_store_failed_total") > 0).await;
     other.execute_unprepared("COMMIT").await.expect("an end");
-    let mut listed = String::new();
-    for _ in 0..200 {
-        listed = told(&house.site, &["calls", "--state", "ended"]).await;
-        if listed.contains(&report.call) {
-            break;
-        }
-    }
-    assert!(listed.contains(&report.call), "{listed}");
+    until_told(&house.site, &["calls", "--state", "ended"], &report.call).await;
 }
 
 #[tokio::test]
@@ -386,10 +375,10 @@ async fn a_second_server_on_one_directory_says_whose_it_is() {
     let (mut server, _) = serve(&site);
     let second = ask(&site, &["serve"]).await;
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(!second.status.success() && said.contains(&format!("process {}", server.id())), "{said}");
-    kill(&mut server);
+    assert!(!second.status.success() && said.contains(&format!("process {}", server.0.id())), "{said}");
+    server.kill();
     let (mut third, _) = serve(&site);
-    kill(&mut third);
+    third.kill();
 }
 
 /// Ids of what is in the outbox, in order.
@@ -402,18 +391,18 @@ async fn outbox(site: &Site) -> Vec<String> {
 }
 
 /// The server of a site, and where it listens.
-fn serve(site: &Site) -> (Child, String) {
+fn serve(site: &Site) -> (Process, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
     command.args(["serve", "--config"]).arg(site.config()).arg("--data").arg(site.data()).env("TOKEN", TOKEN);
     let mut server = command.stdout(Stdio::piped()).spawn().expect("the binary");
     let mut first = String::new();
     BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut first).expect("a banner");
     let url = first.trim().rsplit(' ').next().expect("an address").to_owned();
-    (server, url)
+    (Process(server), url)
 }
 
 /// The command that receives, and where; its output goes on.
-fn listen(args: &[&str]) -> (Child, SocketAddr) {
+fn listen(args: &[&str]) -> (Process, SocketAddr) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
     command.args(["webhooks", "listen", "--port", "0"]).args(args);
     let mut command = command.stdout(Stdio::piped()).spawn().expect("the binary");
@@ -426,10 +415,22 @@ fn listen(args: &[&str]) -> (Child, SocketAddr) {
     }
     let first = String::from_utf8(first).expect("text");
     let addr = first.rsplit("http://").next().expect("an address").trim_end_matches('/').parse().expect("an address");
-    (command, addr)
+    (Process(command), addr)
 }
 
-fn kill(child: &mut Child) {
-    child.kill().expect("SIGKILL");
-    child.wait().expect("an end");
+/// The binary at work, killed at the latest when its test is over.
+struct Process(Child);
+
+impl Process {
+    fn kill(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        self.0.wait().expect("an end");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }

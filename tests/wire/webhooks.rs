@@ -42,8 +42,8 @@ fn the_package_accepts_our_signatures_and_we_accept_its_own() {
     for n in 0..20 {
         let secret = signature::new_secret().unwrap();
         let (id, at) = (format!("evt_{n:024x}"), now_s - n);
-        let body = json!({"version": 1, "id": id, "text": ["", "grüß dich 😀", "a\nb\"c", "日本"][n as usize % 4]})
-            .to_string();
+        let text = ["", "grüß dich 😀", "a\nb\"c", "日本"][n as usize % 4];
+        let body = json!({"version": 1, "id": id, "text": text}).to_string();
         let signature = signature::sign(&Secret::new(secret.as_str()), &id, at, body.as_bytes()).unwrap();
         cases.push(json!({"secret": secret, "id": id, "at": at, "body": body, "signature": signature}));
     }
