@@ -47,7 +47,8 @@ pub(super) async fn voice(
         Err(refusal) => return *refusal,
     };
     if let Some(call) = placed(&uri) {
-        return picked_up(&shared, call, form.get("CallSid"), began);
+        let expires = began + Duration::from_secs(config.server.twilio.token_ttl_s);
+        return picked_up(&shared, call, form.get("CallSid"), began, expires);
     }
     let (Some(to), Some(carrier_call)) = (form.get("To"), form.get("CallSid")) else {
         shared.metrics.rejected.add("fields", 1);
@@ -72,9 +73,14 @@ pub(super) async fn voice(
 }
 
 /// Somebody picked up a call that was placed.
-fn picked_up(shared: &Shared, call: &str, carrier_call: Option<&str>, at: Instant) -> Response {
+fn picked_up(shared: &Shared, call: &str, carrier_call: Option<&str>, at: Instant, expires: Instant) -> Response {
     let placed = shared.dials.get(call);
-    let twiml = placed.zip(carrier_call).and_then(|(placed, sid)| placed.answer(sid, at));
+    let twiml = placed.zip(carrier_call).and_then(|(placed, sid)| {
+        let twiml = placed.answer(sid, at)?;
+        // Now: the media stream may be here before the call's task has had its turn.
+        shared.registry.name(call, sid, expires);
+        Some(twiml)
+    });
     xml(twiml.unwrap_or_else(|| {
         // Taken back, or this server was gone meanwhile: to whoever picked up there is nothing to say.
         shared.metrics.refused.add("not_placed", 1);

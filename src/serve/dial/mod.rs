@@ -228,7 +228,6 @@ pub(super) fn place(
             slot,
             new,
             carrier: carrier::Carrier::new(shared.client.clone(), config.server.twilio.clone()),
-            token_ttl: Duration::from_secs(config.server.twilio.token_ttl_s),
             twilio: config.server.twilio.clone(),
             about: About {
                 direction: Direction::Outbound,

@@ -45,7 +45,6 @@ pub(super) struct Ringing {
     pub(super) slot: Slot<Claim>,
     pub(super) new: NewCall,
     pub(super) carrier: Carrier,
-    pub(super) token_ttl: Duration,
     pub(super) twilio: Twilio,
     pub(super) about: About,
     pub(super) deployment: Arc<Deployment>,
@@ -353,7 +352,6 @@ impl Ringing {
             self.view.send_modify(|view| view.carrier_call = Some(sid.to_owned()));
             self.keep().await;
         }
-        self.shared.registry.name(&self.call, sid, Instant::now() + self.token_ttl);
     }
 
     async fn set(&mut self, state: State, why: Option<String>) {
