@@ -1,12 +1,15 @@
 //! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
 
+mod calls;
 mod check;
+mod dial;
 mod ears;
 mod hear;
 mod load;
 mod rehearse;
 mod serve;
 mod tune;
+mod webhooks;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -29,6 +32,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
+    /// Ring a number through a running server.
+    Dial(dial::Args),
     /// Run the built-in model alone: a scripted stand-in for a realtime voice model.
     Rehearse(rehearse::Args),
     /// Place one call on this machine, from a recorded caller to the built-in model and back, and show it.
@@ -46,6 +51,10 @@ enum Command {
     /// What a load test starts itself as.
     #[command(subcommand, hide = true)]
     LoadTarget(load::Role),
+    /// List the calls that are kept, show one, or say where its files are.
+    Calls(calls::Args),
+    /// Receive webhooks on this machine, and see to those that were given up.
+    Webhooks(webhooks::Args),
     /// Measure turn settings on labelled audio or recorded calls, and find better ones.
     Tune(tune::Args),
 }
@@ -55,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Dial(args) => run_async(dial::run(args)),
         Command::Rehearse(args) => run_async(rehearse::run(args)),
         Command::Demo(args) => run_async(async move { demo::run(&args).await.map(|()| ExitCode::SUCCESS) }),
         Command::Replay(args) => replay::run(&args),
@@ -63,6 +73,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Hear(args) => hear::run(&args),
         Command::Load(args) => run_async(load::run(*args)),
         Command::LoadTarget(role) => run_async(load::play(role)),
+        Command::Calls(args) => run_async(calls::run(args)),
+        Command::Webhooks(args) => run_async(webhooks::run(args)),
         Command::Tune(args) => tune::run(&args),
     }
 }
@@ -103,6 +115,25 @@ fn start_logs(log: &Log) -> Result<(), Failure> {
 /// Writes a file by a new one that takes its place.
 fn write_file(path: &std::path::Path, content: &str) -> Result<(), Failure> {
     offhook::tune::write(path, content).map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+}
+
+/// Which data directory is meant.
+#[derive(Debug, clap::Args)]
+struct Kept {
+    /// The directory with offhook.toml, which says where calls are kept.
+    #[arg(long, value_name = "DIR", default_value = "config", global = true)]
+    config: std::path::PathBuf,
+    /// Look here instead of `data_dir` in offhook.toml.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<std::path::PathBuf>,
+}
+
+impl Kept {
+    fn data(&self) -> Result<std::path::PathBuf, Failure> {
+        let said = || offhook::config::data_dir(&self.config);
+        let no_config = |problems| format!("{problems}\nname the directory in which calls are kept with --data");
+        self.data.clone().map_or_else(|| said().map_err(no_config), Ok)
+    }
 }
 
 /// Writes results to standard output. Whoever reads them may have read enough: that is no failure of ours.

@@ -23,6 +23,7 @@
 //! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
 //! | [`turn`] | from steps to turns: start, pause, end, each with its place; candidates beside the live settings |
+//! | [`answering`] | who picked up a call that was placed: a person, or a machine that talks and beeps |
 //! | [`hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
@@ -33,13 +34,15 @@
 //! | [`picture`] | `call.svg` and `call.html` |
 //! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
 //! | [`tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
+//! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
+//! | [`webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
 //! | [`rehearsal`] | the built-in realtime model, scripted |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`demo`] | one call through all of it |
 //!
-//! Absent so far: SIP, WebRTC, a store, the chat.
+//! Absent so far: SIP, WebRTC, the chat.
 //!
 //! # The life of one frame
 //!
@@ -74,6 +77,7 @@
 //! | heard | played to the caller, proven by a mark or reckoned between two of them |
 //! | barge-in | caller speech that stops the agent |
 //! | held | an agent whose line was cleared, and who may yet go on at the sample: the barge-in is not certain |
+//! | answering machine, beep | who else picks up a call that was placed; where its greeting ends and it records |
 //! | step | 32 ms (or 16) of the caller's audio, with the probability of speech in it and its level |
 //! | shadow | candidate settings that decide silently beside the live ones |
 //! | truncate | telling the model how much of an item was heard |
@@ -84,6 +88,7 @@
 //! | idle | neither side says anything, and nobody works on anything |
 //! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |
 
+pub mod answering;
 pub mod audio;
 pub mod config;
 pub mod demo;
@@ -102,11 +107,13 @@ pub mod rehearsal;
 pub mod replay;
 pub mod serve;
 pub mod sim;
+pub mod store;
 pub mod template;
 pub mod time;
 pub mod tune;
 pub mod turn;
 pub mod vad;
 pub mod verify;
+pub mod webhooks;
 
 pub use engine::report;

@@ -3,6 +3,8 @@
 //! Waiting is counted in [`CallTime`]: how long ago the call began. Audio is counted in [`Samples`] of the call's
 //! line. "300 ms of silence" is media, "no answer for 4 s" is call time.
 
+pub(crate) mod date;
+
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;

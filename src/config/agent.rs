@@ -112,7 +112,7 @@ fn transcription(parent: &mut Table<'_, '_>) -> Option<Transcription> {
 }
 
 /// `"none"`, `{ say = … }` or `{ play = …, text = … }`.
-fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> {
+pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> {
     if !field.is_table() {
         if field.as_str() == Some("none") {
             return Some(Spoken::None);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::problem::{Place, Problem};
 use super::reader::Table;
-use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Playout, ToolSound};
+use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Outbound, Playout, ToolSound};
 use super::world::World;
-use super::{tool_sound, values};
+use super::{outbound, tool_sound, values};
 
 /// A deployment as written: its agent is only a name.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(super) struct DeploymentDraft {
     budgets: (Budgets, Option<Place>),
     playout: Playout,
     tool_sound: Option<ToolSound>,
+    outbound: Outbound,
     keep: Keep,
 }
 
@@ -37,6 +38,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> DeploymentDra
         budgets,
         playout: playout(table.table("playout")),
         tool_sound: tool_sound::read(table.table("tool_sound"), world),
+        outbound: outbound::read(table.table("outbound"), world),
         keep: keep(table.table("keep")),
     };
     table.finish();
@@ -60,6 +62,7 @@ impl DeploymentDraft {
             budgets: self.budgets.0,
             playout: self.playout,
             tool_sound: self.tool_sound,
+            outbound: self.outbound,
             keep: self.keep,
         })
     }

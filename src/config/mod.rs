@@ -25,6 +25,7 @@ mod idle;
 mod keys;
 mod memory;
 mod model;
+mod outbound;
 mod problem;
 mod reader;
 mod resolve;
@@ -38,6 +39,7 @@ mod turns;
 pub mod types;
 mod values;
 mod watch;
+mod webhooks;
 mod world;
 
 use std::path::Path;
@@ -48,6 +50,7 @@ pub use problem::{Problem, Problems, Severity};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;
+pub(crate) use values::is_e164;
 pub use watch::Source;
 
 /// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and
@@ -66,6 +69,28 @@ pub fn load(dir: &Path) -> Result<Config, Problems> {
 pub fn load_with(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let (resolved, _) = files::load(dir, env);
     resolved.config.ok_or(resolved.problems)
+}
+
+/// Where the server of the directory `dir` keeps its calls: `data_dir`, whatever else is wrong with its documents.
+///
+/// # Errors
+/// There is no `offhook.toml`, or it says so in no way that can be read.
+pub fn data_dir(dir: &Path) -> Result<std::path::PathBuf, Problems> {
+    let path = dir.join("offhook.toml");
+    let file = path.display().to_string();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = Problem::error(&problem::Place::file(&file), format!("cannot be read ({error})"));
+            return Err(Problems::new(vec![problem]));
+        }
+    };
+    let (said, noted) = reader::read(&file, &text, |_, mut table| table.string("data_dir", values::MAX_NAME));
+    let problems = Problems::new(noted.problems);
+    match said {
+        Some(said) if !problems.has_errors() => Ok(said.map_or_else(server::default_data_dir, Into::into)),
+        _ => Err(problems),
+    }
 }
 
 /// Whether `text` can name an agent, a model or a deployment; names become labels, file names and parts of URLs.

@@ -7,8 +7,9 @@ use tracing_subscriber::EnvFilter;
 
 use super::problem::{Place, Problem};
 use super::reader::Table;
-use super::types::{Log, Server, Tls, Twilio};
+use super::types::{Api, Log, Server, Tls, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
+use super::webhooks;
 use super::world::World;
 
 /// Reads the document.
@@ -32,16 +33,24 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
     let server = Server {
         listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
         public_url,
-        data_dir: table.string("data_dir", MAX_NAME).map_or_else(|| PathBuf::from("data"), PathBuf::from),
+        data_dir: table.string("data_dir", MAX_NAME).map_or_else(default_data_dir, PathBuf::from),
         max_calls: table.integer("max_calls", 100, 1..=10_000) as usize,
         max_lag_ms: table.integer("max_lag_ms", 5, 0..=1_000),
         drain_s: table.integer("drain_s", 60, 0..=86_400),
         tls: tls(table.table("tls"), world),
         twilio: twilio(table.table("twilio"), world),
+        api: api(table.table("api"), world),
+        store: webhooks::store(table.table("store")),
+        webhooks: webhooks::webhooks(table.take("webhooks"), world),
         log: log(table.table("log")),
     };
     table.finish();
     server
+}
+
+/// Where calls are kept when the document does not say.
+pub(super) fn default_data_dir() -> PathBuf {
+    PathBuf::from("data")
 }
 
 fn tls(mut table: Table<'_, '_>, world: &dyn World) -> Option<Tls> {
@@ -100,6 +109,32 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
     table.finish();
     twilio
 }
+
+fn api(mut table: Table<'_, '_>, world: &dyn World) -> Option<Api> {
+    let token = match table.is_present() {
+        true => table.need("token", "what users of the API must present, { env = \"NAME\" } or { file = \"path\" }"),
+        // Asked for all the same, so that the key is known.
+        false => table.take("token"),
+    };
+    let token = match token.and_then(SecretRef::read).map(|secret| secret.resolve(world)) {
+        Some(Ok(token)) if token.expose().len() < SHORTEST_TOKEN => {
+            let allowed = format!("at least {SHORTEST_TOKEN} characters, such as the output of: openssl rand -hex 32");
+            table.note(Problem::error(&table.place(), "api.token is too short").allowed(allowed));
+            None
+        }
+        Some(Ok(token)) => Some(token),
+        Some(Err(problem)) => {
+            table.note(*problem);
+            None
+        }
+        None => None,
+    };
+    table.finish();
+    Some(Api { token: token? })
+}
+
+/// A token that is shorter can be guessed.
+const SHORTEST_TOKEN: usize = 16;
 
 fn log(mut table: Table<'_, '_>) -> Log {
     let json = table.choice("format", false, &[("text", false), ("json", true)]);

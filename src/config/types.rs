@@ -3,8 +3,10 @@
 mod hearing;
 mod idle;
 mod keys;
+mod outbound;
 mod tool_sound;
 mod tools;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,8 +20,10 @@ use crate::audio::AudioFormat;
 pub use hearing::*;
 pub use idle::{Idle, IdleLine};
 pub use keys::{KeyAction, Keys};
+pub use outbound::*;
 pub use tool_sound::ToolSound;
 pub use tools::*;
+pub use webhooks::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
 #[derive(Clone, Debug)]
@@ -84,6 +88,12 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// The carrier's account.
     pub twilio: Twilio,
+    /// The control API; `None`: there is none.
+    pub api: Option<Api>,
+    /// How long calls are kept.
+    pub store: StoreSettings,
+    /// Who is told of calls.
+    pub webhooks: Vec<Arc<Webhook>>,
     /// Logs.
     pub log: Log,
 }
@@ -116,6 +126,13 @@ pub struct Twilio {
     pub refuse_full: String,
     /// Spoken by the carrier when the number has no active deployment.
     pub refuse_inactive: String,
+}
+
+/// The control API.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// What its users must present.
+    pub token: Secret,
 }
 
 /// Logs.
@@ -327,6 +344,8 @@ pub struct Deployment {
     pub playout: Playout,
     /// Played while tools run; `None`: silence.
     pub tool_sound: Option<ToolSound>,
+    /// Calls that it places.
+    pub outbound: Outbound,
     /// What is kept of a call.
     pub keep: Keep,
 }
@@ -474,6 +493,9 @@ pub struct CallSettings {
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
     pub dial_timeout_ms: u64,
+    /// See [`Deployment::outbound`]; `None`: the call came in.
+    #[serde(default)]
+    pub outbound: Option<Outbound>,
 }
 
 impl CallSettings {
@@ -516,6 +538,7 @@ impl CallSettings {
             tool_sound: deployment.tool_sound.clone(),
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
+            outbound: None,
         }
     }
 }

@@ -84,6 +84,17 @@ impl SecretRef {
         Ok(Secret::new(text))
     }
 
+    /// The secret itself, if `sound` has nothing against it.
+    pub(super) fn resolve_that(
+        &self,
+        world: &dyn World,
+        sound: impl FnOnce(&Secret) -> Result<(), String>,
+    ) -> Result<Secret, Box<Problem>> {
+        let secret = self.resolve(world)?;
+        sound(&secret).map_err(|why| self.problem(why))?;
+        Ok(secret)
+    }
+
     fn text(&self, world: &dyn World) -> Result<String, Box<Problem>> {
         match &self.kept {
             Kept::Env(name) => world.env(name).ok_or_else(|| {
@@ -173,7 +184,7 @@ fn is_env_name(name: &str) -> bool {
         && name.len() <= 128
 }
 
-fn is_e164(text: &str) -> bool {
+pub(crate) fn is_e164(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('+') else { return false };
     (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
 }

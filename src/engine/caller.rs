@@ -38,6 +38,7 @@ impl CallEngine {
                 self.fail(reason);
             }
             None => {
+                self.await_answer();
                 self.disclaim();
                 self.greet();
                 self.expect_model();

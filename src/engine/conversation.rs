@@ -167,6 +167,17 @@ impl Conversation {
         self.session
     }
 
+    /// Lines so far.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether the agent said something from this line on, and all of it was heard.
+    pub(super) fn is_heard_from(&self, index: usize) -> bool {
+        let said = || self.lines.iter().skip(index).filter(|l| l.who == Role::Agent && l.received > Samples::ZERO);
+        said().next().is_some() && said().all(|l| l.heard >= l.received && !l.cut)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lines.iter().all(|l| l.for_replay().is_none())
     }

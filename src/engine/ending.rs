@@ -45,6 +45,7 @@ impl CallEngine {
         let limit_ms = self.settings.limits.caller_silence_s * 1_000;
         let quiet = matches!(self.phase, Phase::Talking)
             && limit_ms > 0
+            && !self.answering.is_deaf()
             && !self.floor.is_speaking()
             && !self.agent_has_the_floor()
             && self.reply.awaiting.is_none()
@@ -62,6 +63,7 @@ impl CallEngine {
         match control {
             Control::CommitTurn => self.commit("operator"),
             Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
+            Control::AnsweredBy(by) => self.on_answered_by(by),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
@@ -152,6 +154,7 @@ impl CallEngine {
             Timer::Hold,
             Timer::ModelRecovery,
             Timer::ModelRedial,
+            Timer::Answering,
         ] {
             self.timers.clear(timer);
         }
@@ -216,6 +219,7 @@ impl CallEngine {
         self.close_keys();
         self.cancel_line_at_end();
         self.cancel_tools();
+        let reason = self.with_message(reason);
         self.hang_up_model();
         self.timers.clear_all();
         self.emit(CallEvent::Ended { reason: reason.clone() });
@@ -238,7 +242,7 @@ impl CallEngine {
     }
 
     /// What is queued is heard even when it is longer than the farewell's time, up to its own length.
-    fn give_time_for_what_waits(&mut self) {
+    pub(super) fn give_time_for_what_waits(&mut self) {
         let waiting_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
         let farewell_ms = self.settings.limits.farewell_s * 1_000;
         self.timers.set(Timer::Farewell, self.now.plus_ms(farewell_ms.max(waiting_ms + LINE_MARGIN_MS)));

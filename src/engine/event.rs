@@ -19,6 +19,22 @@ pub enum EndReason {
     CallerSilent,
     /// The carrier never opened the media stream.
     NeverConnected,
+    /// A call that was placed was not answered.
+    NotAnswered {
+        /// How it came to nothing.
+        how: NotAnswered,
+        /// More about it; may be empty.
+        why: String,
+    },
+    /// A machine answered a call that was placed, and was hung up on.
+    AnsweringMachine,
+    /// A machine answered a call that was placed, and was to be left a message.
+    Voicemail {
+        /// Whether all of the message was played to it.
+        left: bool,
+    },
+    /// A fax answered a call that was placed.
+    Fax,
     /// The agent ended the call with its `hang_up` tool.
     AgentHungUp {
         /// The model's words for it.
@@ -64,6 +80,10 @@ impl EndReason {
             EndReason::CallerGone => "caller_gone",
             EndReason::CallerSilent => "caller_silent",
             EndReason::NeverConnected => "never_connected",
+            EndReason::NotAnswered { .. } => "not_answered",
+            EndReason::AnsweringMachine => "answering_machine",
+            EndReason::Voicemail { .. } => "voicemail",
+            EndReason::Fax => "fax",
             EndReason::AgentHungUp { .. } => "agent_hung_up",
             EndReason::Transferred { .. } => "transferred",
             EndReason::DurationCap => "duration_cap",
@@ -91,6 +111,10 @@ impl fmt::Display for EndReason {
             {
                 write!(f, " ({why})")
             }
+            EndReason::NotAnswered { how, why } if why.is_empty() => write!(f, " ({how})"),
+            EndReason::NotAnswered { how, why } => write!(f, " ({how}: {why})"),
+            EndReason::Voicemail { left: true } => f.write_str(" (left)"),
+            EndReason::Voicemail { left: false } => f.write_str(" (not left)"),
             _ => Ok(()),
         }
     }
@@ -119,6 +143,38 @@ impl TransferOutcome {
             TransferOutcome::NoAnswer => "no_answer",
             TransferOutcome::Failed => "failed",
         }
+    }
+}
+
+/// How a call that was placed came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotAnswered {
+    /// The line was busy.
+    Busy,
+    /// It rang for as long as it may.
+    NoAnswer,
+    /// The carrier could not place it, or nobody knows what became of it.
+    Failed,
+    /// It was taken back before it was answered.
+    Canceled,
+}
+
+impl NotAnswered {
+    /// A short stable name, as in the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NotAnswered::Busy => "busy",
+            NotAnswered::NoAnswer => "no_answer",
+            NotAnswered::Failed => "failed",
+            NotAnswered::Canceled => "canceled",
+        }
+    }
+}
+
+impl fmt::Display for NotAnswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -165,6 +221,10 @@ pub enum CallEvent {
     ConversationReplayed { lines: usize },
     /// The line's media stream began.
     MediaStarted,
+    /// It is known, or taken to be so, who picked up a call that was placed, by the named rule.
+    AnsweredBy { who: String, rule: String },
+    /// The greeting of an answering machine is over, by the named rule: it records.
+    MachineEnded { rule: String },
     /// Something is about to be said that the model did not think of: a greeting, a fallback line, a farewell.
     LineQueued { what: String, ms: u64 },
     /// The caller began to speak, by the named rule.
@@ -275,6 +335,8 @@ impl fmt::Display for CallEvent {
                 write!(f, "ConversationReplayed lines={lines}")
             }
             CallEvent::MediaStarted => f.write_str("MediaStarted"),
+            CallEvent::AnsweredBy { who, rule } => write!(f, "AnsweredBy who={} rule={}", Quoted(who), Quoted(rule)),
+            CallEvent::MachineEnded { rule } => write!(f, "MachineEnded rule={}", Quoted(rule)),
             CallEvent::LineQueued { what, ms } => {
                 write!(f, "LineQueued what={} ms={ms}", Quoted(what))
             }

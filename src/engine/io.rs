@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::answering::{AnsweredBy, Finding};
 use crate::engine::event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
 use crate::time::Samples;
 use crate::vad::Step;
@@ -231,6 +232,8 @@ pub enum Control {
     CommitTurn,
     /// The carrier tells what became of a transfer.
     Transfer(TransferOutcome),
+    /// The carrier says who picked up a call that was placed.
+    AnsweredBy(AnsweredBy),
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.
@@ -265,6 +268,8 @@ pub enum Action<'a> {
     Record(Record<'a>),
     /// What our own ears heard in one step: everything that turn detection rests on. For the journal.
     Heard(Step),
+    /// What they heard of who picked up. For the journal, too.
+    Found(Finding),
     /// A line of the trace. Owned and small; most subscribers only print it.
     Emit(CallEvent),
     /// The call is over: nothing follows.

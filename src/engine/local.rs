@@ -120,9 +120,16 @@ impl CallEngine {
                 return;
             }
         }
+        while let Some(finding) = self.hearing.poll_found() {
+            self.out.found(finding);
+            self.on_found(finding);
+        }
     }
 
     fn on_step(&mut self, step: Step) {
+        if self.answering.is_deaf() {
+            return;
+        }
         let interruptible = self.agent_has_the_floor() && matches!(self.phase, Phase::Talking) && !self.is_protected();
         let Some(local) = &mut self.local else { return };
         let event = local.detector.step(step);
@@ -326,6 +333,24 @@ impl CallEngine {
             local.unnamed.push_back(Unnamed { turn, dropped: false });
         }
         true
+    }
+
+    /// Whatever is being said is none of the conversation's; the next speech begins anew.
+    pub(super) fn forget_open_turn(&mut self, rule: &'static str) {
+        let rate_hz = self.rate_hz();
+        let voiced_ms = self.local.as_ref().map_or(0, |local| local.voiced_ms(rate_hz));
+        let speaks = self.floor.is_speaking();
+        if let Some(local) = &mut self.local {
+            local.detector.reset();
+            local.over = Over::Nobody;
+        }
+        if speaks {
+            let heard = self.uplink.appended();
+            self.speech_stopped(self.uplink.media_of_appended(heard), rule);
+            if self.local.is_some() {
+                self.drop_turn(rule, voiced_ms);
+            }
+        }
     }
 
     /// What was said is none of the conversation's.

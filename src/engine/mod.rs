@@ -2,9 +2,11 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
+//! [`local`] what our own ears make of it, [`answering`] who picked up, [`tools`] what the model has asked for,
+//! [`away`] a line that is lent, [`budget`] what a call may use up, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
 //! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
+mod answering;
 mod away;
 mod budget;
 mod caller;
@@ -31,13 +33,14 @@ mod variables;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
+pub use event::{CallEvent, EffectResult, EndReason, NotAnswered, Role, TransferOutcome};
 pub use io::*;
 pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
 use crate::time::{CallTime, Samples};
+use answering::Answering;
 use away::Errand;
 use budget::Spending;
 use conversation::Conversation;
@@ -85,6 +88,7 @@ pub struct CallEngine {
     fetching: bool,
     variables: BTreeMap<String, String>,
     spending: Spending,
+    answering: Answering,
     stats: Stats,
     /// A tool runs that the agent waits for.
     tools_running: bool,
@@ -125,7 +129,10 @@ enum Phase {
 impl CallEngine {
     /// A call that has just been announced by the carrier, at [`CallTime::ZERO`].
     pub fn new(settings: Arc<CallSettings>) -> Self {
-        let hearing = Hearing::new(ears(&settings), settings.format);
+        let mut hearing = Hearing::new(ears(&settings), settings.format);
+        if let Some(outbound) = settings.outbound.as_ref().filter(|outbound| outbound.detect.own()) {
+            hearing.listen_for_answer(outbound.monologue_ms);
+        }
         Self::with_ears(settings, hearing)
     }
 
@@ -165,6 +172,7 @@ impl CallEngine {
             fetching: settings.fetches,
             variables: settings.variables.clone(),
             spending: Spending::default(),
+            answering: Answering::default(),
             stats: Stats::default(),
             tools_running: false,
             keypad: Keypad::default(),
@@ -281,6 +289,7 @@ impl CallEngine {
                 .flat_map(|local| local.shadows.iter().map(crate::turn::shadow::Shadow::tally))
                 .collect(),
             notes: self.stats.notes.clone(),
+            answered_by: self.answering.answered.clone(),
             keys: self.stats.keys.clone(),
             tools: self.stats.tools.clone(),
             gaps: self.uplink.gaps.clone(),
@@ -342,6 +351,7 @@ impl CallEngine {
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
             Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
+            Timer::Answering => self.on_answering_due(),
             Timer::CapWarning => self.on_cap_warning(),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
             Timer::Farewell => self.leave(),

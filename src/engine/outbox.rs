@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use crate::answering::Finding;
 use crate::engine::event::Role;
 use crate::engine::event::{CallEvent, EndReason};
 use crate::engine::io::{Action, CallerCommand, Effect, EffectId, MarkId, ModelCommand, Record};
@@ -50,6 +51,7 @@ enum Out {
     RecordCaller(Samples, Piece),
     RecordAgent(Samples, Piece),
     Heard(Step),
+    Found(Finding),
     Emit(Box<CallEvent>),
     End(EndReason),
 }
@@ -136,6 +138,10 @@ impl Outbox {
         self.queue.push_back(Out::Heard(step));
     }
 
+    pub(super) fn found(&mut self, finding: Finding) {
+        self.queue.push_back(Out::Found(finding));
+    }
+
     /// A piece of the arena that was put there in this step.
     pub(super) fn piece(&self, piece: &Piece) -> &[u8] {
         &self.arena[piece.start as usize..piece.end as usize]
@@ -172,6 +178,7 @@ impl Outbox {
             Out::RecordCaller(at, piece) => Action::Record(Record::Caller { at: *at, payload: audio(piece) }),
             Out::RecordAgent(at, piece) => Action::Record(Record::Agent { at: *at, payload: audio(piece) }),
             Out::Heard(step) => Action::Heard(*step),
+            Out::Found(finding) => Action::Found(*finding),
             Out::Emit(event) => Action::Emit(event.as_ref().clone()),
             Out::End(reason) => Action::End(reason.clone()),
         })

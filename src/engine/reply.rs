@@ -406,7 +406,7 @@ impl CallEngine {
 
     /// What must be said is said before anything else, and to its end.
     pub(super) fn disclaim(&mut self) {
-        let Some(sound) = self.settings.disclaimer.clone() else { return };
+        let Some(sound) = self.settings.disclaimer.clone().filter(|_| !self.answering.is_deaf()) else { return };
         self.play(ItemKind::Line, &sound, "disclaimer");
         self.downlink.protect_last();
         let told_with_the_greeting = matches!(self.settings.greeting, Spoken::Play(_));
@@ -417,7 +417,7 @@ impl CallEngine {
 
     /// The first words, once the line and, where they are the model's, the model are there.
     pub(super) fn greet(&mut self) {
-        if self.reply.greeted {
+        if self.reply.greeted || self.answering.is_deaf() {
             return;
         }
         match &self.settings.greeting {

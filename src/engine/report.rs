@@ -53,6 +53,9 @@ pub struct Report {
     pub shadows: Vec<ShadowTally>,
     /// Notes that the agent left.
     pub notes: Vec<Note>,
+    /// Who picked up a call that was placed, as far as it was asked; `None`: it was not, or nobody picked up.
+    #[serde(default)]
+    pub answered_by: Option<Answered>,
     /// Keys that were pressed.
     pub keys: Vec<Key>,
     /// Tools that were called.
@@ -141,6 +144,17 @@ pub struct Note {
     pub at_ms: u64,
     /// Its words.
     pub text: String,
+}
+
+/// Who picked up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// When it was known, or taken to be so.
+    pub at_ms: u64,
+    /// `human`, `machine`, `fax`, or `unknown`: taken for a person.
+    pub who: String,
+    /// By which rule; the carrier's own word where it was the carrier's.
+    pub rule: String,
 }
 
 /// A key that was pressed.

@@ -195,7 +195,7 @@ impl CallEngine {
 
     /// The model is away: the caller hears that the line is not dead.
     pub(super) fn on_hold_due(&mut self) {
-        if self.session.is_ready() || !matches!(self.phase, Phase::Talking) {
+        if self.session.is_ready() || !matches!(self.phase, Phase::Talking) || self.answering.is_deaf() {
             return;
         }
         let Some(sound) = self.settings.hold_sound.clone() else { return };

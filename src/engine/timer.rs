@@ -39,6 +39,8 @@ pub enum Timer {
     Keys,
     /// The caller is spoken to, who has said nothing.
     Idle,
+    /// It must be known who picked up, or the machine must have come to its end.
+    Answering,
     /// The model is told that the call will end.
     CapWarning,
     /// The call has reached its longest duration.
@@ -75,6 +77,7 @@ impl Timer {
         Timer::ToolSound,
         Timer::Keys,
         Timer::Idle,
+        Timer::Answering,
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,

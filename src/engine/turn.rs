@@ -139,7 +139,7 @@ impl CallEngine {
 
     /// The caller's turn ends because a key or an operator says so.
     pub(super) fn commit(&mut self, rule: &'static str) {
-        if !matches!(self.phase, Phase::Talking) {
+        if !matches!(self.phase, Phase::Talking) || self.answering.is_deaf() {
             self.stats.count("commits_ignored", 1);
             return;
         }

@@ -113,6 +113,8 @@ pub(super) struct Uplink {
     restarted: bool,
     /// Silence sent since the last caller audio.
     padded: Samples,
+    /// What is heard goes to nobody, and is not kept for anybody.
+    pub(super) muted: bool,
     pub(super) gaps: Vec<Gap>,
     pub(super) frames: u64,
     pub(super) gap_samples: Samples,
@@ -137,6 +139,7 @@ impl Uplink {
             map: VecDeque::new(),
             restarted: false,
             padded: Samples::ZERO,
+            muted: false,
             gaps: Vec::new(),
             frames: 0,
             gap_samples: Samples::ZERO,
@@ -212,7 +215,7 @@ impl Uplink {
         let piece = hearing.cleaned().map_or(piece, |cleaned| out.keep(cleaned));
         let audio = out.piece(&piece);
         let wanted = match self.gate {
-            Gate::All | Gate::Untold => true,
+            Gate::All | Gate::Untold => !self.muted,
             Gate::Turns { turn, .. } => {
                 self.note_appended(at, audio.len());
                 self.remember(audio);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{AfterFailure, CallSettings, Eagerness, Keys, OnFailure, Sound, Spoken, TurnDetection};
+use crate::config::{AfterFailure, CallSettings, Eagerness, Keys, OnFailure, OnMachine, Sound, Spoken, TurnDetection};
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -70,6 +70,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::ToolSound => ("the sound that is heard while tools run is due", "tool_sound.grace_ms"),
         Timer::Keys => ("the next key must have followed", "keys.timeout_ms"),
         Timer::Idle => ("the caller has said nothing for a while", "idle.after_s"),
+        Timer::Answering => ("it must be known who picked up, or the greeting be over", "outbound.decide_within_ms"),
         Timer::CapWarning => ("the model is told that the call will end", "limits.warn_before_s"),
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
@@ -104,6 +105,11 @@ const MODEL_SILENT: &str = "the model did not answer in time, twice";
 const QUIET: &str = "neither side said anything for too long";
 const CAP: &str = "the call reached its longest duration";
 const GONE: &str = "the line's socket died, or no caller audio came for too long";
+
+const DECIDE: &[&str] = &["outbound.detect", "outbound.wait_for_human", "outbound.decide_within_ms"];
+const MACHINE: &[&str] = &["outbound.detect", "outbound.on_machine", "outbound.monologue_ms"];
+const MESSAGE: &[&str] = &["outbound.on_machine", "outbound.beep_timeout_ms"];
+const BY_CARRIER: &str = "the carrier's own detection says so";
 
 const TABLE: &[Row] = &[
     ("SpeechStarted", "server_vad", "the model's VAD found speech above the threshold", VAD),
@@ -262,6 +268,21 @@ const TABLE: &[Row] = &[
     ),
     ("ModelLost", "", "the connection ended; it is dialled again where that can help", LOST),
     ("ConversationReplayed", "", "a new session is given what was said as text", &["max_session_min"]),
+    ("AnsweredBy", "short_utterance", "a word and then silence: somebody waits for an answer", DECIDE),
+    ("AnsweredBy", "decide_within_ms", "nobody said anything that could tell; it is taken to be a person", DECIDE),
+    ("AnsweredBy", "monologue", "speech that goes on for longer than people talk when they pick up", MACHINE),
+    ("AnsweredBy", "beep", "a tone such as machines end their greeting with", MACHINE),
+    ("AnsweredBy", "", BY_CARRIER, MACHINE),
+    ("MachineEnded", "beep", "a tone, and then silence: it records", MESSAGE),
+    ("MachineEnded", "quiet", "it has been silent for a while without a beep", MESSAGE),
+    ("MachineEnded", "beep_timeout_ms", "its greeting has had its time", MESSAGE),
+    ("MachineEnded", "", BY_CARRIER, MESSAGE),
+    ("TurnDropped", "answering_machine", "said by a machine, not to the agent", MACHINE),
+    ("TurnDropped", "answered", "said before it was known who is there", DECIDE),
+    ("AgentStopped", "answering_machine", "a machine has no use for what was said", MACHINE),
+    ("ResponseAsked", "answered", "who picks up waits for whoever has called", &["greeting"]),
+    ("ResponseAsked", "message", "the message for a machine", MESSAGE),
+    ("LineQueued", "message", "the message for a machine", MESSAGE),
     ("ResponseAsked", "greeting", "the agent speaks first", &["greeting"]),
     ("ResponseAsked", "farewell", "the agent says goodbye", &["farewell"]),
     ("ResponseAsked", "turn_committed", "nobody but us asks for a response in this mode", &["turn_detection.mode"]),
@@ -305,6 +326,9 @@ const TABLE: &[Row] = &[
     ),
     ("ToolCalled", "", "the agent may use the tools of its document", &["tools"]),
     ("Closing", "agent_hung_up", BY_AGENT, &["tools", "limits.farewell_s"]),
+    ("Closing", "answering_machine", "a machine picked up, and is hung up on", MACHINE),
+    ("Closing", "voicemail", "the message is the last that is said", MESSAGE),
+    ("Closing", "fax", "a fax picked up", MACHINE),
     ("Closing", "caller_silent", QUIET, &["limits.caller_silence_s", "farewell"]),
     ("Closing", "duration_cap", CAP, &["limits.max_minutes", "farewell", "limits.farewell_s"]),
     ("Closing", "model_unavailable", NO_MODEL, LOST),
@@ -314,6 +338,10 @@ const TABLE: &[Row] = &[
     ("End", "agent_hung_up", BY_AGENT, &["tools"]),
     ("End", "caller_hung_up", "the carrier said that the caller hung up", &[]),
     ("End", "caller_gone", GONE, &["limits.caller_gone_s"]),
+    ("End", "answering_machine", "a machine picked up, and was hung up on", MACHINE),
+    ("End", "voicemail", "a machine picked up, and was to be left a message", MESSAGE),
+    ("End", "fax", "a fax picked up", MACHINE),
+    ("End", "not_answered", "nobody picked up", &["outbound.ring_s"]),
     ("End", "caller_silent", QUIET, &["limits.caller_silence_s"]),
     ("End", "never_connected", "the carrier did not open the media stream in time", &["limits.media_start_s"]),
     ("End", "duration_cap", CAP, &["limits.max_minutes", "limits.farewell_s"]),
@@ -349,6 +377,24 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
             Spoken::Say(text) => format!("{{ say = {text:?} }}"),
             Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
         }),
+        "outbound.ring_s" => in_deployment(settings.outbound.as_ref()?.ring_s),
+        "outbound.decide_within_ms" => in_deployment(settings.outbound.as_ref()?.decide_within_ms),
+        "outbound.monologue_ms" => in_deployment(settings.outbound.as_ref()?.monologue_ms.into()),
+        "outbound.beep_timeout_ms" => in_deployment(settings.outbound.as_ref()?.beep_timeout_ms),
+        "outbound.detect" | "outbound.wait_for_human" | "outbound.on_machine" => {
+            let outbound = settings.outbound.as_ref()?;
+            let value = match key {
+                "outbound.detect" => quoted(outbound.detect.name()),
+                "outbound.wait_for_human" => outbound.wait_for_human.to_string(),
+                _ => match &outbound.on_machine {
+                    OnMachine::HangUp => quoted("hang_up"),
+                    OnMachine::Continue => quoted("continue"),
+                    OnMachine::Say(text) => format!("{{ say = {text:?} }}"),
+                    OnMachine::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+                },
+            };
+            (value, format!("deployments/{}.toml", settings.deployment))
+        }
         "tools" => {
             let names: Vec<_> = settings.tools.iter().map(|tool| quoted(&tool.name)).collect();
             in_agent(format!("[{}]", names.join(", ")))
@@ -548,9 +594,13 @@ mod tests {
             TurnDetection::Local(Default::default()),
         ];
         for key in TABLE.iter().flat_map(|row| row.3) {
-            let known = modes
-                .iter()
-                .any(|mode| governing(key, &CallSettings { turn_detection: mode.clone(), ..settings() }).is_some());
+            let known = modes.iter().any(|mode| {
+                governing(
+                    key,
+                    &CallSettings { turn_detection: mode.clone(), outbound: Some(Default::default()), ..settings() },
+                )
+                .is_some()
+            });
             assert!(known, "{key}");
         }
     }

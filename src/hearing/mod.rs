@@ -15,6 +15,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
+use crate::answering::{Detector, Finding};
 use crate::audio::AudioFormat;
 use crate::config::{NoiseReduction, VadEngine};
 use crate::time::Samples;
@@ -23,6 +24,9 @@ use own::Own;
 
 /// Steps that wait to be polled; the oldest are forgotten beyond that. One input holds far fewer.
 const STEPS_MAX: usize = 4_096;
+
+/// Of what tells who picked up.
+const FOUND_MAX: usize = 64;
 
 /// How a call is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,9 @@ pub struct Hearing {
     format: AudioFormat,
     ears: Ears,
     steps: VecDeque<Step>,
+    /// Who picked up, of a call that was placed.
+    answering: Option<Box<Detector>>,
+    found: VecDeque<Finding>,
     linear: Vec<i16>,
     quieter: Vec<i16>,
     cleaned: Vec<u8>,
@@ -63,6 +70,8 @@ struct Told {
     given: u64,
     /// Steps that the next audio completes: whoever tells them knows when.
     queue: VecDeque<(Probability, i8)>,
+    /// What the next audio tells of who picked up.
+    found: VecDeque<Finding>,
     /// What each step is that nothing was told for.
     otherwise: Option<(Probability, i8)>,
 }
@@ -77,12 +86,22 @@ impl Hearing {
     pub fn told(settings: HearingSettings, format: AudioFormat) -> Self {
         let step = settings.engine.map_or(0, |engine| step_samples(engine, format.rate_hz).0);
         let delay = settings.engine.map_or(0, |engine| delay_samples(engine, format.rate_hz).0);
-        let told = Told { step, delay, taken: 0, given: 0, queue: VecDeque::new(), otherwise: None };
+        let told =
+            Told { step, delay, taken: 0, given: 0, queue: VecDeque::new(), found: VecDeque::new(), otherwise: None };
         Hearing::with(Ears::Told(told), format)
     }
 
     fn with(ears: Ears, format: AudioFormat) -> Self {
-        Hearing { format, ears, steps: VecDeque::new(), linear: Vec::new(), quieter: Vec::new(), cleaned: Vec::new() }
+        Hearing {
+            format,
+            ears,
+            steps: VecDeque::new(),
+            answering: None,
+            found: VecDeque::new(),
+            linear: Vec::new(),
+            quieter: Vec::new(),
+            cleaned: Vec::new(),
+        }
     }
 
     /// One more step that the next audio completes. Without effect on ears that hear for themselves.
@@ -91,6 +110,27 @@ impl Hearing {
             && told.queue.len() < STEPS_MAX
         {
             told.queue.push_back((probability, level_db));
+        }
+    }
+
+    /// From here on it is heard who picked up; see [`Detector::new`]. Without effect on ears that are told.
+    pub fn listen_for_answer(&mut self, monologue_ms: u32) {
+        if let Ears::Own(own) = &self.ears {
+            self.answering = Some(Box::new(Detector::new(monologue_ms, own.step_ms().is_some(), self.format.rate_hz)));
+        }
+    }
+
+    /// It is known who picked up.
+    pub fn stop_listening_for_answer(&mut self) {
+        self.answering = None;
+    }
+
+    /// What the next audio tells of who picked up. Without effect on ears that hear for themselves.
+    pub fn tell_found(&mut self, finding: Finding) {
+        if let Ears::Told(told) = &mut self.ears
+            && told.found.len() < FOUND_MAX
+        {
+            told.found.push_back(finding);
         }
     }
 
@@ -112,19 +152,31 @@ impl Hearing {
                     let end = Samples(told.given.saturating_sub(told.delay));
                     push(&mut self.steps, Step { end, probability, level_db });
                 }
+                self.found.append(&mut told.found);
             }
             Ears::Own(own) => {
-                if own.is_idle() {
+                if own.is_idle() && self.answering.is_none() {
                     return;
                 }
                 self.linear.clear();
                 self.format.codec.decode(payload, &mut self.linear);
+                let (answering, found) = (&mut self.answering, &mut self.found);
+                if let Some(detector) = answering {
+                    detector.take(&self.linear, |finding| found.push_back(finding));
+                }
+                if own.is_idle() {
+                    return;
+                }
                 self.quieter.clear();
                 if own.reduces_noise() {
                     self.quieter.extend_from_slice(&self.linear);
                 }
                 let steps = &mut self.steps;
-                own.take(at, &mut self.linear, &mut self.quieter, |step| push(steps, step));
+                let step_ms = own.step_ms().unwrap_or_default();
+                own.take(at, &mut self.linear, &mut self.quieter, |step| {
+                    found.extend(answering.as_mut().and_then(|detector| detector.step(step, step_ms)));
+                    push(steps, step);
+                });
                 self.cleaned.clear();
                 self.format.codec.encode(&self.quieter, &mut self.cleaned);
             }
@@ -134,6 +186,11 @@ impl Hearing {
     /// The next step, in order.
     pub fn poll(&mut self) -> Option<Step> {
         self.steps.pop_front()
+    }
+
+    /// The next thing that tells who picked up, in order; after the steps of the same audio.
+    pub fn poll_found(&mut self) -> Option<Finding> {
+        self.found.pop_front()
     }
 
     /// What was taken last with its noise reduced: as long, in the line's format, and later by

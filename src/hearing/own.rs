@@ -62,6 +62,11 @@ impl Own {
         }
     }
 
+    /// The length of a step; `None`: nobody asks for any.
+    pub(super) fn step_ms(&self) -> Option<u64> {
+        self.vad.as_ref().map(Vad::step_ms)
+    }
+
     /// Whether audio passes through untouched and nobody listens.
     pub(super) fn is_idle(&self) -> bool {
         self.vad.is_none() && !self.reduces_noise()

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Then one line for each input of the engine (`in`), one for each step that was heard in its audio (`hear`: the
-//! probability of speech in per mille, 0–1000, and the level in dBFS, −128–0) and one for each decision that came of it
+//! probability of speech in per mille, 0–1000, and the level in dBFS, −128–0), one
+//! for what it tells of who picked up (`found`) and one for each decision that came of it
 //! (`out`); `at_us` is [`CallTime`](crate::time::CallTime) in microseconds. What follows an input came of it; the
 //! decisions before the first input are a new engine's own.
 //!
@@ -19,6 +20,7 @@
 //! {"at_us":412000,"in":"started"}
 //! {"at_us":432100,"in":{"audio":{"at_ms":20,"len":160}}}
 //! {"at_us":432100,"hear":[412,-31]}
+//! {"at_us":440100,"found":"beep"}
 //! {"at_us":901000,"in":{"model":{"say":{"event":"audio","response":"r1","item":"i1"},"len":800}}}
 //! {"at_us":901000,"out":"line audio bytes=800"}
 //! {"at_us":1203000,"in":{"mark":{"generation":0,"seq":3}}}

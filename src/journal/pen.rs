@@ -90,6 +90,10 @@ impl Pen {
             self.put(|to| write!(to, r#"{{"at_us":{},"hear":[{p},{level}]}}"#, at.as_us()));
             return;
         }
+        if let Action::Found(finding) = action {
+            self.put(|to| write!(to, r#"{{"at_us":{},"found":"{}"}}"#, at.as_us(), finding.name()));
+            return;
+        }
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         if trace::write_action(action, &mut line) {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::answering::Finding;
 use crate::config::CallSettings;
 use crate::engine::{CallerEvent, Control, EffectId, EffectResult, Input, MarkId, ModelEvent};
 use crate::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
@@ -47,6 +48,8 @@ pub enum Kind {
         /// RMS level in dBFS, −128–0.
         level_db: i8,
     },
+    /// The engine's own ears found this out about who picked up.
+    Found(Finding),
     /// The engine decided this; the words of [`trace::write_action`](crate::journal::trace::write_action).
     Out(String),
 }
@@ -130,7 +133,7 @@ impl Journal {
     pub fn input<'a>(&'a self, entry: &'a Entry) -> Option<Input<'a>> {
         match &entry.kind {
             Kind::In(input) => Some(input.with_silence(&self.silence)),
-            Kind::Heard { .. } | Kind::Out(_) => None,
+            Kind::Heard { .. } | Kind::Found(_) | Kind::Out(_) => None,
         }
     }
 
@@ -142,12 +145,23 @@ impl Journal {
 
     /// What was heard of the audio of the input that is entry `index`, step by step.
     pub fn heard_of(&self, index: usize) -> impl Iterator<Item = (Probability, i8)> + '_ {
-        let rest = self.entries.get(index + 1..).unwrap_or_default();
-        let until_next = rest.iter().take_while(|entry| !matches!(entry.kind, Kind::In(_)));
-        until_next.filter_map(|entry| match entry.kind {
+        self.came_of(index).filter_map(|entry| match entry.kind {
             Kind::Heard { probability, level_db } => Some((probability, level_db)),
             _ => None,
         })
+    }
+
+    /// What was found out about who picked up in the audio of the input that is entry `index`.
+    pub fn found_of(&self, index: usize) -> impl Iterator<Item = Finding> + '_ {
+        self.came_of(index).filter_map(|entry| match entry.kind {
+            Kind::Found(finding) => Some(finding),
+            _ => None,
+        })
+    }
+
+    fn came_of(&self, index: usize) -> impl Iterator<Item = &Entry> {
+        let rest = self.entries.get(index + 1..).unwrap_or_default();
+        rest.iter().take_while(|entry| !matches!(entry.kind, Kind::In(_)))
     }
 
     /// Whether the audio itself was kept, and not only its lengths. True for a journal without any audio.
@@ -231,6 +245,7 @@ struct Line<'a> {
     #[serde(rename = "out")]
     output: Option<String>,
     hear: Option<(u16, i16)>,
+    found: Option<Finding>,
 }
 
 fn parse_head(head: &[u8]) -> Result<CallSettings, JournalError> {
@@ -253,16 +268,17 @@ fn parse_entry(line: &[u8]) -> Result<Entry, String> {
     }
     let line: Line<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let at = CallTime::from_us(line.at_us);
-    let kind = match (line.input, line.output, line.hear) {
-        (Some(wire), None, None) => Kind::In(owned(wire)?),
-        (None, Some(text), None) => Kind::Out(text),
-        (None, None, Some((per_mille @ 0..=1_000, level @ -128..=0))) => {
+    let kind = match (line.input, line.output, line.hear, line.found) {
+        (Some(wire), None, None, None) => Kind::In(owned(wire)?),
+        (None, Some(text), None, None) => Kind::Out(text),
+        (None, None, None, Some(finding)) => Kind::Found(finding),
+        (None, None, Some((per_mille @ 0..=1_000, level @ -128..=0)), None) => {
             Kind::Heard { probability: Probability::from_per_mille(per_mille), level_db: level as i8 }
         }
-        (None, None, Some((per_mille, level))) => {
+        (None, None, Some((per_mille, level)), None) => {
             return Err(format!("\"hear\" is [{per_mille},{level}]; allowed: [0 to 1000, -128 to 0]"));
         }
-        _ => return Err("expected one of \"in\", \"hear\" and \"out\"".to_owned()),
+        _ => return Err("expected one of \"in\", \"hear\", \"found\" and \"out\"".to_owned()),
     };
     Ok(Entry { at, kind })
 }

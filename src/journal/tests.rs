@@ -59,6 +59,7 @@ pub(crate) fn settings() -> CallSettings {
         tool_sound: None,
         max_session_min: 55,
         dial_timeout_ms: 5_000,
+        outbound: None,
     }
 }
 
@@ -82,6 +83,8 @@ fn reason() -> impl Strategy<Value = EndReason> {
         Just(EndReason::CallerGone),
         Just(EndReason::CallerSilent),
         Just(EndReason::NeverConnected),
+        text().prop_map(|why| EndReason::NotAnswered { how: crate::engine::NotAnswered::Busy, why }),
+        any::<bool>().prop_map(|left| EndReason::Voicemail { left }),
         text().prop_map(|why| EndReason::AgentHungUp { why }),
         Just(EndReason::DurationCap),
         text().prop_map(|why| EndReason::ModelUnavailable { why }),

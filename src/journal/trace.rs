@@ -7,11 +7,13 @@ use crate::time::CallTime;
 
 /// Appends the line of `action` without its time, such as `TurnCommitted turn=1 rule=server_vad`. Answers `false` and
 /// appends nothing for what has no line: audio for the recording and caller audio for the model, which come 50 times a
-/// second and follow from the inputs, and what was heard in a step, which the journal keeps in a form of its own.
+/// second and follow from the inputs, and what was heard, which the journal keeps in a form of its own.
 pub fn write_action(action: &Action<'_>, out: &mut String) -> bool {
     // Writing to a String cannot fail.
     let _ = match action {
-        Action::Record(_) | Action::Heard(_) | Action::SendModel(ModelCommand::AppendAudio(_)) => return false,
+        Action::Record(_) | Action::Heard(_) | Action::Found(_) | Action::SendModel(ModelCommand::AppendAudio(_)) => {
+            return false;
+        }
         Action::SendCaller(CallerCommand::Audio(payload)) => write!(out, "line audio bytes={}", payload.len()),
         Action::SendCaller(CallerCommand::Mark(mark)) => write!(out, "line mark g{}-{}", mark.generation, mark.seq),
         Action::SendCaller(CallerCommand::Clear) => out.write_str("line clear"),
@@ -59,6 +61,7 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
         Input::Effect(id, result) => write!(out, "effect {} {result}", id.0),
         Input::Control(Control::CommitTurn) => out.write_str("control commit_turn"),
         Input::Control(Control::Transfer(outcome)) => write!(out, "control transfer {}", outcome.name()),
+        Input::Control(Control::AnsweredBy(by)) => write!(out, "control answered_by {}", by.name()),
         Input::Control(Control::End(reason)) => write!(out, "control end {reason}"),
         Input::Control(Control::EndNow(reason)) => write!(out, "control end_now {reason}"),
         Input::Tick => out.write_str("tick"),

@@ -53,7 +53,7 @@ pub struct CallOptions {
     /// The same when the stream is opened again, after the line was lent; without, the caller hangs up then.
     pub scripts_after: VecDeque<Vec<Step>>,
     /// What becomes of numbers that the caller is put through to, in order; without, somebody answers and talks to the end.
-    pub dialled: VecDeque<Dialled>,
+    pub put_through: VecDeque<PutThrough>,
     /// Line noise where the caller is silent; `None`: digital silence.
     pub noise_dbfs: Option<f32>,
     /// Seed of the noise.
@@ -76,11 +76,13 @@ pub struct CallOptions {
     pub metronome: Option<Metronome>,
     /// Asks webhooks; `None`: a client of its own, which takes some milliseconds to make.
     pub client: Option<reqwest::Client>,
+    /// The server placed it, and this is its callee.
+    pub placed: bool,
 }
 
 /// What becomes of a number that a caller is put through to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dialled {
+pub struct PutThrough {
     /// Milliseconds of ringing.
     pub rings_ms: u64,
     /// Twilio's `DialCallStatus`: `completed` after an answer, `busy`, `no-answer`, `failed`; `canceled`: the caller hangs
@@ -106,7 +108,7 @@ impl CallOptions {
             to: to.into(),
             script,
             scripts_after: VecDeque::new(),
-            dialled: VecDeque::new(),
+            put_through: VecDeque::new(),
             noise_dbfs: None,
             seed: 1,
             twiml: None,
@@ -118,6 +120,7 @@ impl CallOptions {
             max_ms: 600_000,
             metronome: None,
             client: None,
+            placed: false,
         }
     }
 }
@@ -190,7 +193,7 @@ impl Call<'_> {
     /// Asks the voice webhook what to do.
     async fn ask(&mut self) -> Result<String, Outcome> {
         let url = self.server.public(&self.options.voice_url);
-        let form = self.form("ringing");
+        let form = self.form(if self.options.placed { "in-progress" } else { "ringing" });
         let answer = self.server.post(&url, &form).await;
         let answer = answer.map_err(|detail| Outcome::HttpError { status: 0, detail })?;
         if !(200..300).contains(&answer.status) {
@@ -258,7 +261,7 @@ impl Call<'_> {
         self.live.tell(What::Transferred(noun.number.clone()));
         self.report.transferred_to = Some(noun.number.clone());
         self.report.ended_by = EndedBy::Transferred;
-        let Some(dialled) = self.options.dialled.pop_front() else {
+        let Some(dialled) = self.options.put_through.pop_front() else {
             self.tell_answered(&noun).await;
             // Whoever takes the call talks to the caller to the end.
             self.over = true;
@@ -400,7 +403,7 @@ impl Call<'_> {
             ("Called", to),
             ("CallStatus", status),
             ("ApiVersion", "2010-04-01"),
-            ("Direction", "inbound"),
+            ("Direction", if self.options.placed { "outbound-api" } else { "inbound" }),
             ("StirVerstat", "TN-Validation-Passed-A"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -460,7 +463,7 @@ impl Call<'_> {
             form.extend(
                 [
                     ("Timestamp", timestamp().rfc_2822()),
-                    ("SequenceNumber", "0".to_owned()),
+                    ("SequenceNumber", if self.options.placed { "3" } else { "0" }.to_owned()),
                     ("CallbackSource", "call-progress-events".to_owned()),
                     ("SipResponseCode", "200".to_owned()),
                     ("CallDuration", seconds.to_string()),
@@ -478,7 +481,7 @@ impl Call<'_> {
 }
 
 /// Two letters and 32 hexadecimal digits.
-fn new_sid(prefix: &str) -> String {
+pub(super) fn new_sid(prefix: &str) -> String {
     let mut bytes = [0u8; 16];
     // Without randomness the clock tells calls apart, which is all that is needed here.
     if SystemRandom::new().fill(&mut bytes).is_err() {
@@ -490,6 +493,11 @@ fn new_sid(prefix: &str) -> String {
         let _ = write!(sid, "{byte:02x}");
     }
     sid
+}
+
+/// As in Twilio's resources.
+pub(super) fn rfc_2822(at: SystemTime) -> String {
+    Timestamp { seconds: at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }.rfc_2822()
 }
 
 /// A moment in UTC, taken apart.

@@ -1,5 +1,6 @@
-//! A stand-in for Twilio's REST API, as far as a running call needs it: `POST …/Calls/{CA}.json`. It knows the calls that
-//! are placed through it, so that completing one really ends the caller's stream.
+//! A stand-in for Twilio's REST API, as far as calls need it: `POST …/Calls/{CA}.json`, and placing calls
+//! ([`dialled`](super::dialled)). It knows the calls that are placed through it, so that completing one really ends the
+//! caller's stream.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -16,6 +17,7 @@ use base64_simd::STANDARD;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::dialled::{self, Dials};
 use crate::config::Secret;
 
 /// Most calls that are remembered after their end.
@@ -39,11 +41,12 @@ struct Inner {
 }
 
 #[derive(Debug, Default)]
-struct CarrierState {
+pub(super) struct CarrierState {
     live: BTreeMap<String, mpsc::Sender<Order>>,
     over: VecDeque<String>,
     faults: VecDeque<Fault>,
     requests: VecDeque<Request>,
+    pub(super) dials: Dials,
 }
 
 /// What the server wants of a call.
@@ -97,7 +100,8 @@ impl Carrier {
     /// The API, to be served by the caller of this.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(update_call))
+            .route("/2010-04-01/Accounts/{account}/Calls.json", post(dialled::create_call).get(dialled::list_calls))
+            .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(update_call).get(dialled::fetch_call))
             .layer(DefaultBodyLimit::max(64 * 1024))
             .with_state(self.clone())
     }
@@ -124,7 +128,30 @@ impl Carrier {
         (Registration { carrier: self.clone(), call_sid: call_sid.to_owned() }, receiver)
     }
 
-    fn state(&self) -> MutexGuard<'_, CarrierState> {
+    pub(super) fn account_sid(&self) -> &str {
+        &self.0.account_sid
+    }
+
+    pub(super) fn token(&self) -> Secret {
+        self.0.token.clone()
+    }
+
+    /// What stands in a request's way: a fault that was ordered, a wrong token, another account.
+    pub(super) async fn meet(&self, account: &str, headers: &HeaderMap) -> Option<Response> {
+        let fault = self.state().faults.pop_front();
+        if let Some(fault) = fault {
+            tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
+            if let Some((status, code)) = fault.answer {
+                return Some(dialled::error(status, code));
+            }
+        }
+        if !self.is_authorized(headers) {
+            return Some(dialled::error(401, 20_003));
+        }
+        (account != self.0.account_sid).then(|| dialled::error(404, 20_404))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, CarrierState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -135,9 +162,21 @@ impl Carrier {
         matches!(given, Some(Ok(given)) if given == expected.as_bytes())
     }
 
+    fn is_ringing(&self, call_sid: &str) -> bool {
+        self.state().dials.is_ringing(call_sid)
+    }
+
     /// Carries a request out: HTTP status, and Twilio's code or the call's new status.
     fn carry_out(&self, call_sid: &str, form: &[(String, String)]) -> Result<&'static str, (u16, u32)> {
         let get = |name: &str| form.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        if get("Status") == Some("canceled") || (get("Status") == Some("completed") && self.is_ringing(call_sid)) {
+            let mut state = self.state();
+            return match state.dials.cancel(call_sid) {
+                true => Ok("canceled"),
+                false if state.live.contains_key(call_sid) || state.dials.knows(call_sid) => Err((400, 21_220)),
+                false => Err((404, 20_404)),
+            };
+        }
         let order = match (get("Status"), get("Twiml")) {
             (Some("completed"), None) => Order::Complete,
             (None, Some(twiml)) if !twiml.is_empty() && twiml.len() <= MAX_TWIML => Order::Update(twiml.to_owned()),
@@ -151,7 +190,9 @@ impl Carrier {
                 Err(mpsc::error::TrySendError::Full(_)) => return Err((429, 20_429)),
                 Err(mpsc::error::TrySendError::Closed(_)) => return Err((400, 21_220)),
             },
-            None if state.over.iter().any(|sid| sid == call_sid) => return Err((400, 21_220)),
+            None if state.over.iter().any(|sid| sid == call_sid) || state.dials.knows(call_sid) => {
+                return Err((400, 21_220));
+            }
             None => return Err((404, 20_404)),
         }
         if status == "completed" {
@@ -224,10 +265,13 @@ fn call_json(account: &str, call_sid: &str, status: &str) -> Value {
     })
 }
 
-fn error_json(status: u16, code: u32) -> Value {
+pub(super) fn error_json(status: u16, code: u32) -> Value {
     let message = match code {
         20_001 => "Invalid parameter",
         20_003 => "Authenticate",
+        21_205 => "Url parameter is not valid",
+        21_211 => "Invalid 'To' Phone Number",
+        21_212 => "Invalid From Number (caller ID)",
         20_404 => "The requested resource was not found",
         20_429 => "Too Many Requests",
         21_220 => "Call is not in-progress. Cannot redirect.",

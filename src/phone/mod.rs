@@ -3,10 +3,11 @@
 //! [`place`] rings in through the voice webhook, does what the TwiML says, opens the media WebSocket, speaks a script in
 //! real time and hears what the server plays. It is strict where Twilio is strict ([`Violation`]) and knows what the
 //! caller **heard**, sample by sample ([`Line`]), which a call's own account can be held against. [`Carrier`] stands in for
-//! Twilio's REST API, and really ends the calls that it is asked to end.
+//! Twilio's REST API, really ends the calls that it is asked to end, and rings numbers at which a [`Callee`] is.
 
 pub mod caller;
 pub mod carrier;
+pub mod dialled;
 pub mod ears;
 pub mod legs;
 pub mod line;
@@ -22,8 +23,9 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{CallOptions, Dialled, place, place_metered};
+pub use caller::{CallOptions, PutThrough, place, place_metered};
 pub use carrier::{Carrier, Fault, Order};
+pub use dialled::{Callee, Dialled, Then};
 pub use ears::Ears;
 pub use legs::Stamp;
 pub use line::{Line, Received};

@@ -57,7 +57,7 @@ impl Marks {
         for entry in &journal.entries {
             match &entry.kind {
                 Kind::Out(line) => clears += u32::from(line == "line clear"),
-                Kind::Heard { .. } => {}
+                Kind::Heard { .. } | Kind::Found(_) => {}
                 Kind::In(_) => {
                     if let Some(Input::Caller(CallerEvent::MarkPlayed(mark))) = journal.input(entry) {
                         // A generation is the number of clears before it.

@@ -67,6 +67,7 @@ fn report() -> Report {
             heard_ms: 2_900,
             unheard_ms: 2_400,
         }],
+        answered_by: None,
         notes: vec![Note { at_ms: 10_200, text: "Four people, Friday".into() }],
         keys: vec![Key { at_ms: 3_400, digit: '5' }],
         tools: vec![ToolUse { at_ms: 12_000, name: "hang_up".into(), output: "ok".into(), took_ms: 0 }],

@@ -157,6 +157,7 @@ pub fn run_through(journal: &Journal, mut visit: impl FnMut(CallTime, Seen<'_>))
         for (probability, level_db) in journal.heard_of(index) {
             engine.tell(probability, level_db);
         }
+        journal.found_of(index).for_each(|finding| engine.tell_found(finding));
         engine.handle(entry.at, input);
         while let Some(action) = engine.poll_action() {
             if let Action::Heard(step) = action {
@@ -280,7 +281,7 @@ pub(crate) fn kept_steps(journal: &Journal) -> Vec<Step> {
                     step.lines.push(line.clone());
                 }
             }
-            Kind::Heard { .. } => {}
+            Kind::Heard { .. } | Kind::Found(_) => {}
         }
     }
     steps

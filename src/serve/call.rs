@@ -424,7 +424,7 @@ impl<'s> Call<'s> {
                 }
                 Action::Cancel(_) => {}
                 // For the journal only.
-                Action::Heard(_) => {}
+                Action::Heard(_) | Action::Found(_) => {}
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);

@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::{Shared, lend, media, webhook};
+use super::{Shared, api, lend, media, webhook};
 
 /// The largest webhook; the carrier's own are a few kilobytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -26,6 +26,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/twilio/call-status", post(webhook::call_status))
         .route("/twilio/transfer", post(lend::transfer))
         .route("/twilio/transfer-answered", post(lend::answered))
+        .route("/twilio/amd", post(webhook::answered_by))
+        .merge(api::router(&shared))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

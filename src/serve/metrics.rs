@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::turn::shadow::ShadowTally;
+use crate::{store, webhooks};
 
 use super::pressure::Pressure;
 
@@ -24,6 +25,16 @@ pub(super) struct Metrics {
     pub(super) waiting: Counter,
     /// Calls whose media stream runs.
     pub(super) talking: Counter,
+    /// Calls that were placed.
+    pub(super) placed: Counter,
+    /// Calls that were placed and came to nothing, by how.
+    pub(super) not_answered: Family,
+    /// What the carrier said of who picked up.
+    pub(super) answered_by: Family,
+    /// Requests to the API, by what they were answered.
+    pub(super) api: Family,
+    /// States of placed calls that could not be kept.
+    pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
     pub(super) refused: Family,
     /// Requests turned away, by what was wrong.
@@ -54,6 +65,10 @@ pub(super) struct Metrics {
     pub(super) shadows: Shadows,
     /// Tasks that panicked.
     pub(super) panics: Counter,
+    /// What the store counts.
+    pub(super) store: Arc<store::Counters>,
+    /// What the sender of webhooks counts.
+    pub(super) webhooks: Arc<webhooks::Counters>,
     /// Read from the line's socket until written to the model's.
     pub(super) caller_to_model: Histogram,
     /// Read from the model's socket until written to the line's.
@@ -71,6 +86,11 @@ impl Metrics {
         page.head("calls", "gauge", "Calls that are up, by phase.");
         page.sample("calls", "phase", "waiting", self.waiting.get());
         page.sample("calls", "phase", "talking", self.talking.get());
+        page.counter("calls_placed_total", "Calls that were placed.", &self.placed);
+        page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
+        page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
+        page.family("api_requests_total", "Requests to the API.", "answer", &self.api);
+        page.counter("dial_states_lost_total", "States of placed calls that were not kept.", &self.ledger_failed);
         page.family("calls_refused_total", "Calls answered by a spoken refusal.", "reason", &self.refused);
         page.family("requests_rejected_total", "Requests turned away.", "reason", &self.rejected);
         page.family("media_rejected_total", "Media sockets turned away.", "reason", &self.media_rejected);
@@ -87,6 +107,16 @@ impl Metrics {
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
         page.shadows(&self.shadows);
         page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
+        let (store, hooks) = (&self.store, &self.webhooks);
+        page.number("store_dropped_total", "counter", "Rows that found no room in the store's queue.", &store.dropped);
+        page.number("store_failed_total", "counter", "Attempts to write the store that failed.", &store.failed);
+        page.number("store_repaired_total", "counter", "Rows of calls made from their folders.", &store.repaired);
+        page.number("store_lost_total", "counter", "Calls whose server was gone before they ended.", &store.lost);
+        page.number("store_deleted_total", "counter", "Calls deleted for their age.", &store.deleted);
+        page.number("webhooks_delivered_total", "counter", "Events that an endpoint took.", &hooks.delivered);
+        page.number("webhooks_failed_total", "counter", "Attempts to deliver an event that failed.", &hooks.failed);
+        page.number("webhooks_dead_total", "counter", "Events that were given up.", &hooks.dead);
+        page.number("webhooks_waiting", "gauge", "Events that wait for an endpoint.", &hooks.waiting);
         page.head("lag_microseconds", "gauge", "How late the server's threads are: the median of a second.");
         page.sample("lag_microseconds", "second", "last", pressure.late().as_micros() as u64);
         page.sample("lag_microseconds", "second", "worst_of_5", pressure.worst().as_micros() as u64);
@@ -219,6 +249,11 @@ impl Page {
     fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
         self.head(name, "counter", help);
         let _ = writeln!(self.0, "offhook_{name} {}", counter.get());
+    }
+
+    fn number(&mut self, name: &str, kind: &str, help: &str, number: &AtomicU64) {
+        self.head(name, kind, help);
+        let _ = writeln!(self.0, "offhook_{name} {}", number.load(Ordering::Relaxed));
     }
 
     fn family(&mut self, name: &str, help: &str, label: &str, family: &Family) {

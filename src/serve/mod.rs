@@ -9,12 +9,17 @@
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
-//! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`pressure`] tells
+//! - [`api`] is the operators' way in, [`dial`] places calls.
+//! - [`keeper`] writes files on threads of its own; the [`store`](crate::store) and the sender of
+//!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 
+mod api;
 mod call;
+pub mod client;
+mod dial;
 mod effects;
 mod ends;
 mod http;
@@ -55,10 +60,13 @@ use tokio_tungstenite::Connector;
 use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
 use crate::report::Report;
+use crate::store::{self, Store, StoreError};
 use crate::time::CallTime;
+use crate::webhooks::Sender;
 
+pub(crate) use crate::time::date::rfc3339;
 pub use limits::raise_file_limit;
-pub(crate) use wall::rfc3339;
+pub use task::About;
 
 use keeper::Keeper;
 use media::Claim;
@@ -85,6 +93,11 @@ pub trait Observer: Send + Sync {
         let _ = (call, at, event);
     }
 
+    /// A call was answered, or was placed and answered.
+    fn began(&self, call: &str, about: &About) {
+        let _ = (call, about);
+    }
+
     /// A call is over; its folder is written, apart from the pictures.
     fn ended(&self, report: &Report, folder: &Path) {
         let _ = (report, folder);
@@ -98,6 +111,8 @@ pub enum ServeError {
     Listen(SocketAddr, io::Error),
     /// Certificate or key are not usable; names the files.
     Tls(String),
+    /// Another server has the data directory, or a newer one wrote what is in it.
+    Store(StoreError),
     /// The system gives no threads or sockets, or the program is not whole.
     System(String),
 }
@@ -109,6 +124,7 @@ impl fmt::Display for ServeError {
                 write!(f, "cannot listen on {addr} (`listen` in offhook.toml, or --listen): {error}")
             }
             ServeError::Tls(why) => write!(f, "{why} (`tls` in offhook.toml)"),
+            ServeError::Store(error) => error.fmt(f),
             ServeError::System(why) => f.write_str(why),
         }
     }
@@ -130,6 +146,12 @@ struct Shared {
     metrics: Arc<Metrics>,
     pressure: Pressure,
     keeper: Keeper,
+    store: Store,
+    /// Calls that were placed and are not over, and the keys that they were placed under.
+    dials: dial::Book,
+    ledger: dial::Ledger,
+    api_rate: api::Rate,
+    sender: Sender,
     client: reqwest::Client,
     model_tls: Connector,
     random: SystemRandom,
@@ -197,6 +219,10 @@ impl Server {
             tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (`data_dir` in offhook.toml, or --data): they leave no report");
         }
         let metrics = Arc::new(Metrics::default());
+        let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
+        let store = store.map_err(ServeError::Store)?;
+        let no_client = |error: reqwest::Error| ServeError::System(format!("no HTTP client: {error}"));
+        let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks)).map_err(no_client)?;
         let shared = Arc::new(Shared {
             source: options.source,
             data,
@@ -204,7 +230,12 @@ impl Server {
             registry: Arc::new(Registry::new()),
             keeper: Keeper::start(Arc::clone(&metrics))
                 .map_err(|error| ServeError::System(format!("no threads for files: {error}")))?,
-            client: effects::client().map_err(|error| ServeError::System(format!("no HTTP client: {error}")))?,
+            dials: dial::Book::default(),
+            ledger: dial::Ledger::new(store.clone()),
+            api_rate: api::Rate::default(),
+            store,
+            sender,
+            client: effects::client().map_err(no_client)?,
             model_tls: model::tls(),
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
@@ -229,7 +260,7 @@ impl Server {
         let watch = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
-                watched.config().await;
+                watched.store.set(settings(&*watched.config().await));
                 if let Some(certificates) = &mut certificates {
                     match certificates.refresh().await {
                         None => {}
@@ -333,6 +364,11 @@ impl Shared {
             Err(_) => self.source.current(),
         }
     }
+}
+
+/// What the store runs by.
+fn settings(config: &Config) -> store::Settings {
+    store::Settings { store: config.server.store, webhooks: config.server.webhooks.clone() }
 }
 
 /// HTTP/1 only: Twilio speaks it, and a media stream is an upgrade of it.

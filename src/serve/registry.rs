@@ -159,6 +159,16 @@ impl<L> Registry<L> {
         state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id))?.back.clone()
     }
 
+    /// The carrier has named a call that was placed; its media stream may come until then.
+    pub(super) fn name(&self, id: &str, carrier_call: &str, expires: Instant) {
+        let mut state = self.lock();
+        let Some(entry) = state.calls.get_mut(id) else { return };
+        entry.expires = expires;
+        let before = std::mem::replace(&mut entry.carrier_call, carrier_call.to_owned());
+        state.by_carrier.remove(&before);
+        state.by_carrier.insert(carrier_call.to_owned(), id.to_owned());
+    }
+
     /// Sends a command to a call by our id. `false`: there is no such call, or it does not listen any more.
     pub(super) fn command(&self, id: &str, command: Command) -> bool {
         self.lock().calls.get(id).is_some_and(|entry| entry.commands.try_send(command).is_ok())

@@ -49,6 +49,10 @@ pub(super) async fn run(running: &Running) {
     let keeper = std::sync::Arc::clone(shared);
     // Fails only if a thread of the keeper's panicked, which it has said.
     let _ = tokio::task::spawn_blocking(move || keeper.keeper.stop()).await;
+    // What the last calls had to tell is written, then told, as far as that goes; the outbox keeps the rest.
+    shared.store.flush().await;
+    shared.sender.stop().await;
+    shared.store.stop().await;
 }
 
 /// Waits until no call is up, but no longer than `given`, and not at all once hurried.

@@ -1,5 +1,6 @@
 //! A call's task from admission to report: what is around the loop of [`call`](super::call).
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,17 +10,19 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-use crate::config::{CallSettings, Deployment, Twilio};
+use crate::config::{CallSettings, Deployment, JournalKeep, Keep, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
+use crate::store::{Direction, EndedCall, NewCall};
+use crate::time::date::rfc3339;
 
+use super::Shared;
 use super::call::Call;
 use super::effects::Carrier;
 use super::keeper::{Files, Folder};
 use super::lend::Way;
 use super::media::Claim;
 use super::registry::{Command, Slot};
-use super::{Shared, wall};
 
 /// A call that was admitted.
 pub(super) struct Setup {
@@ -27,6 +30,7 @@ pub(super) struct Setup {
     pub(super) slot: Slot<Claim>,
     pub(super) id: String,
     pub(super) carrier_call: String,
+    pub(super) about: About,
     /// When the webhook arrived, by the clock of waiting and by the wall's.
     pub(super) began: Instant,
     pub(super) started: SystemTime,
@@ -41,13 +45,27 @@ pub(super) struct Setup {
     pub(super) commanded: mpsc::Receiver<Command>,
 }
 
-/// Runs the call and keeps its report. A failure of ours ends this call only.
-pub(super) async fn answer(setup: Setup) {
+/// What a call is about. Numbers and variables go into the store and to webhooks, never into logs.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Who dialled.
+    pub direction: Direction,
+    /// E.164, or the carrier's word for a number that is withheld.
+    pub from: Option<String>,
+    /// The number called.
+    pub to: Option<String>,
+    /// What whoever placed the call gave it.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Runs the call and keeps its report; answers how it ended. A failure of ours ends this call only.
+pub(super) async fn answer(setup: Setup) -> EndReason {
     let Setup {
         shared,
         slot,
         id,
         carrier_call,
+        about,
         began,
         started,
         twilio,
@@ -59,7 +77,22 @@ pub(super) async fn answer(setup: Setup) {
         commanded,
     } = setup;
     let span = tracing::info_span!("call", id);
-    tracing::info!(parent: &span, deployment = deployment.name, agent = deployment.agent.name, "call comes in");
+    tracing::info!(parent: &span, deployment = deployment.name, agent = deployment.agent.name, direction = about.direction.name(), "a call begins");
+    if let Some(observer) = &shared.observer {
+        observer.began(&id, &about);
+    }
+    shared.store.begin_call(NewCall {
+        id: id.clone(),
+        carrier_call: carrier_call.clone(),
+        direction: about.direction,
+        deployment: deployment.name.clone(),
+        agent: deployment.agent.name.clone(),
+        revision: settings.revision.clone(),
+        from: about.from,
+        to: about.to,
+        started,
+        answered: true,
+    });
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
@@ -74,13 +107,51 @@ pub(super) async fn answer(setup: Setup) {
         shared.metrics.panics.add(1);
         let why = panic_text(panic.as_ref());
         tracing::error!(parent: &span, why, "the call failed; this is a bug of the server");
-        (failed(&settings, began.elapsed(), why), Vec::new())
+        (bare(&settings, began.elapsed(), EndReason::Internal { why }), Vec::new())
     });
     report.call = id;
     report.carrier_call = carrier_call;
-    report.started = wall::rfc3339(started);
+    report.started = rfc3339(started);
+    let end = report.end.clone();
     finish(&shared, files, journal, report).instrument(span).await;
     drop(slot);
+    end
+}
+
+/// Keeps the report of a call that was placed and never answered. `times`: how long it was tried, and since when.
+pub(super) async fn keep_unanswered(
+    shared: &Shared,
+    id: &str,
+    carrier_call: &str,
+    about: &About,
+    settings: &CallSettings,
+    times: (Duration, SystemTime),
+    end: EndReason,
+) {
+    let (lasted, started) = times;
+    shared.store.begin_call(NewCall {
+        id: id.to_owned(),
+        carrier_call: carrier_call.to_owned(),
+        direction: about.direction,
+        deployment: settings.deployment.clone(),
+        agent: settings.agent.clone(),
+        revision: settings.revision.clone(),
+        from: about.from.clone(),
+        to: about.to.clone(),
+        started,
+        answered: false,
+    });
+    let files = shared.keeper.files(Folder {
+        path: shared.data.join("calls").join(id),
+        call: id.to_owned(),
+        format: settings.format,
+        keep: Keep { recording: false, journal: JournalKeep::Off, pictures: false },
+    });
+    let mut report = bare(settings, lasted, end);
+    report.call = id.to_owned();
+    report.carrier_call = carrier_call.to_owned();
+    report.started = rfc3339(started);
+    finish(shared, files, Vec::new(), report).await;
 }
 
 async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report) {
@@ -108,10 +179,11 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
+    shared.store.end_call(EndedCall { report, ended: SystemTime::now(), cost_micros: 0 });
 }
 
-/// The report of a call whose engine can no longer be asked.
-fn failed(settings: &CallSettings, lasted: Duration, why: String) -> Report {
+/// The report of a call whose engine cannot be asked: it failed, or there was none.
+fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
     Report {
         schema: crate::report::SCHEMA,
         call: String::new(),
@@ -124,12 +196,13 @@ fn failed(settings: &CallSettings, lasted: Duration, why: String) -> Report {
         duration_ms: lasted.as_millis() as u64,
         media_start_at_ms: None,
         model_ready_at_ms: None,
-        end: EndReason::Internal { why },
+        end,
         lines: Vec::new(),
         turns: Vec::new(),
         interruptions: Vec::new(),
         shadows: Vec::new(),
         notes: Vec::new(),
+        answered_by: None,
         keys: Vec::new(),
         tools: Vec::new(),
         gaps: Vec::new(),

@@ -1,5 +1,6 @@
 //! The carrier's webhooks: a call comes in, a stream or call has ended.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,13 +11,17 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::answering::AnsweredBy;
 use crate::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment, Server};
+use crate::engine::Control;
 use crate::link::twilio::{signature, twiml};
+use crate::store::Direction;
 
+use super::dial::Told;
 use super::lend::Way;
 use super::registry::{Admission, Command, Entry};
-use super::task::{self, Setup};
+use super::task::{self, About, Setup};
 use super::{Shared, wall};
 
 /// The `<Parameter>` that carries a stream's token.
@@ -42,6 +47,10 @@ pub(super) async fn voice(
         Ok(form) => form,
         Err(refusal) => return *refusal,
     };
+    if let Some(call) = placed(&uri) {
+        let expires = began + Duration::from_secs(config.server.twilio.token_ttl_s);
+        return picked_up(&shared, call, form.get("CallSid"), began, expires);
+    }
     let (Some(to), Some(carrier_call)) = (form.get("To"), form.get("CallSid")) else {
         shared.metrics.rejected.add("fields", 1);
         return (StatusCode::BAD_REQUEST, "To and CallSid are needed\n").into_response();
@@ -52,10 +61,60 @@ pub(super) async fn voice(
         return refuse(&shared, why, &twilio.refuse_inactive);
     };
     let public = Public::of(&config.server, &headers);
-    match answer(&shared, &config, deployment, &public, carrier_call, began) {
+    let about = About {
+        direction: Direction::Inbound,
+        from: form.get("From").map(str::to_owned),
+        to: Some(to.to_owned()),
+        variables: BTreeMap::new(),
+    };
+    match answer(&shared, &config, deployment, &public, carrier_call, about, began) {
         Ok(twiml) => xml(twiml),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
     }
+}
+
+/// Somebody picked up a call that was placed.
+fn picked_up(shared: &Shared, call: &str, carrier_call: Option<&str>, at: Instant, expires: Instant) -> Response {
+    let placed = shared.dials.get(call);
+    let twiml = placed.zip(carrier_call).and_then(|(placed, sid)| {
+        let twiml = placed.answer(sid, at)?;
+        // Now: the media stream may be here before the call's task has had its turn.
+        shared.registry.name(call, sid, expires);
+        Some(twiml)
+    });
+    xml(twiml.unwrap_or_else(|| {
+        // Taken back, or this server was gone meanwhile: to whoever picked up there is nothing to say.
+        shared.metrics.refused.add("not_placed", 1);
+        tracing::warn!("a call was answered that is not placed any more; it is hung up");
+        twiml::hang_up()
+    }))
+}
+
+/// `POST /twilio/amd`: the carrier knows who picked up.
+pub(super) async fn answered_by(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    form: Fields,
+) -> Response {
+    let config = shared.config().await;
+    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
+        Ok(form) => form,
+        Err(refusal) => return *refusal,
+    };
+    let by = AnsweredBy::from_name(form.get("AnsweredBy").unwrap_or("unknown"));
+    shared.metrics.answered_by.add(by.name(), 1);
+    let command = Command::Control(Control::AnsweredBy(by));
+    let known = placed(&uri).is_some_and(|call| shared.registry.command(call, command));
+    // A call that is over has no use for it.
+    (if known { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }).into_response()
+}
+
+/// The call of ours that a webhook's URL names.
+fn placed(uri: &Uri) -> Option<&str> {
+    let call = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("call="))?;
+    (!call.is_empty() && call.len() <= MAX_FIELD).then_some(call)
 }
 
 /// `POST /twilio/stream-status`: a stream began, ended or failed.
@@ -101,6 +160,16 @@ pub(super) async fn call_status(
     };
     let over = matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled"));
     shared.metrics.carrier_reports.add(if over { "call_over" } else { "call_other" }, 1);
+    if let Some(call) = placed(&uri).and_then(|call| shared.dials.get(call))
+        && let (Some(sid), Some(status)) = (form.get("CallSid"), form.get("CallStatus"))
+    {
+        let sip = form.get("SipResponseCode").filter(|_| status == "failed");
+        let error = form.get("ErrorCode").map(|code| format!("the carrier's error {code}"));
+        let detail = error.or(sip.map(|code| format!("SIP {code}"))).unwrap_or_default();
+        if !call.tell(Told::Status { sid: sid.to_owned(), status: status.to_owned(), detail }) {
+            shared.metrics.carrier_reports.add("lost", 1);
+        }
+    }
     if over && let Some(carrier_call) = form.get("CallSid") {
         // Usually the stream's own stop was first and there is no such call any more.
         shared.registry.command_carrier_call(carrier_call, Command::HungUp);
@@ -126,9 +195,19 @@ impl Public {
         Public { base: format!("{scheme}://{host}") }
     }
 
+    /// Scheme, host and port; no slash at the end.
+    pub(super) fn from_base(base: String) -> Public {
+        Public { base }
+    }
+
     /// The URL of one of our paths.
     pub(super) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Scheme, host and port; no slash at the end.
+    pub(super) fn into_base(self) -> String {
+        self.base
     }
 
     /// The URL that the carrier called, as far as it is known here: what it has signed.
@@ -195,6 +274,7 @@ fn answer(
     deployment: &Arc<Deployment>,
     public: &Public,
     carrier_call: &str,
+    about: About,
     began: Instant,
 ) -> Result<String, &'static str> {
     let started = SystemTime::now();
@@ -234,6 +314,7 @@ fn answer(
         slot,
         id,
         carrier_call: carrier_call.to_owned(),
+        about,
         began,
         started,
         twilio: config.server.twilio.clone(),

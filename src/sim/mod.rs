@@ -8,6 +8,7 @@ pub mod scenario;
 
 use std::sync::Arc;
 
+use crate::answering::Finding;
 use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record,
@@ -179,6 +180,11 @@ impl Sim {
         self.engine.tell_from_now_on(probability, level_db);
     }
 
+    /// What the engine's ears find out about who picked up with the caller's next audio.
+    pub fn finds(&mut self, finding: Finding) {
+        self.engine.tell_found(finding);
+    }
+
     /// Lets caller audio flow from now on, or stops it.
     pub fn caller_audio(&mut self, on: bool) {
         if on && self.caller_since.is_none() {
@@ -280,7 +286,7 @@ impl Sim {
         let mut actions = 0;
         while let Some(action) = self.engine.poll_action() {
             // Steps are as many as there is audio.
-            actions += u64::from(!matches!(action, Action::Heard(_)));
+            actions += u64::from(!matches!(action, Action::Heard(_) | Action::Found(_)));
             if let Some(pen) = &mut self.journal {
                 pen.action(self.now, &action);
             }

@@ -16,11 +16,12 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::answering::{AnsweredBy, Finding};
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, Budget, CallSettings, Destination, Eagerness, FalseInterruptions, Idle, IdleLine, Interruptions,
-    JournalKeep, KeyAction, Keys, Limits, NoiseReduction, OnFailure, Playout, Price, Schema, Sound, Spoken, Tool,
-    ToolKind, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, Budget, CallSettings, Destination, Detect, Eagerness, FalseInterruptions, Idle, IdleLine,
+    Interruptions, JournalKeep, KeyAction, Keys, Limits, NoiseReduction, OnFailure, OnMachine, Outbound, Playout,
+    Price, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
@@ -56,6 +57,8 @@ enum Step {
     },
     /// How likely every step is speech from here on, in per mille; for local detection.
     Voice(u16),
+    /// What the ears tell of who picked up, with the next audio.
+    Found(Finding),
     Key(char),
     Mark(MarkId),
     StallLine(u64),
@@ -239,6 +242,28 @@ impl Scenario {
                     _ => turn.min_speech_ms = n,
                 }
             }
+            ["outbound", detect] => {
+                let detect = match *detect {
+                    "own" => Detect::Own,
+                    "carrier" => Detect::Carrier,
+                    "both" => Detect::Both,
+                    _ => return Err("own, carrier or both".to_owned()),
+                };
+                s.outbound = Some(Outbound { detect, ..Outbound::default() });
+            }
+            [key @ ("on_machine" | "wait_for_human" | "beep_timeout_ms"), rest @ ..] => {
+                let outbound = s.outbound.as_mut().ok_or("set outbound first")?;
+                match (*key, rest) {
+                    ("on_machine", ["continue"]) => outbound.on_machine = OnMachine::Continue,
+                    ("on_machine", ["say", text]) => outbound.on_machine = OnMachine::Say((*text).into()),
+                    ("on_machine", ["play", ms, text]) => {
+                        outbound.on_machine = OnMachine::Play(sound("message", text, number(ms)?));
+                    }
+                    ("wait_for_human", ["off"]) => outbound.wait_for_human = false,
+                    ("beep_timeout_ms", [ms]) => outbound.beep_timeout_ms = number(ms)?,
+                    _ => return Err("unknown setting".to_owned()),
+                }
+            }
             ["mode", "semantic"] => s.turn_detection = TurnDetection::Semantic { eagerness: Eagerness::Auto },
             ["mode", "disabled"] => s.turn_detection = TurnDetection::Disabled { commit_key: Some('#') },
             ["greeting", "none"] => s.greeting = Spoken::None,
@@ -350,6 +375,7 @@ pub fn settings() -> CallSettings {
         tool_sound: None,
         max_session_min: 0,
         dial_timeout_ms: 5_000,
+        outbound: None,
     }
 }
 
@@ -410,6 +436,8 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["caller", "off"] => Step::CallerAudio(false),
         ["frame", at_ms, ms] => Step::Frame { at_ms: number(at_ms)?, ms: number(ms)? },
         ["probability", per_mille] => Step::Voice(number(per_mille)? as u16),
+        ["found", what] => Step::Found(found(what)?),
+        ["answered_by", by] => Step::Control(Control::AnsweredBy(AnsweredBy::from_name(by))),
         ["key", digit] => Step::Key(digit.chars().next().ok_or("which key?")?),
         ["mark", generation, seq] => {
             Step::Mark(MarkId { generation: number(generation)? as u32, seq: number(seq)? as u32 })
@@ -485,6 +513,7 @@ fn apply(sim: &mut Sim, step: &Step) {
             let level_db = if *per_mille >= 500 { -20 } else { -60 };
             return sim.hears(Probability::from_per_mille(*per_mille), level_db);
         }
+        Step::Found(finding) => return sim.finds(*finding),
         Step::Key(digit) => return sim.input(Input::Caller(CallerEvent::Dtmf(*digit))),
         Step::Mark(id) => return sim.input(Input::Caller(CallerEvent::MarkPlayed(*id))),
         Step::StallLine(ms) => {
@@ -569,6 +598,11 @@ fn http_tool(name: &str, timeout_ms: u64) -> Result<Tool, String> {
 fn destination(name: &str, to: &str, line: Spoken, ring_s: &str) -> Result<Destination, String> {
     let (name, description) = (name.to_owned(), String::new());
     Ok(Destination { name, number: to.to_owned(), description, line, ring_s: number(ring_s)? })
+}
+
+fn found(what: &str) -> Result<Finding, String> {
+    let all = [Finding::Speaks, Finding::Human, Finding::Machine, Finding::Beep, Finding::Quiet];
+    all.into_iter().find(|finding| finding.name() == what).ok_or_else(|| format!("{what:?} is not found by ears"))
 }
 
 fn sound(name: &str, text: &str, ms: u64) -> Sound {

@@ -11,7 +11,7 @@ use offhook::engine::CallEvent;
 use offhook::phone::{self, CallOptions, Carrier, Step};
 use offhook::rehearsal;
 use offhook::report::Report;
-use offhook::serve::{Observer, Running, ServeOptions, Server};
+use offhook::serve::{About, Observer, Running, ServeOptions, Server};
 use offhook::time::CallTime;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -193,13 +193,20 @@ impl House {
 pub(crate) struct Reports {
     /// Whether a pressed `#` makes the call panic: a bug of ours, as seen from the server.
     pub(crate) fails_on_hash: AtomicBool,
+    /// What each call is about, as it began.
+    pub(crate) begun: Mutex<Vec<(String, About)>>,
     all: Mutex<Vec<(Report, PathBuf)>>,
     count: watch::Sender<usize>,
 }
 
 impl Default for Reports {
     fn default() -> Self {
-        Reports { fails_on_hash: AtomicBool::new(false), all: Mutex::default(), count: watch::Sender::new(0) }
+        Reports {
+            fails_on_hash: AtomicBool::new(false),
+            begun: Mutex::default(),
+            all: Mutex::default(),
+            count: watch::Sender::new(0),
+        }
     }
 }
 
@@ -217,6 +224,10 @@ impl Observer for Reports {
         if matches!(event, CallEvent::Dtmf { digit: '#' }) && self.fails_on_hash.load(Ordering::Relaxed) {
             panic!("on purpose");
         }
+    }
+
+    fn began(&self, call: &str, about: &About) {
+        self.begun.lock().expect("calls").push((call.to_owned(), about.clone()));
     }
 
     fn ended(&self, report: &Report, folder: &Path) {

@@ -4,6 +4,7 @@
 
 mod crowd;
 mod demo;
+mod dial;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
@@ -17,3 +18,4 @@ mod survival;
 mod talk;
 mod tls;
 mod trust;
+mod webhooks;

@@ -76,8 +76,13 @@ async fn sigkill_leaves_a_recording_and_a_journal_that_can_be_read() {
 
 /// The binary, and where it listens.
 fn serve(site: &Site) -> (Child, String) {
+    serve_at(site, "127.0.0.1:0")
+}
+
+/// The same, listening at this address.
+pub(crate) fn serve_at(site: &Site, listen: &str) -> (Child, String) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_offhook"))
-        .args(["serve", "--config"])
+        .args(["serve", "--listen", listen, "--config"])
         .arg(site.config())
         .arg("--data")
         .arg(site.data())
@@ -91,7 +96,7 @@ fn serve(site: &Site) -> (Child, String) {
     (server, url)
 }
 
-fn signal(server: &Child, name: &str) {
+pub(crate) fn signal(server: &Child, name: &str) {
     // The shell's own: a bare system has no program of that name.
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", server.id())]).status();
     assert!(sent.expect("kill").success());

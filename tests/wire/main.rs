@@ -7,3 +7,4 @@
 
 mod openai;
 mod twilio;
+mod webhooks;

@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, data_dir, max_calls, max_lag_ms, drain_s, tls, twilio, log",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, data_dir, max_calls, max_lag_ms, drain_s, tls, twilio, api, store, webhooks, log",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, data_dir, max_calls, max_lag_ms, drain_s, tls, twilio, log",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, data_dir, max_calls, max_lag_ms, drain_s, tls, twilio, api, store, webhooks, log",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
@@ -46,6 +46,37 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("offhook.toml", "[tls]\ncert = \"no.pem\"".into(), &[
             "offhook.toml:1:1: tls.key is missing: the PEM file of the certificate's private key",
             "offhook.toml:2:8: cert = \"no.pem\": {dir}no.pem: there is no such file",
+        ]),
+        ("offhook.toml", "[api]".into(), &[
+            "offhook.toml:1:1: api.token is missing: what users of the API must present, { env = \"NAME\" } or { file = \"path\" }",
+        ]),
+        ("offhook.toml", "[api]\ntoken = \"hush\"".into(), &[
+            "offhook.toml:2:9: token = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" }, { file = \"path\" }",
+        ]),
+        ("offhook.toml", "[api]\ntoken = { env = \"KEY\" }".into(), &[
+            "offhook.toml:1:1: api.token is too short; allowed: at least 16 characters, such as the output of: openssl rand -hex 32",
+        ]),
+        ("deployments/main-number.toml", deployment("[outbound]\nring_s = 3\ndetect = \"ours\"\non_machine = \"shout\"\n"), &[
+            "deployments/main-number.toml:4:10: ring_s = 3: out of range; allowed: 5-600",
+            "deployments/main-number.toml:5:10: detect = \"ours\": unknown value; allowed: off, own, carrier, both",
+            "deployments/main-number.toml:6:14: on_machine = \"shout\": is of another shape; allowed: \"hang_up\", \"continue\", { say = \"…\" } or { play = \"….wav\", text = \"…\" } for a message",
+        ]),
+        ("offhook.toml", "[store]\nkeep_days = -1".into(), &["offhook.toml:2:13: keep_days = -1: out of range; allowed: 0-3650"]),
+        ("offhook.toml", "[[webhooks]]\nname = \"a b\"\nurl = \"ftp://x.example\"\nsecret = \"hush\"\nevents = [\"call.endet\"]".into(), &[
+            "offhook.toml:2:8: name = \"a b\": is not valid; allowed: 1 to 64 letters, digits, - and _",
+            "offhook.toml:3:7: url = \"ftp://x.example\": cannot be of ftp:; allowed: http://, https://",
+            "offhook.toml:4:10: secret = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" }, { file = \"path\" }",
+            "offhook.toml:5:11: \"call.endet\": unknown value; did you mean call.ended?; allowed: call.started, call.transferred, call.ended, call.failed, recording.ready, analysis.ready",
+        ]),
+        ("offhook.toml", "[[webhooks]]\nname = \"a\"\nurl = \"http://x.example\"\nsecret = { env = \"KEY\" }\nevents = \"most\"".into(), &[
+            "offhook.toml:4:10: secret = { env = \"KEY\" }: the secret is too short: 16 bytes at least, such as whsec_ and `openssl rand -base64 32`",
+            "offhook.toml:5:10: events = \"most\": unknown value; allowed: all",
+        ]),
+        ("offhook.toml", "[[webhooks]]\nevents = []".into(), &[
+            "offhook.toml:1:1: webhooks.name is missing: what its events are kept under",
+            "offhook.toml:1:1: webhooks.url is missing: where events are posted",
+            "offhook.toml:1:1: webhooks.secret is missing: what events are signed with, { env = \"NAME\" } or { file = \"path\" }",
+            "offhook.toml:2:10: events = []: names no event; allowed: \"all\", or a list of names",
         ]),
         ("offhook.toml", "[log]\nformat = \"jsno\"".into(), &[
             "offhook.toml:2:10: format = \"jsno\": unknown value; did you mean json?; allowed: text, json",

@@ -37,7 +37,10 @@ fn shipped_server_document_equals_the_defaults_and_shows_every_key() {
     // Taken out of their comments the examples are known, and right.
     let noted = read(&uncommented(SERVER));
     let said: Vec<_> = noted.problems.iter().map(ToString::to_string).collect();
-    assert!(said.iter().all(|s| s.contains("auth_token") && s.contains("not set")), "{said:#?}");
+    let unset = |s: &String| (s.contains("token = ") || s.contains("secret = ")) && s.contains("not set");
+    assert!(said.iter().all(unset), "{said:#?}");
+    assert_shows_every_key(SERVER, &noted.known);
+    assert!(noted.known.contains("webhooks.retry_first_ms"));
 }
 
 #[test]
@@ -89,6 +92,7 @@ fn assert_shows_every_key(text: &str, known: &BTreeSet<String>) {
         text.lines().map(|line| line.trim_start_matches('#')).any(|line| {
             line.starts_with(&format!("{key} "))
                 || line.starts_with(&format!("[{key}]"))
+                || line.starts_with(&format!("[[{key}]]"))
                 || line.contains(&format!("{{ {key} = "))
                 || line.contains(&format!(", {key} = "))
         })

@@ -1,10 +1,15 @@
-//! Twilio's REST API as far as a running call needs it: what to ask, and what the answer means. No HTTP client.
+//! Twilio's REST API as far as calls need it: what to ask, and what the answer means. No HTTP client.
+
+mod date;
+mod place;
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A request: form-encoded, with HTTP Basic `account_sid:auth_token`.
+pub use place::{Listed, NewCall, cancel, create_call, created, fetch_call, list_calls, listed, one_call};
+
+/// A request: form-encoded (`GET`: as a query), with HTTP Basic `account_sid:auth_token`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestRequest {
     /// HTTP method.
@@ -31,17 +36,22 @@ pub fn outcome(status: u16, body: &[u8]) -> Result<(), RestError> {
     if (200..300).contains(&status) {
         return Ok(());
     }
-    let Complaint { code, message } = serde_json::from_slice(body).unwrap_or_default();
-    if status == 404 || matches!(code, Some(NOT_FOUND | NOT_IN_PROGRESS)) {
+    let error = complaint(status, body);
+    if status == 404 || matches!(error.code, Some(NOT_FOUND | NOT_IN_PROGRESS)) {
         return Ok(());
     }
+    Err(error)
+}
+
+fn complaint(status: u16, body: &[u8]) -> RestError {
+    let Complaint { code, message } = serde_json::from_slice(body).unwrap_or_default();
     let kind = match status {
         401 | 403 => RestErrorKind::Credentials,
         429 => RestErrorKind::Busy,
         500.. => RestErrorKind::Carrier,
         _ => RestErrorKind::Refused,
     };
-    Err(RestError { kind, status, code, message: message.chars().take(200).collect() })
+    RestError { kind, status, code, message: message.chars().take(200).collect() }
 }
 
 /// Why the carrier did not do it.

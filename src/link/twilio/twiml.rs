@@ -48,6 +48,11 @@ pub fn refuse(text: &str, language: Option<&str>) -> String {
     xml
 }
 
+/// Hangs up without a word.
+pub fn hang_up() -> String {
+    format!("{HEAD}{TAIL}")
+}
+
 /// Puts the caller through to `number` (E.164), and hangs up when that call is over.
 pub fn dial(number: &str) -> String {
     let mut xml = String::from(HEAD);
@@ -91,11 +96,6 @@ pub fn press_and_connect(
     connect(&mut xml, url, name, status_callback, parameters);
     xml.push_str(TAIL);
     xml
-}
-
-/// Ends the call.
-pub fn hang_up() -> String {
-    format!("{HEAD}{TAIL}")
 }
 
 fn attribute(xml: &mut String, name: &str, value: &str) {

@@ -1,0 +1,93 @@
+//! `[[webhooks]]` and `[store]` of `offhook.toml`: who is told of calls, and how long calls are kept.
+
+use std::sync::Arc;
+
+use base64_simd::STANDARD;
+
+use super::reader::{Field, Table};
+use super::types::{EventType, SECRET_PREFIX, Secret, StoreSettings, Webhook};
+use super::values::{self, SecretRef};
+use super::world::World;
+
+/// Endpoints of one server.
+const MAX_WEBHOOKS: usize = 16;
+/// Shortest secret that nobody guesses.
+const MIN_SECRET_BYTES: usize = 16;
+
+/// Reads `[store]`.
+pub(super) fn store(mut table: Table<'_, '_>) -> StoreSettings {
+    let settings = StoreSettings { keep_days: table.integer("keep_days", 0, 0..=3_650) };
+    table.finish();
+    settings
+}
+
+/// Reads all `[[webhooks]]`.
+pub(super) fn webhooks(field: Option<Field<'_, '_>>, world: &dyn World) -> Vec<Arc<Webhook>> {
+    let mut all: Vec<Arc<Webhook>> = Vec::new();
+    for field in field.iter().flat_map(|field| field.list(MAX_WEBHOOKS)) {
+        let Some(mut table) = field.table() else { continue };
+        let name = table.need("name", "what its events are kept under").and_then(|field| {
+            let name = field.string_that(64, super::NAME_SHAPE, super::is_name)?;
+            if all.iter().any(|other| other.name == name) {
+                field.wrong("another webhook has this name");
+            }
+            Some(name)
+        });
+        let url = table.need("url", "where events are posted").and_then(|field| {
+            let url = values::url(&field, &["http", "https"])?;
+            if url.scheme() == "http" && !values::is_loopback(&url) {
+                field.doubtful("sends phone numbers and transcripts in the clear: use https:// beyond this machine");
+            }
+            Some(url.to_string())
+        });
+        let secret = secret(&mut table, world);
+        let events = table.take("events").and_then(|field| events(&field)).unwrap_or(EventType::ALL.to_vec());
+        let timeout_ms = table.integer("timeout_ms", 10_000, 500..=60_000);
+        let retry_first_ms = table.integer("retry_first_ms", 5_000, 100..=600_000);
+        table.finish();
+        if let (Some(name), Some(url), Some(secret)) = (name, url, secret) {
+            all.push(Arc::new(Webhook { name, url, secret, events, timeout_ms, retry_first_ms }));
+        }
+    }
+    all
+}
+
+fn secret(table: &mut Table<'_, '_>, world: &dyn World) -> Option<Secret> {
+    let field = table.need("secret", "what events are signed with, { env = \"NAME\" } or { file = \"path\" }")?;
+    let kept = SecretRef::read(field)?;
+    let sound =
+        |secret: &Secret| match secret.expose().strip_prefix(SECRET_PREFIX).map(|key| STANDARD.decode_to_vec(key)) {
+            Some(Err(_)) => Err(format!("what follows {SECRET_PREFIX} is not base64")),
+            Some(Ok(key)) if key.len() < MIN_SECRET_BYTES => Err(too_short()),
+            None if secret.expose().len() < MIN_SECRET_BYTES => Err(too_short()),
+            _ => Ok(()),
+        };
+    match kept.resolve_that(world, sound) {
+        Ok(secret) => Some(secret),
+        Err(problem) => {
+            table.note(*problem);
+            None
+        }
+    }
+}
+
+fn too_short() -> String {
+    format!("the secret is too short: {MIN_SECRET_BYTES} bytes at least, such as whsec_ and `openssl rand -base64 32`")
+}
+
+/// `"all"`, or a list of names.
+fn events(field: &Field<'_, '_>) -> Option<Vec<EventType>> {
+    if !field.is_list() {
+        return field.choice(&[("all", ())]).map(|()| EventType::ALL.to_vec());
+    }
+    let names = EventType::ALL.map(|kind| (kind.name(), kind));
+    let items = field.list(names.len());
+    if items.is_empty() {
+        field.wrong_allowed("names no event", "\"all\", or a list of names");
+        return None;
+    }
+    let mut events: Vec<EventType> = items.iter().filter_map(|field| field.choice(&names)).collect();
+    events.sort_unstable();
+    events.dedup();
+    Some(events)
+}

@@ -1,0 +1,413 @@
+//! The control API, `/v1`: who holds the token places calls, looks at them and ends them.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `POST /v1/calls` | places a call; `Idempotency-Key` makes a repetition find the first one |
+//! | `GET /v1/calls` | calls that are up |
+//! | `GET /v1/calls/{id}` | how one is |
+//! | `POST /v1/calls/{id}/cancel` | takes one back that nobody has answered |
+//! | `POST /v1/calls/{id}/commit`, `/end` | ends the caller's turn; ends the call |
+//!
+//! `docs/dial.md` has bodies and answers. Without `[api]` in `offhook.toml` there is no such thing: 404.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State as Axum};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use ring::{digest, hmac};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::{Config, Secret, is_e164};
+use crate::engine::{Control, EndReason};
+
+use super::Shared;
+use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
+use super::registry::Command;
+use super::wall;
+use super::webhook::Public;
+
+/// The largest request.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Requests in a second, of all users together.
+const MAX_PER_SECOND: u32 = 50;
+/// Variables of a call, and characters of a name and a value.
+const MAX_VARIABLES: usize = 32;
+const MAX_NAME: usize = 64;
+const MAX_VALUE: usize = 1_000;
+/// Characters of an idempotency key.
+const MAX_KEY: usize = 200;
+/// How long a request waits for the carrier's word; after that it is answered with what is known.
+const CARRIER: Duration = Duration::from_secs(8);
+
+/// The routes.
+pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/calls", post(place).get(list))
+        .route("/v1/calls/{call}", get(show))
+        .route("/v1/calls/{call}/cancel", post(cancel))
+        .route("/v1/calls/{call}/commit", post(commit))
+        .route("/v1/calls/{call}/end", post(end))
+        .layer(axum::middleware::map_response_with_state(Arc::clone(shared), count))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+}
+
+/// Bounds what all users ask in a second.
+#[derive(Debug, Default)]
+pub(super) struct Rate(Mutex<Option<(Instant, u32)>>);
+
+impl Rate {
+    /// Whether one more may be answered now.
+    fn take(&self, now: Instant) -> bool {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, n) =
+            window.filter(|(since, _)| now.duration_since(*since) < Duration::from_secs(1)).unwrap_or((now, 0));
+        *window = Some((since, n.saturating_add(1)));
+        n < MAX_PER_SECOND
+    }
+}
+
+/// What a request for a call says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    deployment: String,
+    to: String,
+    #[serde(default)]
+    variables: BTreeMap<String, String>,
+}
+
+async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let config = allowed(&shared, &headers).await?;
+    let key = key(&headers)?;
+    let body: Body = serde_json::from_slice(&body).map_err(|error| {
+        let wanted = "a JSON object with \"deployment\", \"to\" and, if need be, \"variables\"";
+        Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body is not {wanted}: {error}"))
+    })?;
+    let hash = hash(&body);
+    let wanted = wanted(&config, &headers, body)?;
+    let placing = shared.dials.placing.lock().await;
+    let inserted = shared.ledger.insert(key, &hash).await.map_err(no_ledger)?;
+    let (record, known) = match inserted {
+        Inserted::New(record) => (record, false),
+        Inserted::Known(record) => (record, true),
+    };
+    if record.request_hash != hash {
+        let message = "this Idempotency-Key was used for another request; a new call needs a new key";
+        return Err(Problem::new(StatusCode::CONFLICT, "key_reused", message.to_owned()));
+    }
+    let call = match &record.call {
+        Some(call) => call.clone(),
+        None => {
+            let (call, ..) = wall::names(std::time::SystemTime::now(), &shared.random)
+                .map_err(|_| unavailable(Refused::NoRandomness))?;
+            // Before the carrier is asked: whoever finds the key finds the call.
+            shared.ledger.name(key, &call).await.map_err(no_ledger)?;
+            call
+        }
+    };
+    // Known, named, and not here: this server was gone in between, and what the carrier knows has to be looked up.
+    let asked = known && record.call.is_some();
+    let placed = match shared.dials.get(&call) {
+        Some(placed) => placed,
+        None if asked && is_settled(&record) => return Ok(answer(StatusCode::CREATED, of_record(&record))),
+        None => {
+            let look = asked && record.state != State::NotPlaced.name();
+            dial::place(&shared, &config, wanted, &record, &call, look).map_err(|refused| {
+                shared.metrics.refused.add("dial", 1);
+                unavailable(refused)
+            })?
+        }
+    };
+    drop(placing);
+    let mut view = placed.view.clone();
+    let said = |view: &View| view.carrier_call.is_some() || view.state.is_final();
+    // Whatever the carrier says or does not say in time, the answer is what is known then.
+    let _ = tokio::time::timeout(CARRIER, view.wait_for(said)).await;
+    let view = view.borrow().clone();
+    Ok(match view.state {
+        State::NotPlaced => {
+            let why = view.why.clone().unwrap_or_default();
+            let message = format!("the call was not placed: {why}; trying again with the same Idempotency-Key is safe");
+            Problem::new(StatusCode::BAD_GATEWAY, "not_placed", message).with_call(&call).into_response()
+        }
+        _ => answer(StatusCode::CREATED, of_view(&call, &placed, &view)),
+    })
+}
+
+async fn list(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Problem> {
+    allowed(&shared, &headers).await?;
+    let calls = shared.registry.calls();
+    let calls: Vec<_> = calls.iter().filter_map(|call| running(&shared, call)).collect();
+    Ok(answer(StatusCode::OK, json!({ "calls": calls })))
+}
+
+async fn show(
+    Axum(shared): Axum<Arc<Shared>>,
+    Path(call): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    allowed(&shared, &headers).await?;
+    if let Some(known) = running(&shared, &call) {
+        return Ok(answer(StatusCode::OK, known));
+    }
+    let record = shared.ledger.of_call(&call).await.map_err(no_ledger)?.ok_or_else(|| no_call(&call))?;
+    Ok(answer(StatusCode::OK, of_record(&record)))
+}
+
+async fn cancel(
+    Axum(shared): Axum<Arc<Shared>>,
+    Path(call): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    allowed(&shared, &headers).await?;
+    let Some(placed) = shared.dials.get(&call) else { return Err(no_call(&call)) };
+    if !matches!(placed.view.borrow().state, State::Queued | State::Ringing | State::Unknown) {
+        let message = format!("it was answered; end it by POST /v1/calls/{call}/end");
+        return Err(Problem::new(StatusCode::CONFLICT, "answered", message));
+    }
+    order(&shared, &call, Control::End(EndReason::Operator))
+}
+
+async fn commit(
+    Axum(shared): Axum<Arc<Shared>>,
+    Path(call): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    allowed(&shared, &headers).await?;
+    order(&shared, &call, Control::CommitTurn)
+}
+
+async fn end(
+    Axum(shared): Axum<Arc<Shared>>,
+    Path(call): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    allowed(&shared, &headers).await?;
+    order(&shared, &call, Control::End(EndReason::Operator))
+}
+
+fn order(shared: &Shared, call: &str, control: Control) -> Result<Response, Problem> {
+    if !shared.registry.calls().iter().any(|known| known == call) {
+        return Err(no_call(call));
+    }
+    if shared.registry.command(call, Command::Control(control)) {
+        return Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })));
+    }
+    let message = "the call has too many orders waiting; try again".to_owned();
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message))
+}
+
+/// The configuration, for who may use the API.
+async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config>, Problem> {
+    let config = shared.config().await;
+    let Some(api) = &config.server.api else {
+        let message = "there is no API here: set [api] token in offhook.toml".to_owned();
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_api", message));
+    };
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if !given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| same(&api.token, given)) {
+        if shared.strangers.due() {
+            tracing::warn!("a request to the API was refused: wrong token");
+        }
+        let message = "wrong token: send Authorization: Bearer and the token of [api] in offhook.toml".to_owned();
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "token", message));
+    }
+    // Of users only: strangers must not be able to shut them out.
+    if !shared.api_rate.take(Instant::now()) {
+        let message = format!("more than {MAX_PER_SECOND} requests in a second; try again in a second");
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", message));
+    }
+    Ok(config)
+}
+
+/// Compares in a time that tells nothing of the token.
+fn same(token: &Secret, given: &str) -> bool {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.expose().as_bytes());
+    hmac::verify(&key, given.as_bytes(), hmac::sign(&key, token.expose().as_bytes()).as_ref()).is_ok()
+}
+
+fn key(headers: &HeaderMap) -> Result<&str, Problem> {
+    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        let message = format!(
+            "the header Idempotency-Key must be 1 to {MAX_KEY} visible characters, new for each call that is wanted: \
+             repeated with the same body it never rings twice"
+        );
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "key", message));
+    }
+    Ok(key)
+}
+
+fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Problem> {
+    let wrong = |code, message| Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, message));
+    let Body { deployment: name, to, variables } = body;
+    let Some(deployment) = config.deployments.get(&name) else {
+        let names: Vec<_> = config.deployments.keys().map(String::as_str).take(20).collect();
+        return wrong("deployment", format!("there is no deployment {name:?}; there are: {}", names.join(", ")));
+    };
+    if !deployment.active {
+        return wrong("deployment", format!("deployment {name} is not active: set active = true in its document"));
+    }
+    if !is_e164(&to) {
+        return wrong("to", "\"to\" must be E.164: + and 7 to 15 digits, such as \"+15550100200\"".to_owned());
+    }
+    if variables.len() > MAX_VARIABLES {
+        return wrong("variables", format!("there are {} variables; allowed: {MAX_VARIABLES}", variables.len()));
+    }
+    for (name, value) in &variables {
+        let is_name = name.len() <= MAX_NAME
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !is_name {
+            let allowed = format!("lower-case letters, digits and _, at most {MAX_NAME}, a letter first");
+            return wrong("variables", format!("{name:?} is no name of a variable; allowed: {allowed}"));
+        }
+        if value.chars().count() > MAX_VALUE {
+            return wrong("variables", format!("variable {name} is longer than {MAX_VALUE} characters"));
+        }
+    }
+    let twilio = &config.server.twilio;
+    if twilio.account_sid.is_none() || twilio.auth_token.is_none() {
+        let message = "twilio.account_sid and twilio.auth_token in offhook.toml are needed to place calls".to_owned();
+        return wrong("account", message);
+    }
+    let rehearsal =
+        ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|own| twilio.rest_url.starts_with(own));
+    if config.server.public_url.is_none() && !rehearsal {
+        let message = "public_url in offhook.toml is needed: the carrier asks there what to do when somebody picks up";
+        return wrong("public_url", message.to_owned());
+    }
+    let public = Public::of(&config.server, headers).into_base();
+    Ok(Wanted { deployment: Arc::clone(deployment), to, variables, public })
+}
+
+/// What a request is, however its JSON is written.
+fn hash(body: &Body) -> String {
+    let text = json!([body.deployment, body.to, body.variables]).to_string();
+    let mut hex = String::with_capacity(64);
+    for byte in digest::digest(&digest::SHA256, text.as_bytes()).as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// Whether the carrier's word on it is known, and it is over or was lost from sight.
+fn is_settled(record: &Record) -> bool {
+    let open = [State::Queued, State::Ringing, State::Unknown, State::NotPlaced].map(State::name);
+    !open.contains(&record.state.as_str())
+}
+
+/// A call that is up; `None`: there is none.
+fn running(shared: &Shared, call: &str) -> Option<Value> {
+    if let Some(placed) = shared.dials.get(call) {
+        let view = placed.view.borrow().clone();
+        return Some(of_view(call, &placed, &view));
+    }
+    let up = shared.registry.calls().iter().any(|known| known == call);
+    up.then(|| json!({ "call": call, "direction": "inbound", "state": "answered" }))
+}
+
+fn of_view(call: &str, placed: &Placed, view: &View) -> Value {
+    json!({
+        "call": call,
+        "direction": "outbound",
+        "deployment": placed.deployment,
+        "to": placed.to,
+        "carrier_call": view.carrier_call,
+        "state": view.state.name(),
+        "why": view.why,
+    })
+}
+
+/// A call that is not up here any more.
+fn of_record(record: &Record) -> Value {
+    let (state, why) = match record.state.as_str() {
+        state if state == State::Answered.name() => (State::Completed.name(), Some("server_lost")),
+        state if state == State::Queued.name() || state == State::Ringing.name() => {
+            (State::Unknown.name(), Some("the server was away; the same request with the same key looks it up"))
+        }
+        state => (state, record.error.as_deref().filter(|why| !why.is_empty())),
+    };
+    json!({
+        "call": record.call,
+        "direction": "outbound",
+        "carrier_call": record.carrier_call,
+        "state": state,
+        "why": why,
+    })
+}
+
+fn answer(status: StatusCode, body: Value) -> Response {
+    (status, Json(body)).into_response()
+}
+
+fn no_call(call: &str) -> Problem {
+    let message = format!("there is no call {call:.64}; GET /v1/calls lists those that are up");
+    Problem::new(StatusCode::NOT_FOUND, "no_call", message)
+}
+
+fn no_ledger(error: crate::store::StoreError) -> Problem {
+    tracing::error!(%error, "no call is placed: its key cannot be kept");
+    let message = "the server cannot keep the key, so nothing was dialled; try again with the same one".to_owned();
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store", message)
+}
+
+fn unavailable(refused: Refused) -> Problem {
+    let (code, message) = match refused {
+        Refused::Full => ("full", "the server has as many calls as it may; try again with the same key"),
+        Refused::Draining => ("draining", "the server is being shut down; try again with the same key"),
+        Refused::NoRandomness => ("internal", "the system gives no random numbers; try again with the same key"),
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, message.to_owned())
+}
+
+/// Why not, and what to do about it.
+struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    call: Option<String>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, message: String) -> Problem {
+        Problem { status, code, message, call: None }
+    }
+
+    fn with_call(self, call: &str) -> Problem {
+        Problem { call: Some(call.to_owned()), ..self }
+    }
+}
+
+impl axum::response::IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
+        if let Some(call) = self.call {
+            body["call"] = call.into();
+        }
+        answer(self.status, body)
+    }
+}
+
+/// Counts what requests are answered.
+async fn count(Axum(shared): Axum<Arc<Shared>>, response: Response) -> Response {
+    let answer = match response.status().as_u16() {
+        401 => "token",
+        404 => "not_found",
+        429 => "rate",
+        200..300 => "ok",
+        500.. => "failed",
+        _ => "refused",
+    };
+    shared.metrics.api.add(answer, 1);
+    response
+}

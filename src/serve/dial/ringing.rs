@@ -1,0 +1,391 @@
+//! A call that was placed, until somebody picks up or nobody will.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+use tracing::Instrument as _;
+
+use crate::config::{CallSettings, Deployment, Twilio};
+use crate::engine::{Control, EndReason, NotAnswered};
+use crate::link::twilio::rest::{Listed, NewCall};
+
+use super::carrier::{Asked, Carrier};
+use super::{State, Told, View};
+use crate::serve::Shared;
+use crate::serve::lend::Way;
+use crate::serve::media::Claim;
+use crate::serve::registry::{Command, Slot};
+use crate::serve::task::{self, About, Setup};
+
+/// Pauses before each look for a call whose placing was not confirmed: the carrier may need a moment to list it.
+const LOOKS: [Duration; 4] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// Beyond the time that it may ring, the carrier has this long to say what became of it; then it is asked.
+const SPARE: Duration = Duration::from_secs(30);
+/// How long the carrier may take to say that a call that was taken back is over.
+const TAKING_BACK: Duration = Duration::from_secs(10);
+
+/// What is done first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// The carrier was certainly never asked.
+    Ask,
+    /// It may have been.
+    Look,
+}
+
+/// The call's task.
+pub(super) struct Ringing {
+    pub(super) shared: Arc<Shared>,
+    pub(super) key: String,
+    /// When the key came, in seconds since 1970.
+    pub(super) since_s: u64,
+    pub(super) call: String,
+    pub(super) slot: Slot<Claim>,
+    pub(super) new: NewCall,
+    pub(super) carrier: Carrier,
+    pub(super) twilio: Twilio,
+    pub(super) about: About,
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) settings: Arc<CallSettings>,
+    pub(super) way: Way,
+    pub(super) began: Instant,
+    pub(super) started: SystemTime,
+    pub(super) view: watch::Sender<View>,
+    pub(super) reports: mpsc::Receiver<Told>,
+    pub(super) claimed: oneshot::Receiver<Claim>,
+    pub(super) commanded: mpsc::Receiver<Command>,
+    /// The carrier's word on who picked up, that was quicker than the voice webhook.
+    pub(super) early: Option<Control>,
+}
+
+/// How it came out.
+enum Outcome {
+    Answered(Instant),
+    Not(NotAnswered, String),
+    /// The carrier certainly has no such call, and may be asked again.
+    NotPlaced(String),
+    /// Nobody knows; the next request with this key looks again.
+    Unknown,
+}
+
+impl Ringing {
+    pub(super) async fn run(self, first: First) {
+        let span = tracing::info_span!("dial", id = self.call);
+        self.live(first).instrument(span).await;
+    }
+
+    async fn live(mut self, first: First) {
+        tracing::info!(deployment = self.deployment.name, "placing a call");
+        let outcome = match self.ask(first).await {
+            None => self.wait().await,
+            Some(outcome) => outcome,
+        };
+        match outcome {
+            Outcome::Answered(at) => self.answered(at).await,
+            Outcome::Not(how, why) => self.not_answered(how, why).await,
+            Outcome::NotPlaced(why) => {
+                self.shared.metrics.not_answered.add("not_placed", 1);
+                self.set(State::NotPlaced, Some(why)).await;
+                self.leave();
+            }
+            Outcome::Unknown => {
+                self.shared.metrics.not_answered.add("unknown", 1);
+                self.leave();
+            }
+        }
+    }
+
+    /// Has the carrier place it. `None`: it has.
+    async fn ask(&mut self, first: First) -> Option<Outcome> {
+        if first == First::Ask {
+            match self.carrier.create(&self.new).await {
+                Asked::Placed(call) => return self.adopt(call).await,
+                Asked::NotPlaced { why, brief, retry } => {
+                    tracing::warn!(why = brief, "the call is not placed");
+                    return Some(match retry {
+                        true => Outcome::NotPlaced(why),
+                        false => Outcome::Not(NotAnswered::Failed, why),
+                    });
+                }
+                Asked::Unknown { why } => {
+                    tracing::warn!("it is not known whether the carrier has placed the call; looking for it");
+                    self.set(State::Unknown, Some(why)).await;
+                }
+            }
+        }
+        let known = self.view.borrow().carrier_call.clone();
+        match known {
+            Some(sid) => {
+                self.know(&sid).await;
+                match self.carrier.status(&sid).await {
+                    Ok(status) => self.on_status(&status, "").await,
+                    Err(_) => None,
+                }
+            }
+            None => self.look(first).await,
+        }
+    }
+
+    /// Looks whether the carrier has placed it.
+    async fn look(&mut self, first: First) -> Option<Outcome> {
+        let mut seen = Err("the carrier was not asked".to_owned());
+        for pause in LOOKS {
+            tokio::select! {
+                () = sleep(pause) => {}
+                // The carrier may tell of it by itself.
+                told = self.reports.recv() => {
+                    if let Some(outcome) = self.on_told(told).await {
+                        return Some(outcome);
+                    }
+                }
+            }
+            if self.view.borrow().carrier_call.is_some() {
+                return None;
+            }
+            seen = self.carrier.find(&self.new, self.since_s).await;
+            let Ok(calls) = &seen else { continue };
+            let mut ours = Vec::new();
+            for call in calls {
+                // Without the ledger nobody knows whose it is.
+                if !self.shared.ledger.is_taken(&call.sid, &self.key).await.unwrap_or(true) {
+                    ours.push(call.clone());
+                }
+            }
+            match ours.len() {
+                0 => {}
+                1 => return self.adopt(ours.remove(0)).await,
+                n => {
+                    let why = format!("the carrier has {n} calls that may be this one; its console tells them apart");
+                    return Some(self.give_up_on(why).await);
+                }
+            }
+        }
+        match seen {
+            // After a restart the answer stands for all that can be known; the next request with this key asks anew.
+            Ok(_) => {
+                tracing::info!(?first, "the carrier has no such call");
+                Some(Outcome::NotPlaced("the carrier has no such call: it was not placed".to_owned()))
+            }
+            Err(why) => Some(self.give_up_on(why).await),
+        }
+    }
+
+    /// Nobody knows whether it rings. For as long as it may, who picks up is answered.
+    async fn give_up_on(&mut self, why: String) -> Outcome {
+        self.set(State::Unknown, Some(why)).await;
+        tokio::time::timeout(self.ring_time(), self.next_told()).await.unwrap_or(Outcome::Unknown)
+    }
+
+    /// The carrier has it, and says how it is.
+    async fn adopt(&mut self, call: Listed) -> Option<Outcome> {
+        self.know(&call.sid).await;
+        self.on_status(&call.status, "").await
+    }
+
+    /// Until somebody picks up or nobody will.
+    async fn wait(&mut self) -> Outcome {
+        loop {
+            match tokio::time::timeout(self.ring_time(), self.next_told()).await {
+                Ok(outcome) => return outcome,
+                Err(_) => {
+                    let Some(sid) = self.view.borrow().carrier_call.clone() else { break };
+                    match self.carrier.status(&sid).await {
+                        Ok(status) if matches!(status.as_str(), "queued" | "initiated" | "ringing") => continue,
+                        Ok(status) => {
+                            if let Some(outcome) = self.on_status(&status, "").await {
+                                return outcome;
+                            }
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+            }
+        }
+        Outcome::Not(NotAnswered::Failed, "the carrier does not say what became of it".to_owned())
+    }
+
+    async fn next_told(&mut self) -> Outcome {
+        loop {
+            tokio::select! {
+                told = self.reports.recv() => {
+                    if let Some(outcome) = self.on_told(told).await {
+                        return outcome;
+                    }
+                }
+                command = self.commanded.recv() => {
+                    if let Some(outcome) = self.on_command(command).await {
+                        return outcome;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn on_told(&mut self, told: Option<Told>) -> Option<Outcome> {
+        match told? {
+            Told::Answered { sid, at } => {
+                self.know(&sid).await;
+                Some(Outcome::Answered(at))
+            }
+            Told::Status { sid, status, detail } => {
+                if self.view.borrow().carrier_call.as_deref().is_some_and(|known| known != sid) {
+                    return None;
+                }
+                self.know(&sid).await;
+                self.on_status(&status, &detail).await
+            }
+        }
+    }
+
+    async fn on_status(&mut self, status: &str, detail: &str) -> Option<Outcome> {
+        let not = |how| Some(Outcome::Not(how, detail.to_owned()));
+        match status {
+            "ringing" => {
+                self.set(State::Ringing, None).await;
+                None
+            }
+            "busy" => not(NotAnswered::Busy),
+            "no-answer" => not(NotAnswered::NoAnswer),
+            "canceled" => not(NotAnswered::Canceled),
+            "failed" => not(NotAnswered::Failed),
+            // The voice webhook would have been first.
+            "completed" => {
+                Some(Outcome::Not(NotAnswered::Failed, "it ended before it was put through here".to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    async fn on_command(&mut self, command: Option<Command>) -> Option<Outcome> {
+        match command? {
+            Command::Control(control @ Control::AnsweredBy(_)) => {
+                self.early = Some(control);
+                None
+            }
+            Command::Control(Control::End(_) | Control::EndNow(_)) | Command::Kill => Some(self.take_back().await),
+            Command::Control(_) | Command::HungUp => None,
+        }
+    }
+
+    /// Somebody here wants it no more.
+    async fn take_back(&mut self) -> Outcome {
+        let Some(sid) = self.view.borrow().carrier_call.clone() else {
+            return Outcome::Not(NotAnswered::Canceled, "before the carrier had confirmed it".to_owned());
+        };
+        if let Err(why) = self.carrier.cancel(&sid).await {
+            tracing::warn!(why, "the call could not be taken back");
+            return Outcome::Not(NotAnswered::Failed, format!("it could not be taken back: {why}"));
+        }
+        // What the carrier says may be that it came to another end just before.
+        let told = async {
+            while let Some(told) = self.reports.recv().await {
+                if let Told::Status { status, detail, .. } = told
+                    && let Some(outcome) = self.on_status(&status, &detail).await
+                {
+                    return Some(outcome);
+                }
+            }
+            None
+        };
+        match tokio::time::timeout(TAKING_BACK, told).await {
+            Ok(Some(outcome @ Outcome::Not(NotAnswered::Busy | NotAnswered::NoAnswer, _))) => outcome,
+            _ => Outcome::Not(NotAnswered::Canceled, String::new()),
+        }
+    }
+
+    async fn answered(mut self, at: Instant) {
+        self.set(State::Answered, None).await;
+        let Ringing { shared, call, key, view, slot, early, .. } = self;
+        let sid = view.borrow().carrier_call.clone().unwrap_or_default();
+        if let Some(control) = early {
+            shared.registry.command(&call, Command::Control(control));
+        }
+        let started = self.started + at.saturating_duration_since(self.began);
+        let end = task::answer(Setup {
+            shared: Arc::clone(&shared),
+            slot,
+            id: call.clone(),
+            carrier_call: sid,
+            began: at,
+            started,
+            twilio: self.twilio,
+            data: shared.data.clone(),
+            about: self.about,
+            deployment: self.deployment,
+            settings: self.settings,
+            way: self.way,
+            claimed: self.claimed,
+            commanded: self.commanded,
+        })
+        .await;
+        let why = match &end {
+            EndReason::Voicemail { left: false } => "voicemail_not_left",
+            end => end.kind(),
+        };
+        note(&shared, &key, &view, State::Completed, Some(why.to_owned())).await;
+        shared.dials.lock().remove(&call);
+    }
+
+    async fn not_answered(mut self, how: NotAnswered, why: String) {
+        tracing::info!(how = how.name(), "nobody picked up");
+        self.shared.metrics.not_answered.add(how.name(), 1);
+        let end = EndReason::NotAnswered { how, why: why.clone() };
+        let carrier_call = self.view.borrow().carrier_call.clone().unwrap_or_default();
+        task::keep_unanswered(
+            &self.shared,
+            &self.call,
+            &carrier_call,
+            &self.about,
+            &self.settings,
+            (self.began.elapsed(), self.started),
+            end,
+        )
+        .await;
+        self.set(State::NotAnswered(how), (!why.is_empty()).then_some(why)).await;
+        self.leave();
+    }
+
+    /// The carrier's id.
+    async fn know(&mut self, sid: &str) {
+        if self.view.borrow().carrier_call.as_deref() != Some(sid) {
+            self.view.send_modify(|view| view.carrier_call = Some(sid.to_owned()));
+            self.keep().await;
+        }
+    }
+
+    async fn set(&mut self, state: State, why: Option<String>) {
+        note(&self.shared, &self.key, &self.view, state, why).await;
+    }
+
+    async fn keep(&self) {
+        let view = self.view.borrow().clone();
+        keep(&self.shared, &self.key, &view).await;
+    }
+
+    fn ring_time(&self) -> Duration {
+        Duration::from_secs(self.new.ring_s) + SPARE
+    }
+
+    fn leave(self) {
+        self.shared.dials.lock().remove(&self.call);
+    }
+}
+
+/// In the ledger first: who sees a state can rely on it.
+async fn note(shared: &Shared, key: &str, view: &watch::Sender<View>, state: State, why: Option<String>) {
+    let view_now = View { state, why, ..view.borrow().clone() };
+    keep(shared, key, &view_now).await;
+    view.send_replace(view_now);
+}
+
+async fn keep(shared: &Shared, key: &str, view: &View) {
+    if let Err(error) = shared.ledger.note(key, view).await {
+        // The key is there, and finds the call at the carrier.
+        shared.metrics.ledger_failed.add(1);
+        tracing::error!(%error, "the state of a call that was placed cannot be kept");
+    }
+}

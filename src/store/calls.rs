@@ -1,0 +1,351 @@
+//! Rows of calls: begun, ended, asked for.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{
+    ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
+use serde_json::Value;
+
+use crate::config::{EventType, Webhook};
+use crate::engine::EndReason;
+use crate::report::Report;
+
+use super::entity::calls::{ActiveModel, Column, Direction, Entity, Model, State};
+use super::{Desk, Store, StoreError, event, ms_of, outbox};
+
+/// A call that has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCall {
+    /// Our id, and the name of its folder.
+    pub id: String,
+    /// The carrier's id.
+    pub carrier_call: String,
+    /// Who dialled.
+    pub direction: Direction,
+    /// Its deployment's name.
+    pub deployment: String,
+    /// Its agent's name.
+    pub agent: String,
+    /// The configuration's revision.
+    pub revision: String,
+    /// Who calls, E.164; the carrier's word when it is withheld.
+    pub from: Option<String>,
+    /// Who is called, E.164.
+    pub to: Option<String>,
+    /// When it began.
+    pub started: SystemTime,
+    /// Whether somebody picked up. Of a call that was placed and was not answered, no start is told.
+    pub answered: bool,
+}
+
+/// A call that is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedCall {
+    /// Its report, as it was written into its folder.
+    pub report: Box<Report>,
+    /// When it ended.
+    pub ended: SystemTime,
+    /// What it cost, in millionths of the currency's unit.
+    pub cost_micros: u64,
+}
+
+/// Whose calls are added up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spender {
+    /// Of a deployment, by name.
+    Deployment(String),
+    /// With a person's number (E.164): who called us, or whom we called.
+    Number(String),
+}
+
+/// Which calls are asked for. The default is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    /// Began at this moment or later, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// Began before this moment.
+    pub until_ms: Option<i64>,
+    /// Of this deployment.
+    pub deployment: Option<String>,
+    /// Ended so: the `end.kind` of the report.
+    pub end: Option<String>,
+    /// From or to this number.
+    pub number: Option<String>,
+    /// In this state.
+    pub state: Option<State>,
+    /// No more than so many, the newest.
+    pub limit: u64,
+}
+
+/// Adds the row, unless it is there. `true`: it was not.
+pub(super) async fn begin<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], call: &NewCall) -> Result<bool, DbErr> {
+    let row = ActiveModel {
+        id: Set(call.id.clone()),
+        carrier_call: Set(call.carrier_call.clone()),
+        direction: Set(call.direction),
+        deployment: Set(call.deployment.clone()),
+        agent: Set(call.agent.clone()),
+        revision: Set(call.revision.clone()),
+        from_number: Set(call.from.clone()),
+        to_number: Set(call.to.clone()),
+        started_ms: Set(ms_of(call.started)),
+        state: Set(State::Running),
+        ..Default::default()
+    };
+    let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
+    if Entity::insert(row).on_conflict(none_yet).exec_without_returning(db).await? == 0 {
+        return Ok(false);
+    }
+    if call.answered
+        && let Some(row) = Entity::find_by_id(call.id.clone()).one(db).await?
+    {
+        outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default())).await?;
+    }
+    Ok(true)
+}
+
+/// A report with its text, made off the async threads.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) report: Box<Report>,
+    pub(super) text: String,
+    pub(super) ended_ms: i64,
+    pub(super) cost_micros: i64,
+}
+
+/// Notes the end in the row, which is made if there is none, with its events. A call that has ended already is left
+/// alone, but for its cost. `quiet`: without events.
+pub(super) async fn end<C: ConnectionTrait>(
+    db: &C,
+    hooks: &[Arc<Webhook>],
+    ended: &Ended,
+    quiet: bool,
+) -> Result<(), DbErr> {
+    let report = &ended.report;
+    let found = Entity::find_by_id(report.call.clone()).one(db).await?;
+    let state = found.as_ref().map(|row| row.state);
+    let answered = !matches!(report.end, EndReason::NotAnswered { .. });
+    if state == Some(State::Ended) {
+        if ended.cost_micros > 0 {
+            let cost = ActiveModel { cost_micros: Set(ended.cost_micros), ..Default::default() };
+            Entity::update_many().set(cost).filter(Column::Id.eq(report.call.as_str())).exec(db).await?;
+        }
+        return Ok(());
+    }
+    let row = ActiveModel {
+        id: Set(report.call.clone()),
+        carrier_call: Set(report.carrier_call.clone()),
+        direction: if found.is_some() {
+            NotSet
+        } else {
+            Set(if answered { Direction::Inbound } else { Direction::Outbound })
+        },
+        deployment: Set(report.deployment.clone()),
+        agent: Set(report.agent.clone()),
+        revision: Set(report.revision.clone()),
+        from_number: NotSet,
+        to_number: NotSet,
+        started_ms: if found.is_some() { NotSet } else { Set(ended.ended_ms - report.duration_ms as i64) },
+        ended_ms: Set(Some(ended.ended_ms)),
+        state: Set(State::Ended),
+        end_kind: Set(Some(report.end.kind().to_owned())),
+        duration_ms: Set(Some(report.duration_ms as i64)),
+        turns: Set(Some(report.turns.len() as i64)),
+        interruptions: Set(Some(report.interruptions.len() as i64)),
+        cost_micros: Set(ended.cost_micros),
+        report: Set(Some(ended.text.clone())),
+        analysis: NotSet,
+        recording: Set(report.recording.as_ref().is_some_and(|r| r.frames > 0)),
+    };
+    if found.is_some() {
+        Entity::update_many().set(row).filter(Column::Id.eq(report.call.as_str())).exec(db).await?;
+    } else {
+        Entity::insert(row).exec_without_returning(db).await?;
+    }
+    // Of a lost call its loss was told already.
+    if quiet || state == Some(State::Lost) {
+        return Ok(());
+    }
+    let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
+    if state.is_none() && answered {
+        outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default())).await?;
+    }
+    for (kind, data) in event::of_end(&row, report) {
+        outbox::add(db, hooks, &row, kind, &data).await?;
+    }
+    Ok(())
+}
+
+/// Notes that a call's server was gone before it ended.
+pub(super) async fn lose<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], row: &Model) -> Result<(), DbErr> {
+    let lost = ActiveModel {
+        id: Unchanged(row.id.clone()),
+        state: Set(State::Lost),
+        end_kind: Set(Some(event::LOST.to_owned())),
+        ..Default::default()
+    };
+    let running = Column::Id.eq(row.id.as_str()).and(Column::State.eq(State::Running));
+    if Entity::update_many().set(lost).filter(running).exec(db).await?.rows_affected > 0 {
+        let (kind, data) = event::of_loss();
+        outbox::add(db, hooks, row, kind, &data).await?;
+    }
+    Ok(())
+}
+
+/// Tells of something that happened in a call; one that has no row is told by its id alone.
+pub(super) async fn note<C: ConnectionTrait>(
+    db: &C,
+    hooks: &[Arc<Webhook>],
+    call: &str,
+    kind: EventType,
+    data: &Value,
+) -> Result<(), DbErr> {
+    let row = Entity::find_by_id(call.to_owned()).one(db).await?.unwrap_or_else(|| unknown(call));
+    outbox::add(db, hooks, &row, kind, data).await
+}
+
+/// Keeps what the analysis of a call found.
+pub(super) async fn analyse<C: ConnectionTrait>(
+    db: &C,
+    hooks: &[Arc<Webhook>],
+    call: &str,
+    analysis: &Value,
+) -> Result<(), DbErr> {
+    let found = ActiveModel { analysis: Set(Some(analysis.to_string())), ..Default::default() };
+    Entity::update_many().set(found).filter(Column::Id.eq(call)).exec(db).await?;
+    note(db, hooks, call, EventType::AnalysisReady, &serde_json::json!({ "analysis": analysis })).await
+}
+
+/// A call of which only the id is known, which has its beginning in it.
+pub(super) fn unknown(call: &str) -> Model {
+    Model {
+        id: call.to_owned(),
+        carrier_call: String::new(),
+        direction: Direction::Inbound,
+        deployment: String::new(),
+        agent: String::new(),
+        revision: String::new(),
+        from_number: None,
+        to_number: None,
+        started_ms: super::reconcile::began_ms(call).unwrap_or_default(),
+        ended_ms: None,
+        state: State::Running,
+        end_kind: None,
+        duration_ms: None,
+        turns: None,
+        interruptions: None,
+        cost_micros: 0,
+        report: None,
+        analysis: None,
+        recording: false,
+    }
+}
+
+impl Store {
+    /// What calls that began at `since_ms` (milliseconds since 1970) or later have cost, in millionths of the currency's
+    /// unit. Calls that are up count with nothing, since their cost is noted at their end.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn spent_micros_since(&self, of: &Spender, since_ms: i64) -> Result<u64, StoreError> {
+        let whose = match of {
+            Spender::Deployment(name) => Condition::all().add(Column::Deployment.eq(name.as_str())),
+            Spender::Number(number) => Condition::any()
+                .add(Column::Direction.eq(Direction::Inbound).and(Column::FromNumber.eq(number.as_str())))
+                .add(Column::Direction.eq(Direction::Outbound).and(Column::ToNumber.eq(number.as_str()))),
+        };
+        let sum = Entity::find()
+            .select_only()
+            .expr(Expr::cust("coalesce(sum(cost_micros), 0)"))
+            .filter(Column::StartedMs.gte(since_ms))
+            .filter(whose)
+            .into_tuple::<i64>();
+        self.in_time(async { Ok(u64::try_from(sum.one(self.db()).await?.unwrap_or(0)).unwrap_or(0)) }).await
+    }
+}
+
+impl Desk {
+    /// Calls without their reports, the newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<Model>, StoreError> {
+        let mut all = Condition::all();
+        if let Some(since) = filter.since_ms {
+            all = all.add(Column::StartedMs.gte(since));
+        }
+        if let Some(until) = filter.until_ms {
+            all = all.add(Column::StartedMs.lt(until));
+        }
+        if let Some(deployment) = &filter.deployment {
+            all = all.add(Column::Deployment.eq(deployment.as_str()));
+        }
+        if let Some(end) = &filter.end {
+            all = all.add(Column::EndKind.eq(end.as_str()));
+        }
+        if let Some(number) = &filter.number {
+            all = all.add(Column::FromNumber.eq(number.as_str()).or(Column::ToNumber.eq(number.as_str())));
+        }
+        if let Some(state) = filter.state {
+            all = all.add(Column::State.eq(state));
+        }
+        let rows = Entity::find()
+            .select_only()
+            .columns([
+                Column::Id,
+                Column::CarrierCall,
+                Column::Direction,
+                Column::Deployment,
+                Column::Agent,
+                Column::Revision,
+                Column::FromNumber,
+                Column::ToNumber,
+                Column::StartedMs,
+                Column::EndedMs,
+                Column::State,
+                Column::EndKind,
+                Column::DurationMs,
+                Column::Turns,
+                Column::Interruptions,
+                Column::CostMicros,
+                Column::Recording,
+            ])
+            .expr_as(Expr::cust("NULL"), "report")
+            .expr_as(Expr::cust("NULL"), "analysis")
+            .filter(all)
+            .order_by_desc(Column::StartedMs)
+            .order_by_desc(Column::Id)
+            .limit(filter.limit);
+        Ok(rows.all(&self.db).await?)
+    }
+
+    /// Calls whose id is `id`, or begins or ends with it; no more than `limit`, the newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn find(&self, id: &str, limit: u64) -> Result<Vec<Model>, StoreError> {
+        // Ids have digits, letters and a dash: what would be a pattern is none of ours.
+        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            return Ok(Vec::new());
+        }
+        if let Some(row) = Entity::find_by_id(id).one(&self.db).await? {
+            return Ok(vec![row]);
+        }
+        let like = Column::Id.starts_with(id).or(Column::Id.ends_with(id));
+        Ok(Entity::find().filter(like).order_by_desc(Column::StartedMs).limit(limit).all(&self.db).await?)
+    }
+}
+
+impl Ended {
+    /// Writes the report as text: not for an async thread.
+    pub(super) fn new(call: EndedCall) -> Ended {
+        // Strings, numbers and lists only: it cannot fail.
+        let text = serde_json::to_string(&call.report).unwrap_or_default();
+        Ended { report: call.report, text, ended_ms: ms_of(call.ended), cost_micros: call.cost_micros as i64 }
+    }
+}

@@ -1,0 +1,181 @@
+//! The tables as types.
+#![allow(missing_docs, unreachable_pub)] // what the derives write
+
+/// `calls`: one row per call.
+pub mod calls {
+    use sea_orm::entity::prelude::*;
+
+    /// Where a call is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "Text")]
+    pub enum State {
+        /// It goes on.
+        #[sea_orm(string_value = "running")]
+        Running,
+        /// It is over, and there is a report.
+        #[sea_orm(string_value = "ended")]
+        Ended,
+        /// Its server was gone before it ended.
+        #[sea_orm(string_value = "lost")]
+        Lost,
+    }
+
+    /// Who dialled.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "Text")]
+    pub enum Direction {
+        /// The caller.
+        #[sea_orm(string_value = "inbound")]
+        Inbound,
+        /// We.
+        #[sea_orm(string_value = "outbound")]
+        Outbound,
+    }
+
+    impl Direction {
+        /// As it stands in rows and events.
+        pub const fn name(self) -> &'static str {
+            match self {
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
+            }
+        }
+    }
+
+    impl State {
+        /// As it stands in rows.
+        pub const fn name(self) -> &'static str {
+            match self {
+                State::Running => "running",
+                State::Ended => "ended",
+                State::Lost => "lost",
+            }
+        }
+    }
+
+    /// A call, as the store keeps it.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "calls")]
+    pub struct Model {
+        /// Our id, and the name of its folder.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// The carrier's id.
+        pub carrier_call: String,
+        pub direction: Direction,
+        pub deployment: String,
+        pub agent: String,
+        /// The configuration's revision.
+        pub revision: String,
+        /// E.164, or what the carrier gives for a withheld number.
+        pub from_number: Option<String>,
+        pub to_number: Option<String>,
+        /// Milliseconds since 1970.
+        pub started_ms: i64,
+        /// Milliseconds since 1970; none while it goes on, and when nobody knows.
+        pub ended_ms: Option<i64>,
+        pub state: State,
+        /// The `end.kind` of the report; `server_lost` for a lost call.
+        pub end_kind: Option<String>,
+        pub duration_ms: Option<i64>,
+        pub turns: Option<i64>,
+        pub interruptions: Option<i64>,
+        /// Millionths of the currency's unit.
+        pub cost_micros: i64,
+        /// The report as JSON.
+        #[sea_orm(column_type = "Text")]
+        pub report: Option<String>,
+        /// What the analysis found, as JSON.
+        #[sea_orm(column_type = "Text")]
+        pub analysis: Option<String>,
+        /// Whether there is a recording.
+        pub recording: bool,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `outbox`: events that have not been delivered, one row per event and endpoint.
+pub mod outbox {
+    use sea_orm::entity::prelude::*;
+
+    /// What is to become of a row.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "Text")]
+    pub enum State {
+        /// It will be tried.
+        #[sea_orm(string_value = "waiting")]
+        Waiting,
+        /// It was given up.
+        #[sea_orm(string_value = "dead")]
+        Dead,
+    }
+
+    /// An event for one endpoint.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "outbox")]
+    pub struct Model {
+        /// The order in which events happened.
+        #[sea_orm(primary_key)]
+        pub seq: i64,
+        /// The event's id, the same for all endpoints.
+        pub id: String,
+        /// The call it is about.
+        pub call: String,
+        /// The endpoint's name.
+        pub endpoint: String,
+        /// The event's type.
+        #[sea_orm(column_name = "type")]
+        pub kind: String,
+        /// The bytes to send.
+        #[sea_orm(column_type = "Text")]
+        pub body: String,
+        /// Milliseconds since 1970, like all below.
+        pub created_ms: i64,
+        /// How often it was tried.
+        pub attempts: i64,
+        pub next_at_ms: i64,
+        pub state: State,
+        /// Why the last attempt failed.
+        pub last_error: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `dials`: calls that were asked for, by their idempotency keys.
+pub mod dials {
+    use sea_orm::entity::prelude::*;
+
+    /// A request to dial out.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "dials")]
+    pub struct Model {
+        /// The idempotency key.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub key: String,
+        /// Tells whether a repeated key comes with the same request.
+        pub request_hash: String,
+        /// Milliseconds since 1970.
+        pub created_ms: i64,
+        /// Where it is, in the words of whoever dials.
+        pub state: String,
+        /// The carrier's id, once it gave one.
+        pub carrier_call: Option<String>,
+        /// Our id, once there is a call.
+        pub call: Option<String>,
+        /// Why it failed.
+        pub error: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

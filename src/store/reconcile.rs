@@ -1,0 +1,155 @@
+//! What the folders know and the rows do not: calls of a killed process, and of times when nothing could be written.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    TransactionTrait as _,
+};
+
+use crate::report::Report;
+use crate::time::date;
+
+use super::calls::{self, Ended};
+use super::entity::calls::{Column, Entity, State};
+use super::{Core, StoreError, immediate, ms_of, schema};
+
+/// Folders that are looked at in one go.
+const CHUNK: usize = 200;
+/// A report this young may still be on its way through the queue.
+const YOUNG: Duration = Duration::from_secs(120);
+
+/// Ends the rows that a former process left running: by their reports, or as lost.
+pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
+    let running = Entity::find().filter(Column::State.eq(State::Running)).all(&core.db).await?;
+    for row in running {
+        let report = report(core, &row.id).await;
+        let hooks = core.settings.borrow().webhooks.clone();
+        let _turn = core.turn.lock().await;
+        let txn = core.db.begin_with_options(immediate()).await?;
+        match &report {
+            Some(ended) => calls::end(&txn, &hooks, ended, false).await?,
+            None => calls::lose(&txn, &hooks, &row).await?,
+        }
+        txn.commit().await?;
+        let counter = if report.is_some() { &core.counters.repaired } else { &core.counters.lost };
+        counter.fetch_add(1, Ordering::Relaxed);
+        core.fresh.notify_one();
+    }
+    Ok(())
+}
+
+/// Makes rows for folders that have none: from their reports, or as lost when no server will write one. Calls from
+/// before there was a database are nobody's news, so their events are left out.
+pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
+    let born_ms = schema::born_ms(&core.db).await?;
+    let path = core.data.join("calls");
+    let names = blocking(move || call_folders(&path)).await;
+    let mut from = 0;
+    while from < names.len() {
+        let to = (from + CHUNK).min(names.len());
+        let some = names[from..to].to_vec();
+        from = to;
+        let known: Vec<(String, State)> = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::State])
+            .filter(Column::Id.is_in(some.clone()))
+            .into_tuple()
+            .all(&core.db)
+            .await?;
+        for (name, is_known) in not_over(some, known) {
+            one(core, &name, is_known, born_ms).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The names whose rows do not say that the call is over, and whether there is a row.
+fn not_over(names: Vec<String>, known: Vec<(String, State)>) -> Vec<(String, bool)> {
+    let known: HashMap<String, State> = known.into_iter().collect();
+    let state = |name: String| (known.get(&name).copied(), name);
+    let open = names.into_iter().map(state).filter(|(state, _)| !matches!(state, Some(State::Ended | State::Lost)));
+    open.map(|(state, name)| (name, state.is_some())).collect()
+}
+
+/// A folder whose call has no row, or one that says that it is up.
+async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<(), StoreError> {
+    let began_ms = began_ms(name).unwrap_or_default();
+    let ours = began_ms + 999 >= core.since_ms;
+    let ended = report(core, name).await;
+    if let Some(ended) = &ended
+        && ours
+        && ended.ended_ms + YOUNG.as_millis() as i64 > super::now_ms()
+    {
+        return Ok(());
+    }
+    // One of ours without a report goes on, and its row will come; so will one that is known.
+    if ended.is_none() && (ours || is_known) {
+        return Ok(());
+    }
+    // Ids have whole seconds.
+    let quiet = began_ms + 999 < born_ms;
+    let hooks = if quiet { Vec::new() } else { core.settings.borrow().webhooks.clone() };
+    let _turn = core.turn.lock().await;
+    let txn = core.db.begin_with_options(immediate()).await?;
+    match &ended {
+        Some(ended) => calls::end(&txn, &hooks, ended, quiet).await?,
+        None => {
+            let row = calls::unknown(name);
+            if Entity::find_by_id(name.to_owned()).one(&txn).await?.is_none() {
+                sea_orm::IntoActiveModel::into_active_model(row.clone()).reset_all().insert(&txn).await?;
+                calls::lose(&txn, &hooks, &row).await?;
+            }
+        }
+    }
+    txn.commit().await?;
+    let counter = if ended.is_some() { &core.counters.repaired } else { &core.counters.lost };
+    counter.fetch_add(1, Ordering::Relaxed);
+    core.fresh.notify_one();
+    Ok(())
+}
+
+/// The report in a call's folder, if there is a whole one of this call.
+async fn report(core: &Core, call: &str) -> Option<Ended> {
+    let (path, call) = (core.data.join("calls").join(call).join("report.json"), call.to_owned());
+    blocking(move || {
+        let text = fs::read(&path).ok()?;
+        let written = fs::metadata(&path).and_then(|m| m.modified()).unwrap_or_else(|_| SystemTime::now());
+        let report: Box<Report> = serde_json::from_slice(&text).ok()?;
+        if report.call != call {
+            return None;
+        }
+        let began_ms =
+            date::parse(&report.started).map(ms_of).or_else(|| began_ms(&call)).unwrap_or_else(|| ms_of(written));
+        let ended_ms = began_ms + report.duration_ms as i64;
+        Some(Ended { text: serde_json::to_string(&report).ok()?, report, ended_ms, cost_micros: 0 })
+    })
+    .await
+}
+
+/// Names of calls' folders, in order of their beginnings.
+fn call_folders(path: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| began_ms(name).is_some()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// When a call began, by its id (`20261120T231455-1f00ca`), in milliseconds since 1970; `None`: it is no call's id.
+pub(super) fn began_ms(id: &str) -> Option<i64> {
+    let (moment, random) = id.split_once('-')?;
+    if moment.len() != 15 || random.is_empty() || !random.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    date::parse(moment).map(ms_of)
+}
+
+async fn blocking<T: Send + Default + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    // Fails only when the runtime is shutting down.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}

@@ -1,0 +1,120 @@
+//! What is old is deleted: a call's folder and its row together.
+//!
+//! The folder is renamed aside, the row deleted, the folder removed, in this order: a process that is killed in between
+//! leaves a name that the next sweep recognises and finishes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use sea_orm::sea_query::{Expr, Func};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
+
+use super::entity::{calls, outbox};
+use super::outbox::MAX_DEAD;
+use super::{Core, StoreError, now_ms};
+
+/// Begins the name of a folder that is being deleted.
+const ASIDE: &str = ".deleted-";
+/// Calls that one sweep deletes; the next goes on.
+const MAX_CALLS: u64 = 5_000;
+const DAY_MS: i64 = 86_400_000;
+/// Days that events which were given up are kept.
+const DEAD_DAYS: i64 = 30;
+
+/// Finishes what was begun, and deletes what is old by now.
+pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
+    forget_dead(core).await?;
+    let path = core.data.join("calls");
+    for call in blocking(move || aside(&path)).await {
+        delete(core, &call).await?;
+    }
+    let keep_days = core.settings.borrow().store.keep_days;
+    if keep_days == 0 {
+        return Ok(());
+    }
+    let before = now_ms() - keep_days as i64 * DAY_MS;
+    use calls::{Column, Entity, State};
+    let over = Func::coalesce([Expr::col(Column::EndedMs), Expr::col(Column::StartedMs)]);
+    let old: Vec<String> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::State.ne(State::Running))
+        .filter(Expr::from(over).lt(before))
+        .order_by_asc(Column::StartedMs)
+        .limit(MAX_CALLS)
+        .into_tuple()
+        .all(&core.db)
+        .await?;
+    for call in old {
+        delete(core, &call).await?;
+        core.counters.deleted.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Deletes a call. Its events stay in the outbox.
+async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
+    let (folder, gone) = (folder(core, call), core.data.join("calls").join(format!("{ASIDE}{call}")));
+    let from = folder.clone();
+    let to = gone.clone();
+    let moved = blocking(move || match fs::rename(&from, &to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Some(error.to_string()),
+        _ => None,
+    });
+    if let Some(why) = moved.await {
+        return Err(StoreError::Io(format!("{}: cannot be deleted: {why}", folder.display())));
+    }
+    let turn = core.turn.lock().await;
+    calls::Entity::delete_by_id(call.to_owned()).exec(&core.db).await?;
+    drop(turn);
+    let path = gone.clone();
+    let removed = blocking(move || match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Some(error.to_string()),
+        _ => None,
+    });
+    match removed.await {
+        Some(why) => Err(StoreError::Io(format!("{}: cannot be deleted: {why}", gone.display()))),
+        None => Ok(()),
+    }
+}
+
+fn folder(core: &Core, call: &str) -> PathBuf {
+    core.data.join("calls").join(call)
+}
+
+/// Calls whose deletion was begun.
+fn aside(calls: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(calls) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix(ASIDE).map(str::to_owned)).take(MAX_CALLS as usize).collect()
+}
+
+/// Events that were given up are kept for a while, and not without end.
+async fn forget_dead(core: &Core) -> Result<(), StoreError> {
+    use outbox::{Column, Entity, State};
+    let _turn = core.turn.lock().await;
+    let dead = Column::State.eq(State::Dead);
+    let old = Column::CreatedMs.lt(now_ms() - DEAD_DAYS * DAY_MS);
+    Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?;
+    let newest_beyond = Entity::find()
+        .select_only()
+        .column(Column::Seq)
+        .filter(dead.clone())
+        .order_by_desc(Column::Seq)
+        .offset(MAX_DEAD)
+        .limit(1)
+        .into_tuple::<i64>();
+    if let Some(seq) = newest_beyond.one(&core.db).await? {
+        Entity::delete_many().filter(dead.and(Column::Seq.lte(seq))).exec(&core.db).await?;
+    }
+    Ok(())
+}
+
+async fn blocking<T: Send + Default + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    // Fails only when the runtime is shutting down.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}

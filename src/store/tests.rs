@@ -1,0 +1,461 @@
+//! What is kept, told, made up for and deleted.
+
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+
+use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::Secret;
+use crate::engine::{EndReason, NotAnswered};
+use crate::report::{Recording, Report};
+
+const HOOK: &str = "crm";
+
+/// A data directory with servers, one after the other.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn data(&self) -> &Path {
+        self.0.path()
+    }
+
+    async fn store(&self) -> Store {
+        self.store_that(0).await.unwrap()
+    }
+
+    async fn store_that(&self, keep_days: u64) -> Result<Store, StoreError> {
+        let hook = Webhook {
+            name: HOOK.to_owned(),
+            url: String::new(),
+            secret: Secret::new(""),
+            events: EventType::ALL.to_vec(),
+            timeout_ms: 1,
+            retry_first_ms: 1,
+        };
+        let settings = Settings { store: StoreSettings { keep_days }, webhooks: vec![Arc::new(hook)] };
+        Store::start(self.data(), settings, Arc::default()).await
+    }
+
+    fn folder(&self, call: &str) -> PathBuf {
+        self.data().join("calls").join(call)
+    }
+
+    /// What a call leaves in its folder.
+    fn keep(&self, report: &Report) {
+        fs::create_dir_all(self.folder(&report.call)).unwrap();
+        fs::write(self.folder(&report.call).join("report.json"), serde_json::to_vec(report).unwrap()).unwrap();
+    }
+
+    async fn sql(&self, text: &str) {
+        let db = connect(self.data(), Mode::Command).await.unwrap();
+        db.execute_unprepared(text).await.unwrap();
+        db.close().await.unwrap();
+    }
+}
+
+fn call(id: &str) -> NewCall {
+    NewCall {
+        id: id.to_owned(),
+        carrier_call: format!("CA-{id}"),
+        direction: Direction::Inbound,
+        deployment: "desk".to_owned(),
+        agent: "mia".to_owned(),
+        revision: "r1".to_owned(),
+        from: Some("+15550100001".to_owned()),
+        to: Some("+15550100100".to_owned()),
+        started: SystemTime::now(),
+        answered: true,
+    }
+}
+
+fn report(id: &str, end: EndReason) -> Report {
+    let report = serde_json::from_value(json!({
+        "schema": 1, "call": id, "carrier_call": format!("CA-{id}"), "started": written(now_ms()), "deployment": "desk",
+        "agent": "mia", "revision": "r1", "rate_hz": 8000, "duration_ms": 1_500, "media_start_at_ms": 500,
+        "model_ready_at_ms": null, "end": end, "lines": [], "turns": [], "interruptions": [], "notes": [], "keys": [],
+        "tools": [], "gaps": [], "counters": {}, "usage": crate::engine::Usage::default(), "recording": null,
+    }));
+    report.unwrap()
+}
+
+fn ended(report: Report) -> EndedCall {
+    EndedCall { report: Box::new(report), ended: SystemTime::now(), cost_micros: 0 }
+}
+
+/// An id of a call that began so many days ago.
+fn id(days_ago: i64, random: &str) -> String {
+    format!("{}-{random}", date::compact(time_of(now_ms() - days_ago * 86_400_000)))
+}
+
+async fn row(store: &Store, id: &str) -> Option<CallRow> {
+    // There may be no tables yet.
+    entity::calls::Entity::find_by_id(id.to_owned()).one(store.db()).await.ok().flatten()
+}
+
+async fn outbox(store: &Store) -> Vec<OutboxRow> {
+    let mut rows = entity::outbox::Entity::find().all(store.db()).await.unwrap();
+    rows.sort_by_key(|row| row.seq);
+    rows
+}
+
+async fn told(store: &Store) -> Vec<(String, String)> {
+    outbox(store).await.into_iter().map(|row| (row.call, row.kind)).collect()
+}
+
+fn pairs(call: &str, kinds: &[&str]) -> Vec<(String, String)> {
+    kinds.iter().map(|kind| (call.to_owned(), (*kind).to_owned())).collect()
+}
+
+/// Waits until the chores of a start are done with `call`.
+async fn until_row(store: &Store, call: &str, state: Option<CallState>) {
+    for _ in 0..500 {
+        if row(store, call).await.map(|row| row.state) == state {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{call} is not {state:?} after 5 s: {:?}", row(store, call).await);
+}
+
+#[tokio::test]
+async fn a_call_is_kept_and_told_from_its_start_to_its_analysis() {
+    let place = Place::new();
+    let store = place.store().await;
+    let mut over = report("20260102T030405-aa", EndReason::CallerHungUp);
+    over.recording = Some(Recording { frames: 8_000, missing_from_ms: None, error: None });
+    store.begin_call(call(&over.call));
+    store.flush().await;
+    let running = row(&store, &over.call).await.unwrap();
+    assert_eq!(
+        (running.state, running.ended_ms, running.from_number.as_deref()),
+        (CallState::Running, None, Some("+15550100001"))
+    );
+    store.end_call(EndedCall { cost_micros: 1_250, ..ended(over.clone()) });
+    store.end_call(ended(over.clone()));
+    store.set_analysis(&over.call, json!({ "mood": "good" }));
+    store.flush().await;
+    let kept = row(&store, &over.call).await.unwrap();
+    assert_eq!(
+        (kept.state, kept.end_kind.as_deref(), kept.recording),
+        (CallState::Ended, Some("caller_hung_up"), true)
+    );
+    assert_eq!((kept.duration_ms, kept.cost_micros), (Some(1_500), 1_250));
+    assert_eq!(serde_json::from_str::<Report>(&kept.report.unwrap()).unwrap(), over);
+    assert_eq!(kept.analysis.as_deref(), Some("{\"mood\":\"good\"}"));
+    let all = ["call.started", "call.ended", "recording.ready", "analysis.ready"];
+    assert_eq!(told(&store).await, pairs(&over.call, &all), "an end is told once, though it was handed over twice");
+    let event: Value = serde_json::from_str(&outbox(&store).await[1].body).unwrap();
+    assert_eq!(event["call"]["to"], "+15550100100");
+    assert_eq!(
+        (&event["data"]["end"]["kind"], &event["data"]["cost_micros"]),
+        (&json!("caller_hung_up"), &json!(1_250))
+    );
+    assert_eq!(event["data"]["report"]["call"], over.call);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_answered_is_told_to_have_ended_and_not_to_have_started() {
+    let place = Place::new();
+    let store = place.store().await;
+    for (id, how, kind) in [("a", NotAnswered::Busy, "call.ended"), ("b", NotAnswered::Failed, "call.failed")] {
+        let over = report(id, EndReason::NotAnswered { how, why: String::new() });
+        store.begin_call(NewCall { direction: Direction::Outbound, answered: false, ..call(id) });
+        store.end_call(ended(over));
+        store.flush().await;
+        let kept = row(&store, id).await.unwrap();
+        assert_eq!((kept.direction, kept.end_kind.as_deref()), (Direction::Outbound, Some("not_answered")));
+        assert_eq!(
+            told(&store).await.into_iter().filter(|(call, _)| call == id).collect::<Vec<_>>(),
+            pairs(id, &[kind])
+        );
+    }
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn a_failed_call_is_told_as_such_and_nobody_is_told_what_he_did_not_ask_for() {
+    let place = Place::new();
+    let store = place.store().await;
+    for (call, end) in [
+        ("a", EndReason::ModelSilent),
+        ("b", EndReason::Internal { why: "x".to_owned() }),
+        ("c", EndReason::DurationCap),
+    ] {
+        store.end_call(ended(report(call, end)));
+    }
+    store.flush().await;
+    let over: Vec<_> = told(&store).await.into_iter().filter(|(_, kind)| kind != "call.started").collect();
+    let expected = [("a", "call.failed"), ("b", "call.failed"), ("c", "call.ended")];
+    assert_eq!(over, expected.map(|(call, kind)| (call.to_owned(), kind.to_owned())));
+    let mut settings = store.core.settings.borrow().clone();
+    let hook = Webhook { events: vec![EventType::AnalysisReady], ..(*settings.webhooks[0]).clone() };
+    settings.webhooks = vec![Arc::new(hook)];
+    store.set(settings);
+    store.begin_call(call("d"));
+    store.flush().await;
+    assert!(told(&store).await.iter().all(|(call, _)| call != "d"));
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn of_each_call_only_the_first_that_waits_is_due() {
+    let place = Place::new();
+    let store = place.store().await;
+    for id in ["a", "b"] {
+        store.begin_call(call(id));
+        store.end_call(ended(report(id, EndReason::CallerHungUp)));
+    }
+    store.flush().await;
+    let due = async |except: &[i64]| {
+        let rows = store.due(HOOK, now_ms(), except, 10).await.unwrap();
+        rows.into_iter().map(|row| (row.call, row.kind)).collect::<Vec<_>>()
+    };
+    let started = [pairs("a", &["call.started"]), pairs("b", &["call.started"])].concat();
+    assert_eq!(due(&[]).await, started);
+    let rows = outbox(&store).await;
+    assert_eq!(due(&[rows[0].seq]).await, pairs("b", &["call.started"]), "what is on its way still holds up its call");
+    // One waits for its next attempt: its call waits with it, the other goes on.
+    store.failed(rows[0].seq, "500", Some(now_ms() + 60_000)).await.unwrap();
+    let b = rows.iter().find(|row| row.call == "b").unwrap();
+    store.delivered(b.seq).await.unwrap();
+    assert_eq!(due(&[]).await, pairs("b", &["call.ended"]));
+    // One that was given up holds up nothing.
+    store.failed(rows[0].seq, "500", None).await.unwrap();
+    assert_eq!(due(&[]).await.len(), 2);
+    let desk = Store::open(place.data()).await.unwrap();
+    let dead = desk.dead(10).await.unwrap();
+    assert_eq!((dead.len(), dead[0].attempts, dead[0].last_error.as_deref()), (1, 2, Some("500")));
+    assert_eq!(desk.resend(Some("evt_other")).await.unwrap(), 0);
+    assert_eq!(desk.resend(Some(&dead[0].id)).await.unwrap(), 1);
+    assert_eq!(outbox(&store).await[0].attempts, 0);
+    assert_eq!(store.give_up(HOOK, "gone").await.unwrap(), 3);
+    assert_eq!(store.waiting().await.unwrap(), []);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn one_server_has_a_directory_and_commands_read_beside_it() {
+    let place = Place::new();
+    assert!(matches!(Store::open(place.data()).await, Err(StoreError::Absent(_))));
+    let store = place.store().await;
+    let second = place.store_that(0).await.err().unwrap();
+    let said = second.to_string();
+    assert!(said.contains("another server") && said.contains("data_dir"), "{said}");
+    assert!(Store::open(place.data()).await.is_ok());
+    store.stop().await;
+    place.store().await.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_of_another_version_is_left_alone() {
+    let place = Place::new();
+    place.store().await.stop().await;
+    place.sql("PRAGMA user_version = 99").await;
+    let said = place.store_that(0).await.err().unwrap().to_string();
+    assert!(said.contains("version 99") && said.contains("newer"), "{said}");
+    assert!(matches!(Store::open(place.data()).await, Err(StoreError::Newer { found: 99, .. })));
+    place.sql("PRAGMA user_version = 0").await;
+    let said = Store::open(place.data()).await.err().unwrap().to_string();
+    assert!(said.contains("start the server"), "{said}");
+}
+
+#[tokio::test]
+async fn what_a_killed_server_left_is_ended_by_its_report_or_lost() {
+    let place = Place::new();
+    let store = place.store().await;
+    let (with, without, unwritten) = (id(0, "0a"), id(0, "0b"), id(0, "0c"));
+    store.begin_call(call(&with));
+    store.begin_call(call(&without));
+    store.flush().await;
+    store.stop().await;
+    // Between the report and the row: once with a row that says that it runs, once without any.
+    place.keep(&report(&with, EndReason::CallerHungUp));
+    let mut late = report(&unwritten, EndReason::CallerHungUp);
+    late.duration_ms = 0;
+    place.keep(&late);
+    fs::create_dir_all(place.folder(&without)).unwrap();
+    // Past the second in which they began, so that they are another server's.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let store = place.store().await;
+    until_row(&store, &with, Some(CallState::Ended)).await;
+    until_row(&store, &without, Some(CallState::Lost)).await;
+    until_row(&store, &unwritten, Some(CallState::Ended)).await;
+    let all = told(&store).await;
+    let of = |call: &str| all.iter().filter(|(c, _)| c == call).cloned().collect::<Vec<_>>();
+    assert_eq!(of(&with), pairs(&with, &["call.started", "call.ended"]));
+    assert_eq!(of(&without), pairs(&without, &["call.started", "call.failed"]));
+    assert_eq!(of(&unwritten), pairs(&unwritten, &["call.started", "call.ended"]));
+    let counters = Arc::clone(&store.core.counters);
+    assert_eq!((counters.repaired.load(Relaxed), counters.lost.load(Relaxed)), (2, 1));
+    store.stop().await;
+    // Another start finds nothing to do.
+    let store = place.store().await;
+    store.flush().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(told(&store).await, all);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn calls_from_before_there_was_a_database_get_rows_and_are_nobodys_news() {
+    let place = Place::new();
+    let (old, killed) = (id(9, "0a"), id(9, "0b"));
+    let mut report = report(&old, EndReason::CallerHungUp);
+    report.started = written(now_ms() - 9 * 86_400_000);
+    place.keep(&report);
+    fs::create_dir_all(place.folder(&killed)).unwrap();
+    fs::create_dir_all(place.folder("not-a-call")).unwrap();
+    let store = place.store().await;
+    until_row(&store, &old, Some(CallState::Ended)).await;
+    until_row(&store, &killed, Some(CallState::Lost)).await;
+    assert_eq!(row(&store, &old).await.unwrap().started_ms, read(&report.started).unwrap());
+    assert_eq!(told(&store).await, []);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished() {
+    let place = Place::new();
+    let store = place.store().await;
+    let (old, young) = (id(40, "0a"), id(1, "0b"));
+    for call in [&old, &young] {
+        let mut over = report(call, EndReason::CallerHungUp);
+        over.started = written(reconcile::began_ms(call).unwrap());
+        store.end_call(EndedCall { ended: time_of(reconcile::began_ms(call).unwrap()), ..ended(over.clone()) });
+        store.flush().await;
+        place.keep(&over);
+    }
+    let long = id(50, "0c");
+    store.begin_call(NewCall { started: time_of(reconcile::began_ms(&long).unwrap()), ..call(&long) });
+    store.flush().await;
+    // Another call's deletion was interrupted between its two halves.
+    let half = id(60, "0d");
+    let mut over = report(&half, EndReason::CallerHungUp);
+    over.started = written(reconcile::began_ms(&half).unwrap());
+    store.end_call(ended(over));
+    store.flush().await;
+    let aside = place.data().join("calls").join(format!(".deleted-{half}"));
+    fs::create_dir_all(&aside).unwrap();
+    let mut settings = store.core.settings.borrow().clone();
+    settings.store.keep_days = 30;
+    store.set(settings);
+    retention::sweep(&store.core).await.unwrap();
+    assert_eq!((row(&store, &old).await, row(&store, &half).await), (None, None));
+    assert!(!place.folder(&old).exists() && !aside.exists());
+    assert_eq!(row(&store, &young).await.unwrap().state, CallState::Ended);
+    assert!(place.folder(&young).join("report.json").exists());
+    assert_eq!(row(&store, &long).await.unwrap().state, CallState::Running, "a call that is up is never deleted");
+    let kept = told(&store).await;
+    assert!(kept.contains(&(old.clone(), "call.ended".to_owned())), "what is still to be told stays: {kept:?}");
+    assert_eq!(store.core.counters.deleted.load(Relaxed), 1);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened_costs_no_call_and_is_taken_up_once_it_can() {
+    let place = Place::new();
+    fs::write(place.data().join(FILE), "this is no database, but long enough to be taken for one".repeat(20)).unwrap();
+    let store = place.store().await;
+    let began = Instant::now();
+    store.begin_call(call("a"));
+    for n in 0..QUEUE_JOBS {
+        store.event("a", EventType::CallTransferred, json!({ "n": n }));
+    }
+    assert!(began.elapsed() < Duration::from_secs(1), "nobody waits for it");
+    let counters = Arc::clone(&store.core.counters);
+    assert_eq!(counters.dropped.load(Relaxed), 1, "what finds no room is dropped, and counted");
+    assert!(matches!(
+        store.spent_micros_since(&Spender::Deployment("desk".to_owned()), 0).await,
+        Err(StoreError::Db(_))
+    ));
+    fs::remove_file(place.data().join(FILE)).unwrap();
+    until_row(&store, "a", Some(CallState::Running)).await;
+    assert!(counters.failed.load(Relaxed) > 0);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_is_taken_once() {
+    let place = Place::new();
+    let store = place.store().await;
+    let DialInserted::New(dial) = store.insert_dial("k", "hash", "asked").await.unwrap() else { panic!("it is new") };
+    assert_eq!((dial.state.as_str(), dial.carrier_call), ("asked", None));
+    let change =
+        DialChange { state: Some("ringing".to_owned()), carrier_call: Some("CA1".to_owned()), ..DialChange::default() };
+    assert!(store.update_dial("k", change).await.unwrap());
+    let DialInserted::Known(dial) = store.insert_dial("k", "other", "asked").await.unwrap() else {
+        panic!("it is taken")
+    };
+    assert_eq!((dial.request_hash.as_str(), dial.state.as_str()), ("hash", "ringing"));
+    assert_eq!(store.dial_of_carrier_call("CA1").await.unwrap(), Some(dial));
+    assert!(
+        !store.update_dial("none", DialChange { state: Some("x".to_owned()), ..DialChange::default() }).await.unwrap()
+    );
+    assert_eq!(store.dial("none").await.unwrap(), None);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn costs_are_summed_by_deployment_and_by_the_persons_number() {
+    let place = Place::new();
+    let store = place.store().await;
+    let add = |id: &str, direction, from: &str, to: &str, cost_micros| {
+        let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
+        store.begin_call(NewCall { direction, from, to, ..call(id) });
+        store.end_call(EndedCall { cost_micros, ..ended(report(id, EndReason::CallerHungUp)) });
+    };
+    add("a", Direction::Inbound, "+15550100001", "+15550100100", 5);
+    add("b", Direction::Outbound, "+15550100100", "+15550100001", 7);
+    add("c", Direction::Inbound, "+15550100002", "+15550100100", 11);
+    store.flush().await;
+    let spent = async |of: Spender, since| store.spent_micros_since(&of, since).await.unwrap();
+    assert_eq!(spent(Spender::Deployment("desk".to_owned()), 0).await, 23);
+    assert_eq!(spent(Spender::Number("+15550100001".to_owned()), 0).await, 12);
+    assert_eq!(spent(Spender::Number("+15550100100".to_owned()), 0).await, 0, "our own number is nobody's");
+    assert_eq!(spent(Spender::Deployment("desk".to_owned()), now_ms() + 1_000).await, 0);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id() {
+    let place = Place::new();
+    let store = place.store().await;
+    for (id, end) in
+        [("20260102T030405-aa01", EndReason::CallerHungUp), ("20260102T030406-aa02", EndReason::ModelSilent)]
+    {
+        store.begin_call(call(id));
+        store.end_call(ended(report(id, end)));
+    }
+    store.begin_call(call("20260103T030405-bb01"));
+    store.flush().await;
+    let desk = Store::open(place.data()).await.unwrap();
+    let list = async |filter: CallFilter| {
+        let limit = if filter.limit == 0 { 10 } else { filter.limit };
+        let rows = desk.calls(&CallFilter { limit, ..filter }).await.unwrap();
+        assert!(rows.iter().all(|row| row.report.is_none()), "reports are not listed");
+        rows.into_iter().map(|row| row.id[16..].to_owned()).collect::<Vec<_>>()
+    };
+    let all = CallFilter::default();
+    assert_eq!(list(CallFilter { limit: 1, ..all.clone() }).await, ["bb01"]);
+    assert_eq!(list(CallFilter { end: Some("model_silent".to_owned()), ..all.clone() }).await, ["aa02"]);
+    assert_eq!(list(CallFilter { state: Some(CallState::Running), ..all.clone() }).await, ["bb01"]);
+    assert_eq!(list(CallFilter { number: Some("+15550100001".to_owned()), ..all.clone() }).await.len(), 3);
+    assert_eq!(list(CallFilter { number: Some("+1".to_owned()), ..all.clone() }).await.len(), 0);
+    assert_eq!(list(CallFilter { deployment: Some("desk".to_owned()), ..all.clone() }).await.len(), 3);
+    assert_eq!(list(CallFilter { since_ms: Some(now_ms() + 1_000), ..all.clone() }).await.len(), 0);
+    assert_eq!(list(CallFilter { until_ms: Some(now_ms() + 1_000), ..all }).await.len(), 3);
+    for (part, found) in
+        [("20260102T030405-aa01", 1), ("20260102", 2), ("aa02", 1), ("2026", 3), ("%", 0), ("", 0), ("zz", 0)]
+    {
+        assert_eq!(desk.find(part, 10).await.unwrap().len(), found, "{part}");
+    }
+    store.stop().await;
+}
