@@ -14,7 +14,6 @@ use super::{Failure, Kept, say};
 
 /// Flags of `offhook calls`.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,

@@ -10,7 +10,7 @@
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier.
 //! - [`api`] is the operators' way in, [`dial`] places calls.
-//! - [`keeper`] writes files on threads of its own; the [`store`](crate::store) and the sender of
+//! - [`keeper`] writes files on threads of its own; the [`store`] and the sender of
 //!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!

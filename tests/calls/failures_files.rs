@@ -139,6 +139,8 @@ async fn a_full_disk_costs_the_rest_of_the_recording_and_not_the_call() {
         assert_eq!((call.heard.ended_by, call.report.end.kind()), (EndedBy::Caller, "caller_hung_up"));
     }
     assert!(metrics.contains("offhook_files_failed_total{file=\"recording\"} 1\n"), "{metrics}");
+    // Nor is there room for the store's tables.
+    assert!(!metrics.contains("offhook_store_failed_total 0\n"), "{metrics}");
     let account = kept.report.recording.clone().expect("an account");
     let from_ms = account.missing_from_ms.expect("a moment from which audio is missing");
     assert!((500..=1_920).contains(&from_ms), "{account:?}");

@@ -325,12 +325,11 @@ async fn calls_are_listed_and_shown_while_the_server_runs() {
         .expect("the binary");
     assert!(!none.status.success() && String::from_utf8_lossy(&none.stderr).contains("there is no database"));
     assert_eq!(told(&house.site, &["calls"]).await, "no calls\n");
-    let call = tokio::spawn(place(house.caller(vec![Step::WaitEnd { max_ms: 30_000 }])));
-    until("it is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    let speaks = Step::WaitAgentSpeaking { after_ms: 100, max_ms: 10_000 };
+    let call = tokio::spawn(place(house.caller(vec![speaks, Step::Silence(3_000), Step::HangUp])));
     let listed = until_told(&house.site, &["calls"], "(running)").await;
     assert!(listed.lines().count() == 2 && listed.contains(NUMBER), "{listed}");
     let id = house.running.calls().remove(0);
-    house.running.control(&id, offhook::engine::Control::EndNow(offhook::engine::EndReason::Operator));
     call.await.expect("a call");
     let (report, folder) = house.report(0).await;
     let listed = async |args: &[&str]| {
@@ -338,15 +337,17 @@ async fn calls_are_listed_and_shown_while_the_server_runs() {
         serde_json::from_str::<Vec<Value>>(&text).expect("a list")
     };
     until_told(&house.site, &["calls", "--state", "ended"], &id).await;
-    let all = listed(&["--end", "operator", "--since", "1h", "--deployment", "desk"]).await;
+    let all = listed(&["--end", "caller_hung_up", "--since", "1h", "--deployment", "desk"]).await;
     assert_eq!((all.len(), all[0]["id"].as_str(), all[0]["to"].as_str()), (1, Some(id.as_str()), Some(NUMBER)));
     assert!(listed(&["--end", "duration_cap"]).await.is_empty() && listed(&["--until", "1h"]).await.is_empty());
     let random = id.rsplit('-').next().expect("an end");
     let shown = told(&house.site, &["calls", "show", random]).await;
-    assert!(shown.contains(&id) && shown.contains("mia of desk") && shown.contains(": operator"), "{shown}");
+    assert!(shown.contains(&id) && shown.contains("mia of desk") && shown.contains(": caller_hung_up"), "{shown}");
     assert!(shown.contains("agent") && shown.contains("Greet."), "{shown}");
     let json = told(&house.site, &["calls", "show", &id, "--json"]).await;
     assert_eq!(serde_json::from_str::<offhook::report::Report>(&json).expect("a report"), report);
+    let before = told(&house.site, &["calls", "show", "--json", &id]).await;
+    assert_eq!(before, json, "wherever the flag stands");
     let paths = told(&house.site, &["calls", "open", random]).await;
     assert_eq!(paths.lines().next(), folder.join("recording.wav").to_str(), "{paths}");
     assert!(!ask(&house.site, &["calls", "show", "nothing"]).await.status.success());
