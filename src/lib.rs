@@ -17,6 +17,7 @@
 //! |---|---|
 //! | [`time`] | the two clocks: call time for waiting, samples for audio |
 //! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
+//! | [`template`] | text with variables in it |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
 //! | [`denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
@@ -101,6 +102,7 @@ pub mod rehearsal;
 pub mod replay;
 pub mod serve;
 pub mod sim;
+pub mod template;
 pub mod time;
 pub mod tune;
 pub mod turn;

@@ -6,8 +6,7 @@ use super::problem::{Place, Problem};
 use super::reader::{Field, Table};
 use super::turns::{self, Turns};
 use super::types::{
-    AfterFailure, Agent, BuiltInTool, Farewell, Greeting, Model, NoiseEngine, NoiseReduction, OnFailure, Sound,
-    Transcription,
+    AfterFailure, Agent, Model, NoiseEngine, NoiseReduction, OnFailure, Spoken, Tool, ToolKind, Transcription,
 };
 use super::values::{self, MAX_LINE, MAX_NAME};
 use super::world::World;
@@ -54,17 +53,9 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     let engines = [("local", NoiseEngine::Local), ("provider", NoiseEngine::Provider)];
     let noise_engine = table.choice("noise_reduction_engine", NoiseEngine::Provider, &engines);
     let disclaimer = table.take("disclaimer").and_then(|f| values::sound(f, world));
-    let greeting = match table.take("greeting").and_then(|f| spoken(f, world)) {
-        None | Some(Spoken::None) => Greeting::None,
-        Some(Spoken::Say(text)) => Greeting::Say(text),
-        Some(Spoken::Play(sound)) => Greeting::Play(sound),
-    };
+    let greeting = table.take("greeting").and_then(|f| spoken(f, world)).unwrap_or(Spoken::None);
     let greeting_interruptible = table.boolean("greeting_interruptible", true);
-    let farewell = match table.take("farewell").and_then(|f| spoken(f, world)) {
-        None | Some(Spoken::None) => Farewell::None,
-        Some(Spoken::Say(text)) => Farewell::Say(text),
-        Some(Spoken::Play(sound)) => Farewell::Play(sound),
-    };
+    let farewell = table.take("farewell").and_then(|f| spoken(f, world)).unwrap_or(Spoken::None);
     let tools = table.take("tools").map(tools).unwrap_or_default();
     let on_failure = on_failure(table.table("on_failure"), world);
     let hold_sound = table.take("hold_sound").and_then(|f| values::sound(f, world));
@@ -93,6 +84,7 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
         greeting_interruptible,
         farewell,
         tools,
+        destinations: Arc::default(),
         on_failure,
         hold_sound,
         filler,
@@ -117,12 +109,6 @@ fn transcription(parent: &mut Table<'_, '_>) -> Option<Transcription> {
     let prompt = table.string("prompt", MAX_LINE);
     table.finish();
     Some(Transcription { model, prompt })
-}
-
-enum Spoken {
-    None,
-    Say(String),
-    Play(Sound),
 }
 
 /// `"none"`, `{ say = … }` or `{ play = …, text = … }`.
@@ -159,17 +145,16 @@ fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> {
     spoken
 }
 
-fn tools(field: Field<'_, '_>) -> Vec<BuiltInTool> {
+fn tools(field: Field<'_, '_>) -> Arc<[Tool]> {
     let mut tools = Vec::new();
     for item in field.list(MAX_TOOLS) {
-        let choices = [BuiltInTool::Note, BuiltInTool::HangUp].map(|tool| (tool.name(), tool));
-        match item.choice(&choices) {
+        match item.choice(&ToolKind::BUILT_IN) {
             Some(tool) if tools.contains(&tool) => item.wrong("is named twice"),
             Some(tool) => tools.push(tool),
             None => {}
         }
     }
-    tools
+    Tool::built_ins(&tools)
 }
 
 fn on_failure(mut table: Table<'_, '_>, world: &dyn World) -> OnFailure {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::reader::{Field, Table};
-use super::types::{Model, Secret};
+use super::types::{Model, Price, Secret};
 use super::values::{self, SecretRef};
 use super::world::World;
 use crate::audio::{AudioFormat, Codec};
@@ -53,6 +53,11 @@ impl ModelDraft {
         self.model.url.split('?').next().unwrap_or_default()
     }
 
+    /// Whether it is known what the model costs.
+    pub(super) fn has_price(&self) -> bool {
+        self.model.price.is_some()
+    }
+
     /// The model's name.
     pub(super) fn name(&self) -> &str {
         &self.model.name
@@ -85,6 +90,7 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
     );
     let dial_timeout_ms = table.integer("dial_timeout_ms", 8_000, 500..=60_000);
     let max_session_min = table.integer("max_session_min", 55, 1..=1_440);
+    let price = table.take("price").and_then(price);
     table.finish();
     let model = Model {
         name: name.to_owned(),
@@ -93,9 +99,24 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
         headers: Vec::<(String, Secret)>::new(),
         format,
         dial_timeout_ms,
+        price,
         max_session_min,
     };
     Some(ModelDraft { model, api_key, headers })
+}
+
+fn price(field: Field<'_, '_>) -> Option<Price> {
+    let mut table = field.table()?;
+    let price = Price {
+        text_in_micros: values::money(&mut table, "text_in").unwrap_or(0),
+        audio_in_micros: values::money(&mut table, "audio_in").unwrap_or(0),
+        cached_micros: values::money(&mut table, "cached_in").unwrap_or(0),
+        text_out_micros: values::money(&mut table, "text_out").unwrap_or(0),
+        audio_out_micros: values::money(&mut table, "audio_out").unwrap_or(0),
+        minute_micros: values::money(&mut table, "minute").unwrap_or(0),
+    };
+    table.finish();
+    Some(price)
 }
 
 fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {

@@ -4,6 +4,7 @@ mod hearing;
 mod idle;
 mod keys;
 mod tool_sound;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ pub use hearing::*;
 pub use idle::{Idle, IdleLine};
 pub use keys::{KeyAction, Keys};
 pub use tool_sound::ToolSound;
+pub use tools::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
 #[derive(Clone, Debug)]
@@ -140,8 +142,36 @@ pub struct Model {
     pub format: AudioFormat,
     /// Milliseconds for connect, handshake and session set-up together.
     pub dial_timeout_ms: u64,
+    /// What it costs. `None`: unknown.
+    pub price: Option<Price>,
     /// Minutes after which a session is renewed at a turn's edge; the vendor's limit less a margin.
     pub max_session_min: u64,
+}
+
+/// What a model costs, in millionths of a currency that is the same throughout a configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    /// A million tokens of text that it reads.
+    pub text_in_micros: u64,
+    /// The same of audio.
+    pub audio_in_micros: u64,
+    /// The same of either, when it was read before.
+    pub cached_micros: u64,
+    /// A million tokens of text that it writes.
+    pub text_out_micros: u64,
+    /// The same of audio.
+    pub audio_out_micros: u64,
+    /// A minute of an open session.
+    pub minute_micros: u64,
+}
+
+/// What the model may cost in one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// In millionths of the price's currency.
+    pub micros: u64,
+    /// Whose it is: `call`, `number` or `day`.
+    pub of: String,
 }
 
 /// Who talks: an agent's document as meant.
@@ -180,13 +210,15 @@ pub struct Agent {
     /// Played before the greeting and never interrupted.
     pub disclaimer: Option<Sound>,
     /// What the caller hears first.
-    pub greeting: Greeting,
+    pub greeting: Spoken,
     /// Whether the caller may interrupt the greeting.
     pub greeting_interruptible: bool,
     /// Said when a limit ends the call.
-    pub farewell: Farewell,
+    pub farewell: Spoken,
     /// Tools the agent may use.
-    pub tools: Vec<BuiltInTool>,
+    pub tools: Arc<[Tool]>,
+    /// Where it may put callers through to.
+    pub destinations: Arc<[Destination]>,
     /// When the model cannot go on.
     pub on_failure: OnFailure,
     /// Played in a loop while a lost model is dialled again.
@@ -208,27 +240,15 @@ pub struct Transcription {
     pub prompt: Option<String>,
 }
 
-/// What the caller hears first.
+/// Something that is said without the model having thought of it: a greeting, a farewell, a line before a transfer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Greeting {
-    /// Nothing: the caller speaks first.
-    None,
-    /// The model speaks, told to say this.
-    Say(String),
-    /// A recording, played while the model is still being dialled.
-    Play(Sound),
-}
-
-/// Said when a limit ends the call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Farewell {
+pub enum Spoken {
     /// Nothing.
     None,
     /// The model speaks, told to say this.
     Say(String),
-    /// A recording.
+    /// A recording. It needs no model, and so no time.
     Play(Sound),
 }
 
@@ -269,26 +289,6 @@ mod sound_bytes {
     }
 }
 
-/// A tool that the server itself carries out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuiltInTool {
-    /// `note {text}`: keeps a line in the call's report.
-    Note,
-    /// `hang_up {reason?}`: ends the call once the goodbye was heard.
-    HangUp,
-}
-
-impl BuiltInTool {
-    /// The name the model calls it by.
-    pub const fn name(self) -> &'static str {
-        match self {
-            BuiltInTool::Note => "note",
-            BuiltInTool::HangUp => "hang_up",
-        }
-    }
-}
-
 /// What happens when the model cannot go on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OnFailure {
@@ -321,6 +321,8 @@ pub struct Deployment {
     pub agent: Arc<Agent>,
     /// How long things may take.
     pub limits: Limits,
+    /// What the model may cost.
+    pub budgets: Budgets,
     /// How agent audio is fed to the line.
     pub playout: Playout,
     /// Played while tools run; `None`: silence.
@@ -329,11 +331,24 @@ pub struct Deployment {
     pub keep: Keep,
 }
 
+/// What the model may cost, in millionths of the price's currency; `None`: no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Budgets {
+    /// In one call.
+    pub call_micros: Option<u64>,
+    /// With one caller's number, in a day (UTC).
+    pub number_day_micros: Option<u64>,
+    /// In all calls to the deployment, in a day (UTC).
+    pub day_micros: Option<u64>,
+}
+
 /// How long things may take. All are counted in call time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Seconds a call may last; 0: no limit. (Minutes in the document, default 10.)
     pub max_duration_s: u64,
+    /// Seconds that sessions with the model may be open in one call; 0: no limit. (Minutes in the document, default 0.)
+    pub max_model_s: u64,
     /// Seconds before the limit at which the model is told; 0: never.
     pub warn_before_s: u64,
     /// Seconds for the farewell after the limit; then the line is cut.
@@ -419,13 +434,19 @@ pub struct CallSettings {
     /// See [`Agent::disclaimer`].
     pub disclaimer: Option<Sound>,
     /// See [`Agent::greeting`].
-    pub greeting: Greeting,
+    pub greeting: Spoken,
     /// See [`Agent::greeting_interruptible`].
     pub greeting_interruptible: bool,
     /// See [`Agent::farewell`].
-    pub farewell: Farewell,
+    pub farewell: Spoken,
     /// See [`Agent::tools`].
-    pub tools: Vec<BuiltInTool>,
+    pub tools: Arc<[Tool]>,
+    /// See [`Agent::destinations`].
+    pub destinations: Arc<[Destination]>,
+    /// What `{{name.field}}` stands for in what is said, as far as it is known when the call begins.
+    pub variables: BTreeMap<String, String>,
+    /// Whether further variables are being fetched while the call begins.
+    pub fetches: bool,
     /// See [`Agent::on_failure`].
     pub on_failure: OnFailure,
     /// See [`Agent::hold_sound`].
@@ -445,6 +466,10 @@ pub struct CallSettings {
     /// See [`Deployment::tool_sound`].
     #[serde(default)]
     pub tool_sound: Option<ToolSound>,
+    /// See [`Model::price`].
+    pub price: Option<Price>,
+    /// What the model may cost in this call.
+    pub budget: Option<Budget>,
     /// See [`Model::max_session_min`].
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
@@ -476,6 +501,9 @@ impl CallSettings {
             greeting_interruptible: agent.greeting_interruptible,
             farewell: agent.farewell.clone(),
             tools: agent.tools.clone(),
+            destinations: agent.destinations.clone(),
+            variables: BTreeMap::new(),
+            fetches: false,
             on_failure: agent.on_failure.clone(),
             hold_sound: agent.hold_sound.clone(),
             filler: agent.filler.clone(),
@@ -484,6 +512,8 @@ impl CallSettings {
             limits: deployment.limits.clone(),
             playout: deployment.playout.clone(),
             tool_sound: deployment.tool_sound.clone(),
+            price: agent.model.price,
+            budget: None,
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
         }

@@ -11,12 +11,17 @@ impl CallEngine {
             CallerEvent::Audio { at_ms, payload } => self.on_caller_audio(at_ms, payload),
             CallerEvent::Dtmf(digit) => self.on_key(digit),
             CallerEvent::MarkPlayed(id) => self.on_mark(id),
-            CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
+            CallerEvent::StreamEnded | CallerEvent::Lost if self.lends_line() => {}
+            CallerEvent::StreamEnded | CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
             CallerEvent::Lost => self.on_line_ended(EndReason::CallerGone),
         }
     }
 
     fn on_media_started(&mut self) {
+        if self.takes_line_back() {
+            self.emit(CallEvent::MediaStarted);
+            return;
+        }
         let Phase::Ringing { failed } = &mut self.phase else {
             self.stats.count("second_starts", 1);
             return;
@@ -95,7 +100,8 @@ impl CallEngine {
 
     /// Sends what is due at the line and sets when to come back.
     pub(super) fn feed(&mut self) {
-        if matches!(self.phase, Phase::Ringing { .. } | Phase::Over(_)) {
+        if matches!(self.phase, Phase::Ringing { .. } | Phase::Over(_)) || self.line_is_lent() {
+            self.timers.clear(Timer::Feed);
             return;
         }
         let mut next = None;

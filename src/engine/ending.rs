@@ -1,7 +1,7 @@
 //! Limits, failures and the way out: the last words are heard before the line is cut, but only for so long.
 
 use super::*;
-use crate::config::{AfterFailure, Farewell};
+use crate::config::{AfterFailure, Spoken};
 
 /// How long the carrier may take to end or transfer a call.
 const HANG_UP_TIMEOUT_MS: u64 = 10_000;
@@ -28,6 +28,7 @@ impl CallEngine {
                 self.timers.set(Timer::CapWarning, end.minus_ms(limits.warn_before_s * 1_000));
             }
         }
+        self.watch_budget();
     }
 
     pub(super) fn on_cap_warning(&mut self) {
@@ -47,7 +48,8 @@ impl CallEngine {
             && !self.floor.is_speaking()
             && !self.agent_has_the_floor()
             && self.reply.awaiting.is_none()
-            && !self.tools_running
+            && !self.tools.excuse_silence()
+            && !self.is_on_errand()
             && self.session.is_ready();
         if !quiet {
             self.timers.clear(Timer::CallerSilent);
@@ -59,6 +61,7 @@ impl CallEngine {
     pub(super) fn on_control(&mut self, control: Control) {
         match control {
             Control::CommitTurn => self.commit("operator"),
+            Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
@@ -101,17 +104,24 @@ impl CallEngine {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
+        if self.line_is_lent() {
+            // Nobody would hear it.
+            self.close(reason, AfterFailure::HangUp);
+            self.leave();
+            return;
+        }
         match self.settings.farewell.clone() {
-            Farewell::None => self.close(reason, AfterFailure::HangUp),
-            Farewell::Play(sound) => {
+            Spoken::None => self.close(reason, AfterFailure::HangUp),
+            Spoken::Play(sound) => {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 self.play(ItemKind::Line, &sound, "farewell");
             }
-            Farewell::Say(text) => {
+            Spoken::Say(text) => {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 if self.session.is_ready() {
+                    let text = self.worded(&text);
                     let instructions = format!("Say goodbye now. Say exactly this and nothing else: \"{text}\"");
                     self.ask("farewell", Some(instructions));
                 }
@@ -134,9 +144,11 @@ impl CallEngine {
             Timer::CallerSilent,
             Timer::Idle,
             Timer::Interrupt,
+            Timer::Away,
             Timer::ModelSilent,
             Timer::CapWarning,
             Timer::Cap,
+            Timer::Budget,
             Timer::Hold,
             Timer::ModelRecovery,
             Timer::ModelRedial,
@@ -163,7 +175,7 @@ impl CallEngine {
         }
         let effect = match &closing.then {
             AfterFailure::HangUp => Effect::HangUp,
-            AfterFailure::Transfer(number) => Effect::Transfer(number.clone()),
+            AfterFailure::Transfer(number) => Effect::Transfer { to: number.clone(), back_after_s: None },
         };
         self.clear_line(true);
         self.hang_up_model();
@@ -173,6 +185,9 @@ impl CallEngine {
 
     pub(super) fn on_effect(&mut self, id: EffectId, result: EffectResult) {
         self.emit(CallEvent::EffectDone { id: id.0, result: result.clone() });
+        if self.on_tool_effect(id, &result) || self.on_errand_effect(id, &result) || self.on_fetched(id, &result) {
+            return;
+        }
         let Phase::Closing(closing) = &mut self.phase else { return };
         if closing.effect != Some(id) {
             return;
@@ -200,6 +215,7 @@ impl CallEngine {
     pub(super) fn finish(&mut self, reason: EndReason) {
         self.close_keys();
         self.cancel_line_at_end();
+        self.cancel_tools();
         self.hang_up_model();
         self.timers.clear_all();
         self.emit(CallEvent::Ended { reason: reason.clone() });
@@ -228,18 +244,20 @@ impl CallEngine {
         self.timers.set(Timer::Farewell, self.now.plus_ms(farewell_ms.max(waiting_ms + LINE_MARGIN_MS)));
     }
 
-    fn run(&mut self, effect: Effect) {
+    /// Asks the world for something.
+    pub(super) fn begin_effect(&mut self, effect: Effect) -> EffectId {
         let id = EffectId(self.effects);
         self.effects += 1;
-        let what = match &effect {
-            Effect::HangUp => "hang_up",
-            Effect::Transfer(_) => "transfer",
-        };
-        self.emit(CallEvent::EffectRun { id: id.0, what: what.to_owned() });
+        self.emit(CallEvent::EffectRun { id: id.0, what: effect.name().to_owned() });
+        self.out.run(id, effect);
+        id
+    }
+
+    fn run(&mut self, effect: Effect) {
+        let id = self.begin_effect(effect);
         if let Phase::Closing(closing) = &mut self.phase {
             closing.effect = Some(id);
         }
         self.timers.set(Timer::HangUp, self.now.plus_ms(HANG_UP_TIMEOUT_MS));
-        self.out.run(id, effect);
     }
 }

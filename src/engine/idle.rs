@@ -3,9 +3,6 @@
 //! The gap counts while neither side says anything and nobody works on anything: not while tools run, digits are open or an
 //! answer is due, and not before the greeting was heard. `limits.caller_silence_s` is a limit beside it.
 
-#[cfg(test)]
-mod tests;
-
 use super::*;
 use crate::config::IdleLine;
 
@@ -16,17 +13,9 @@ pub(super) struct IdleState {
     said: u32,
     /// The end of that was reached.
     over: bool,
-    /// The caller was asked to wait, or was told that it takes a while.
-    paused: bool,
 }
 
 impl CallEngine {
-    /// Whether silence is meant: the caller was asked to wait, or asked for time.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for tools that make the caller wait"))]
-    pub(super) fn pause_idle(&mut self, paused: bool) {
-        self.idle.paused = paused;
-    }
-
     /// The caller spoke or pressed a key.
     pub(super) fn caller_is_there(&mut self) {
         self.idle.said = 0;
@@ -38,9 +27,9 @@ impl CallEngine {
     pub(super) fn watch_idle(&mut self) {
         let Some(idle) = &self.settings.idle else { return };
         let quiet = matches!(self.phase, Phase::Talking)
-            && !self.idle.paused
             && !self.idle.over
-            && !self.tools_running
+            && !self.tools.excuse_silence()
+            && !self.is_on_errand()
             && !self.keypad.is_open()
             && !self.floor.is_speaking()
             && !self.agent_has_the_floor()

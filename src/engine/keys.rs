@@ -10,7 +10,10 @@
 //! session of the model is told of it as of everything else.
 
 use super::*;
-use crate::config::{AfterFailure, KeyAction};
+use crate::config::{Destination, KeyAction, Spoken};
+
+/// How long a number that a key is bound to rings before the caller is back with the agent.
+const RING_S: u64 = 30;
 
 /// Digits that are open.
 #[derive(Debug, Default)]
@@ -32,6 +35,9 @@ impl CallEngine {
         // Whoever presses keys is not silent.
         self.timers.clear(Timer::CallerSilent);
         self.caller_is_there();
+        if self.tool_takes_key(digit) {
+            return;
+        }
         if let TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
             && key == digit
         {
@@ -83,9 +89,16 @@ impl CallEngine {
             KeyAction::HangUp => {
                 self.close_with_farewell(EndReason::AgentHungUp { why: format!("the caller pressed {digit}") });
             }
-            KeyAction::Transfer(number) => {
-                let why = format!("the caller pressed {digit}");
-                self.close(EndReason::AgentHungUp { why }, AfterFailure::Transfer(number.clone()));
+            KeyAction::Transfer(to) => {
+                let known = self.settings.destinations.iter().find(|destination| destination.name == *to).cloned();
+                let destination = known.unwrap_or_else(|| Destination {
+                    name: format!("key {digit}"),
+                    number: to.clone(),
+                    description: String::new(),
+                    line: Spoken::None,
+                    ring_s: RING_S,
+                });
+                self.begin_transfer(destination, None);
             }
         }
     }

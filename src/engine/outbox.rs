@@ -46,6 +46,7 @@ enum Out {
     Dial,
     Close,
     Run(EffectId, Effect),
+    Cancel(EffectId),
     RecordCaller(Samples, Piece),
     RecordAgent(Samples, Piece),
     Heard(Step),
@@ -119,6 +120,10 @@ impl Outbox {
         self.queue.push_back(Out::Run(id, effect));
     }
 
+    pub(super) fn cancel(&mut self, id: EffectId) {
+        self.queue.push_back(Out::Cancel(id));
+    }
+
     pub(super) fn record_caller(&mut self, at: Samples, piece: Piece) {
         self.queue.push_back(Out::RecordCaller(at, piece));
     }
@@ -163,6 +168,7 @@ impl Outbox {
             Out::Dial => Action::DialModel,
             Out::Close => Action::CloseModel,
             Out::Run(id, effect) => Action::Run(*id, effect.clone()),
+            Out::Cancel(id) => Action::Cancel(*id),
             Out::RecordCaller(at, piece) => Action::Record(Record::Caller { at: *at, payload: audio(piece) }),
             Out::RecordAgent(at, piece) => Action::Record(Record::Agent { at: *at, payload: audio(piece) }),
             Out::Heard(step) => Action::Heard(*step),

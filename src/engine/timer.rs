@@ -45,6 +45,12 @@ pub enum Timer {
     Cap,
     /// The farewell has had its time.
     Farewell,
+    /// A tool must have answered.
+    Tools,
+    /// The carrier must have answered, or the line be back.
+    Away,
+    /// What the call may use up is looked at.
+    Budget,
     /// The carrier has had its time to end the call.
     HangUp,
 }
@@ -72,6 +78,9 @@ impl Timer {
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,
+        Timer::Tools,
+        Timer::Away,
+        Timer::Budget,
         Timer::HangUp,
     ];
 }

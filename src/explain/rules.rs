@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{AfterFailure, CallSettings, Eagerness, Farewell, Greeting, Keys, OnFailure, Sound, TurnDetection};
+use crate::config::{AfterFailure, CallSettings, Eagerness, Keys, OnFailure, Sound, Spoken, TurnDetection};
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -73,6 +73,9 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::CapWarning => ("the model is told that the call will end", "limits.warn_before_s"),
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
+        Timer::Tools => ("a tool must have answered", "tools"),
+        Timer::Away => ("the carrier must have answered, or the line be back", ""),
+        Timer::Budget => ("what the call may use up is looked at", "limits.max_model_minutes"),
         Timer::HangUp => ("the carrier has had its time to end the call", ""),
     };
     if key.is_empty() { format!("{timer:?}: {words}") } else { format!("{timer:?}: {words} ({key})") }
@@ -293,6 +296,7 @@ const TABLE: &[Row] = &[
     ("ToolSoundEnded", "agent_speaks", "the agent's voice takes its place at once", &["tool_sound.sound"]),
     ("ToolSoundEnded", "agent_held", "the agent has something to say, as soon as the caller lets it", TOOL_FADE),
     ("ToolSoundEnded", "tools_done", "no tool runs, and no answer to one is due", TOOL_FADE),
+    ("ToolSoundEnded", "line_lent", "the carrier has the line", TOOL_FADE),
     ("ToolSoundEnded", "closing", "the call is ending", TOOL_FADE),
     (
         "EndAnnounced",
@@ -337,17 +341,17 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
         "disclaimer" => in_agent(sound(settings.disclaimer.as_ref())),
         "transcription" => in_agent(if settings.transcribed { "on" } else { "off" }.to_owned()),
         "greeting" => in_agent(match &settings.greeting {
-            Greeting::None => quoted("none"),
-            Greeting::Say(text) => format!("{{ say = {text:?} }}"),
-            Greeting::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+            Spoken::None => quoted("none"),
+            Spoken::Say(text) => format!("{{ say = {text:?} }}"),
+            Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
         }),
         "farewell" => in_agent(match &settings.farewell {
-            Farewell::None => quoted("none"),
-            Farewell::Say(text) => format!("{{ say = {text:?} }}"),
-            Farewell::Play(sound) => format!("{{ play = {:?} }}", sound.name),
+            Spoken::None => quoted("none"),
+            Spoken::Say(text) => format!("{{ say = {text:?} }}"),
+            Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
         }),
         "tools" => {
-            let names: Vec<_> = settings.tools.iter().map(|tool| quoted(tool.name())).collect();
+            let names: Vec<_> = settings.tools.iter().map(|tool| quoted(&tool.name)).collect();
             in_agent(format!("[{}]", names.join(", ")))
         }
         "filler" => in_agent(sound(settings.filler.as_ref())),

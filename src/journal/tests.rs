@@ -26,10 +26,13 @@ pub(crate) fn settings() -> CallSettings {
         echo_guard: true,
         transcribed: true,
         disclaimer: None,
-        greeting: Greeting::Say("Hello.".into()),
+        greeting: Spoken::Say("Hello.".into()),
         greeting_interruptible: true,
-        farewell: Farewell::Say("Bye.".into()),
-        tools: vec![BuiltInTool::Note, BuiltInTool::HangUp],
+        farewell: Spoken::Say("Bye.".into()),
+        tools: Tool::built_ins(&[ToolKind::Note, ToolKind::HangUp]),
+        destinations: Default::default(),
+        variables: Default::default(),
+        fetches: false,
         on_failure: OnFailure {
             line: Some(Sound { name: "sorry.wav".into(), text: "Sorry.".into(), audio: Arc::from(vec![0x7F; 800]) }),
             then: AfterFailure::HangUp,
@@ -40,6 +43,7 @@ pub(crate) fn settings() -> CallSettings {
         idle: None,
         limits: Limits {
             max_duration_s: 600,
+            max_model_s: 0,
             warn_before_s: 30,
             farewell_s: 10,
             caller_silence_s: 60,
@@ -51,6 +55,8 @@ pub(crate) fn settings() -> CallSettings {
         },
         playout: Playout { lead_ms: 160, batch_ms: 100, max_queue_s: 120, mark_timeout_ms: 3_000 },
         tool_sound: None,
+        price: None,
+        budget: None,
         max_session_min: 55,
         dial_timeout_ms: 5_000,
     }
@@ -162,6 +168,7 @@ fn any_input() -> impl Strategy<Value = (Input<'static>, Vec<u8>)> {
         any::<(u32, u32)>()
             .prop_map(|(generation, seq)| Input::Caller(CallerEvent::MarkPlayed(MarkId { generation, seq }))),
         Just(Input::Caller(CallerEvent::HungUp)),
+        Just(Input::Caller(CallerEvent::StreamEnded)),
         Just(Input::Caller(CallerEvent::Lost)),
         (any::<u32>(), result).prop_map(|(id, result)| Input::Effect(EffectId(id), result)),
         Just(Input::Control(Control::CommitTurn)),

@@ -31,6 +31,7 @@ use super::Shared;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
+use super::lend::{self, Way};
 use super::media::Claim;
 use super::metrics::Metrics;
 use super::model;
@@ -54,6 +55,9 @@ pub(super) struct Call<'s> {
     deployment: &'s Deployment,
     settings: &'s CallSettings,
     carrier: Carrier,
+    way: Way,
+    /// Where the line comes back while it is lent.
+    back: Option<oneshot::Receiver<Claim>>,
     engine: CallEngine,
     pen: Pen,
     line: Line,
@@ -102,6 +106,7 @@ impl<'s> Call<'s> {
         deployment: &'s Deployment,
         settings: &'s Arc<CallSettings>,
         carrier: Carrier,
+        way: Way,
         claimed: oneshot::Receiver<Claim>,
         commanded: mpsc::Receiver<Command>,
     ) -> Self {
@@ -113,6 +118,8 @@ impl<'s> Call<'s> {
             deployment,
             settings,
             carrier,
+            way,
+            back: None,
             engine: CallEngine::new(Arc::clone(settings)),
             pen: Pen::new(settings, deployment.keep.journal),
             line: Line::Awaited(claimed),
@@ -292,9 +299,13 @@ impl<'s> Call<'s> {
             }
             Some((_, None)) => {}
             None => {
-                let event = if closed { CallerEvent::HungUp } else { CallerEvent::Lost };
+                let event = if closed { CallerEvent::StreamEnded } else { CallerEvent::Lost };
                 self.input(now, Input::Caller(event), Origin::Other, files);
             }
+        }
+        if let Some(back) = self.back.take().filter(|_| self.ended.is_none()) {
+            self.line = Line::Awaited(back);
+            self.asked.line = false;
         }
     }
 
@@ -400,14 +411,18 @@ impl<'s> Call<'s> {
                 Action::Run(id, effect) => {
                     self.asked.effects = false;
                     if self.effects.len() < MAX_EFFECTS {
+                        let lent = lend::lend(self.shared, &self.way, &effect);
+                        let (twiml, back) = lent.map(|lent| (lent.twiml, lent.back)).unzip();
+                        self.back = back.or(self.back.take());
                         let carrier = self.carrier.clone();
-                        let run = async move { (id, carrier.run(effect).await) };
+                        let run = async move { (id, carrier.run(effect, twiml).await) };
                         self.effects.push(Box::pin(run.instrument(self.span.clone())));
                     } else {
                         let failed = Outcome::Ended(EffectResult::Failed("too many effects at once".to_owned()));
                         self.effects.push(Box::pin(std::future::ready((id, failed))));
                     }
                 }
+                Action::Cancel(_) => {}
                 // For the journal only.
                 Action::Heard(_) => {}
                 Action::Record(record) => files.record(&record, Instant::now()),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offhook::audio::{g711, wav};
-use offhook::config::{CallSettings, Greeting, Sound, TurnDetection, TurnSettings};
+use offhook::config::{CallSettings, Sound, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Input, MarkId};
 use offhook::sim::scenario;
 use offhook::time::CallTime;
@@ -38,7 +38,7 @@ fn call(echo_guard: bool, until_ms: u64, said: &[(u64, &str)], buffered_ms: u64)
     let sound = Sound { name: "greeting.wav".to_owned(), text: "Hello.".to_owned(), audio: audio.into() };
     let settings = CallSettings {
         turn_detection: TurnDetection::Local(TurnSettings::default()),
-        greeting: Greeting::Play(sound),
+        greeting: offhook::config::Spoken::Play(sound),
         echo_guard,
         ..scenario::settings()
     };

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use offhook::config::{CallSettings, Greeting, JournalKeep};
+use offhook::config::{CallSettings, JournalKeep};
 use offhook::engine::*;
 use offhook::journal::Pen;
 use offhook::recording::RecordingFile;
@@ -29,7 +29,7 @@ pub(crate) fn tone(len: usize, seed: usize) -> Vec<u8> {
 /// A call with a spoken greeting that the caller interrupts, a turn, a reply that is heard, and a gap, in `folder`.
 pub(crate) fn record(folder: &Path, keep: JournalKeep) {
     let mut settings = settings();
-    settings.greeting = Greeting::Say("Hello.".into());
+    settings.greeting = offhook::config::Spoken::Say("Hello.".into());
     record_script(folder, keep, settings, &script());
 }
 

@@ -160,7 +160,7 @@ proptest! {
     #[test]
     fn every_call_verifies(
         steps in proptest::collection::vec(step(), 1..60),
-        (audio, keys, idle): (bool, bool, bool),
+        (audio, keys, idle) in any::<(bool, bool, bool)>(),
         interruptions in prop_oneof![Just(Interruptions::On), Just(Interruptions::Off), Just(Interruptions::AfterMs(300))],
     ) {
         let keep = if audio { JournalKeep::Audio } else { JournalKeep::Decisions };

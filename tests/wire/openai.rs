@@ -339,7 +339,7 @@ fn every_command() -> Vec<String> {
         language: None,
         transcription: None,
         max_output_tokens: Some(4_096),
-        tools: vec![],
+        tools: Default::default(),
         ..base.clone()
     });
     let mut messages = BTreeSet::new();
@@ -381,6 +381,7 @@ fn agent(url: &str) -> Agent {
             headers: vec![],
             format: AudioFormat::PHONE,
             dial_timeout_ms: 5_000,
+            price: None,
             max_session_min: 55,
         }),
         voice: Some("marin".into()),
@@ -397,9 +398,10 @@ fn agent(url: &str) -> Agent {
         disclaimer: None,
         greeting_interruptible: true,
         noise_reduction: NoiseReduction::NearField,
-        greeting: Greeting::None,
-        farewell: Farewell::None,
-        tools: vec![BuiltInTool::Note, BuiltInTool::HangUp],
+        greeting: Spoken::None,
+        farewell: Spoken::None,
+        tools: Tool::built_ins(&[ToolKind::Note, ToolKind::HangUp]),
+        destinations: Default::default(),
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,

@@ -46,6 +46,6 @@ pub enum KeyAction {
     Repeat,
     /// Nothing: it is in the report.
     Ignore,
-    /// The caller is put through to this number (E.164).
+    /// The caller is put through to this destination, or this number (E.164).
     Transfer(String),
 }

@@ -22,6 +22,7 @@ fn agent(format: AudioFormat) -> Agent {
             headers: vec![("OpenAI-Beta".into(), Secret::new("realtime=v1")), ("X-Project".into(), Secret::new("p1"))],
             format,
             dial_timeout_ms: 5_000,
+            price: None,
             max_session_min: 55,
         }),
         voice: Some("marin".into()),
@@ -38,9 +39,10 @@ fn agent(format: AudioFormat) -> Agent {
         disclaimer: None,
         greeting_interruptible: true,
         noise_reduction: NoiseReduction::NearField,
-        greeting: Greeting::None,
-        farewell: Farewell::None,
-        tools: vec![BuiltInTool::Note, BuiltInTool::HangUp],
+        greeting: Spoken::None,
+        farewell: Spoken::None,
+        tools: Tool::built_ins(&[ToolKind::Note, ToolKind::HangUp]),
+        destinations: Default::default(),
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,
@@ -125,7 +127,7 @@ fn update_says_everything_with_null_for_off() {
         max_output_tokens: Some(900),
         turn_detection: TurnDetection::Disabled { commit_key: Some('#') },
         noise_reduction: NoiseReduction::None,
-        tools: vec![],
+        tools: Arc::default(),
         ..agent(AudioFormat::PCM_24K)
     };
     assert_eq!(

@@ -1,10 +1,10 @@
 //! The one `session.update` of a session: the agent's document in the API's words.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::audio::{AudioFormat, Codec};
-use crate::config::{Agent, BuiltInTool, Eagerness, NoiseEngine, NoiseReduction, TurnDetection};
+use crate::config::{Agent, Eagerness, NoiseEngine, NoiseReduction, TurnDetection};
 
 /// The session as `agent` wants it, as the value of `session.update`'s `session`.
 ///
@@ -13,7 +13,7 @@ use crate::config::{Agent, BuiltInTool, Eagerness, NoiseEngine, NoiseReduction, 
 /// own default and unknown to some compatible servers (`speed` 1.0, no tools, no limit of tokens).
 pub(super) fn session(agent: &Agent) -> SessionUpdate<'_> {
     let format = Format::of(agent.model.format);
-    let tools: Vec<Tool> = agent.tools.iter().map(|tool| Tool::of(*tool)).collect();
+    let tools: Vec<Tool<'_>> = agent.tools.iter().map(Tool::of).collect();
     SessionUpdate {
         kind: "realtime",
         output_modalities: ["audio"],
@@ -57,7 +57,7 @@ pub(super) struct SessionUpdate<'a> {
     instructions: &'a str,
     audio: Audio<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool>,
+    tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,43 +176,17 @@ fn detection(setting: &TurnDetection) -> Option<Detection> {
 
 /// A function tool, in the API's flat form.
 #[derive(Serialize)]
-struct Tool {
+struct Tool<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    name: &'static str,
-    description: &'static str,
-    parameters: Value,
+    name: &'a str,
+    description: &'a str,
+    parameters: &'a Value,
 }
 
-impl Tool {
-    fn of(tool: BuiltInTool) -> Self {
-        let (description, parameters) = match tool {
-            BuiltInTool::Note => (
-                "Keeps a note for the people who read this call's report. Use it as soon as the caller has settled \
-                 something that must not be lost: a name, a number, a time, a wish, a complaint. One fact per note. The \
-                 caller does not hear it.",
-                json!({
-                    "type": "object",
-                    "properties": {
-                        "text": { "type": "string", "description": "The note: one short sentence that stands by itself." }
-                    },
-                    "required": ["text"],
-                    "additionalProperties": false
-                }),
-            ),
-            BuiltInTool::HangUp => (
-                "Ends the phone call. Use it only when the caller wants nothing more or has said goodbye. Say your own \
-                 goodbye first, in the same response: the line is cut once the caller has heard it.",
-                json!({
-                    "type": "object",
-                    "properties": {
-                        "reason": { "type": "string", "description": "Why the call ends, in a few words, for the report." }
-                    },
-                    "required": [],
-                    "additionalProperties": false
-                }),
-            ),
-        };
-        Tool { kind: "function", name: tool.name(), description, parameters }
+impl<'a> Tool<'a> {
+    fn of(tool: &'a crate::config::Tool) -> Self {
+        let crate::config::Tool { name, description, parameters, .. } = tool;
+        Tool { kind: "function", name, description, parameters: parameters.document() }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::call::{Call, Diary, Ended, Stock};
 use super::settings;
-use crate::config::{CallSettings, Greeting, JournalKeep};
+use crate::config::{CallSettings, JournalKeep, Spoken};
 use crate::engine::{Action, CallEvent, CallerEvent, Input, ModelEvent};
 use crate::journal::Journal;
 use crate::load::random::Random;
@@ -56,7 +56,7 @@ fn differs_in_pieces(number: u64, stock: &Stock) -> Option<String> {
     let mut random = Random::new(stock.seed, number * 8 + 4);
     let (mut settings, _) = settings::draw(&mut Random::new(stock.seed, number * 8), &stock.sounds);
     // The reply is what is tried here.
-    (settings.greeting, settings.disclaimer) = (Greeting::None, None);
+    (settings.greeting, settings.disclaimer) = (Spoken::None, None);
     let cuts_in_ms = random.range(1_300, 4_500);
     let longest = random.pick(&[7, 200, 1_600, 9_000]);
     let whole = trial(&settings, cuts_in_ms, &mut || TRIAL_BYTES);

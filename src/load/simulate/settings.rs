@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{
-    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Farewell, Greeting, Idle, IdleLine, Interruptions,
-    KeyAction, Keys, Limits, OnFailure, Playout, Shadow, Sound, ToolSound, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Idle, IdleLine, Interruptions, KeyAction, Keys, Limits,
+    OnFailure, Playout, Shadow, Sound, Spoken, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::load::random::Random;
 use crate::sim::scenario;
@@ -60,15 +60,15 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
         transcribed: random.chance(850),
         disclaimer: sounds.maybe(random, 150, "disclaimer", 2),
         greeting: match random.range(0, 4) {
-            0 => Greeting::None,
-            1 | 2 => Greeting::Say("Good day.".to_owned()),
-            _ => Greeting::Play(sounds.one(random, "greeting", 4)),
+            0 => Spoken::None,
+            1 | 2 => Spoken::Say("Good day.".to_owned()),
+            _ => Spoken::Play(sounds.one(random, "greeting", 4)),
         },
         greeting_interruptible: random.chance(800),
         farewell: match random.range(0, 2) {
-            0 => Farewell::None,
-            1 => Farewell::Say("Goodbye.".to_owned()),
-            _ => Farewell::Play(sounds.one(random, "farewell", 3)),
+            0 => Spoken::None,
+            1 => Spoken::Say("Goodbye.".to_owned()),
+            _ => Spoken::Play(sounds.one(random, "farewell", 3)),
         },
         on_failure: OnFailure {
             line: sounds.maybe(random, 600, "fallback", 3),
@@ -82,6 +82,7 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
         filler: sounds.maybe(random, 500, "filler", 2),
         limits: Limits {
             max_duration_s,
+            max_model_s: 0,
             warn_before_s: random.pick(&[0, 5, 30]),
             farewell_s: random.range(2, 8),
             caller_silence_s: random.pick(&[0, 8, 15, 25]),
