@@ -90,7 +90,8 @@ pub struct CallEngine {
     spending: Spending,
     answering: Answering,
     stats: Stats,
-    /// A tool runs that the agent waits for.
+    /// Stands for a tool that runs.
+    #[cfg(test)]
     tools_running: bool,
     keypad: Keypad,
     idle: IdleState,
@@ -174,6 +175,7 @@ impl CallEngine {
             spending: Spending::default(),
             answering: Answering::default(),
             stats: Stats::default(),
+            #[cfg(test)]
             tools_running: false,
             keypad: Keypad::default(),
             idle: IdleState::default(),

@@ -23,20 +23,26 @@ impl CallEngine {
     /// With every step: what the state means for the sound.
     pub(super) fn settle_tool_sound(&mut self) {
         let Some(sound) = &self.settings.tool_sound else { return };
-        let talking = matches!(self.phase, Phase::Talking);
+        let talking = matches!(self.phase, Phase::Talking) && !self.line_is_lent();
         if self.downlink.bed_is_on() {
-            let rule = if !talking {
+            // The agent has something to say, and is heard: feeding the line cuts the sound off.
+            if !self.downlink.is_drained() && !self.downlink.is_held() {
+                return;
+            }
+            let rule = if self.line_is_lent() {
+                "line_lent"
+            } else if !talking {
                 "closing"
-            } else if !self.tools_running && !self.answer_is_due() {
+            } else if !self.tools_are_running() && !self.answer_is_due() {
                 "tools_done"
-            } else if self.downlink.is_held() && !self.downlink.is_drained() {
+            } else if !self.downlink.is_drained() {
                 "agent_held"
             } else {
                 return;
             };
             self.downlink.fade_bed();
             self.emit(CallEvent::ToolSoundEnded { rule: rule.to_owned() });
-        } else if !(talking && self.tools_running && self.downlink.is_drained() && !self.floor.is_speaking()) {
+        } else if !(talking && self.tools_are_running() && self.downlink.is_drained() && !self.floor.is_speaking()) {
             self.timers.clear(Timer::ToolSound);
         } else if !self.timers.is_set(Timer::ToolSound) {
             self.timers.set(Timer::ToolSound, self.now.plus_ms(sound.grace_ms));
@@ -45,7 +51,7 @@ impl CallEngine {
 
     pub(super) fn on_tool_sound_due(&mut self) {
         let quiet = matches!(self.phase, Phase::Talking) && self.downlink.is_drained();
-        if quiet && self.tools_running && self.downlink.begin_bed(self.now) {
+        if quiet && self.tools_are_running() && self.downlink.begin_bed(self.now) {
             self.stats.count("tool_sounds", 1);
             self.emit(CallEvent::ToolSoundStarted);
         }

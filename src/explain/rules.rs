@@ -317,6 +317,7 @@ const TABLE: &[Row] = &[
     ("ToolSoundEnded", "agent_speaks", "the agent's voice takes its place at once", &["tool_sound.sound"]),
     ("ToolSoundEnded", "agent_held", "the agent has something to say, as soon as the caller lets it", TOOL_FADE),
     ("ToolSoundEnded", "tools_done", "no tool runs, and no answer to one is due", TOOL_FADE),
+    ("ToolSoundEnded", "line_lent", "the carrier has the line", TOOL_FADE),
     ("ToolSoundEnded", "closing", "the call is ending", TOOL_FADE),
     (
         "EndAnnounced",

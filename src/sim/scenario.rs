@@ -317,6 +317,15 @@ impl Scenario {
             ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,
             ["early_audio_ms", n] => s.limits.early_audio_ms = number(n)?,
             ["max_session_min", n] => s.max_session_min = number(n)?,
+            ["tool_sound", grace_ms, fade_in_ms, fade_out_ms] => {
+                s.tool_sound = Some(ToolSound {
+                    sound: sound("typing", "", 500),
+                    volume_db: 0.0,
+                    grace_ms: number(grace_ms)?,
+                    fade_in_ms: number(fade_in_ms)?,
+                    fade_out_ms: number(fade_out_ms)?,
+                });
+            }
             ["keys", rest @ ..] => set_keys(s.keys.get_or_insert_default(), rest)?,
             ["idle", rest @ ..] => set_idle(&mut s.idle, rest)?,
             ["lead_ms", n] => s.playout.lead_ms = number(n)?,
@@ -580,7 +589,10 @@ fn apply(sim: &mut Sim, step: &Step) {
 }
 
 /// A tool that an HTTP server stands behind, and that takes one number.
-fn http_tool(name: &str, timeout_ms: u64) -> Result<Tool, String> {
+///
+/// # Errors
+/// None that a caller could bring about.
+pub fn http_tool(name: &str, timeout_ms: u64) -> Result<Tool, String> {
     Ok(Tool {
         name: name.to_owned(),
         description: String::new(),

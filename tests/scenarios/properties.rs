@@ -90,7 +90,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => id.clone().prop_map(Response),
         20 => (id.clone(), id.clone(), 0usize..16_000).prop_map(|(response, item, bytes)| Audio { response, item, bytes }),
         4 => (id.clone(), any::<bool>()).prop_map(|(item, done)| Words { item, done }),
-        3 => (id.clone(), prop_oneof![Just("note"), Just("hang_up"), Just("fly")])
+        6 => (id.clone(), prop_oneof![Just("note"), Just("hang_up"), Just("fly"), Just("lookup"), Just("lookup")])
             .prop_map(|(response, name)| Tool { response, name }),
         6 => (id, prop_oneof![
                 Just(ResponseStatus::Completed), Just(ResponseStatus::Cancelled),
@@ -159,7 +159,7 @@ fn apply(sim: &mut Sim, happening: &Happening) {
             response: name("r", *response),
             call: "c".into(),
             name: (*tool).into(),
-            arguments: r#"{"text":"x","reason":"y"}"#.into(),
+            arguments: if *tool == "lookup" { r#"{"n":1}"# } else { r#"{"text":"x","reason":"y"}"# }.into(),
         },
         Happening::Done(response, status) => ModelEvent::ResponseDone {
             response: name("r", *response),
@@ -218,6 +218,15 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
             settings.farewell = f;
             settings.interruptions = i;
             settings.limits.max_duration_s = cap_s;
+            let lookup = scenario::http_tool("lookup", 4_000).unwrap();
+            settings.tools = settings.tools.iter().cloned().chain([lookup]).collect();
+            settings.tool_sound = Some(ToolSound {
+                sound: Sound { text: String::new(), ..sound(250) },
+                volume_db: 0.0,
+                grace_ms: 10 * cap_s,
+                fade_in_ms: 100,
+                fade_out_ms: 3 * cap_s,
+            });
             if cap_s % 2 == 0 {
                 let actions = [('#', KeyAction::Repeat), ('7', KeyAction::HangUp)].into();
                 settings.keys = Some(Keys {

@@ -51,7 +51,7 @@ impl Call {
     }
 
     fn tools(&mut self, running: bool) {
-        self.sim.engine_mut().set_tools_running(running);
+        self.sim.engine_mut().tools_running = running;
         self.input(Input::Tick);
     }
 
@@ -274,7 +274,7 @@ fn it_goes_on_until_the_agent_speaks_of_what_the_tool_answered() {
     call.tools(true);
     call.to(2_000);
     let engine = call.sim.engine_mut();
-    engine.set_tools_running(false);
+    engine.tools_running = false;
     engine.ask("tool_answered", None);
     call.input(Input::Tick);
     call.input(Input::Model(ModelEvent::ResponseStarted { response: "r1".into() }));
@@ -435,7 +435,7 @@ fn its_echo_is_not_the_caller() {
         sim.line().keep_audio();
         sim.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
         sim.input(Input::Caller(CallerEvent::Started));
-        sim.engine_mut().set_tools_running(true);
+        sim.engine_mut().tools_running = true;
         let mut noise = 1u32;
         for at_ms in (0..6_000).step_by(20) {
             sim.run_until(CallTime::from_ms(at_ms + 20));
