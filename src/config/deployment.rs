@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::problem::{Place, Problem};
-use super::reader::Table;
+use super::problem::{Place, Problem, nearest};
+use super::reader::{Field, Table};
 use super::types::{Agent, Deployment, JournalKeep, Keep, Limits, Playout};
 use super::values;
 
@@ -13,6 +13,7 @@ pub(super) struct DeploymentDraft {
     pub(super) agent: Option<(String, Place)>,
     pub(super) number: Option<(String, Place)>,
     active: bool,
+    timezone: String,
     limits: Limits,
     playout: Playout,
     keep: Keep,
@@ -28,6 +29,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
         agent,
         number,
         active: table.boolean("active", true),
+        timezone: table.take("timezone").and_then(timezone).unwrap_or_else(|| "UTC".to_owned()),
         limits: limits(table.table("limits")),
         playout: playout(table.table("playout")),
         keep: keep(table.table("keep")),
@@ -44,11 +46,26 @@ impl DeploymentDraft {
             number: self.number?.0,
             active: self.active,
             agent,
+            timezone: self.timezone,
             limits: self.limits,
             playout: self.playout,
             keep: self.keep,
         })
     }
+}
+
+fn timezone(field: Field<'_, '_>) -> Option<String> {
+    let name = field.string(values::MAX_NAME)?;
+    if jiff::tz::TimeZone::get(&name).is_ok() {
+        return Some(name);
+    }
+    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    let message = match nearest(&name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("there is no such time zone; did you mean {meant}?"),
+        None => "there is no such time zone".to_owned(),
+    };
+    field.wrong_allowed(message, "names such as \"Europe/Berlin\", \"America/New_York\", \"UTC\"");
+    None
 }
 
 fn limits(mut table: Table<'_, '_>) -> Limits {

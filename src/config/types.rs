@@ -1,6 +1,7 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod http;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
+use crate::template::Variables;
 pub use hearing::*;
+pub use http::*;
 pub use tools::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
@@ -138,6 +141,8 @@ pub struct Model {
     pub dial_timeout_ms: u64,
     /// Minutes after which a session is renewed at a turn's edge; the vendor's limit less a margin.
     pub max_session_min: u64,
+    /// Whether the vendor asks servers of tools by itself (MCP).
+    pub mcp: bool,
 }
 
 /// Who talks: an agent's document as meant.
@@ -145,7 +150,7 @@ pub struct Model {
 pub struct Agent {
     /// The file's stem.
     pub name: String,
-    /// The model's system prompt.
+    /// The model's system prompt; a template of the call's variables.
     pub instructions: String,
     /// Which model runs it.
     pub model: Arc<Model>,
@@ -191,6 +196,17 @@ pub struct Agent {
     pub hold_sound: Option<Sound>,
     /// Played once when the model is slow to answer.
     pub filler: Option<Sound>,
+    /// Defaults of the variables that the document declares, by full name: `call.campaign`, `crm.name`.
+    pub variables: Variables,
+    /// What stands behind the tools that are asked of other servers, by the tool's name. Holds secrets, so it is the
+    /// shell's and never the engine's.
+    pub http_tools: BTreeMap<String, Arc<HttpTool>>,
+    /// Servers of tools that the model's vendor asks.
+    pub mcp: Vec<McpServer>,
+    /// What is fetched of the caller while the call begins.
+    pub fetch: Option<Arc<Fetch>>,
+    /// What is done once a call is over.
+    pub after: Arc<AfterCall>,
 }
 
 /// The model vendor's transcription of the caller.
@@ -281,6 +297,8 @@ pub struct Deployment {
     pub active: bool,
     /// Who answers.
     pub agent: Arc<Agent>,
+    /// Where it is, in the names of the time zone database: what `{{system.time}}` goes by.
+    pub timezone: String,
     /// How long things may take.
     pub limits: Limits,
     /// How agent audio is fed to the line.
