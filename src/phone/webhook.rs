@@ -103,9 +103,8 @@ impl Server {
 
 /// Asks as Twilio does: directly, following nothing, for so long.
 pub(crate) fn client_for_webhooks() -> Result<reqwest::Client, String> {
-    reqwest::Client::builder()
+    crate::serve::http_client()
         .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
         .timeout(TIMEOUT)
         .build()
         .map_err(|error| error.to_string())

@@ -44,6 +44,14 @@ pub(super) struct Metrics {
     pub(super) stalled: Family,
     /// Effects by result.
     pub(super) effects: Family,
+    /// Tools that other servers were asked for, by how it came out.
+    pub(super) tools: Family,
+    /// How long they took.
+    pub(super) tool: Histogram,
+    /// Fetches of what is known of callers, by how they came out.
+    pub(super) fetches: Family,
+    /// From the webhook until such a fetch was over.
+    pub(super) fetch: Histogram,
     /// Batches for files that were dropped because the disk was too slow.
     pub(super) files_dropped: Counter,
     /// Files that could not be written, by what.
@@ -81,7 +89,13 @@ impl Metrics {
         page.sample("audio_dropped_bytes_total", "leg", "line", self.line_dropped_bytes.get());
         page.sample("audio_dropped_bytes_total", "leg", "model", self.model_dropped_bytes.get());
         page.family("sockets_stalled_total", "Sockets given up because they took nothing.", "leg", &self.stalled);
-        page.family("effects_total", "Hang-ups and transfers at the carrier.", "result", &self.effects);
+        page.family("effects_total", "What calls asked of the world.", "result", &self.effects);
+        page.family("tools_total", "Tools that other servers were asked for.", "outcome", &self.tools);
+        page.head("tool_seconds", "histogram", "How long a tool took, its tries included.");
+        page.histogram("tool_seconds", "", &self.tool);
+        page.family("fetches_total", "Fetches of what is known of callers.", "outcome", &self.fetches);
+        page.head("fetch_seconds", "histogram", "From the webhook until the fetch was over.");
+        page.histogram("fetch_seconds", "", &self.fetch);
         page.counter("file_batches_dropped_total", "Batches dropped by a slow disk.", &self.files_dropped);
         page.family("files_failed_total", "Files that could not be written.", "file", &self.files_failed);
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);

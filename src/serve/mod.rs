@@ -8,7 +8,7 @@
 //!
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
-//!   [`model`] dials, [`effects`] asks the carrier.
+//!   [`model`] dials, [`effects`] asks the carrier, [`tools`] other servers: by [`request`], as far as [`reach`] lets them.
 //! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
@@ -26,10 +26,14 @@ mod metrics;
 mod model;
 mod outlet;
 mod pressure;
+mod reach;
 mod registry;
+mod request;
 pub mod shutdown;
 mod task;
 mod tls;
+mod tools;
+mod variables;
 mod wall;
 mod webhook;
 
@@ -57,12 +61,14 @@ use crate::report::Report;
 use crate::time::CallTime;
 
 pub use limits::raise_file_limit;
+pub(crate) use tls::http_client;
 pub(crate) use wall::rfc3339;
 
 use keeper::Keeper;
 use media::Claim;
 use metrics::Metrics;
 use pressure::Pressure;
+use reach::Reach;
 use registry::{Command, Registry};
 
 /// What a server is started with.
@@ -130,6 +136,8 @@ struct Shared {
     pressure: Pressure,
     keeper: Keeper,
     client: reqwest::Client,
+    /// What agents ask of other servers.
+    reach: Reach,
     model_tls: Connector,
     random: SystemRandom,
     /// Bounds the media sockets that have not shown a token yet.
@@ -204,6 +212,7 @@ impl Server {
             keeper: Keeper::start(Arc::clone(&metrics))
                 .map_err(|error| ServeError::System(format!("no threads for files: {error}")))?,
             client: effects::client().map_err(|error| ServeError::System(format!("no HTTP client: {error}")))?,
+            reach: Reach::new().map_err(|error| ServeError::System(format!("no HTTP client: {error}")))?,
             model_tls: model::tls(),
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),

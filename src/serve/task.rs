@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 use crate::config::{CallSettings, Deployment, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
+use crate::template::Variables;
 
 use super::call::Call;
 use super::effects::Carrier;
@@ -20,12 +21,46 @@ use super::media::Claim;
 use super::registry::{Command, Slot};
 use super::{Shared, wall};
 
+/// What is known of a call before it begins.
+#[derive(Clone, Debug, Default)]
+pub(super) struct About {
+    /// Who calls whom.
+    pub(super) direction: Direction,
+    /// The caller's number, or ours when we call; empty when it is withheld.
+    pub(super) from: String,
+    /// The number that is called.
+    pub(super) to: String,
+    /// `call.*` variables by full name, over the agent's defaults.
+    pub(super) variables: Variables,
+}
+
+/// Who calls whom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Somebody calls us.
+    #[default]
+    Inbound,
+    /// We call somebody.
+    Outbound,
+}
+
+impl Direction {
+    /// A short stable name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        }
+    }
+}
+
 /// A call that was admitted.
 pub(super) struct Setup {
     pub(super) shared: Arc<Shared>,
     pub(super) slot: Slot<Claim>,
     pub(super) id: String,
     pub(super) carrier_call: String,
+    pub(super) about: About,
     /// When the webhook arrived, by the clock of waiting and by the wall's.
     pub(super) began: Instant,
     pub(super) started: SystemTime,
@@ -45,6 +80,7 @@ pub(super) async fn answer(setup: Setup) {
         slot,
         id,
         carrier_call,
+        about: _,
         began,
         started,
         twilio,

@@ -13,10 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment, Server};
 use crate::link::twilio::{signature, twiml};
+use crate::template::Variables;
 
 use super::registry::{Admission, Command, Entry};
-use super::task::{self, Setup};
-use super::{Shared, wall};
+use super::task::{self, About, Direction, Setup};
+use super::{Shared, variables, wall};
 
 /// The `<Parameter>` that carries a stream's token.
 pub(super) const TOKEN: &str = "token";
@@ -51,7 +52,9 @@ pub(super) async fn voice(
         return refuse(&shared, why, &twilio.refuse_inactive);
     };
     let public = Public::of(&config.server, &headers);
-    match answer(&shared, &config, deployment, &public, carrier_call, began) {
+    let from = form.get("From").unwrap_or_default().to_owned();
+    let about = About { direction: Direction::Inbound, from, to: to.to_owned(), variables: Variables::new() };
+    match answer(&shared, &config, deployment, &public, carrier_call, about, began) {
         Ok(twiml) => xml(twiml),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
     }
@@ -188,6 +191,7 @@ fn answer(
     deployment: &Arc<Deployment>,
     public: &Public,
     carrier_call: &str,
+    about: About,
     began: Instant,
 ) -> Result<String, &'static str> {
     let started = SystemTime::now();
@@ -221,12 +225,16 @@ fn answer(
         Admission::Full => return Err("full"),
         Admission::Draining => return Err("draining"),
     };
-    let settings = Arc::new(CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed));
+    let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
+    settings.variables = variables::of_call(&about, &id, deployment, started);
+    settings.fetches = deployment.agent.fetch.is_some();
+    let settings = Arc::new(settings);
     tokio::spawn(task::answer(Setup {
         shared: Arc::clone(shared),
         slot,
         id,
         carrier_call: carrier_call.to_owned(),
+        about,
         began,
         started,
         twilio: config.server.twilio.clone(),

@@ -405,12 +405,13 @@ fn a_model() -> Model {
         format: crate::audio::AudioFormat::PHONE,
         dial_timeout_ms: 1,
         max_session_min: 1,
+        mcp: false,
     }
 }
 
 fn agent_of(text: &str) -> Agent {
     let (draft, _) = reader::read("a.toml", text, |_, table| agent::read("a", table, &Silent));
-    draft.unwrap().resolve(Arc::new(a_model()))
+    draft.unwrap().resolve(Arc::new(a_model()), &Default::default())
 }
 
 /// `text` with its commented-out keys (`#key = …`, no space) taken out of their comments.

@@ -45,7 +45,7 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     let read_agent = |text: &str| {
         let (draft, noted) = reader::read("a.toml", text, |_, table| agent::read("a", table, &Silent));
         let model = Arc::new(a_model());
-        (format!("{:?}", draft.unwrap().resolve(model)), noted)
+        (format!("{:?}", draft.unwrap().resolve(model, &Default::default())), noted)
     };
     let (shipped, noted) = read_agent(AGENT);
     assert_shows_every_key(AGENT, &noted.known);
