@@ -82,7 +82,7 @@ fn push(mut table: Table<'_, '_>, scope: &Scope, secrets: &mut Secrets<'_>) -> O
     // The call's id tells the receiver of a second delivery.
     let shape = Shape { scope, methods: &methods, method: Method::Post, retries: Some(5), idempotent: true };
     let request = if_present(&mut table, |table| http::request(table, &shape, secrets));
-    let timeout_ms = table.integer("timeout_ms", 10_000, 100..=120_000);
+    let timeout_ms = table.integer("timeout_ms", 30_000, 100..=120_000);
     table.finish();
     Some(Push { request: request?, timeout_ms })
 }

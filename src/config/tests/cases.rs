@@ -123,7 +123,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "agents/reception.toml:3:12: greeting = { say = \"a\", play = \"sounds/greeting.wav\" }: needs either say or play; allowed: \"none\", { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }",
         ]),
         ("agents/reception.toml", agent("tools = [\"note\", \"hangup\", \"note\"]"), &[
-            "agents/reception.toml:3:18: \"hangup\": unknown value; did you mean hang_up?; allowed: note, hang_up",
+            "agents/reception.toml:3:18: \"hangup\": unknown value; did you mean hang_up?; allowed: note, hang_up, transfer, send_dtmf, press_to_continue, wait",
             "agents/reception.toml:3:28: \"note\": is named twice",
         ]),
         ("agents/reception.toml", agent("on_failure.then = { transfer = \"5550100\" }"), &[

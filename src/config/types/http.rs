@@ -200,6 +200,6 @@ pub struct Question {
 pub struct Push {
     /// Filled in with everything.
     pub request: HttpRequest,
-    /// Milliseconds for one try.
+    /// Milliseconds for all tries together.
     pub timeout_ms: u64,
 }
