@@ -20,22 +20,33 @@ pub type Variables = BTreeMap<String, String>;
 /// What a template is filled in with.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
-    /// By full name.
-    pub variables: &'a Variables,
-    /// A tool's arguments, an object: the namespace `args`.
-    pub arguments: Option<&'a Value>,
+    variables: &'a Variables,
+    trees: [Option<(&'a str, &'a Value)>; MAX_TREES],
 }
 
+/// Namespaces of JSON that a template can have beside its variables.
+const MAX_TREES: usize = 3;
+
 impl<'a> Values<'a> {
-    /// Variables without arguments.
+    /// Variables by their full names.
     pub fn new(variables: &'a Variables) -> Self {
-        Values { variables, arguments: None }
+        Values { variables, trees: [None; MAX_TREES] }
+    }
+
+    /// With the members of `tree`, an object, as the variables of `namespace`, and with all of it as `json` unless a
+    /// member has that name. A fourth is left out.
+    pub fn with(mut self, namespace: &'a str, tree: &'a Value) -> Self {
+        if let Some(free) = self.trees.iter_mut().find(|tree| tree.is_none()) {
+            *free = Some((namespace, tree));
+        }
+        self
     }
 
     /// The value of a variable by its full name.
     pub fn get(&self, name: &str) -> Option<Filling<'a>> {
-        match name.strip_prefix(ARGUMENTS) {
-            Some(argument) => self.arguments?.get(argument).map(Filling::Json),
+        let (namespace, member) = name.split_once('.')?;
+        match self.trees.iter().flatten().find(|(known, _)| *known == namespace) {
+            Some((_, tree)) => tree.get(member).or((member == "json").then_some(tree)).map(Filling::Json),
             None => self.variables.get(name).map(|text| Filling::Text(text)),
         }
     }
@@ -118,7 +129,10 @@ impl Template {
             let inside = open + OPEN.len();
             let Some(length) = text[inside..].find(CLOSE) else {
                 let line = text[open..].find('\n').map_or(text.len(), |i| open + i);
-                return Err(TemplateError { at: open..line, why: "{{ has no }}; write {{{{ for two braces as they are" });
+                return Err(TemplateError {
+                    at: open..line,
+                    why: "{{ has no }}; write {{{{ for two braces as they are",
+                });
             };
             let end = inside + length + CLOSE.len();
             let name = text[inside..inside + length].trim();
@@ -217,8 +231,6 @@ fn is_variable(text: &str) -> bool {
     text.split_once('.').is_some_and(|(namespace, name)| is_name(namespace) && is_name(name))
 }
 
-/// The namespace of a tool's arguments, with its dot.
-const ARGUMENTS: &str = "args.";
 const OPEN: &str = "{{";
 const CLOSE: &str = "}}";
 const ESCAPE: &str = "{{{{";

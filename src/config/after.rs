@@ -101,7 +101,10 @@ pub(super) fn fetch(mut table: Table<'_, '_>, declared: &Declared, secrets: &mut
     };
     if present && crm(declared).next().is_none() {
         let place = table.place();
-        table.note(Problem::error(&place, "fetches what nobody needs").allowed("with [variables.crm] that say what is fetched"));
+        table.note(
+            Problem::error(&place, "fetches what nobody needs")
+                .allowed("with [variables.crm] that say what is fetched"),
+        );
     }
     table.finish();
     Some(Fetch { request: request?, deadline_ms, map })
@@ -119,7 +122,8 @@ fn pointers(field: Field<'_, '_>, declared: &Declared) -> BTreeMap<String, Strin
             };
             let known = crm(declared).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
             field.note(Problem::error(&field.key_place(), message).allowed(known));
-        } else if let Some(pointer) = field.string_that(MAX_NAME, "a JSON Pointer such as \"/customer/name\"", pointer) {
+        } else if let Some(pointer) = field.string_that(MAX_NAME, "a JSON Pointer such as \"/customer/name\"", pointer)
+        {
             map.insert(name.to_owned(), pointer);
         }
     }
@@ -135,7 +139,9 @@ fn if_present<T>(table: &mut Table<'_, '_>, read: impl FnOnce(&mut Table<'_, '_>
     if table.is_present() {
         return read(table);
     }
-    for key in ["url", "method", "headers", "body", "retries", "idempotent", "max_response_bytes", "hosts", "allow_private"] {
+    for key in
+        ["url", "method", "headers", "body", "retries", "idempotent", "max_response_bytes", "hosts", "allow_private"]
+    {
         table.take(key);
     }
     None

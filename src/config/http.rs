@@ -82,7 +82,12 @@ pub(super) fn request(table: &mut Table<'_, '_>, shape: &Shape<'_>, secrets: &mu
     Some(HttpRequest { method, url, headers, body, body_kind: kind, hosts, allow_private, max_response_bytes, retries })
 }
 
-fn read_url(field: &Field<'_, '_>, scope: &Scope, hosts: &[(String, Field<'_, '_>)], private: bool) -> Option<Template> {
+fn read_url(
+    field: &Field<'_, '_>,
+    scope: &Scope,
+    hosts: &[(String, Field<'_, '_>)],
+    private: bool,
+) -> Option<Template> {
     let template = scope.template(field, MAX_NAME)?;
     let example = "a URL such as https://api.example.com/customers/{{call.from}}";
     let text = field.as_str().unwrap_or_default();
@@ -90,7 +95,10 @@ fn read_url(field: &Field<'_, '_>, scope: &Scope, hosts: &[(String, Field<'_, '_
         field.wrong_allowed("does not begin with https:// or http://", example);
         return None;
     }
-    if text.contains('#') || text.contains('\\') || text.chars().any(|c| c.is_control() || c.is_whitespace() && c != ' ') {
+    if text.contains('#')
+        || text.contains('\\')
+        || text.chars().any(|c| c.is_control() || c.is_whitespace() && c != ' ')
+    {
         field.wrong_allowed("has a fragment, a backslash or a line break", example);
         return None;
     }
@@ -100,7 +108,7 @@ fn read_url(field: &Field<'_, '_>, scope: &Scope, hosts: &[(String, Field<'_, '_
     let arguments = serde_json::Value::Object(
         stand_in.iter().filter_map(|(k, v)| Some((k.strip_prefix("args.")?.to_owned(), v.clone().into()))).collect(),
     );
-    let values = Values { variables: &stand_in, arguments: Some(&arguments) };
+    let values = Values::new(&stand_in).with("args", &arguments);
     let url = template::url::render(&template, &values).and_then(|url| Url::parse(&url).map_err(|e| e.to_string()));
     let url = match url {
         Ok(url) if url.username().is_empty() && url.password().is_none() => url,
@@ -197,7 +205,8 @@ fn body_kind(headers: &[(String, HeaderText)]) -> BodyKind {
 
 const MAX_BODY: usize = 65_536;
 const MAX_HOSTS: usize = 64;
-const HEADER_SHAPES: &str = "{ env = \"NAME\" }, { file = \"path\" }, with prefix = \"Bearer \" where the server wants one";
+const HEADER_SHAPES: &str =
+    "{ env = \"NAME\" }, { file = \"path\" }, with prefix = \"Bearer \" where the server wants one";
 /// Set by whoever writes the request.
 const RESERVED: [&str; 8] =
     ["host", "connection", "upgrade", "content-length", "transfer-encoding", "te", "trailer", "expect"];

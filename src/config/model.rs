@@ -93,7 +93,8 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
     let text = table.choice("kind", false, &[("realtime", false), ("text", true)]);
     let api_key = table.take("api_key").and_then(SecretRef::read);
     let headers = headers(table.table("headers"));
-    let model = if text { text_model(name, table).map(Meant::Text) } else { realtime(name, table).map(Meant::Realtime) };
+    let model =
+        if text { text_model(name, table).map(Meant::Text) } else { realtime(name, table).map(Meant::Realtime) };
     Some(ModelDraft { model: model?, api_key, headers })
 }
 

@@ -218,10 +218,7 @@ fn unknown<'a>(
     Problem::error(place, message).allowed(allowed)
 }
 
-fn meant_agents(
-    drafts: BTreeMap<String, Option<AgentDraft>>,
-    models: &Models,
-) -> BTreeMap<String, Arc<Agent>> {
+fn meant_agents(drafts: BTreeMap<String, Option<AgentDraft>>, models: &Models) -> BTreeMap<String, Arc<Agent>> {
     let meant = |(name, draft): (String, Option<AgentDraft>)| {
         let draft = draft?;
         let model = models.realtime.get(&draft.model.as_ref()?.0)?.clone();

@@ -40,8 +40,7 @@ pub(super) struct Declared {
 const CALL: [&str; 7] = ["agent", "deployment", "direction", "from", "id", "started", "to"];
 const SYSTEM: [&str; 5] = ["date", "now", "time", "timezone", "weekday"];
 /// What is known once the call is over.
-const RESULT: [&str; 8] =
-    ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
+const RESULT: [&str; 8] = ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
 
 impl Declared {
     /// Reads `[variables]`, and the names in the schemas of the questions.

@@ -97,13 +97,15 @@ fn tool(
     let http = http.and_then(Field::table).and_then(|mut table| {
         let names = parameters.as_ref().map(properties).unwrap_or_default();
         let scope = scope.with_arguments(names.iter());
-        let shape = Shape { scope: &scope, methods: &Method::ALL, method: Method::Post, retries: Some(0), idempotent: false };
+        let shape =
+            Shape { scope: &scope, methods: &Method::ALL, method: Method::Post, retries: Some(0), idempotent: false };
         let request = http::request(&mut table, &shape, secrets);
         table.finish();
         request
     });
     table.finish();
-    let tool = Tool { name: name?, description: description?, parameters: parameters?, does: ToolKind::Http, timeout_ms };
+    let tool =
+        Tool { name: name?, description: description?, parameters: parameters?, does: ToolKind::Http, timeout_ms };
     Some((tool, HttpTool { request: http?, timeout_ms }))
 }
 
@@ -180,9 +182,9 @@ fn server(mut table: Table<'_, '_>, secrets: &mut Secrets<'_>, others: &[McpServ
     let url = table.need("url", "where the server is: https://…");
     let url = url.and_then(|field| values::url(&field, &["https"])).map(|url| url.to_string());
     let authorization = table.take("authorization").and_then(SecretRef::read).map(|secret| secrets.look_up(&secret));
-    let allowed_tools = table.take("allowed_tools").map(|field| {
-        field.list(MAX_TOOLS).into_iter().filter_map(|item| item.string(MAX_NAME)).collect::<Vec<_>>()
-    });
+    let allowed_tools = table
+        .take("allowed_tools")
+        .map(|field| field.list(MAX_TOOLS).into_iter().filter_map(|item| item.string(MAX_NAME)).collect::<Vec<_>>());
     // Nobody is there who could approve anything during a call.
     table.choice("require_approval", (), &[("never", ())]);
     table.finish();
@@ -201,4 +203,5 @@ const MAX_DESTINATIONS: usize = 64;
 const MAX_SERVERS: usize = 16;
 const MAX_DESCRIPTION: usize = MAX_LINE;
 const MAX_SCHEMA_BYTES: usize = 65_536;
-const SCHEMA_SHAPE: &str = "{ type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string";
+const SCHEMA_SHAPE: &str =
+    "{ type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string";

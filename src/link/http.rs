@@ -97,7 +97,7 @@ mod tests {
     fn filled(request: &HttpRequest, name: &str, id: &str) -> Result<Filled, String> {
         let variables = Variables::from([("crm.name".to_owned(), name.to_owned())]);
         let arguments = json!({ "id": id });
-        fill(request, &Values { variables: &variables, arguments: Some(&arguments) }, "{\"all\":1}")
+        fill(request, &Values::new(&variables).with("args", &arguments), "{\"all\":1}")
     }
 
     #[test]

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message as LineMessage, Utf8Bytes, close_code};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, Shared, join};
-use futures_util::{FutureExt as _, StreamExt as _};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
@@ -149,8 +149,8 @@ impl<'s> Call<'s> {
         }
     }
 
-    /// Until the call is over: its report, and the rest of its journal.
-    pub(super) async fn run(mut self, files: &mut Files) -> (Report, Vec<u8>) {
+    /// Until the call is over: its report, the rest of its journal, and what its variables were in the end.
+    pub(super) async fn run(mut self, files: &mut Files) -> (Report, Vec<u8>, Arc<Variables>) {
         self.carry_out(CallTime::ZERO, Origin::Other, files);
         poll_fn(|cx| self.poll(cx, files, |call| call.ended.is_some())).await;
         self.close(files).await;
@@ -174,7 +174,7 @@ impl<'s> Call<'s> {
                 report.counters.insert(name.to_owned(), n);
             }
         }
-        (report, self.pen.take())
+        (report, self.pen.take(), self.variables)
     }
 
     /// One wake-up. Ready when it is `over`.

@@ -52,6 +52,16 @@ pub(super) struct Metrics {
     pub(super) fetches: Family,
     /// From the webhook until such a fetch was over.
     pub(super) fetch: Histogram,
+    /// Questions about calls that are over, by how they came out.
+    pub(super) questions: Family,
+    /// How long an answer took.
+    pub(super) question: Histogram,
+    /// Results sent to other servers, by how it came out.
+    pub(super) pushes: Family,
+    /// Calls of which more was to be found out and is not, by why.
+    pub(super) after_dropped: Family,
+    /// Calls of which more is to be found out.
+    pub(super) after_waiting: Counter,
     /// Batches for files that were dropped because the disk was too slow.
     pub(super) files_dropped: Counter,
     /// Files that could not be written, by what.
@@ -96,6 +106,13 @@ impl Metrics {
         page.family("fetches_total", "Fetches of what is known of callers.", "outcome", &self.fetches);
         page.head("fetch_seconds", "histogram", "From the webhook until the fetch was over.");
         page.histogram("fetch_seconds", "", &self.fetch);
+        page.family("questions_total", "Questions about calls that are over.", "outcome", &self.questions);
+        page.head("question_seconds", "histogram", "How long an answer took.");
+        page.histogram("question_seconds", "", &self.question);
+        page.family("pushes_total", "Results of calls that were sent to other servers.", "outcome", &self.pushes);
+        page.family("after_dropped_total", "Calls of which no more is found out.", "reason", &self.after_dropped);
+        page.head("after_waiting", "gauge", "Calls of which more is to be found out.");
+        page.bare("after_waiting", self.after_waiting.get());
         page.counter("file_batches_dropped_total", "Batches dropped by a slow disk.", &self.files_dropped);
         page.family("files_failed_total", "Files that could not be written.", "file", &self.files_failed);
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
@@ -124,6 +141,10 @@ impl Counter {
 
     pub(super) fn take_back(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {
@@ -232,7 +253,11 @@ impl Page {
 
     fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
         self.head(name, "counter", help);
-        let _ = writeln!(self.0, "offhook_{name} {}", counter.get());
+        self.bare(name, counter.get());
+    }
+
+    fn bare(&mut self, name: &str, value: u64) {
+        let _ = writeln!(self.0, "offhook_{name} {value}");
     }
 
     fn family(&mut self, name: &str, help: &str, label: &str, family: &Family) {

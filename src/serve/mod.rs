@@ -9,11 +9,13 @@
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier, [`tools`] other servers: by [`request`], as far as [`reach`] lets them.
+//! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`keeper`] writes files on threads of its own, [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 
+mod after;
 mod call;
 mod effects;
 mod ends;
@@ -31,6 +33,7 @@ mod registry;
 mod request;
 pub mod shutdown;
 mod task;
+mod text;
 mod tls;
 mod tools;
 mod variables;
@@ -64,6 +67,7 @@ pub use limits::raise_file_limit;
 pub(crate) use tls::http_client;
 pub(crate) use wall::rfc3339;
 
+use after::AfterCalls;
 use keeper::Keeper;
 use media::Claim;
 use metrics::Metrics;
@@ -90,9 +94,14 @@ pub trait Observer: Send + Sync {
         let _ = (call, at, event);
     }
 
-    /// A call is over; its folder is written, apart from the pictures.
+    /// A call is over; its folder is written, apart from the pictures and what is found out about it afterwards.
     fn ended(&self, report: &Report, folder: &Path) {
         let _ = (report, folder);
+    }
+
+    /// What was found out about a call once it was over: the content of its `analysis.json`.
+    fn analysed(&self, call: &str, analysis: &serde_json::Value) {
+        let _ = (call, analysis);
     }
 }
 
@@ -138,6 +147,7 @@ struct Shared {
     client: reqwest::Client,
     /// What agents ask of other servers.
     reach: Reach,
+    after: AfterCalls,
     model_tls: Connector,
     random: SystemRandom,
     /// Bounds the media sockets that have not shown a token yet.
@@ -206,6 +216,7 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let shared = Arc::new(Shared {
             source: options.source,
+            after: AfterCalls::new(data.clone(), Arc::clone(&metrics)),
             data,
             observer: options.observer,
             registry: Arc::new(Registry::new()),
@@ -247,13 +258,15 @@ impl Server {
                 }
             }
         });
+        let after = Arc::clone(&shared);
+        let after = tokio::spawn(async move { after::work(after).await });
         let looked = Arc::clone(&shared);
         let look = tokio::spawn(async move { looked.pressure.watch().await });
         Ok(Running {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, look],
+            tasks: vec![watch_server(server), watch, look, after],
             hurried: watch::Sender::new(false),
         })
     }

@@ -68,7 +68,8 @@ async fn once(client: &Client, request: &HttpRequest, filled: &Filled) -> Result
     let method = reqwest::Method::from_bytes(filled.method.name().as_bytes()).unwrap_or(reqwest::Method::GET);
     let mut builder = client.request(method, filled.url.clone());
     for (name, value, secret) in &filled.headers {
-        let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str())) else {
+        let (Ok(name), Ok(mut value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+        else {
             return Err(Failure::new("request", format!("header {name} has characters that HTTP forbids")));
         };
         value.set_sensitive(*secret);
@@ -80,7 +81,10 @@ async fn once(client: &Client, request: &HttpRequest, filled: &Filled) -> Result
     let mut answer = builder.send().await.map_err(unreachable_words)?;
     let status = answer.status().as_u16();
     if (300..400).contains(&status) && status != 304 {
-        return Err(Failure::new("redirect", format!("the server answered with a redirect ({status}), which is not followed")));
+        return Err(Failure::new(
+            "redirect",
+            format!("the server answered with a redirect ({status}), which is not followed"),
+        ));
     }
     if !(200..300).contains(&status) {
         let again = matches!(status, 429 | 502 | 503 | 504);
@@ -88,7 +92,8 @@ async fn once(client: &Client, request: &HttpRequest, filled: &Filled) -> Result
     }
     let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("none").to_owned();
     let body = read(&mut answer, request.max_response_bytes).await?;
-    let not_text = || Failure::new("not_text", format!("the answer is not text (its content type: {})", shorten(&kind, 80)));
+    let not_text =
+        || Failure::new("not_text", format!("the answer is not text (its content type: {})", shorten(&kind, 80)));
     let text = String::from_utf8(body).ok().filter(|text| !text.contains('\0')).ok_or_else(not_text)?;
     Ok(Answer { status, text })
 }
@@ -119,7 +124,11 @@ async fn bad_status(status: u16, answer: &mut Response) -> Failure {
     }
     let text = String::from_utf8_lossy(&body);
     let text = shorten(text.trim(), ERROR_CHARS);
-    let words = if text.is_empty() { format!("the server answered {status}") } else { format!("the server answered {status}: {text}") };
+    let words = if text.is_empty() {
+        format!("the server answered {status}")
+    } else {
+        format!("the server answered {status}: {text}")
+    };
     Failure::new("status", words)
 }
 

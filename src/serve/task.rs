@@ -41,6 +41,7 @@ pub(super) enum Direction {
     #[default]
     Inbound,
     /// We call somebody.
+    #[allow(dead_code, reason = "for whoever places calls")]
     Outbound,
 }
 
@@ -80,7 +81,7 @@ pub(super) async fn answer(setup: Setup) {
         slot,
         id,
         carrier_call,
-        about: _,
+        about,
         began,
         started,
         twilio,
@@ -91,7 +92,8 @@ pub(super) async fn answer(setup: Setup) {
         commanded,
     } = setup;
     let span = tracing::info_span!("call", id);
-    tracing::info!(parent: &span, deployment = deployment.name, agent = deployment.agent.name, "call comes in");
+    let direction = about.direction.name();
+    tracing::info!(parent: &span, deployment = deployment.name, agent = deployment.agent.name, direction, "call begins");
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
@@ -102,16 +104,17 @@ pub(super) async fn answer(setup: Setup) {
     let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
     let call = Call::new(&shared, &id, &span, began, &deployment, &settings, carrier, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
-    let (mut report, journal) = ran.unwrap_or_else(|panic| {
+    let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);
         let why = panic_text(panic.as_ref());
         tracing::error!(parent: &span, why, "the call failed; this is a bug of the server");
-        (failed(&settings, began.elapsed(), why), Vec::new())
+        (failed(&settings, began.elapsed(), why), Vec::new(), Arc::new(settings.variables.clone()))
     });
-    report.call = id;
+    report.call = id.clone();
     report.carrier_call = carrier_call;
     report.started = wall::rfc3339(started);
     finish(&shared, files, journal, report).instrument(span).await;
+    shared.after.add(&id, &deployment.agent, &variables).await;
     drop(slot);
 }
 

@@ -50,7 +50,7 @@ impl Hands {
         };
         let parsed: Value = serde_json::from_str(arguments)
             .map_err(|error| Failure::new("request", format!("the arguments are not JSON ({error})")))?;
-        let values = Values { variables, arguments: Some(&parsed) };
+        let values = Values::new(variables).with("args", &parsed);
         let filled = fill(&tool.request, &values, arguments).map_err(|why| Failure::new("request", why))?;
         let limit = Duration::from_millis(tool.timeout_ms);
         let answer = send(&self.reach, &tool.request, &filled, (Instant::now() + limit).into()).await;

@@ -77,10 +77,11 @@ mod tests {
     #[test]
     fn values_stay_values() {
         let template =
-            Template::parse(r#"{"a": "x {{args.a}}\"{{crm.b}}", "n": {{args.n}}, "o": {{args.o}}, "b": {{crm.b}}}"#).unwrap();
+            Template::parse(r#"{"a": "x {{args.a}}\"{{crm.b}}", "n": {{args.n}}, "o": {{args.o}}, "b": {{crm.b}}}"#)
+                .unwrap();
         let variables = Variables::from([("crm.b".to_owned(), "say \"hi\"\n".to_owned())]);
         let arguments = json!({ "a": "\", \"admin\": true, \"", "n": 4 });
-        let values = Values { variables: &variables, arguments: Some(&arguments) };
+        let values = Values::new(&variables).with("args", &arguments);
         let value: Value = serde_json::from_str(&render(&template, &values)).unwrap();
         assert_eq!(
             value,
@@ -95,7 +96,7 @@ mod tests {
         fn no_value_leaves_its_place(text in "\\PC{0,20}|[\"\\\\{},:\n]{0,8}") {
             let template = Template::parse(r#"{"a": "{{args.a}}", "b": [{{args.a}}]}"#).unwrap();
             let (nothing, arguments) = (Variables::new(), json!({ "a": text }));
-            let values = Values { variables: &nothing, arguments: Some(&arguments) };
+            let values = Values::new(&nothing).with("args", &arguments);
             let value: Value = serde_json::from_str(&render(&template, &values)).unwrap();
             prop_assert_eq!(value, json!({ "a": text, "b": [text] }));
         }

@@ -108,7 +108,7 @@ mod tests {
 
     fn rendered(url: &str, a: &str) -> Result<String, String> {
         let (nothing, arguments) = (Variables::new(), json!({ "a": a }));
-        render(&Template::parse(url).unwrap(), &Values { variables: &nothing, arguments: Some(&arguments) })
+        render(&Template::parse(url).unwrap(), &Values::new(&nothing).with("args", &arguments))
     }
 
     #[test]
@@ -116,7 +116,10 @@ mod tests {
         let url = "https://api.example/c/{{args.a}}/x?q={{args.a}}";
         assert_eq!(rendered(url, "a b/c").unwrap(), "https://api.example/c/a%20b%2Fc/x?q=a%20b%2Fc");
         assert_eq!(rendered("https://{{args.a}}.example/", "eu").unwrap(), "https://eu.example/");
-        assert_eq!(rendered("https://api.example?q={{args.a}}", "a&b=/c").unwrap(), "https://api.example?q=a%26b%3D%2Fc");
+        assert_eq!(
+            rendered("https://api.example?q={{args.a}}", "a&b=/c").unwrap(),
+            "https://api.example?q=a%26b%3D%2Fc"
+        );
         for (url, a) in [
             (url, ""),
             (url, ".."),

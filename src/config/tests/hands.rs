@@ -14,35 +14,58 @@ fn with_crm(text: &str) -> String {
 #[test]
 fn bad_variables_are_told_where_they_stand_and_which_there_are() {
     let cases: Vec<(String, Vec<String>)> = vec![
-        (with_crm("instructions = \"Hi {{crm.nmae}}\""), vec![format!(
-            "2:20: {{{{crm.nmae}}}}: there is no such variable; did you mean {{{{crm.name}}}}?; allowed: {KNOWN}"
-        )]),
-        (with_crm("instructions = \"\"\"\n{{crm.name}}\n  é {{crm.x}} {{crm.name}} {{crm.x}}\"\"\""), vec![
-            format!("4:5: {{{{crm.x}}}}: there is no such variable; allowed: {KNOWN}"),
-            format!("4:28: {{{{crm.x}}}}: there is no such variable; allowed: {KNOWN}"),
-        ]),
-        (with_crm("instructions = \"x\"\ngreeting = { say = \"{{result.end}}\" }"), vec![format!(
-            "3:21: {{{{result.end}}}}: is known only when the call is over; allowed: {KNOWN}"
-        )]),
-        (with_crm("instructions = \"{{args.x}}\""), vec![format!(
-            "2:17: {{{{args.x}}}}: is an argument of a tool, and known in a tool's request only; allowed: {KNOWN}"
-        )]),
-        (with_crm("instructions = \"{{crm.name\""), vec![
-            "2:17: {{crm.name: {{ has no }}; write {{{{ for two braces as they are".into(),
-        ]),
-        (with_crm("instructions = \"{{ name }}\""), vec![
-            "2:17: {{ name }}: is not a variable such as {{call.from}}; write {{{{ for two braces as they are".into(),
-        ]),
-        (with_crm("instructions = \"x\"\n[fetch]\nurl = \"https://a.example/{{crm.name}}\""), vec![
-            "4:26: {{crm.name}}: is what the fetch is there to find out; allowed: call.agent, call.deployment, \
+        (
+            with_crm("instructions = \"Hi {{crm.nmae}}\""),
+            vec![format!(
+                "2:20: {{{{crm.nmae}}}}: there is no such variable; did you mean {{{{crm.name}}}}?; allowed: {KNOWN}"
+            )],
+        ),
+        (
+            with_crm("instructions = \"\"\"\n{{crm.name}}\n  é {{crm.x}} {{crm.name}} {{crm.x}}\"\"\""),
+            vec![
+                format!("4:5: {{{{crm.x}}}}: there is no such variable; allowed: {KNOWN}"),
+                format!("4:28: {{{{crm.x}}}}: there is no such variable; allowed: {KNOWN}"),
+            ],
+        ),
+        (
+            with_crm("instructions = \"x\"\ngreeting = { say = \"{{result.end}}\" }"),
+            vec![format!("3:21: {{{{result.end}}}}: is known only when the call is over; allowed: {KNOWN}")],
+        ),
+        (
+            with_crm("instructions = \"{{args.x}}\""),
+            vec![format!(
+                "2:17: {{{{args.x}}}}: is an argument of a tool, and known in a tool's request only; allowed: {KNOWN}"
+            )],
+        ),
+        (
+            with_crm("instructions = \"{{crm.name\""),
+            vec!["2:17: {{crm.name: {{ has no }}; write {{{{ for two braces as they are".into()],
+        ),
+        (
+            with_crm("instructions = \"{{ name }}\""),
+            vec![
+                "2:17: {{ name }}: is not a variable such as {{call.from}}; write {{{{ for two braces as they are"
+                    .into(),
+            ],
+        ),
+        (
+            with_crm("instructions = \"x\"\n[fetch]\nurl = \"https://a.example/{{crm.name}}\""),
+            vec![
+                "4:26: {{crm.name}}: is what the fetch is there to find out; allowed: call.agent, call.deployment, \
              call.direction, call.from, call.id, call.started, call.to, system.date, system.now, system.time, \
-             system.timezone, system.weekday".into(),
-        ]),
-        ("model = \"rehearsal\"\ninstructions = \"x\"\n[variables]\ncall = { from = \"x\", \"a b\" = \"y\", n = 1 }".into(), vec![
-            "4:10: from: is known of every call and cannot be declared".into(),
-            "4:22: \"a b\": is not a name; allowed: 1 to 64 letters, digits, - and _".into(),
-            "4:39: n = 1: must be a string, not an integer".into(),
-        ]),
+             system.timezone, system.weekday"
+                    .into(),
+            ],
+        ),
+        (
+            "model = \"rehearsal\"\ninstructions = \"x\"\n[variables]\ncall = { from = \"x\", \"a b\" = \"y\", n = 1 }"
+                .into(),
+            vec![
+                "4:10: from: is known of every call and cannot be declared".into(),
+                "4:22: \"a b\": is not a name; allowed: 1 to 64 letters, digits, - and _".into(),
+                "4:39: n = 1: must be a string, not an integer".into(),
+            ],
+        ),
     ];
     told(cases);
 }
@@ -107,45 +130,69 @@ fn bad_tools_are_told() {
             "6:20: require_approval = \"always\": unknown value; allowed: never",
         ]),
     ];
-    told(cases.into_iter().map(|(text, lines)| (text, lines.iter().map(|line| (*line).to_owned()).collect())).collect());
+    told(
+        cases.into_iter().map(|(text, lines)| (text, lines.iter().map(|line| (*line).to_owned()).collect())).collect(),
+    );
 }
 
 #[test]
 fn bad_questions_and_fetches_are_told() {
     let head = "model = \"rehearsal\"\ninstructions = \"x\"\n";
     let cases: Vec<(String, &[&str])> = vec![
-        (format!("{head}[analysis]\nmodel = \"rehearsal\"\nprompt = \"{{{{analysis.json}}}}\"\nschema = \"{{}}\""), &[
-            "5:11: {{analysis.json}}: there is no such variable; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, result.duration_s, result.end, result.interruptions, result.notes, result.report, result.tools, result.transcript, result.turns, system.date, system.now, system.time, system.timezone, system.weekday",
-            "6:10: schema = \"{}\": is not the schema of an object; allowed: { type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string",
-        ]),
-        (format!("{head}[analysis]\nmodel = \"rehearsal\"\nprompt = \"x\"\nschema = {{ type = \"object\" }}"), &[
-            "4:9: model = \"rehearsal\": is a model for calls, and this needs one with kind = \"text\"; allowed: rehearsal-text",
-        ]),
-        (format!("{}[qc]", head.replace("rehearsal", "rehearsal-text")), &[
-            "1:9: model = \"rehearsal-text\": is a text model, and a call needs one that speaks; allowed: openai, rehearsal",
-            "3:1: qc.model is missing: the name of a table of kind = \"text\" in models.toml",
-            "3:1: qc.prompt is missing: what is asked about the call, with {{result.transcript}} in it",
-            "3:1: qc.schema is missing: the JSON Schema of the answer",
-        ]),
-        (format!("{head}[push]\nretries = 9"), &[
-            "3:1: push.url is missing: where it is asked: https://…",
-            "4:11: retries = 9: out of range; allowed: 0-5",
-        ]),
-        (format!("{head}[fetch]\nurl = \"https://a.example/\"\ndeadline_ms = 10\nmap = {{ \"crm.naem\" = \"/name\", \"crm.name\" = \"name\" }}\n[variables.crm]\nname = \"\""), &[
-            "5:15: deadline_ms = 10: out of range; allowed: 50-5000",
-            "6:9: \"crm.naem\": is not declared in [variables.crm]; did you mean \"crm.name\"?; allowed: \"crm.name\"",
-            "6:44: \"crm.name\" = \"name\": is not valid; allowed: a JSON Pointer such as \"/customer/name\"",
-        ]),
-        (format!("{head}[fetch]\nurl = \"https://a.example/\""), &[
-            "3:1: fetches what nobody needs; allowed: with [variables.crm] that say what is fetched",
-        ]),
+        (
+            format!("{head}[analysis]\nmodel = \"rehearsal\"\nprompt = \"{{{{analysis.json}}}}\"\nschema = \"{{}}\""),
+            &[
+                "5:11: {{analysis.json}}: there is no such variable; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, result.duration_s, result.end, result.interruptions, result.notes, result.report, result.tools, result.transcript, result.turns, system.date, system.now, system.time, system.timezone, system.weekday",
+                "6:10: schema = \"{}\": is not the schema of an object; allowed: { type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string",
+            ],
+        ),
+        (
+            format!("{head}[analysis]\nmodel = \"rehearsal\"\nprompt = \"x\"\nschema = {{ type = \"object\" }}"),
+            &[
+                "4:9: model = \"rehearsal\": is a model for calls, and this needs one with kind = \"text\"; allowed: rehearsal-text",
+            ],
+        ),
+        (
+            format!("{}[qc]", head.replace("rehearsal", "rehearsal-text")),
+            &[
+                "1:9: model = \"rehearsal-text\": is a text model, and a call needs one that speaks; allowed: openai, rehearsal",
+                "3:1: qc.model is missing: the name of a table of kind = \"text\" in models.toml",
+                "3:1: qc.prompt is missing: what is asked about the call, with {{result.transcript}} in it",
+                "3:1: qc.schema is missing: the JSON Schema of the answer",
+            ],
+        ),
+        (
+            format!("{head}[push]\nretries = 9"),
+            &[
+                "3:1: push.url is missing: where it is asked: https://…",
+                "4:11: retries = 9: out of range; allowed: 0-5",
+            ],
+        ),
+        (
+            format!(
+                "{head}[fetch]\nurl = \"https://a.example/\"\ndeadline_ms = 10\nmap = {{ \"crm.naem\" = \"/name\", \"crm.name\" = \"name\" }}\n[variables.crm]\nname = \"\""
+            ),
+            &[
+                "5:15: deadline_ms = 10: out of range; allowed: 50-5000",
+                "6:9: \"crm.naem\": is not declared in [variables.crm]; did you mean \"crm.name\"?; allowed: \"crm.name\"",
+                "6:44: \"crm.name\" = \"name\": is not valid; allowed: a JSON Pointer such as \"/customer/name\"",
+            ],
+        ),
+        (
+            format!("{head}[fetch]\nurl = \"https://a.example/\""),
+            &["3:1: fetches what nobody needs; allowed: with [variables.crm] that say what is fetched"],
+        ),
     ];
-    told(cases.into_iter().map(|(text, lines)| (text, lines.iter().map(|line| (*line).to_owned()).collect())).collect());
+    told(
+        cases.into_iter().map(|(text, lines)| (text, lines.iter().map(|line| (*line).to_owned()).collect())).collect(),
+    );
     let dir = Dir::shipped();
     dir.write("deployments/main-number.toml", DEPLOYMENT.replace("#timezone = \"UTC\"", "timezone = \"Europe/Berln\""));
     let errors = dir.errors();
     let allowed = "names such as \"Europe/Berlin\", \"America/New_York\", \"UTC\"";
-    let told = format!(": timezone = \"Europe/Berln\": there is no such time zone; did you mean Europe/Berlin?; allowed: {allowed}");
+    let told = format!(
+        ": timezone = \"Europe/Berln\": there is no such time zone; did you mean Europe/Berlin?; allowed: {allowed}"
+    );
     assert!(errors.len() == 1 && errors[0].ends_with(&told), "{errors:#?}");
 }
 
@@ -191,7 +238,10 @@ fn tools_and_variables_mean_what_they_say() {
     let agent = dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].clone();
     let names: Vec<_> = agent.tools.iter().map(|tool| (tool.name.as_str(), tool.does, tool.timeout_ms)).collect();
     assert_eq!(names, [("transfer", ToolKind::Transfer, 15_000), ("book", ToolKind::Http, 100)]);
-    assert_eq!(agent.tools[0].parameters.document()["properties"]["destination"]["enum"], serde_json::json!(["kitchen"]));
+    assert_eq!(
+        agent.tools[0].parameters.document()["properties"]["destination"]["enum"],
+        serde_json::json!(["kitchen"])
+    );
     assert_eq!(agent.destinations[0].line, Spoken::Say("Hold on, {{crm.name}}.".into()));
     let defaults = [("call.campaign", ""), ("crm.name", "you")].map(|(k, v)| (k.to_owned(), v.to_owned()));
     assert_eq!(agent.variables, Variables::from(defaults));

@@ -104,7 +104,10 @@ fn shipped_models_are_right_with_their_examples() {
     let (models, noted) = reader::read("models.toml", &uncommented(MODELS), |_, table| model::read(table));
     assert!(noted.problems.is_empty(), "{:?}", noted.problems);
     let models = models.unwrap();
-    assert_eq!(models.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["azure", "openai", "openai-text", "rehearsal", "rehearsal-text"]);
+    assert_eq!(
+        models.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["azure", "openai", "openai-text", "rehearsal", "rehearsal-text"]
+    );
     // Every key of a model is explained.
     let models = ["azure.", "openai-text."];
     for path in noted.known.iter().filter(|path| path.matches('.').count() == 1) {

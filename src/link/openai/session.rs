@@ -104,7 +104,8 @@ impl Session {
             counters: Counters::default(),
         };
         session.name_command(CommandKind::Configure);
-        let event = ClientEvent::SessionUpdate { event_id: &session.event_id, session: update::session(agent, instructions) };
+        let event =
+            ClientEvent::SessionUpdate { event_id: &session.event_id, session: update::session(agent, instructions) };
         session.update = serde_json::to_string(&event).ok();
         session
     }
