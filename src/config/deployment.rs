@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::problem::{Place, Problem, nearest};
 use super::reader::{Field, Table};
-use super::types::{Agent, Deployment, JournalKeep, Keep, Limits, Playout};
+use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Playout};
 use super::values;
 
 /// A deployment as written: its agent is only a name.
@@ -15,6 +15,8 @@ pub(super) struct DeploymentDraft {
     active: bool,
     timezone: String,
     limits: Limits,
+    /// With the place of the first one that is set.
+    budgets: (Budgets, Option<Place>),
     playout: Playout,
     keep: Keep,
 }
@@ -25,12 +27,14 @@ pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
     let agent = agent.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
     let number = table.need("number", "the phone number it answers, in E.164");
     let number = number.and_then(|field| Some((values::e164(&field)?, field.place())));
+    let (limits, budgets) = limits(table.table("limits"));
     let draft = DeploymentDraft {
         agent,
         number,
         active: table.boolean("active", true),
         timezone: table.take("timezone").and_then(timezone).unwrap_or_else(|| "UTC".to_owned()),
-        limits: limits(table.table("limits")),
+        limits,
+        budgets,
         playout: playout(table.table("playout")),
         keep: keep(table.table("keep")),
     };
@@ -39,6 +43,11 @@ pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
 }
 
 impl DeploymentDraft {
+    /// A limit on cost, if there is one: without a price it would mean nothing.
+    pub(super) fn needs_price(&self) -> Option<&Place> {
+        self.budgets.1.as_ref()
+    }
+
     /// The deployment as meant.
     pub(super) fn resolve(self, name: &str, agent: Arc<Agent>) -> Option<Deployment> {
         Some(Deployment {
@@ -48,6 +57,7 @@ impl DeploymentDraft {
             agent,
             timezone: self.timezone,
             limits: self.limits,
+            budgets: self.budgets.0,
             playout: self.playout,
             keep: self.keep,
         })
@@ -68,7 +78,7 @@ fn timezone(field: Field<'_, '_>) -> Option<String> {
     None
 }
 
-fn limits(mut table: Table<'_, '_>) -> Limits {
+fn limits(mut table: Table<'_, '_>) -> (Limits, (Budgets, Option<Place>)) {
     let max_duration_s = 60 * table.integer("max_minutes", 10, 0..=1_440);
     let warn_before = table.take("warn_before_s");
     let warn_before_s = warn_before.as_ref().and_then(|f| f.integer(0..=600)).unwrap_or(30);
@@ -79,6 +89,7 @@ fn limits(mut table: Table<'_, '_>) -> Limits {
     }
     let limits = Limits {
         max_duration_s,
+        max_model_s: 60 * table.integer("max_model_minutes", 0, 0..=1_440),
         warn_before_s,
         farewell_s: table.integer("farewell_s", 10, 1..=60),
         caller_silence_s: table.integer("caller_silence_s", 120, 0..=3_600),
@@ -88,8 +99,20 @@ fn limits(mut table: Table<'_, '_>) -> Limits {
         media_start_s: table.integer("media_start_s", 30, 1..=300),
         early_audio_ms: table.integer("early_audio_ms", 15_000, 0..=60_000),
     };
+    let mut first = None;
+    let mut budget = |key: &'static str| {
+        let field = table.take(key)?;
+        let amount = field.number(0.0..=100_000.0).filter(|amount| *amount > 0.0)?;
+        first.get_or_insert_with(|| field.place());
+        Some((f64::from(amount) * 1e6).round() as u64)
+    };
+    let budgets = Budgets {
+        call_micros: budget("max_cost"),
+        number_day_micros: budget("max_cost_per_number_and_day"),
+        day_micros: budget("max_cost_per_day"),
+    };
     table.finish();
-    limits
+    (limits, (budgets, first))
 }
 
 fn playout(mut table: Table<'_, '_>) -> Playout {

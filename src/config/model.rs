@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::problem::Problem;
 use super::reader::{Field, Table};
-use super::types::{Model, Secret, TextModel};
+use super::types::{Model, Price, Secret, TextModel};
 use super::values::{self, SecretRef};
 use super::world::World;
 use crate::audio::{AudioFormat, Codec};
@@ -65,6 +65,11 @@ impl ModelDraft {
         url.split('?').next().unwrap_or_default()
     }
 
+    /// Whether it is known what the model costs.
+    pub(super) fn has_price(&self) -> bool {
+        matches!(&self.model, Meant::Realtime(model) if model.price.is_some())
+    }
+
     /// The model's name.
     pub(super) fn name(&self) -> &str {
         match &self.model {
@@ -118,6 +123,7 @@ fn realtime(name: &str, mut table: Table<'_, '_>) -> Option<Arc<Model>> {
     let dial_timeout_ms = table.integer("dial_timeout_ms", 8_000, 500..=60_000);
     let max_session_min = table.integer("max_session_min", 55, 1..=1_440);
     let mcp = table.boolean("mcp", false);
+    let price = table.take("price").and_then(price);
     table.finish();
     Some(Arc::new(Model {
         name: name.to_owned(),
@@ -126,6 +132,7 @@ fn realtime(name: &str, mut table: Table<'_, '_>) -> Option<Arc<Model>> {
         headers: Vec::<(String, Secret)>::new(),
         format,
         dial_timeout_ms,
+        price,
         max_session_min,
         mcp,
     }))
@@ -148,6 +155,20 @@ fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
         api_key: None,
         headers: Vec::new(),
     }))
+}
+
+fn price(field: Field<'_, '_>) -> Option<Price> {
+    let mut table = field.table()?;
+    let price = Price {
+        text_in_micros: values::money(&mut table, "text_in").unwrap_or(0),
+        audio_in_micros: values::money(&mut table, "audio_in").unwrap_or(0),
+        cached_micros: values::money(&mut table, "cached_in").unwrap_or(0),
+        text_out_micros: values::money(&mut table, "text_out").unwrap_or(0),
+        audio_out_micros: values::money(&mut table, "audio_out").unwrap_or(0),
+        minute_micros: values::money(&mut table, "minute").unwrap_or(0),
+    };
+    table.finish();
+    Some(price)
 }
 
 fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {

@@ -83,6 +83,14 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
                 }
             }
         }
+        if let Some(place) = draft.needs_price()
+            && let Some(Some(agent)) = draft.agent.as_ref().map(|(name, _)| agents.get(name))
+            && let Some((model, _)) = agent.as_ref().and_then(|agent| agent.model.as_ref())
+            && models.get(model).is_some_and(|m| m.as_ref().is_some_and(|m| !m.has_price()))
+        {
+            let message = format!("means nothing: the model {model:?} has no price");
+            problems.push(Problem::error(place, message).allowed(format!("a table [{model}.price] in models.toml")));
+        }
         deployments.push((document.name.clone(), draft));
     }
 

@@ -139,10 +139,38 @@ pub struct Model {
     pub format: AudioFormat,
     /// Milliseconds for connect, handshake and session set-up together.
     pub dial_timeout_ms: u64,
+    /// What it costs. `None`: unknown.
+    pub price: Option<Price>,
     /// Minutes after which a session is renewed at a turn's edge; the vendor's limit less a margin.
     pub max_session_min: u64,
     /// Whether the vendor asks servers of tools by itself (MCP).
     pub mcp: bool,
+}
+
+/// What a model costs, in millionths of a currency that is the same throughout a configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    /// A million tokens of text that it reads.
+    pub text_in_micros: u64,
+    /// The same of audio.
+    pub audio_in_micros: u64,
+    /// The same of either, when it was read before.
+    pub cached_micros: u64,
+    /// A million tokens of text that it writes.
+    pub text_out_micros: u64,
+    /// The same of audio.
+    pub audio_out_micros: u64,
+    /// A minute of an open session.
+    pub minute_micros: u64,
+}
+
+/// What the model may cost in one call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// In millionths of the price's currency.
+    pub micros: u64,
+    /// Whose it is: `call`, `number` or `day`.
+    pub of: String,
 }
 
 /// Who talks: an agent's document as meant.
@@ -301,10 +329,23 @@ pub struct Deployment {
     pub timezone: String,
     /// How long things may take.
     pub limits: Limits,
+    /// What the model may cost.
+    pub budgets: Budgets,
     /// How agent audio is fed to the line.
     pub playout: Playout,
     /// What is kept of a call.
     pub keep: Keep,
+}
+
+/// What the model may cost, in millionths of the price's currency; `None`: no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Budgets {
+    /// In one call.
+    pub call_micros: Option<u64>,
+    /// With one caller's number, in a day (UTC).
+    pub number_day_micros: Option<u64>,
+    /// In all calls to the deployment, in a day (UTC).
+    pub day_micros: Option<u64>,
 }
 
 /// How long things may take. All are counted in call time.
@@ -312,6 +353,8 @@ pub struct Deployment {
 pub struct Limits {
     /// Seconds a call may last; 0: no limit. (Minutes in the document, default 10.)
     pub max_duration_s: u64,
+    /// Seconds that sessions with the model may be open in one call; 0: no limit. (Minutes in the document, default 0.)
+    pub max_model_s: u64,
     /// Seconds before the limit at which the model is told; 0: never.
     pub warn_before_s: u64,
     /// Seconds for the farewell after the limit; then the line is cut.
@@ -420,6 +463,10 @@ pub struct CallSettings {
     pub limits: Limits,
     /// See [`Deployment::playout`].
     pub playout: Playout,
+    /// See [`Model::price`].
+    pub price: Option<Price>,
+    /// What the model may cost in this call.
+    pub budget: Option<Budget>,
     /// See [`Model::max_session_min`].
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
@@ -459,6 +506,8 @@ impl CallSettings {
             filler: agent.filler.clone(),
             limits: deployment.limits.clone(),
             playout: deployment.playout.clone(),
+            price: agent.model.price,
+            budget: None,
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
         }

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::problem::{Place, Problem};
-use super::reader::Field;
+use super::reader::{Field, Table};
 use super::sound;
 use super::types::{Secret, Sound};
 use super::world::World;
@@ -195,4 +195,10 @@ fn is_env_name(name: &str) -> bool {
 fn is_e164(text: &str) -> bool {
     let Some(digits) = text.strip_prefix('+') else { return false };
     (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+/// Takes an amount of money, in millionths.
+pub(super) fn money(table: &mut Table<'_, '_>, key: &'static str) -> Option<u64> {
+    let amount = table.take(key)?.number(0.0..=100_000.0)?;
+    Some((f64::from(amount) * 1e6).round() as u64)
 }

@@ -11,12 +11,17 @@ impl CallEngine {
             CallerEvent::Audio { at_ms, payload } => self.on_caller_audio(at_ms, payload),
             CallerEvent::Dtmf(digit) => self.on_key(digit),
             CallerEvent::MarkPlayed(id) => self.on_mark(id),
-            CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
+            CallerEvent::StreamEnded | CallerEvent::Lost if self.lends_line() => {}
+            CallerEvent::StreamEnded | CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
             CallerEvent::Lost => self.on_line_ended(EndReason::CallerGone),
         }
     }
 
     fn on_media_started(&mut self) {
+        if self.takes_line_back() {
+            self.emit(CallEvent::MediaStarted);
+            return;
+        }
         let Phase::Ringing { failed } = &mut self.phase else {
             self.stats.count("second_starts", 1);
             return;
@@ -75,6 +80,9 @@ impl CallEngine {
         self.emit(CallEvent::Dtmf { digit });
         // Whoever presses keys is not silent.
         self.timers.clear(Timer::CallerSilent);
+        if self.tool_takes_key(digit) {
+            return;
+        }
         if let crate::config::TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
             && key == digit
         {
@@ -107,7 +115,8 @@ impl CallEngine {
 
     /// Sends what is due at the line and sets when to come back.
     pub(super) fn feed(&mut self) {
-        if matches!(self.phase, Phase::Ringing { .. } | Phase::Over(_)) {
+        if matches!(self.phase, Phase::Ringing { .. } | Phase::Over(_)) || self.line_is_lent() {
+            self.timers.clear(Timer::Feed);
             return;
         }
         let mut next = None;

@@ -162,6 +162,11 @@ impl Conversation {
         Some((heard.to_owned(), unheard.to_owned()))
     }
 
+    /// Which of the model's sessions the conversation is in.
+    pub(super) fn session(&self) -> u32 {
+        self.session
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lines.iter().all(|l| l.for_replay().is_none())
     }
@@ -184,7 +189,8 @@ impl Conversation {
         self.lines
             .iter()
             .enumerate()
-            .filter(|(_, l)| l.begun.is_some() || !l.text.is_empty())
+            // What the model was told by us is of the conversation, but nobody said it.
+            .filter(|(_, l)| l.who != Role::System && (l.begun.is_some() || !l.text.is_empty()))
             .map(|(index, l)| {
                 let mut l = Cow::Borrowed(l);
                 if let Some((_, heard, received)) = playing.iter().find(|(line, ..)| *line == index) {

@@ -28,6 +28,7 @@ impl CallEngine {
                 self.timers.set(Timer::CapWarning, end.minus_ms(limits.warn_before_s * 1_000));
             }
         }
+        self.watch_budget();
     }
 
     pub(super) fn on_cap_warning(&mut self) {
@@ -47,6 +48,8 @@ impl CallEngine {
             && !self.floor.is_speaking()
             && !self.agent_has_the_floor()
             && self.reply.awaiting.is_none()
+            && !self.tools.excuse_silence()
+            && !self.is_on_errand()
             && self.session.is_ready();
         if !quiet {
             self.timers.clear(Timer::CallerSilent);
@@ -58,6 +61,7 @@ impl CallEngine {
     pub(super) fn on_control(&mut self, control: Control) {
         match control {
             Control::CommitTurn => self.commit("operator"),
+            Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
@@ -100,6 +104,12 @@ impl CallEngine {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
+        if self.line_is_lent() {
+            // Nobody would hear it.
+            self.close(reason, AfterFailure::HangUp);
+            self.leave();
+            return;
+        }
         match self.settings.farewell.clone() {
             Spoken::None => self.close(reason, AfterFailure::HangUp),
             Spoken::Play(sound) => {
@@ -111,6 +121,7 @@ impl CallEngine {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 if self.session.is_ready() {
+                    let text = self.worded(&text);
                     let instructions = format!("Say goodbye now. Say exactly this and nothing else: \"{text}\"");
                     self.ask("farewell", Some(instructions));
                 }
@@ -131,9 +142,11 @@ impl CallEngine {
         for timer in [
             Timer::CallerSilent,
             Timer::Interrupt,
+            Timer::Away,
             Timer::ModelSilent,
             Timer::CapWarning,
             Timer::Cap,
+            Timer::Budget,
             Timer::Hold,
             Timer::ModelRecovery,
             Timer::ModelRedial,
@@ -160,7 +173,7 @@ impl CallEngine {
         }
         let effect = match &closing.then {
             AfterFailure::HangUp => Effect::HangUp,
-            AfterFailure::Transfer(number) => Effect::Transfer(number.clone()),
+            AfterFailure::Transfer(number) => Effect::Transfer { to: number.clone(), back_after_s: None },
         };
         self.clear_line(true);
         self.hang_up_model();
@@ -170,6 +183,9 @@ impl CallEngine {
 
     pub(super) fn on_effect(&mut self, id: EffectId, result: EffectResult) {
         self.emit(CallEvent::EffectDone { id: id.0, result: result.clone() });
+        if self.on_tool_effect(id, &result) || self.on_errand_effect(id, &result) || self.on_fetched(id, &result) {
+            return;
+        }
         let Phase::Closing(closing) = &mut self.phase else { return };
         if closing.effect != Some(id) {
             return;
@@ -196,6 +212,7 @@ impl CallEngine {
     /// The end. What was heard until now is settled; nothing follows.
     pub(super) fn finish(&mut self, reason: EndReason) {
         self.cancel_line_at_end();
+        self.cancel_tools();
         self.hang_up_model();
         self.timers.clear_all();
         self.emit(CallEvent::Ended { reason: reason.clone() });
@@ -224,14 +241,20 @@ impl CallEngine {
         self.timers.set(Timer::Farewell, self.now.plus_ms(farewell_ms.max(waiting_ms + LINE_MARGIN_MS)));
     }
 
-    fn run(&mut self, effect: Effect) {
+    /// Asks the world for something.
+    pub(super) fn begin_effect(&mut self, effect: Effect) -> EffectId {
         let id = EffectId(self.effects);
         self.effects += 1;
         self.emit(CallEvent::EffectRun { id: id.0, what: effect.name().to_owned() });
+        self.out.run(id, effect);
+        id
+    }
+
+    fn run(&mut self, effect: Effect) {
+        let id = self.begin_effect(effect);
         if let Phase::Closing(closing) = &mut self.phase {
             closing.effect = Some(id);
         }
         self.timers.set(Timer::HangUp, self.now.plus_ms(HANG_UP_TIMEOUT_MS));
-        self.out.run(id, effect);
     }
 }

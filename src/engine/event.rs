@@ -24,8 +24,20 @@ pub enum EndReason {
         /// The model's words for it.
         why: String,
     },
+    /// The caller was put through to this destination, and somebody answered there.
+    Transferred {
+        /// Its name in the agent's document.
+        to: String,
+    },
     /// The duration limit was reached.
     DurationCap,
+    /// The model was in use for as long as it may be in one call.
+    ModelTimeCap,
+    /// The call has cost as much as it may.
+    CostCap {
+        /// Whose budget it was: `call`, `number` or `day`.
+        of: String,
+    },
     /// The model could not be reached at the start, refused us, or was lost and did not come back in time.
     ModelUnavailable {
         /// The last thing that was known.
@@ -53,7 +65,10 @@ impl EndReason {
             EndReason::CallerSilent => "caller_silent",
             EndReason::NeverConnected => "never_connected",
             EndReason::AgentHungUp { .. } => "agent_hung_up",
+            EndReason::Transferred { .. } => "transferred",
             EndReason::DurationCap => "duration_cap",
+            EndReason::ModelTimeCap => "model_time_cap",
+            EndReason::CostCap { .. } => "cost_cap",
             EndReason::ModelUnavailable { .. } => "model_unavailable",
             EndReason::ModelSilent => "model_silent",
             EndReason::Operator => "operator",
@@ -67,12 +82,42 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         match self {
-            EndReason::AgentHungUp { why } | EndReason::ModelUnavailable { why } | EndReason::Internal { why }
+            EndReason::AgentHungUp { why }
+            | EndReason::Transferred { to: why }
+            | EndReason::CostCap { of: why }
+            | EndReason::ModelUnavailable { why }
+            | EndReason::Internal { why }
                 if !why.is_empty() =>
             {
                 write!(f, " ({why})")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// What became of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// Somebody is talking to the caller.
+    Answered,
+    /// The line there is busy.
+    Busy,
+    /// It rang for as long as it may.
+    NoAnswer,
+    /// The number cannot be reached.
+    Failed,
+}
+
+impl TransferOutcome {
+    /// A short stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            TransferOutcome::Answered => "answered",
+            TransferOutcome::Busy => "busy",
+            TransferOutcome::NoAnswer => "no_answer",
+            TransferOutcome::Failed => "failed",
         }
     }
 }
@@ -166,6 +211,12 @@ pub enum CallEvent {
     ToolCalled { name: String, arguments: String },
     /// The tool's answer was given to the model.
     ToolAnswered { name: String, output: String },
+    /// The caller is about to be put through to a destination, once they have heard what is said before.
+    TransferBegun { to: String },
+    /// The carrier has the line.
+    LineLent,
+    /// The line is ours again, or was never lent, by the named rule.
+    LineBack { rule: String, after_ms: u64 },
     /// The agent left a note.
     Noted { text: String },
     /// A key was pressed.
@@ -188,6 +239,8 @@ pub enum CallEvent {
     ModelSlow { waited_ms: u64, then: String },
     /// The model was told that the call ends soon.
     EndAnnounced { left_s: u64 },
+    /// The model was told to come to an end, since this is used up before long.
+    WrapUpAsked { why: String },
     /// The call is being ended, politely.
     Closing { why: String },
     /// An effect was asked for.
@@ -275,6 +328,11 @@ impl fmt::Display for CallEvent {
             CallEvent::ToolAnswered { name, output } => {
                 write!(f, "ToolAnswered name={} output={}", Quoted(name), Quoted(output))
             }
+            CallEvent::TransferBegun { to } => write!(f, "TransferBegun to={}", Quoted(to)),
+            CallEvent::LineLent => f.write_str("LineLent"),
+            CallEvent::LineBack { rule, after_ms } => {
+                write!(f, "LineBack rule={} after_ms={after_ms}", Quoted(rule))
+            }
             CallEvent::Noted { text } => write!(f, "Noted text={}", Quoted(text)),
             CallEvent::Dtmf { digit } => write!(f, "Dtmf digit={digit}"),
             CallEvent::GapFilled { at, ms } => write!(f, "GapFilled at={} ms={ms}", at.0),
@@ -299,6 +357,7 @@ impl fmt::Display for CallEvent {
                 write!(f, "ModelSlow waited_ms={waited_ms} then={}", Quoted(then))
             }
             CallEvent::EndAnnounced { left_s } => write!(f, "EndAnnounced left_s={left_s}"),
+            CallEvent::WrapUpAsked { why } => write!(f, "WrapUpAsked why={}", Quoted(why)),
             CallEvent::Closing { why } => write!(f, "Closing why={}", Quoted(why)),
             CallEvent::EffectRun { id, what } => {
                 write!(f, "EffectRun id={id} what={}", Quoted(what))

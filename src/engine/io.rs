@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::event::{CallEvent, EffectResult, EndReason, Role};
+use crate::engine::event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
 use crate::time::Samples;
 use crate::vad::Step;
 
@@ -42,7 +42,9 @@ pub enum CallerEvent<'a> {
     Dtmf(char),
     /// A mark came back: everything before it was played, or was cleared.
     MarkPlayed(MarkId),
-    /// The stream ended: the caller hung up.
+    /// The stream ended: the caller hung up, unless the line is lent to the carrier.
+    StreamEnded,
+    /// The carrier says that the call is over: the caller hung up.
     HungUp,
     /// The line's socket died without a word.
     Lost,
@@ -227,6 +229,8 @@ pub struct EffectId(pub u32);
 pub enum Control {
     /// Commit the caller's turn (the `disabled` mode).
     CommitTurn,
+    /// The carrier tells what became of a transfer.
+    Transfer(TransferOutcome),
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.
@@ -366,8 +370,13 @@ pub enum CommandKind {
 pub enum Effect {
     /// End the call at the carrier.
     HangUp,
-    /// Put the caller through to this number (E.164).
-    Transfer(String),
+    /// Put the caller through.
+    Transfer {
+        /// E.164.
+        to: String,
+        /// The line comes back when nobody has answered for so many seconds; `None`: it does not.
+        back_after_s: Option<u64>,
+    },
     /// Press keys for the far end: `0`–`9`, `*`, `#`, `w` half a second, `W` a whole one.
     SendDtmf(String),
     /// Ask the server that stands behind a tool.
@@ -386,7 +395,7 @@ impl Effect {
     pub fn name(&self) -> &'static str {
         match self {
             Effect::HangUp => "hang_up",
-            Effect::Transfer(_) => "transfer",
+            Effect::Transfer { .. } => "transfer",
             Effect::SendDtmf(_) => "send_dtmf",
             Effect::Tool { .. } => "tool",
             Effect::Fetch => "fetch",

@@ -2,8 +2,11 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`local`] what our own ears make of it, [`tools`] what the model has asked for, [`away`] a line that is lent,
+//! [`budget`] what a call may use up, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
+mod away;
+mod budget;
 mod caller;
 mod conversation;
 mod downlink;
@@ -17,18 +20,23 @@ pub mod report;
 mod session;
 mod stats;
 pub mod timer;
+mod tools;
 mod turn;
 mod uplink;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use event::{CallEvent, EffectResult, EndReason, Role};
+pub use event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
 pub use io::*;
 pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
 use crate::time::{CallTime, Samples};
+use away::Errand;
+use budget::Spending;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
@@ -39,6 +47,7 @@ use report::{Report, SCHEMA};
 use session::Session;
 use stats::Stats;
 use timer::Timers;
+use tools::Tools;
 use turn::Floor;
 use uplink::{Gate, Uplink};
 
@@ -63,6 +72,14 @@ pub struct CallEngine {
     session: Session,
     reply: Reply,
     floor: Floor,
+    tools: Tools,
+    /// The line is lent, or about to be.
+    away: Option<Errand>,
+    /// What is still being fetched, if anything.
+    fetch: Option<EffectId>,
+    fetching: bool,
+    variables: BTreeMap<String, String>,
+    spending: Spending,
     stats: Stats,
     /// Used again by every step, so that reporting progress allocates nothing.
     progress: Vec<Progress>,
@@ -133,6 +150,12 @@ impl CallEngine {
             session: Session::new(settings.seed),
             reply: Reply::default(),
             floor: Floor::default(),
+            tools: Tools::default(),
+            away: None,
+            fetch: None,
+            fetching: settings.fetches,
+            variables: settings.variables.clone(),
+            spending: Spending::default(),
             stats: Stats::default(),
             progress: Vec::new(),
             effects: 0,
@@ -141,6 +164,7 @@ impl CallEngine {
         engine.timers.set(Timer::MediaStart, CallTime::from_ms(engine.settings.limits.media_start_s * 1_000));
         let (deployment, agent) = (engine.settings.deployment.clone(), engine.settings.agent.clone());
         engine.emit(CallEvent::Announced { deployment, agent, revision: engine.settings.revision.clone() });
+        engine.begin_fetch();
         engine.dial();
         engine
     }
@@ -249,6 +273,8 @@ impl CallEngine {
             gaps: self.uplink.gaps.clone(),
             counters,
             usage: self.stats.usage,
+            model_ms: self.model_open_ms(),
+            cost_micros: self.cost_micros(),
             recording: None,
         }
     }
@@ -303,6 +329,9 @@ impl CallEngine {
             Timer::CapWarning => self.on_cap_warning(),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
             Timer::Farewell => self.leave(),
+            Timer::Tools => self.on_tools_due(),
+            Timer::Away => self.on_away_due(),
+            Timer::Budget => self.watch_budget(),
             Timer::HangUp => self.on_hang_up_timeout(),
         }
     }
@@ -314,6 +343,7 @@ impl CallEngine {
             // Last words are heard.
             self.release_agent("closing");
         }
+        self.settle_errand();
         self.feed();
         self.watch_caller_silence();
         self.renew_at_edge();

@@ -6,15 +6,11 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::config::{Spoken, ToolKind};
+use crate::config::Spoken;
 use crate::time::Samples;
 
 /// Cancelled responses that are remembered, so that their late audio is known.
 const CANCELLED_MAX: usize = 16;
-/// Responses in a row that only call tools; then the caller has to speak first.
-const TOOL_ROUNDS_MAX: u32 = 16;
-/// Characters kept of a note.
-const NOTE_MAX: usize = 2_000;
 /// A failed response is asked for again after this long.
 const RETRY_FAILED_MS: u64 = 1_000;
 
@@ -33,8 +29,6 @@ pub(super) struct Reply {
     cancelled: VecDeque<Cancelled>,
     /// The caller waits for an answer.
     pub(super) awaiting: Option<Awaiting>,
-    /// Responses since the caller spoke that only called tools.
-    pub(super) tool_rounds: u32,
     greeted: bool,
     /// The item whose audio found no room, last.
     refused_item: String,
@@ -91,6 +85,18 @@ impl Reply {
     /// Whether the model would refuse another response.
     fn is_occupied(&self) -> bool {
         self.active.is_some() || self.asked || self.cancelled.iter().any(|c| c.running)
+    }
+
+    /// The response that runs called a tool: it need not say anything.
+    pub(super) fn called_tool(&mut self) {
+        if let Some(active) = &mut self.active {
+            active.tools = true;
+        }
+    }
+
+    /// Whether a response was cancelled that the model still sends.
+    pub(super) fn is_being_cancelled(&self, response: &str) -> bool {
+        self.cancelled.iter().any(|c| c.running && c.id == response)
     }
 
     /// The session is gone, and its responses with it.
@@ -297,6 +303,7 @@ impl CallEngine {
         usage: Usage,
     ) {
         self.stats.usage.add(usage);
+        self.watch_budget();
         let status_name = match status {
             ResponseStatus::Completed => "completed",
             ResponseStatus::Cancelled => "cancelled",
@@ -337,61 +344,6 @@ impl CallEngine {
         }
         if !self.floor.is_speaking() {
             self.pay_owed();
-        }
-    }
-
-    pub(super) fn on_tool_call(&mut self, response: &str, call: &str, name: &str, arguments: &str) {
-        let tool = self.settings.tools.iter().find(|t| t.name == name).map(|t| t.does);
-        self.emit(CallEvent::ToolCalled { name: name.to_owned(), arguments: arguments.to_owned() });
-        if let Some(active) = &mut self.reply.active {
-            active.tools = true;
-        }
-        let arguments: serde_json::Value = serde_json::from_str(arguments).unwrap_or_default();
-        let text = |key: &str| {
-            let text = arguments.get(key).and_then(|v| v.as_str()).unwrap_or_default().trim();
-            text[..text.floor_char_boundary(NOTE_MAX)].to_owned()
-        };
-        let output = match tool {
-            Some(ToolKind::Note) => match text("text") {
-                note if note.is_empty() => r#"{"error":"note needs {\"text\": \"...\"}"}"#.to_owned(),
-                note => {
-                    self.stats.noted(self.now, &note);
-                    self.emit(CallEvent::Noted { text: note });
-                    r#"{"ok":true}"#.to_owned()
-                }
-            },
-            // The caller has something to say yet.
-            Some(ToolKind::HangUp) if self.reply.cancelled.iter().any(|c| c.running && c.id == response) => {
-                r#"{"error":"the caller interrupted; the call goes on"}"#.to_owned()
-            }
-            Some(ToolKind::HangUp) => {
-                self.stats.used(self.now, name, "");
-                self.close(EndReason::AgentHungUp { why: text("reason") }, crate::config::AfterFailure::HangUp);
-                return;
-            }
-            Some(_) => r#"{"error":"not there yet"}"#.to_owned(),
-            None => {
-                let known: Vec<_> = self.settings.tools.iter().map(|t| &t.name).collect();
-                serde_json::json!({ "error": format!("there is no tool {name:?}; the tools are {known:?}") })
-                    .to_string()
-            }
-        };
-        self.stats.used(self.now, name, &output);
-        self.emit(CallEvent::ToolAnswered { name: name.to_owned(), output: output.clone() });
-        self.out.model(OwnedCommand::ToolOutput { call: call.to_owned(), output });
-        self.reply.tool_rounds += 1;
-        if self.reply.tool_rounds > TOOL_ROUNDS_MAX {
-            self.stats.count("tool_rounds_refused", 1);
-            return;
-        }
-        if !matches!(self.phase, Phase::Talking) {
-            return;
-        }
-        if !self.floor.is_speaking() {
-            self.ask("tool_answered", None);
-        } else if self.local.is_some() && self.reply.owed.is_none() {
-            // Asked for if what is being said turns out to be no turn; else that turn's answer is this one's too.
-            self.owe("tool_answered", None);
         }
     }
 
@@ -481,7 +433,8 @@ impl CallEngine {
                     self.replay_conversation();
                 }
             }
-            Spoken::Say(text) if self.session.is_ready() => {
+            Spoken::Say(text) if self.session.is_ready() && !self.fetching => {
+                let text = self.worded(text);
                 let instructions = format!("Greet the caller. Say exactly this and nothing else: \"{text}\"");
                 self.reply.greeted = true;
                 self.ask("greeting", Some(instructions));

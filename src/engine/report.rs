@@ -63,6 +63,12 @@ pub struct Report {
     pub counters: BTreeMap<String, u64>,
     /// Tokens, as the model counted them.
     pub usage: Usage,
+    /// How long sessions with the model were open.
+    #[serde(default)]
+    pub model_ms: u64,
+    /// What the model cost by the price in models.toml, in millionths of its currency; 0 without a price.
+    #[serde(default)]
+    pub cost_micros: u64,
     /// The recording, when there is one.
     pub recording: Option<Recording>,
 }
@@ -149,12 +155,15 @@ pub struct Key {
 /// A tool that was called.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolUse {
-    /// When.
+    /// When it was answered.
     pub at_ms: u64,
     /// Its name.
     pub name: String,
-    /// What the model was told.
+    /// What the model was told, its first 4096 bytes.
     pub output: String,
+    /// From the model's call to that.
+    #[serde(default)]
+    pub took_ms: u64,
 }
 
 /// A gap in the caller's audio.

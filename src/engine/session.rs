@@ -114,6 +114,7 @@ impl CallEngine {
         if self.downlink.only_sound() {
             self.clear_line(true);
         }
+        self.model_opened();
         self.replay_conversation();
         // Words first, then the audio that waited: it is what is said now.
         self.uplink.open(&mut self.out);
@@ -133,6 +134,7 @@ impl CallEngine {
         self.stats.count("model_losses", 1);
         let was_ready = self.session.is_ready();
         self.session.state = State::Waiting;
+        self.model_shut();
         self.timers.clear(Timer::ModelDial);
         self.timers.clear(Timer::ModelRenew);
         self.uplink.close();
@@ -216,6 +218,7 @@ impl CallEngine {
             self.stats.count("sessions_renewed", 1);
             self.uplink.close();
             self.drop_session_state();
+            self.model_shut();
             self.session.attempt = 0;
             self.dial();
         }
@@ -224,6 +227,7 @@ impl CallEngine {
     /// Nothing more is expected of the model.
     pub(super) fn hang_up_model(&mut self) {
         if self.session.state != State::Off {
+            self.model_shut();
             self.session.state = State::Off;
             self.out.close_model();
         }

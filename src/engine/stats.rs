@@ -8,6 +8,8 @@ use crate::time::CallTime;
 
 /// Entries of each list in the report; beyond that they are only counted.
 const LIST_MAX: usize = 1_000;
+/// Bytes of a tool's answer that the report keeps.
+const OUTPUT_KEPT: usize = 4_096;
 
 /// The call's statistics.
 #[derive(Debug, Default)]
@@ -71,9 +73,10 @@ impl Stats {
         keep(&mut self.keys, Key { at_ms: at.as_ms(), digit });
     }
 
-    pub(super) fn used(&mut self, at: CallTime, name: &str, output: &str) {
+    pub(super) fn used(&mut self, at: CallTime, name: &str, output: &str, took_ms: u64) {
         self.count("tool_calls", 1);
-        keep(&mut self.tools, ToolUse { at_ms: at.as_ms(), name: name.to_owned(), output: output.to_owned() });
+        let output = output[..output.floor_char_boundary(OUTPUT_KEPT)].to_owned();
+        keep(&mut self.tools, ToolUse { at_ms: at.as_ms(), name: name.to_owned(), output, took_ms });
     }
 }
 

@@ -39,6 +39,12 @@ pub enum Timer {
     Cap,
     /// The farewell has had its time.
     Farewell,
+    /// A tool must have answered.
+    Tools,
+    /// The carrier must have answered, or the line be back.
+    Away,
+    /// What the call may use up is looked at.
+    Budget,
     /// The carrier has had its time to end the call.
     HangUp,
 }
@@ -63,6 +69,9 @@ impl Timer {
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,
+        Timer::Tools,
+        Timer::Away,
+        Timer::Budget,
         Timer::HangUp,
     ];
 }

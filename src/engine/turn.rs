@@ -70,6 +70,7 @@ impl CallEngine {
         let media_ms = media.as_ms(self.rate_hz());
         self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms });
         self.floor.speaking_since = Some(self.now);
+        self.end_waits(r#"{"ended":"the caller speaks"}"#);
         if self.floor.open_turn == 0 {
             self.floor.open_turn = self.stats.open_turn();
         }
@@ -197,6 +198,7 @@ impl CallEngine {
         let (item, heard_ms, unheard_ms) = self.heard_so_far();
         self.emit(CallEvent::BargeIn { rule: rule.to_owned(), heard_ms, unheard_ms });
         self.silence_agent();
+        self.call_off_errand();
         if audible {
             let media_at_ms = self.uplink.media_at(stopped_at).as_ms(self.rate_hz());
             let at_ms = stopped_at.as_ms();
@@ -295,7 +297,7 @@ impl CallEngine {
     /// What the agent owed to what was said before is moot: the caller goes on.
     pub(super) fn caller_took_the_floor(&mut self) {
         self.reply.awaiting = None;
-        self.reply.tool_rounds = 0;
+        self.tools.caller_spoke();
         self.timers.clear(Timer::ModelSilent);
     }
 

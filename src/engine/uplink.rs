@@ -109,6 +109,8 @@ pub(super) struct Uplink {
     appended: Samples,
     /// From the session's audio to media time, where the two part.
     map: VecDeque<(Samples, Samples)>,
+    /// The next audio is of another stream than what came before.
+    restarted: bool,
     /// Silence sent since the last caller audio.
     padded: Samples,
     pub(super) gaps: Vec<Gap>,
@@ -133,6 +135,7 @@ impl Uplink {
             uncommitted: Samples::ZERO,
             appended: Samples::ZERO,
             map: VecDeque::new(),
+            restarted: false,
             padded: Samples::ZERO,
             gaps: Vec::new(),
             frames: 0,
@@ -143,6 +146,11 @@ impl Uplink {
     /// The media stream began.
     pub(super) fn start(&mut self, now: CallTime) {
         self.origin = Some(now);
+    }
+
+    /// The media stream began again, with a clock of its own: what comes now is now.
+    pub(super) fn restart(&mut self) {
+        self.restarted = true;
     }
 
     /// Caller audio; `at_ms` by the line's clock.
@@ -166,6 +174,10 @@ impl Uplink {
             self.settle_origin(now, at_ms, len);
         }
         let mut at = self.place(now, at_ms, len, out);
+        if std::mem::take(&mut self.restarted) {
+            // Nobody listened meanwhile: that is no gap.
+            self.expected = Some(at);
+        }
         if let Some(expected) = self.expected {
             let tolerance = self.samples(TOLERANCE_MS);
             if at >= expected + tolerance {
@@ -416,7 +428,11 @@ impl Uplink {
         let media_now = self.media_at(now).max(expected);
         let too_far = stamped > media_now + self.samples(AHEAD_MS);
         let too_late = stamped + self.samples(LONGEST_LATE_MS) < expected;
-        if too_far || too_late { self.anchor(at_ms, self.media_at(now).saturating_sub(len), out) } else { stamped }
+        if too_far || too_late || self.restarted {
+            self.anchor(at_ms, self.media_at(now).saturating_sub(len), out)
+        } else {
+            stamped
+        }
     }
 
     fn stamped(&self, at_ms: u64) -> Samples {

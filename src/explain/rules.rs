@@ -70,6 +70,9 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::CapWarning => ("the model is told that the call will end", "limits.warn_before_s"),
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
+        Timer::Tools => ("a tool must have answered", "tools"),
+        Timer::Away => ("the carrier must have answered, or the line be back", ""),
+        Timer::Budget => ("what the call may use up is looked at", "limits.max_model_minutes"),
         Timer::HangUp => ("the carrier has had its time to end the call", ""),
     };
     if key.is_empty() { format!("{timer:?}: {words}") } else { format!("{timer:?}: {words} ({key})") }

@@ -61,6 +61,7 @@ impl Pen {
                 Input::Caller(CallerEvent::Started) => serde_json::to_writer(&mut *to, &Wire::Started)?,
                 Input::Caller(CallerEvent::Dtmf(digit)) => serde_json::to_writer(&mut *to, &Wire::Dtmf(*digit))?,
                 Input::Caller(CallerEvent::MarkPlayed(mark)) => serde_json::to_writer(&mut *to, &Wire::Mark(*mark))?,
+                Input::Caller(CallerEvent::StreamEnded) => serde_json::to_writer(&mut *to, &Wire::StreamEnded)?,
                 Input::Caller(CallerEvent::HungUp) => serde_json::to_writer(&mut *to, &Wire::HungUp)?,
                 Input::Caller(CallerEvent::Lost) => serde_json::to_writer(&mut *to, &Wire::Lost)?,
                 Input::Effect(id, result) => {

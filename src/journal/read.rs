@@ -197,6 +197,7 @@ pub(super) enum Wire<'a> {
     },
     Dtmf(char),
     Mark(MarkId),
+    StreamEnded,
     HungUp,
     Lost,
     Model {
@@ -276,6 +277,7 @@ fn owned(wire: Wire<'_>) -> Result<OwnedInput, String> {
         }
         Wire::Dtmf(digit) => Input::Caller(CallerEvent::Dtmf(digit)),
         Wire::Mark(mark) => Input::Caller(CallerEvent::MarkPlayed(mark)),
+        Wire::StreamEnded => Input::Caller(CallerEvent::StreamEnded),
         Wire::HungUp => Input::Caller(CallerEvent::HungUp),
         Wire::Lost => Input::Caller(CallerEvent::Lost),
         Wire::Model { say, len, b64 } => {

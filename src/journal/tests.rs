@@ -41,6 +41,7 @@ pub(crate) fn settings() -> CallSettings {
         filler: None,
         limits: Limits {
             max_duration_s: 600,
+            max_model_s: 0,
             warn_before_s: 30,
             farewell_s: 10,
             caller_silence_s: 60,
@@ -51,6 +52,8 @@ pub(crate) fn settings() -> CallSettings {
             early_audio_ms: 5_000,
         },
         playout: Playout { lead_ms: 160, batch_ms: 100, max_queue_s: 120, mark_timeout_ms: 3_000 },
+        price: None,
+        budget: None,
         max_session_min: 55,
         dial_timeout_ms: 5_000,
     }
@@ -162,6 +165,7 @@ fn any_input() -> impl Strategy<Value = (Input<'static>, Vec<u8>)> {
         any::<(u32, u32)>()
             .prop_map(|(generation, seq)| Input::Caller(CallerEvent::MarkPlayed(MarkId { generation, seq }))),
         Just(Input::Caller(CallerEvent::HungUp)),
+        Just(Input::Caller(CallerEvent::StreamEnded)),
         Just(Input::Caller(CallerEvent::Lost)),
         (any::<u32>(), result).prop_map(|(id, result)| Input::Effect(EffectId(id), result)),
         Just(Input::Control(Control::CommitTurn)),

@@ -19,7 +19,10 @@ pub fn write_action(action: &Action<'_>, out: &mut String) -> bool {
         Action::DialModel => out.write_str("model dial"),
         Action::CloseModel => out.write_str("model close"),
         Action::Run(id, Effect::HangUp) => write!(out, "run {} hang_up", id.0),
-        Action::Run(id, Effect::Transfer(to)) => write!(out, "run {} transfer to={}", id.0, Word(to)),
+        Action::Run(id, Effect::Transfer { to, back_after_s }) => {
+            let _ = write!(out, "run {} transfer to={}", id.0, Word(to));
+            back_after_s.map_or(Ok(()), |s| write!(out, " back_after_s={s}"))
+        }
         Action::Run(id, Effect::SendDtmf(digits)) => write!(out, "run {} send_dtmf digits={}", id.0, Word(digits)),
         Action::Run(id, Effect::Tool { name, arguments }) => {
             write!(out, "run {} tool name={} arguments={}", id.0, Word(name), Word(arguments))
@@ -49,11 +52,13 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
         }
         Input::Caller(CallerEvent::Dtmf(digit)) => write!(out, "caller dtmf {digit}"),
         Input::Caller(CallerEvent::MarkPlayed(mark)) => write!(out, "caller mark g{}-{}", mark.generation, mark.seq),
+        Input::Caller(CallerEvent::StreamEnded) => out.write_str("caller stream_ended"),
         Input::Caller(CallerEvent::HungUp) => out.write_str("caller hung_up"),
         Input::Caller(CallerEvent::Lost) => out.write_str("caller lost"),
         Input::Model(event) => write_model_event(event, out),
         Input::Effect(id, result) => write!(out, "effect {} {result}", id.0),
         Input::Control(Control::CommitTurn) => out.write_str("control commit_turn"),
+        Input::Control(Control::Transfer(outcome)) => write!(out, "control transfer {}", outcome.name()),
         Input::Control(Control::End(reason)) => write!(out, "control end {reason}"),
         Input::Control(Control::EndNow(reason)) => write!(out, "control end_now {reason}"),
         Input::Tick => out.write_str("tick"),

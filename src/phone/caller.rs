@@ -17,7 +17,7 @@ use crate::phone::metronome::{Metronome, Pace};
 use crate::phone::report::{EndedBy, Outcome, PhoneEvent, PhoneReport, Violation, What};
 use crate::phone::script::{Runner, Step};
 use crate::phone::stream::{self, Identity, Live, Session, StreamEnd};
-use crate::phone::twiml::{self, StreamNoun, Verb};
+use crate::phone::twiml::{self, DialNoun, StreamNoun, Verb};
 use crate::phone::webhook::Server;
 
 /// TwiML documents that one call runs at most.
@@ -50,6 +50,10 @@ pub struct CallOptions {
     pub to: String,
     /// What the caller does once the stream is open.
     pub script: Vec<Step>,
+    /// The same when the stream is opened again, after the line was lent; without, the caller hangs up then.
+    pub scripts_after: VecDeque<Vec<Step>>,
+    /// What becomes of numbers that the caller is put through to, in order; without, somebody answers and talks to the end.
+    pub dialled: VecDeque<Dialled>,
     /// Line noise where the caller is silent; `None`: digital silence.
     pub noise_dbfs: Option<f32>,
     /// Seed of the noise.
@@ -74,6 +78,18 @@ pub struct CallOptions {
     pub client: Option<reqwest::Client>,
 }
 
+/// What becomes of a number that a caller is put through to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dialled {
+    /// Milliseconds of ringing.
+    pub rings_ms: u64,
+    /// Twilio's `DialCallStatus`: `completed` after an answer, `busy`, `no-answer`, `failed`; `canceled`: the caller hangs
+    /// up while it rings.
+    pub status: &'static str,
+    /// Milliseconds of talk, if somebody answers.
+    pub talks_ms: u64,
+}
+
 impl CallOptions {
     /// A call to the server at `connect` (`http://127.0.0.1:8080`), without signatures, as another would place it.
     pub fn new(connect: impl Into<String>, to: impl Into<String>, script: Vec<Step>) -> Self {
@@ -89,6 +105,8 @@ impl CallOptions {
             from: "+14155550100".to_owned(),
             to: to.into(),
             script,
+            scripts_after: VecDeque::new(),
+            dialled: VecDeque::new(),
             noise_dbfs: None,
             seed: 1,
             twiml: None,
@@ -126,8 +144,18 @@ pub async fn place_metered(mut options: CallOptions, meter: &mut dyn Meter) -> P
         Ok(server) => server,
         Err(detail) => return PhoneReport { outcome: Outcome::HttpError { status: 0, detail }, ..report },
     };
-    let mut call =
-        Call { options, call_sid, server, live, report, orders, callbacks: JoinSet::new(), over: false, meter };
+    let mut call = Call {
+        options,
+        call_sid,
+        server,
+        live,
+        report,
+        orders,
+        callbacks: JoinSet::new(),
+        over: false,
+        streamed: false,
+        meter,
+    };
     call.live.tell(What::Ringing);
     call.meter.placed(Instant::now());
     let document = match call.options.twiml.take() {
@@ -153,6 +181,8 @@ struct Call<'m> {
     /// Status callbacks under way; each yields whether it was answered 2xx.
     callbacks: JoinSet<bool>,
     over: bool,
+    /// A stream was open already.
+    streamed: bool,
     meter: &'m mut dyn Meter,
 }
 
@@ -211,16 +241,77 @@ impl Call<'_> {
                 self.report.said.push(text);
             }
             Verb::Hangup => self.over = true,
-            Verb::Dial(number) => {
-                self.live.tell(What::Transferred(number.clone()));
-                self.report.transferred_to = Some(number);
-                self.report.ended_by = EndedBy::Transferred;
-                // Whoever takes the call talks to the caller to the end.
-                self.over = true;
+            Verb::Dial(noun) => return self.dial(noun).await,
+            Verb::Press(digits) => {
+                // A key every half second, as Twilio plays them; `w` takes as long, `W` twice.
+                let ms: u64 = digits.chars().map(|c| if c == 'W' { 1_000 } else { 500 }).sum();
+                self.report.pressed.push(digits);
+                tokio::time::sleep(Duration::from_millis(ms)).await;
             }
             Verb::Stream(noun) => return self.stream(noun).await,
         }
         None
+    }
+
+    /// Puts the caller through; gives the document that says how it goes on.
+    async fn dial(&mut self, noun: DialNoun) -> Option<String> {
+        self.live.tell(What::Transferred(noun.number.clone()));
+        self.report.transferred_to = Some(noun.number.clone());
+        self.report.ended_by = EndedBy::Transferred;
+        let Some(dialled) = self.options.dialled.pop_front() else {
+            self.tell_answered(&noun).await;
+            // Whoever takes the call talks to the caller to the end.
+            self.over = true;
+            return None;
+        };
+        let rings = Duration::from_millis(dialled.rings_ms.min(noun.timeout_s * 1_000));
+        if let Some(update) = self.pass(rings).await {
+            return update;
+        }
+        if dialled.status == "completed" {
+            self.tell_answered(&noun).await;
+            if let Some(update) = self.pass(Duration::from_millis(dialled.talks_ms)).await {
+                return update;
+            }
+        }
+        let left = dialled.status == "canceled";
+        let next = match &noun.action {
+            Some(action) => {
+                let mut form = self.form(if left { "completed" } else { "in-progress" });
+                form.push(("DialCallStatus".to_owned(), dialled.status.to_owned()));
+                form.push(("DialCallSid".to_owned(), new_sid("CA")));
+                let answer = self.server.post(&self.server.public(action), &form).await;
+                answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body)
+            }
+            None => None,
+        };
+        self.over = left;
+        if left {
+            self.report.ended_by = EndedBy::Caller;
+        }
+        next
+    }
+
+    /// Lets time pass in which the server may update the call: `Some` when it did, with the document if it goes on.
+    async fn pass(&mut self, time: Duration) -> Option<Option<String>> {
+        tokio::select! {
+            order = stream::next_order(&mut self.orders) => {
+                self.report.ended_by = EndedBy::Rest;
+                self.over = order == Order::Complete;
+                Some(if let Order::Update(document) = order { Some(document) } else { None })
+            }
+            () = tokio::time::sleep(time) => None,
+        }
+    }
+
+    async fn tell_answered(&mut self, noun: &DialNoun) {
+        let Some(callback) = &noun.answered else { return };
+        let mut form = self.form("in-progress");
+        form.retain(|(name, _)| name != "CallSid");
+        form.push(("CallSid".to_owned(), new_sid("CA")));
+        form.push(("ParentCallSid".to_owned(), self.call_sid.clone()));
+        self.callback(self.server.public(callback), form);
+        self.await_callbacks().await;
     }
 
     async fn stream(&mut self, noun: StreamNoun) -> Option<String> {
@@ -244,7 +335,14 @@ impl Call<'_> {
             parameters: noun.parameters.clone(),
         };
         let line = Line::new(stream_sid.clone(), self.options.keep_audio);
-        let script = std::mem::take(&mut self.options.script);
+        let script = match std::mem::replace(&mut self.streamed, true) {
+            false => std::mem::take(&mut self.options.script),
+            true => {
+                let before = std::mem::take(&mut self.report.audio);
+                self.report.earlier_audio.push(before);
+                self.options.scripts_after.pop_front().unwrap_or_default()
+            }
+        };
         let runner = Runner::new(script, self.options.noise_dbfs, self.options.seed);
         let mut session = Session::new(socket, identity, line, runner, &mut self.live, &mut self.report, self.meter);
         session.keep_probes = self.options.keep_probes;

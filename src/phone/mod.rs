@@ -21,7 +21,7 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{CallOptions, place, place_metered};
+pub use caller::{CallOptions, Dialled, place, place_metered};
 pub use carrier::{Carrier, Fault, Order};
 pub use ears::Ears;
 pub use legs::Stamp;

@@ -216,7 +216,12 @@ pub struct PhoneReport {
     pub violation_count: u64,
     /// What the carrier was told to say, in order.
     pub said: Vec<String>,
-    /// The number that the caller was put through to.
+    /// Keys that the server pressed over the carrier.
+    pub pressed: Vec<String>,
+    /// What was heard of streams before the last one.
+    #[serde(skip)]
+    pub earlier_audio: Vec<Audio>,
+    /// The number that the caller was put through to, whether anybody answered or not.
     pub transferred_to: Option<String>,
     /// Audio messages sent.
     pub frames_sent: u64,

@@ -454,7 +454,7 @@ impl<'a> Session<'a> {
     }
 }
 
-async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
+pub(crate) async fn next_order(orders: &mut Option<mpsc::Receiver<Order>>) -> Order {
     if let Some(receiver) = orders {
         if let Some(order) = receiver.recv().await {
             return order;

@@ -13,9 +13,24 @@ pub enum Verb {
         language: Option<String>,
     },
     /// Puts the caller through.
-    Dial(String),
+    Dial(DialNoun),
+    /// Presses keys for the far end.
+    Press(String),
     /// Ends the call.
     Hangup,
+}
+
+/// `<Dial>`, with or without a `<Number>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialNoun {
+    /// Whom to call.
+    pub number: String,
+    /// Seconds that it rings.
+    pub timeout_s: u64,
+    /// Asked what to do once that call is over; without it the next verb follows.
+    pub action: Option<String>,
+    /// Told when somebody answers.
+    pub answered: Option<String>,
 }
 
 /// `<Stream>` inside `<Connect>`.
@@ -58,12 +73,18 @@ fn verb(element: &Element) -> Result<Verb, String> {
             Ok(Verb::Say { text: element.text.trim().to_owned(), language: element.get("language") })
         }
         "Dial" => {
-            element.only(&["callerId", "timeout", "timeLimit", "answerOnBridge"])?;
-            match element.children.as_slice() {
-                [] if !element.text.trim().is_empty() => Ok(Verb::Dial(element.text.trim().to_owned())),
-                [number] if number.name == "Number" => Ok(Verb::Dial(number.text.trim().to_owned())),
-                _ => Err("<Dial> must hold a number".to_owned()),
+            element.only(&["action", "method", "callerId", "timeout", "timeLimit", "answerOnBridge"])?;
+            dial_noun(element).map(Verb::Dial)
+        }
+        "Play" => {
+            element.only(&["digits"])?;
+            element.no_children()?;
+            element.no_text()?;
+            let digits = element.get("digits").unwrap_or_default();
+            if digits.is_empty() || !digits.chars().all(|c| "0123456789*#wW".contains(c)) {
+                return Err("<Play digits> must be of 0-9, *, #, w and W".to_owned());
             }
+            Ok(Verb::Press(digits))
         }
         "Hangup" => {
             element.only(&[])?;
@@ -72,6 +93,33 @@ fn verb(element: &Element) -> Result<Verb, String> {
         }
         other => Err(format!("<{other}> is not a verb that this caller knows")),
     }
+}
+
+fn dial_noun(element: &Element) -> Result<DialNoun, String> {
+    let post = |element: &Element, name: &str| match element.get(name).is_none_or(|method| method == "POST") {
+        true => Ok(()),
+        false => Err(format!("{name}: this caller knows POST only")),
+    };
+    post(element, "method")?;
+    let timeout_s = match element.get("timeout").map(|s| s.parse::<u64>()) {
+        None => 30,
+        Some(Ok(s)) if (5..=600).contains(&s) => s,
+        Some(_) => return Err("<Dial timeout> must be 5 to 600 (13212)".to_owned()),
+    };
+    let mut noun = DialNoun { timeout_s, action: element.get("action"), ..DialNoun::default() };
+    noun.number = match element.children.as_slice() {
+        [] => element.text.trim().to_owned(),
+        [number] if number.name == "Number" => {
+            number.only(&["statusCallback", "statusCallbackEvent", "statusCallbackMethod", "sendDigits"])?;
+            post(number, "statusCallbackMethod")?;
+            if number.get("statusCallbackEvent").is_some_and(|events| events.split(' ').any(|e| e == "answered")) {
+                noun.answered = number.get("statusCallback");
+            }
+            number.text.trim().to_owned()
+        }
+        _ => String::new(),
+    };
+    if noun.number.is_empty() { Err("<Dial> must hold a number".to_owned()) } else { Ok(noun) }
 }
 
 fn stream_noun(element: &Element) -> Result<StreamNoun, String> {
@@ -297,7 +345,15 @@ mod tests {
         assert_eq!(parse(&xml), Ok(vec![Verb::Stream(stream), Verb::Hangup]));
         let say = Verb::Say { text: "No & <no>".into(), language: Some("en-GB".into()) };
         assert_eq!(parse(&twiml::refuse("No & <no>", Some("en-GB"))), Ok(vec![say, Verb::Hangup]));
-        assert_eq!(parse(&twiml::dial("+1415")), Ok(vec![Verb::Dial("+1415".into()), Verb::Hangup]));
+        let dialled = DialNoun { number: "+1415".into(), timeout_s: 30, ..DialNoun::default() };
+        assert_eq!(parse(&twiml::dial("+1415")), Ok(vec![Verb::Dial(dialled.clone()), Verb::Hangup]));
+        let asked = twiml::dial_or_ask("+1415", 25, "https://h/a?x=1&y=2", "https://h/b");
+        let (action, answered) = (Some("https://h/a?x=1&y=2".into()), Some("https://h/b".into()));
+        let dialled = DialNoun { timeout_s: 25, action, answered, ..dialled };
+        assert_eq!(parse(&asked), Ok(vec![Verb::Dial(dialled), Verb::Hangup]));
+        let press = parse(&twiml::press_and_connect("1w#", "wss://h/m", "n", None, &[])).unwrap();
+        assert_eq!(press[0], Verb::Press("1w#".into()));
+        assert!(matches!(&press[1], Verb::Stream(noun) if noun.url == "wss://h/m"));
     }
 
     #[test]

@@ -35,6 +35,7 @@ use super::Shared as Server;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
+use super::lend::{self, Way};
 use super::media::Claim;
 use super::metrics::Metrics;
 use super::model;
@@ -63,6 +64,9 @@ pub(super) struct Call<'s> {
     /// What `{{…}}` stands for: as the call began, and what was fetched since.
     variables: Arc<Variables>,
     fetch: Option<Fetching>,
+    way: Way,
+    /// Where the line comes back while it is lent.
+    back: Option<oneshot::Receiver<Claim>>,
     engine: CallEngine,
     pen: Pen,
     line: Line,
@@ -116,6 +120,7 @@ impl<'s> Call<'s> {
         deployment: &'s Deployment,
         settings: &'s Arc<CallSettings>,
         carrier: Carrier,
+        way: Way,
         claimed: oneshot::Receiver<Claim>,
         commanded: mpsc::Receiver<Command>,
     ) -> Self {
@@ -130,6 +135,8 @@ impl<'s> Call<'s> {
             hands: Hands::new(shared.reach.clone(), Arc::clone(&deployment.agent), Arc::clone(&shared.metrics)),
             variables: Arc::new(settings.variables.clone()),
             fetch: None,
+            way,
+            back: None,
             engine: CallEngine::new(Arc::clone(settings)),
             pen: Pen::new(settings, deployment.keep.journal),
             line: Line::Awaited(claimed),
@@ -320,9 +327,13 @@ impl<'s> Call<'s> {
             }
             Some((_, None)) => {}
             None => {
-                let event = if closed { CallerEvent::HungUp } else { CallerEvent::Lost };
+                let event = if closed { CallerEvent::StreamEnded } else { CallerEvent::Lost };
                 self.input(now, Input::Caller(event), Origin::Other, files);
             }
+        }
+        if let Some(back) = self.back.take().filter(|_| self.ended.is_none()) {
+            self.line = Line::Awaited(back);
+            self.asked.line = false;
         }
     }
 
@@ -473,7 +484,10 @@ impl<'s> Call<'s> {
                 })
             }
             effect => {
-                let run = self.carrier.clone().run(effect).instrument(self.span.clone());
+                let lent = lend::lend(self.shared, &self.way, &effect);
+                let (twiml, back) = lent.map(|lent| (lent.twiml, lent.back)).unzip();
+                self.back = back.or(self.back.take());
+                let run = self.carrier.clone().run(effect, twiml).instrument(self.span.clone());
                 self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), AbortHandle::new_pair().1));
                 return;
             }

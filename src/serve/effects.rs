@@ -29,8 +29,8 @@ impl Carrier {
         Carrier { client, twilio, carrier_call }
     }
 
-    /// Carries out an effect, within the time for one request and its one repetition.
-    pub(super) async fn run(self, effect: Effect) -> Outcome {
+    /// Carries out an effect; `lent` is the TwiML for one after which the line comes back. Within the time for one request and its one repetition.
+    pub(super) async fn run(self, effect: Effect, lent: Option<String>) -> Outcome {
         match &effect {
             Effect::HangUp => match self.ask(|account| rest::hang_up(account, &self.carrier_call)).await {
                 Ok(()) => Outcome::Ended(EffectResult::Done),
@@ -40,15 +40,18 @@ impl Carrier {
                 }
             },
             // Other servers are asked by others.
-            Effect::SendDtmf(_) | Effect::Tool { .. } | Effect::Fetch => {
-                Outcome::Ended(EffectResult::Failed("not there yet".to_owned()))
-            }
-            Effect::Transfer(number) => {
-                let twiml = twiml::dial(number);
+            Effect::Tool { .. } | Effect::Fetch => Outcome::Ended(EffectResult::Failed("not there yet".to_owned())),
+            Effect::Transfer { .. } | Effect::SendDtmf(_) => {
+                let twiml = match (lent, &effect) {
+                    (Some(twiml), _) => twiml,
+                    (None, Effect::Transfer { to, .. }) => twiml::dial(to),
+                    // The call is being let go of.
+                    (None, _) => return Outcome::Ended(EffectResult::Failed("the line cannot come back".to_owned())),
+                };
                 match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone())).await {
                     Ok(()) => Outcome::Ended(EffectResult::Done),
                     Err(Failed { why, brief, .. }) => {
-                        tracing::warn!(why = brief, "the caller could not be put through");
+                        tracing::warn!(why = brief, "the carrier did not take the line");
                         Outcome::Ended(EffectResult::Failed(why))
                     }
                 }

@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::{Shared, media, webhook};
+use super::{Shared, lend, media, webhook};
 
 /// The largest webhook; the carrier's own are a few kilobytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -24,6 +24,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/twilio/media", get(media::upgrade))
         .route("/twilio/stream-status", post(webhook::stream_status))
         .route("/twilio/call-status", post(webhook::call_status))
+        .route("/twilio/transfer", post(lend::transfer))
+        .route("/twilio/transfer-answered", post(lend::answered))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

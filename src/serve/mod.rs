@@ -22,6 +22,7 @@ mod ends;
 mod http;
 mod keeper;
 mod leg;
+mod lend;
 mod limits;
 mod media;
 mod metrics;

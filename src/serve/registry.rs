@@ -34,6 +34,8 @@ pub(super) struct Entry<L> {
     pub(super) expires: Instant,
     /// The webhook's answer, for when the carrier asks again.
     pub(super) twiml: String,
+    /// What connects the stream again, while the line is lent.
+    pub(super) back: Option<String>,
     /// Where the media socket goes.
     pub(super) line: Option<oneshot::Sender<L>>,
     /// Where commands go.
@@ -133,6 +135,30 @@ impl<L> Registry<L> {
         Ok(line)
     }
 
+    /// The call's stream will begin again, and present this token. `false`: there is no such call.
+    pub(super) fn renew(
+        &self,
+        id: &str,
+        token: &str,
+        expires: Instant,
+        back: String,
+        line: oneshot::Sender<L>,
+    ) -> bool {
+        let mut state = self.lock();
+        let Some(entry) = state.calls.get_mut(id) else { return false };
+        let former = std::mem::replace(&mut entry.token, token.to_owned());
+        (entry.expires, entry.back, entry.line) = (expires, Some(back), Some(line));
+        state.by_token.remove(&former);
+        state.by_token.insert(token.to_owned(), id.to_owned());
+        true
+    }
+
+    /// What connects a lent line's stream again, by the carrier's id of the call.
+    pub(super) fn way_back(&self, carrier_call: &str) -> Option<String> {
+        let state = self.lock();
+        state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id))?.back.clone()
+    }
+
     /// Sends a command to a call by our id. `false`: there is no such call, or it does not listen any more.
     pub(super) fn command(&self, id: &str, command: Command) -> bool {
         self.lock().calls.get(id).is_some_and(|entry| entry.commands.try_send(command).is_ok())
@@ -208,6 +234,7 @@ mod tests {
             token: format!("token-{call}"),
             expires: Instant::now() + Duration::from_secs(30),
             twiml: format!("<{call}/>"),
+            back: None,
             line: Some(line),
             commands: mpsc::channel(1).0,
         };

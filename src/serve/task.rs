@@ -17,6 +17,7 @@ use crate::template::Variables;
 use super::call::Call;
 use super::effects::Carrier;
 use super::keeper::{Files, Folder};
+use super::lend::Way;
 use super::media::Claim;
 use super::registry::{Command, Slot};
 use super::{Shared, wall};
@@ -70,6 +71,8 @@ pub(super) struct Setup {
     pub(super) data: PathBuf,
     pub(super) deployment: Arc<Deployment>,
     pub(super) settings: Arc<CallSettings>,
+    /// How the carrier reaches us.
+    pub(super) way: Way,
     pub(super) claimed: oneshot::Receiver<Claim>,
     pub(super) commanded: mpsc::Receiver<Command>,
 }
@@ -88,6 +91,7 @@ pub(super) async fn answer(setup: Setup) {
         data,
         deployment,
         settings,
+        way,
         claimed,
         commanded,
     } = setup;
@@ -102,7 +106,7 @@ pub(super) async fn answer(setup: Setup) {
         keep: deployment.keep.clone(),
     });
     let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
-    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, carrier, claimed, commanded);
+    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, carrier, way, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
     let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);
@@ -170,6 +174,8 @@ fn failed(settings: &CallSettings, lasted: Duration, why: String) -> Report {
         gaps: Vec::new(),
         counters: Default::default(),
         usage: Default::default(),
+        model_ms: 0,
+        cost_micros: 0,
         recording: None,
     }
 }

@@ -20,7 +20,7 @@ fn call_id(at: SystemTime, random: &SystemRandom) -> Result<String, ring::error:
 }
 
 /// 256 random bits as hex: what a media stream must present.
-fn token(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
+pub(super) fn token(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
     let mut bytes = [0u8; 32];
     random.fill(&mut bytes)?;
     Ok(hex(&bytes))

@@ -15,6 +15,7 @@ use crate::config::{CallSettings, Config, Deployment, Server};
 use crate::link::twilio::{signature, twiml};
 use crate::template::Variables;
 
+use super::lend::Way;
 use super::registry::{Admission, Command, Entry};
 use super::task::{self, About, Direction, Setup};
 use super::{Shared, variables, wall};
@@ -26,7 +27,7 @@ const QUEUE_COMMANDS: usize = 16;
 /// Longest id or number that is looked at.
 const MAX_FIELD: usize = 64;
 
-type Fields = Result<Form<Vec<(String, String)>>, FormRejection>;
+pub(super) type Fields = Result<Form<Vec<(String, String)>>, FormRejection>;
 
 /// `POST` or `GET /twilio/voice`: a call comes in.
 pub(super) async fn voice(
@@ -111,6 +112,7 @@ pub(super) async fn call_status(
 }
 
 /// How the world reaches the server, for one request.
+#[derive(Clone, Debug)]
 pub(super) struct Public {
     /// Scheme, host and port; no slash at the end.
     base: String,
@@ -127,6 +129,11 @@ impl Public {
         Public { base: format!("{scheme}://{host}") }
     }
 
+    /// The URL of one of our paths.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
     /// The URL that the carrier called, as far as it is known here: what it has signed.
     fn webhook(&self, uri: &Uri) -> String {
         format!("{}{}", self.base, uri.path_and_query().map_or("/", |path| path.as_str()))
@@ -141,17 +148,17 @@ impl Public {
 }
 
 /// A form whose sender is the carrier.
-struct Trusted(Vec<(String, String)>);
+pub(super) struct Trusted(Vec<(String, String)>);
 
 impl Trusted {
     /// The first value of a field, if it is of a length that ids and numbers have.
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())?;
         (!value.is_empty() && value.len() <= MAX_FIELD).then_some(value)
     }
 }
 
-fn trusted(
+pub(super) fn trusted(
     shared: &Shared,
     config: &Config,
     method: &Method,
@@ -196,9 +203,8 @@ fn answer(
 ) -> Result<String, &'static str> {
     let started = SystemTime::now();
     let (id, token, seed) = wall::names(started, &shared.random).map_err(|_| "no_randomness")?;
-    let status = format!("{}/twilio/stream-status", public.base);
-    let media = public.media(&Uri::from_static("/twilio/media"));
-    let twiml = twiml::connect_stream(&media, &id, Some(&status), &[(TOKEN, &token)]);
+    let way = Way::new(public.clone(), id.clone());
+    let twiml = way.connect(&token);
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
     let entry = Entry {
@@ -206,6 +212,7 @@ fn answer(
         token,
         expires: began + Duration::from_secs(config.server.twilio.token_ttl_s),
         twiml: twiml.clone(),
+        back: None,
         line: Some(line),
         commands,
     };
@@ -241,6 +248,7 @@ fn answer(
         data: shared.data.clone(),
         deployment: Arc::clone(deployment),
         settings,
+        way,
         claimed,
         commanded,
     }));
@@ -253,6 +261,6 @@ fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {
     xml(twiml::refuse(text, None))
 }
 
-fn xml(twiml: String) -> Response {
+pub(super) fn xml(twiml: String) -> Response {
     ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], twiml).into_response()
 }

@@ -18,11 +18,13 @@ use std::sync::Arc;
 
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Interruptions, JournalKeep, Limits, NoiseReduction,
-    OnFailure, Playout, Sound, Spoken, Tool, ToolKind, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, Budget, CallSettings, Destination, Eagerness, FalseInterruptions, Interruptions, JournalKeep, Limits,
+    NoiseReduction, OnFailure, Playout, Price, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection, TurnSettings,
+    VadEngine,
 };
 use crate::engine::{
-    CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus, Usage,
+    CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
+    TransferOutcome, Usage,
 };
 use crate::sim::Sim;
 use crate::time::CallTime;
@@ -59,6 +61,7 @@ enum Step {
     StallLine(u64),
     HoldMarks(u64),
     HangUp,
+    StreamEnded,
     Lost,
     Ready,
     Closed {
@@ -109,7 +112,7 @@ enum Step {
     Garbage,
     Effect {
         id: u32,
-        failed: Option<String>,
+        result: EffectResult,
     },
     Control(Control),
     Wait,
@@ -248,6 +251,38 @@ impl Scenario {
             ["fallback", "play", ms, text] => s.on_failure.line = Some(sound("fallback", text, number(ms)?)),
             ["hold", ms] => s.hold_sound = Some(sound("hold", "", number(ms)?)),
             ["filler", ms, text] => s.filler = Some(sound("filler", text, number(ms)?)),
+            ["tool", name, timeout_ms] => {
+                let tool = http_tool(name, number(timeout_ms)?)?;
+                s.tools = s.tools.iter().cloned().chain([tool]).collect();
+            }
+            ["built_in", name] => {
+                let kind = ToolKind::BUILT_IN.iter().find(|(known, _)| known == name).ok_or("no such tool")?.1;
+                let tool = Tool::built_in(kind, &s.destinations);
+                s.tools = s.tools.iter().cloned().chain(tool).collect();
+            }
+            ["destination", name, number, ring_s] => {
+                let destination = destination(name, number, Spoken::None, ring_s)?;
+                s.destinations = s.destinations.iter().cloned().chain([destination]).collect();
+            }
+            ["destination", name, number, ring_s, ms, text] => {
+                let line = Spoken::Play(sound("transfer", text, self::number(ms)?));
+                let destination = destination(name, number, line, ring_s)?;
+                s.destinations = s.destinations.iter().cloned().chain([destination]).collect();
+            }
+            ["variable", name, value] => {
+                s.variables.insert((*name).to_owned(), (*value).to_owned());
+            }
+            ["fetches"] => s.fetches = true,
+            // A response of a scenario has 10 tokens in and 20 out.
+            ["price_per_token", micros] => {
+                let micros = number(micros)? * 1_000_000;
+                s.price = Some(Price { text_in_micros: micros, text_out_micros: micros, ..Price::default() });
+            }
+            ["price_per_minute", micros] => {
+                s.price = Some(Price { minute_micros: number(micros)?, ..Price::default() });
+            }
+            ["budget", of, micros] => s.budget = Some(Budget { micros: number(micros)?, of: (*of).to_owned() }),
+            ["max_model_s", n] => s.limits.max_model_s = number(n)?,
             ["max_duration_s", n] => s.limits.max_duration_s = number(n)?,
             ["warn_before_s", n] => s.limits.warn_before_s = number(n)?,
             ["farewell_s", n] => s.limits.farewell_s = number(n)?,
@@ -295,6 +330,7 @@ pub fn settings() -> CallSettings {
         filler: None,
         limits: Limits {
             max_duration_s: 600,
+            max_model_s: 0,
             warn_before_s: 30,
             farewell_s: 5,
             caller_silence_s: 0,
@@ -305,6 +341,8 @@ pub fn settings() -> CallSettings {
             early_audio_ms: 10_000,
         },
         playout: Playout { lead_ms: 200, batch_ms: 100, max_queue_s: 60, mark_timeout_ms: 5_000 },
+        price: None,
+        budget: None,
         max_session_min: 0,
         dial_timeout_ms: 5_000,
     }
@@ -359,8 +397,21 @@ fn step(words: &[&str]) -> Result<Step, String> {
         }
         ["fatal", code] => Step::Error { code: own(code), about: None, fatal: true },
         ["garbage"] => Step::Garbage,
-        ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, failed: None },
-        ["effect", id, "failed", why] => Step::Effect { id: number(id)? as u32, failed: Some(own(why)) },
+        ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, result: EffectResult::Done },
+        ["effect", id, "failed", why] => {
+            Step::Effect { id: number(id)? as u32, result: EffectResult::Failed(own(why)) }
+        }
+        ["effect", id, "output", text] => {
+            Step::Effect { id: number(id)? as u32, result: EffectResult::Output(own(text)) }
+        }
+        ["effect", id, "variable", name, value] => {
+            let variables = [(own(name), own(value))].into();
+            Step::Effect { id: number(id)? as u32, result: EffectResult::Variables(variables) }
+        }
+        ["transfer", "answered"] => Step::Control(Control::Transfer(TransferOutcome::Answered)),
+        ["transfer", "busy"] => Step::Control(Control::Transfer(TransferOutcome::Busy)),
+        ["transfer", "no_answer"] => Step::Control(Control::Transfer(TransferOutcome::NoAnswer)),
+        ["stream_ended"] => Step::StreamEnded,
         ["commit"] => Step::Control(Control::CommitTurn),
         ["shutdown", "now"] => Step::Control(Control::EndNow(EndReason::Shutdown)),
         ["shutdown"] => Step::Control(Control::End(EndReason::Shutdown)),
@@ -399,14 +450,15 @@ fn apply(sim: &mut Sim, step: &Step) {
             sim.caller_audio(false);
             return sim.input(Input::Caller(CallerEvent::HungUp));
         }
+        Step::StreamEnded => {
+            sim.caller_audio(false);
+            return sim.input(Input::Caller(CallerEvent::StreamEnded));
+        }
         Step::Lost => {
             sim.caller_audio(false);
             return sim.input(Input::Caller(CallerEvent::Lost));
         }
-        Step::Effect { id, failed } => {
-            let result = failed.clone().map_or(EffectResult::Done, EffectResult::Failed);
-            return sim.input(Input::Effect(EffectId(*id), result));
-        }
+        Step::Effect { id, result } => return sim.input(Input::Effect(EffectId(*id), result.clone())),
         Step::Control(control) => return sim.input(Input::Control(control.clone())),
         Step::Wait => return,
         Step::Ready => ModelEvent::Ready { session: "sess".into() },
@@ -447,6 +499,27 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::Garbage => ModelEvent::Garbage,
     };
     sim.input(Input::Model(event));
+}
+
+/// A tool that an HTTP server stands behind, and that takes one number.
+fn http_tool(name: &str, timeout_ms: u64) -> Result<Tool, String> {
+    Ok(Tool {
+        name: name.to_owned(),
+        description: String::new(),
+        parameters: Schema::new(serde_json::json!({
+            "type": "object",
+            "properties": { "n": { "type": "integer" } },
+            "required": ["n"],
+            "additionalProperties": false
+        }))?,
+        does: ToolKind::Http,
+        timeout_ms,
+    })
+}
+
+fn destination(name: &str, to: &str, line: Spoken, ring_s: &str) -> Result<Destination, String> {
+    let (name, description) = (name.to_owned(), String::new());
+    Ok(Destination { name, number: to.to_owned(), description, line, ring_s: number(ring_s)? })
 }
 
 fn sound(name: &str, text: &str, ms: u64) -> Sound {

@@ -38,7 +38,7 @@ fn call(echo_guard: bool, until_ms: u64, said: &[(u64, &str)], buffered_ms: u64)
     let sound = Sound { name: "greeting.wav".to_owned(), text: "Hello.".to_owned(), audio: audio.into() };
     let settings = CallSettings {
         turn_detection: TurnDetection::Local(TurnSettings::default()),
-        greeting: Spoken::Play(sound),
+        greeting: offhook::config::Spoken::Play(sound),
         echo_guard,
         ..scenario::settings()
     };

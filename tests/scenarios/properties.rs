@@ -177,8 +177,16 @@ fn apply(sim: &mut Sim, happening: &Happening) {
 fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
     let sound =
         |ms: usize| Sound { name: "x".into(), text: "some spoken words".into(), audio: vec![0x2A; ms * 8].into() };
-    let greeting = prop_oneof![Just(Spoken::None), Just(Spoken::Say("Hello.".into())), Just(Spoken::Play(sound(900))),];
-    let farewell = prop_oneof![Just(Spoken::None), Just(Spoken::Say("Bye.".into())), Just(Spoken::Play(sound(700)))];
+    let greeting = prop_oneof![
+        Just(offhook::config::Spoken::None),
+        Just(Spoken::Say("Hello.".into())),
+        Just(Spoken::Play(sound(900))),
+    ];
+    let farewell = prop_oneof![
+        Just(offhook::config::Spoken::None),
+        Just(Spoken::Say("Bye.".into())),
+        Just(Spoken::Play(sound(700)))
+    ];
     let interruptions = prop_oneof![
         Just(Interruptions::On),
         Just(Interruptions::Off),

@@ -381,6 +381,7 @@ fn agent(url: &str) -> Agent {
             headers: vec![],
             format: AudioFormat::PHONE,
             dial_timeout_ms: 5_000,
+            price: None,
             max_session_min: 55,
             mcp: false,
         }),

@@ -163,7 +163,7 @@ fn secrets_come_from_environment_or_file_and_only_when_needed() {
     assert_eq!(
         dir.errors(),
         [
-            "models.toml:41:11: api_key = { env = \"OPENAI_API_KEY\" }: environment variable OPENAI_API_KEY is not set; set it where the server is started",
+            "models.toml:44:11: api_key = { env = \"OPENAI_API_KEY\" }: environment variable OPENAI_API_KEY is not set; set it where the server is started",
         ]
     );
     dir.write("models.toml", MODEL.replace("[m]", "[openai]") + "api_key = { env = \"KEY\" }");
@@ -405,6 +405,7 @@ fn a_model() -> Model {
         headers: Vec::new(),
         format: crate::audio::AudioFormat::PHONE,
         dial_timeout_ms: 1,
+        price: None,
         max_session_min: 1,
         mcp: false,
     }

@@ -22,6 +22,7 @@ fn agent(format: AudioFormat) -> Agent {
             headers: vec![("OpenAI-Beta".into(), Secret::new("realtime=v1")), ("X-Project".into(), Secret::new("p1"))],
             format,
             dial_timeout_ms: 5_000,
+            price: None,
             max_session_min: 55,
             mcp: false,
         }),

@@ -166,7 +166,7 @@ impl Stream {
             "dtmf" => self.dtmf(message.dtmf, arrival),
             _ => {
                 self.phase = Phase::Stopped;
-                Decoded::Event(CallerEvent::HungUp)
+                Decoded::Event(CallerEvent::StreamEnded)
             }
         }
     }

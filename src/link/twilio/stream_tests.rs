@@ -55,7 +55,7 @@ fn a_stream_from_connected_to_stop() {
     let text = r#"{"event":"mark","sequenceNumber":"4","streamSid":"MZ1","mark":{"name":"g2-7"}}"#;
     assert_eq!(stream.decode(text), Decoded::Event(CallerEvent::MarkPlayed(MarkId { generation: 2, seq: 7 })));
     let stop = r#"{"event":"stop","sequenceNumber":"5","streamSid":"MZ1","stop":{"accountSid":"AC1","callSid":"CA1"}}"#;
-    assert_eq!(stream.decode(stop), Decoded::Event(CallerEvent::HungUp));
+    assert_eq!(stream.decode(stop), Decoded::Event(CallerEvent::StreamEnded));
     assert_eq!(ignored(&mut stream, stop), ["after_stop"]);
     assert_eq!(stream.counters().iter().filter(|(_, n)| *n > 0).count(), 3, "{:?}", stream.counters());
 }

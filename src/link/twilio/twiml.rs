@@ -11,22 +11,26 @@ const TAIL: &str = "<Hangup/></Response>";
 /// 500 characters.
 pub fn connect_stream(url: &str, name: &str, status_callback: Option<&str>, parameters: &[(&str, &str)]) -> String {
     let mut xml = String::from(HEAD);
+    connect(&mut xml, url, name, status_callback, parameters);
+    xml.push_str(TAIL);
+    xml
+}
+
+fn connect(xml: &mut String, url: &str, name: &str, status_callback: Option<&str>, parameters: &[(&str, &str)]) {
     xml.push_str("<Connect><Stream");
-    attribute(&mut xml, "url", url);
-    attribute(&mut xml, "name", name);
+    attribute(xml, "url", url);
+    attribute(xml, "name", name);
     if let Some(callback) = status_callback {
-        attribute(&mut xml, "statusCallback", callback);
+        attribute(xml, "statusCallback", callback);
     }
     xml.push('>');
     for (name, value) in parameters {
         xml.push_str("<Parameter");
-        attribute(&mut xml, "name", name);
-        attribute(&mut xml, "value", value);
+        attribute(xml, "name", name);
+        attribute(xml, "value", value);
         xml.push_str("/>");
     }
     xml.push_str("</Stream></Connect>");
-    xml.push_str(TAIL);
-    xml
 }
 
 /// Says why nobody answers, in the carrier's voice, and hangs up. `language` is a tag such as `en-US`; `None` is the
@@ -52,6 +56,46 @@ pub fn dial(number: &str) -> String {
     xml.push_str("</Dial>");
     xml.push_str(TAIL);
     xml
+}
+
+/// The same, but asks at `action` what to do when nobody there has answered for `ring_s` seconds, or when that call is over,
+/// and tells `answered` when somebody has.
+pub fn dial_or_ask(number: &str, ring_s: u64, action: &str, answered: &str) -> String {
+    let mut xml = String::from(HEAD);
+    xml.push_str("<Dial");
+    attribute(&mut xml, "action", action);
+    attribute(&mut xml, "method", "POST");
+    attribute(&mut xml, "timeout", &ring_s.to_string());
+    xml.push_str("><Number");
+    attribute(&mut xml, "statusCallback", answered);
+    attribute(&mut xml, "statusCallbackEvent", "answered");
+    xml.push('>');
+    escape(&mut xml, number);
+    xml.push_str("</Number></Dial>");
+    xml.push_str(TAIL);
+    xml
+}
+
+/// Presses `digits` for the far end, and connects the stream again as [`connect_stream`] does.
+pub fn press_and_connect(
+    digits: &str,
+    url: &str,
+    name: &str,
+    status_callback: Option<&str>,
+    parameters: &[(&str, &str)],
+) -> String {
+    let mut xml = String::from(HEAD);
+    xml.push_str("<Play");
+    attribute(&mut xml, "digits", digits);
+    xml.push_str("/>");
+    connect(&mut xml, url, name, status_callback, parameters);
+    xml.push_str(TAIL);
+    xml
+}
+
+/// Ends the call.
+pub fn hang_up() -> String {
+    format!("{HEAD}{TAIL}")
 }
 
 fn attribute(xml: &mut String, name: &str, value: &str) {

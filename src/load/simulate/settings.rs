@@ -81,6 +81,7 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
         filler: sounds.maybe(random, 500, "filler", 2),
         limits: Limits {
             max_duration_s,
+            max_model_s: 0,
             warn_before_s: random.pick(&[0, 5, 30]),
             farewell_s: random.range(2, 8),
             caller_silence_s: random.pick(&[0, 8, 15, 25]),

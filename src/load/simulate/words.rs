@@ -114,7 +114,8 @@ impl Names {
                 ModelEvent::AgentTranscript { response, item: named, text: said(words).into(), done }
             }
             Say::Tool { name, .. } => {
-                let arguments = r#"{"text":"noted","reason":"all is said"}"#.into();
+                let arguments =
+                    if name == "note" { r#"{"text":"noted"}"# } else { r#"{"reason":"all is said"}"# }.into();
                 ModelEvent::ToolCall { response, call: "call_1".into(), name: name.into(), arguments }
             }
             Say::Done { status, .. } => {

@@ -1,0 +1,252 @@
+//! The line is lent to the carrier: to put the caller through, or to press keys. It may come back.
+//!
+//! What the agent said before is heard first; a caller who cuts in meanwhile calls it off. Then the carrier is asked, takes
+//! the line (our media stream ends, the call does not) and either somebody answers, and the call is no longer ours, or the
+//! stream comes back, and the agent is told why.
+//!
+//! ```text
+//!                 all was heard           carrier: done        stream ended
+//!  Announced ──────────────────► Asked ──────────────► Lent ──────────────────┐
+//!     │ barge-in                   │ carrier: failed     │ somebody answered   │ stream began: back
+//!     ▼                            ▼                     ▼                     ▼
+//!  called off                  told so: goes on      Over: transferred     told so: goes on
+//! ```
+
+use super::*;
+use crate::config::{Destination, Spoken};
+use crate::engine::event::TransferOutcome;
+
+/// The carrier must have answered by then.
+const ASKED_MS: u64 = 15_000;
+/// Beyond the ringing: for the carrier's own steps and for a stream to come back.
+const MARGIN_MS: u64 = 30_000;
+/// Longest that keys are pressed: 32 of them, all of them pauses of a second.
+const DTMF_MS: u64 = 32_000;
+/// No errand lasts longer; a bound for whoever waits for one.
+pub(super) const LONGEST_MS: u64 = 300_000;
+
+/// What the line is lent for.
+#[derive(Debug)]
+pub(super) struct Errand {
+    what: What,
+    /// The tool call that waits for it; `None`: a key of the caller's began it.
+    call: Option<String>,
+    state: State,
+    /// The destination's own line was said, or is about to be.
+    line_said: bool,
+    /// The media stream has ended.
+    line_gone: bool,
+    since: CallTime,
+    outcome: Option<TransferOutcome>,
+}
+
+#[derive(Debug)]
+enum What {
+    Transfer(Destination),
+    Dtmf(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Announced,
+    Asked(EffectId),
+    Lent,
+}
+
+impl CallEngine {
+    /// Puts the caller through once they have heard what is said before.
+    pub(super) fn begin_transfer(&mut self, destination: Destination, call: Option<String>) {
+        if self.away.is_some() || !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        self.emit(CallEvent::TransferBegun { to: destination.name.clone() });
+        self.away = Some(Errand::new(What::Transfer(destination), call, self.now));
+    }
+
+    /// Presses keys for the far end once the caller has heard what is said before.
+    pub(super) fn begin_dtmf(&mut self, digits: String, call: Option<String>) {
+        if self.away.is_some() || !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        self.away = Some(Errand::new(What::Dtmf(digits), call, self.now));
+    }
+
+    /// Whether nothing that is sent to the line is heard.
+    pub(super) fn line_is_lent(&self) -> bool {
+        self.away.as_ref().is_some_and(|errand| errand.line_gone || errand.state == State::Lent)
+    }
+
+    /// Whether the carrier was asked for the line, has it, or is about to be asked.
+    pub(super) fn is_on_errand(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Says what is said before, behind the agent's own words, and asks the carrier as soon as all of it was heard.
+    pub(super) fn settle_errand(&mut self) {
+        let talking = matches!(self.phase, Phase::Talking) && !self.floor.is_speaking();
+        if !talking || self.reply.is_running() || self.reply.owed.is_some() {
+            return;
+        }
+        let Some(errand) = self.away.as_mut().filter(|errand| errand.state == State::Announced) else { return };
+        if !std::mem::replace(&mut errand.line_said, true)
+            && let What::Transfer(to) = &errand.what
+        {
+            match to.line.clone() {
+                Spoken::None => {}
+                Spoken::Play(sound) => self.play(ItemKind::Line, &sound, "transfer"),
+                Spoken::Say(text) if self.session.is_ready() => {
+                    let text = self.worded(&text);
+                    self.ask("transfer", Some(format!("Say exactly this and nothing else: \"{text}\"")));
+                    return;
+                }
+                Spoken::Say(_) => {}
+            }
+        }
+        if self.downlink.speaking() {
+            return;
+        }
+        // Sounds that nobody needs to hear out.
+        self.clear_line(true);
+        let Some(errand) = &self.away else { return };
+        let effect = match &errand.what {
+            What::Transfer(to) => Effect::Transfer { to: to.number.clone(), back_after_s: Some(to.ring_s) },
+            What::Dtmf(digits) => Effect::SendDtmf(digits.clone()),
+        };
+        let id = self.begin_effect(effect);
+        self.timers.set(Timer::Away, self.now.plus_ms(ASKED_MS));
+        if let Some(errand) = &mut self.away {
+            errand.state = State::Asked(id);
+        }
+    }
+
+    /// The caller cut in before the carrier was asked: they have something to say yet.
+    pub(super) fn call_off_errand(&mut self) {
+        if self.away.as_ref().is_some_and(|errand| errand.state == State::Announced) {
+            self.end_errand("called_off", tools::error("the caller interrupted; nothing was done"));
+        }
+    }
+
+    /// Answers whether the effect was the errand's.
+    pub(super) fn on_errand_effect(&mut self, id: EffectId, result: &EffectResult) -> bool {
+        let Some(errand) = self.away.as_mut().filter(|errand| errand.state == State::Asked(id)) else { return false };
+        match result {
+            EffectResult::Failed(why) if !errand.line_gone => {
+                let why = format!("the carrier did not do it: {why}; the caller is still with you");
+                self.stats.count("errands_failed", 1);
+                self.end_errand("failed", tools::error(&why));
+            }
+            // The carrier has the line already: it did take what it says it did not, or answers too late.
+            _ => {
+                errand.state = State::Lent;
+                let ms = match &errand.what {
+                    What::Transfer(to) => to.ring_s * 1_000 + MARGIN_MS,
+                    What::Dtmf(_) => DTMF_MS + MARGIN_MS,
+                };
+                self.timers.set(Timer::Away, self.now.plus_ms(ms.min(LONGEST_MS)));
+                self.emit(CallEvent::LineLent);
+            }
+        }
+        true
+    }
+
+    /// The media stream ended. Answers whether the call goes on all the same.
+    pub(super) fn lends_line(&mut self) -> bool {
+        let Some(errand) = self.away.as_mut().filter(|errand| errand.state != State::Announced) else { return false };
+        errand.line_gone = true;
+        for timer in [Timer::CallerGone, Timer::CallerSilent, Timer::Pad] {
+            self.timers.clear(timer);
+        }
+        self.clear_line(false);
+        true
+    }
+
+    /// The media stream began again. Answers whether it was lent.
+    pub(super) fn takes_line_back(&mut self) -> bool {
+        if !self.away.as_ref().is_some_and(|errand| errand.line_gone) {
+            return false;
+        }
+        self.uplink.restart();
+        self.timers.set(Timer::CallerGone, self.now.plus_ms(self.settings.limits.caller_gone_s * 1_000));
+        let Some(errand) = &self.away else { return false };
+        let output = match (&errand.what, errand.outcome) {
+            (What::Dtmf(_), _) => r#"{"ok":true}"#.to_owned(),
+            (What::Transfer(to), outcome) => {
+                let why = outcome.map_or("no_answer", TransferOutcome::name).replace('_', " ");
+                tools::error(&format!("nobody took the call at {}: {why}; the caller is back with you", to.name))
+            }
+        };
+        let rule = errand.outcome.map_or("back", TransferOutcome::name);
+        self.end_errand(rule, output);
+        true
+    }
+
+    /// The carrier tells what became of a transfer.
+    pub(super) fn on_transfer_outcome(&mut self, outcome: TransferOutcome) {
+        let Some(errand) = self.away.as_mut().filter(|errand| errand.state != State::Announced) else {
+            self.stats.count("transfer_outcomes_ignored", 1);
+            return;
+        };
+        let What::Transfer(to) = &errand.what else { return };
+        errand.outcome = Some(outcome);
+        let to = to.name.clone();
+        match outcome {
+            TransferOutcome::Answered => self.caller_is_through(to),
+            _ => {
+                self.stats.count("transfers_not_answered", 1);
+                // Now it is the carrier's turn to open the stream again.
+                self.timers.set(Timer::Away, self.now.plus_ms(MARGIN_MS));
+            }
+        }
+    }
+
+    pub(super) fn on_away_due(&mut self) {
+        let Some(errand) = &self.away else { return };
+        match (&errand.what, errand.state) {
+            (_, State::Announced) => {}
+            (_, State::Asked(id)) if !errand.line_gone => {
+                self.out.cancel(id);
+                self.stats.count("errands_failed", 1);
+                self.end_errand("timeout", tools::error("the carrier did not answer; the caller is still with you"));
+            }
+            // Nobody said that it failed.
+            (What::Transfer(to), _) if errand.outcome.is_none() => {
+                let to = to.name.clone();
+                self.stats.count("transfers_unconfirmed", 1);
+                self.caller_is_through(to);
+            }
+            _ => self.finish(EndReason::CallerGone),
+        }
+    }
+
+    fn caller_is_through(&mut self, to: String) {
+        if let Some(call) = self.away.take().and_then(|errand| errand.call) {
+            self.note_answered(&call, r#"{"ok":true}"#);
+        }
+        self.finish(EndReason::Transferred { to });
+    }
+
+    fn end_errand(&mut self, rule: &str, output: String) {
+        let Some(errand) = self.away.take() else { return };
+        self.timers.clear(Timer::Away);
+        let ms = self.now.ms_since(errand.since);
+        self.emit(CallEvent::LineBack { rule: rule.to_owned(), after_ms: ms });
+        match errand.call {
+            Some(call) => self.on_errand_done(&call, output),
+            None if rule == "called_off" => {}
+            None => {
+                let what = match errand.what {
+                    What::Transfer(to) => format!("The caller pressed a key to be put through to {}.", to.name),
+                    What::Dtmf(_) => "Keys were pressed.".to_owned(),
+                };
+                self.tell_model(format!("{what} {output}"));
+                self.ask("line_back", None);
+            }
+        }
+    }
+}
+
+impl Errand {
+    fn new(what: What, call: Option<String>, since: CallTime) -> Self {
+        Errand { what, call, state: State::Announced, line_said: false, line_gone: false, since, outcome: None }
+    }
+}
