@@ -29,10 +29,10 @@ impl Hands {
 
     /// Runs a tool: what it answered, or why not in words that the model can act on.
     pub(super) async fn run(self, name: String, arguments: String, variables: Arc<Variables>) -> EffectResult {
-        let began = Instant::now();
+        let mut tally = Tally { metrics: &self.metrics, began: Instant::now(), outcome: "cancelled" };
         let ran = self.ask(&name, &arguments, &variables).await;
-        self.metrics.tool.observe(began.elapsed());
-        self.metrics.tools.add(ran.as_ref().map_or_else(|failure| failure.kind, |_| "done"), 1);
+        tally.outcome = ran.as_ref().map_or_else(|failure| failure.kind, |_| "done");
+        drop(tally);
         match ran {
             Ok(text) => EffectResult::Output(text),
             Err(failure) => {
@@ -89,6 +89,20 @@ impl Hands {
             Some((name.clone(), text.chars().take(MAX_VALUE).collect()))
         });
         Ok(found.collect())
+    }
+}
+
+/// Counts a tool however it comes to its end, also when it is let go of: its time was over, or the call.
+struct Tally<'a> {
+    metrics: &'a Metrics,
+    began: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        self.metrics.tool.observe(self.began.elapsed());
+        self.metrics.tools.add(self.outcome, 1);
     }
 }
 

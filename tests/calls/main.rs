@@ -16,4 +16,5 @@ mod street;
 mod survival;
 mod talk;
 mod tls;
+mod tools;
 mod trust;
