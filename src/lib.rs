@@ -80,6 +80,8 @@
 //! | prefix padding | audio before detected speech that belongs to the turn |
 //! | media time, call time | samples since the stream began; time since the webhook |
 //! | deployment, agent | a number and what is kept of its calls; who talks |
+//! | tool sound, bed | a sound that is looped while tools run; it lies beneath the ledger of agent audio and is none of it |
+//! | idle | neither side says anything, and nobody works on anything |
 //! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |
 
 pub mod audio;

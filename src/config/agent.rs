@@ -15,6 +15,7 @@ use super::types::{
 };
 use super::values::{self, MAX_LINE, MAX_NAME};
 use super::world::World;
+use super::{idle, keys};
 
 /// An agent as written: its models are only names.
 pub(super) struct AgentDraft {
@@ -79,6 +80,8 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     let on_failure = on_failure(table.table("on_failure"), world);
     let hold_sound = table.take("hold_sound").and_then(|f| values::sound(f, world));
     let filler = table.take("filler").and_then(|f| values::sound(f, world));
+    let keys = keys::read(&mut table, &turn_detection);
+    let idle = idle::read(table.table("idle"), &turn_detection, world);
     table.finish();
     let Secrets { missing, .. } = secrets;
     let mcp = tools.mcp_place.clone();
@@ -107,6 +110,8 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
         on_failure,
         hold_sound,
         filler,
+        keys,
+        idle,
         variables: declared.variables,
         http_tools: tools.http,
         mcp: tools.mcp,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::problem::{Place, Problem, nearest};
 use super::reader::{Field, Table};
-use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Playout};
-use super::values;
+use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Playout, ToolSound};
+use super::world::World;
+use super::{tool_sound, values};
 
 /// A deployment as written: its agent is only a name.
 #[derive(Clone, Debug)]
@@ -18,11 +19,12 @@ pub(super) struct DeploymentDraft {
     /// With the place of the first one that is set.
     budgets: (Budgets, Option<Place>),
     playout: Playout,
+    tool_sound: Option<ToolSound>,
     keep: Keep,
 }
 
 /// Reads the document.
-pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
+pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> DeploymentDraft {
     let agent = table.need("agent", "the name of a document in agents/");
     let agent = agent.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
     let number = table.need("number", "the phone number it answers, in E.164");
@@ -36,6 +38,7 @@ pub(super) fn read(mut table: Table<'_, '_>) -> DeploymentDraft {
         limits,
         budgets,
         playout: playout(table.table("playout")),
+        tool_sound: tool_sound::read(table.table("tool_sound"), world),
         keep: keep(table.table("keep")),
     };
     table.finish();
@@ -59,6 +62,7 @@ impl DeploymentDraft {
             limits: self.limits,
             budgets: self.budgets.0,
             playout: self.playout,
+            tool_sound: self.tool_sound,
             keep: self.keep,
         })
     }

@@ -23,6 +23,8 @@ mod check;
 mod deployment;
 mod files;
 mod http;
+mod idle;
+mod keys;
 mod memory;
 mod model;
 mod problem;
@@ -34,6 +36,7 @@ mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod tool_sound;
 mod tools;
 mod turns;
 pub mod types;

@@ -277,7 +277,8 @@ impl<'d, 'i> Field<'d, 'i> {
 
     /// A number within `range`, with or without a fraction.
     pub(super) fn number(&self, range: RangeInclusive<f32>) -> Option<f32> {
-        let allowed = || format!("{}-{}", range.start(), range.end());
+        let sign = if *range.start() < 0.0 { " to " } else { "-" };
+        let allowed = || format!("{}{sign}{}", range.start(), range.end());
         let value = match self.value.get_ref() {
             DeValue::Integer(i) => i64::from_str_radix(i.as_str(), i.radix()).ok().map(|i| i as f32),
             DeValue::Float(f) => f.as_str().parse().ok(),
@@ -452,6 +453,10 @@ fn may_be_secret(source: &str, span: &Range<usize>) -> bool {
     let end = span.end.min(bytes.len());
     let start = bytes[..span.start.min(end)].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
     let mut text = String::from_utf8_lossy(&bytes[start..end]).to_ascii_lowercase();
+    // A table of an agent, and no key to anything.
+    if let Some(rest) = text.trim_start().strip_prefix("[keys").or(text.trim_start().strip_prefix("keys =")) {
+        text = rest.to_owned();
+    }
     for harmless in ["max_output_tokens", "token_ttl_s", "commit_key"] {
         text = text.replace(harmless, "");
     }

@@ -68,7 +68,7 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     let mut numbers: BTreeMap<String, String> = BTreeMap::new();
     for document in &documents.deployments {
         check_name(document, &mut problems);
-        let Some(draft) = open(document, &mut problems, deployment::read) else { continue };
+        let Some(draft) = open(document, &mut problems, |table| deployment::read(table, world)) else { continue };
         if let Some((name, place)) = draft.agent.as_ref().filter(|(name, _)| !agents.contains_key(name)) {
             problems.push(unknown("agent", name, place, agents.keys(), "agents/"));
         }

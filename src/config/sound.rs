@@ -11,8 +11,8 @@ pub(super) const MAX_BYTES: u64 = 32 * 1_024 * 1_024;
 /// What a recording may be.
 pub(super) const ALLOWED: &str = "a WAV file of at most 60 s at 8, 11.025, 12, 16, 22.05, 24, 32, 44.1 or 48 kHz";
 
-/// The audio of a WAV file as G.711 μ-law at 8 kHz.
-pub(super) fn load(bytes: &[u8]) -> Result<Arc<[u8]>, String> {
+/// The audio of a WAV file as G.711 μ-law at 8 kHz, made louder by so many dB.
+pub(super) fn load(bytes: &[u8], volume_db: f32) -> Result<Arc<[u8]>, String> {
     let wav = wav::read(bytes).map_err(|e| e.to_string())?;
     // Any other rate shares so few factors with the line's that its filter would be larger than the recording.
     if !RATES_HZ.contains(&wav.rate_hz) {
@@ -21,7 +21,11 @@ pub(super) fn load(bytes: &[u8]) -> Result<Arc<[u8]>, String> {
     if wav.samples.len() > MAX_S * wav.rate_hz as usize {
         return Err(format!("is longer than {MAX_S} s"));
     }
-    let samples = resample::convert(&wav.samples, wav.rate_hz, LINE_HZ);
+    let mut samples = resample::convert(&wav.samples, wav.rate_hz, LINE_HZ);
+    if volume_db != 0.0 {
+        let gain = 10f32.powf(volume_db / 20.0);
+        samples.iter_mut().for_each(|sample| *sample = (f32::from(*sample) * gain).round() as i16);
+    }
     let mut audio = Vec::with_capacity(samples.len());
     g711::encode_ulaw(&samples, &mut audio);
     Ok(audio.into())

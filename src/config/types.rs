@@ -2,6 +2,9 @@
 
 mod hearing;
 mod http;
+mod idle;
+mod keys;
+mod tool_sound;
 mod tools;
 
 use std::collections::BTreeMap;
@@ -16,6 +19,9 @@ use crate::audio::AudioFormat;
 use crate::template::Variables;
 pub use hearing::*;
 pub use http::*;
+pub use idle::{Idle, IdleLine};
+pub use keys::{KeyAction, Keys};
+pub use tool_sound::ToolSound;
 pub use tools::*;
 
 /// Everything the server runs by: `offhook.toml`, `models.toml`, the agents and the deployments.
@@ -224,6 +230,10 @@ pub struct Agent {
     pub hold_sound: Option<Sound>,
     /// Played once when the model is slow to answer.
     pub filler: Option<Sound>,
+    /// What becomes of keys; `None`: they are kept in the report, no more.
+    pub keys: Option<Keys>,
+    /// What is said to a caller who says nothing; `None`: nothing.
+    pub idle: Option<Idle>,
     /// Defaults of the variables that the document declares, by full name: `call.campaign`, `crm.name`.
     pub variables: Variables,
     /// What stands behind the tools that are asked of other servers, by the tool's name. Holds secrets, so it is the
@@ -333,6 +343,8 @@ pub struct Deployment {
     pub budgets: Budgets,
     /// How agent audio is fed to the line.
     pub playout: Playout,
+    /// Played while tools run; `None`: silence.
+    pub tool_sound: Option<ToolSound>,
     /// What is kept of a call.
     pub keep: Keep,
 }
@@ -459,6 +471,12 @@ pub struct CallSettings {
     pub hold_sound: Option<Sound>,
     /// See [`Agent::filler`].
     pub filler: Option<Sound>,
+    /// See [`Agent::keys`].
+    #[serde(default)]
+    pub keys: Option<Keys>,
+    /// See [`Agent::idle`].
+    #[serde(default)]
+    pub idle: Option<Idle>,
     /// See [`Deployment::limits`].
     pub limits: Limits,
     /// See [`Deployment::playout`].
@@ -467,6 +485,9 @@ pub struct CallSettings {
     pub price: Option<Price>,
     /// What the model may cost in this call.
     pub budget: Option<Budget>,
+    /// See [`Deployment::tool_sound`].
+    #[serde(default)]
+    pub tool_sound: Option<ToolSound>,
     /// See [`Model::max_session_min`].
     pub max_session_min: u64,
     /// See [`Model::dial_timeout_ms`].
@@ -504,10 +525,13 @@ impl CallSettings {
             on_failure: agent.on_failure.clone(),
             hold_sound: agent.hold_sound.clone(),
             filler: agent.filler.clone(),
+            keys: agent.keys.clone(),
+            idle: agent.idle.clone(),
             limits: deployment.limits.clone(),
             playout: deployment.playout.clone(),
             price: agent.model.price,
             budget: None,
+            tool_sound: deployment.tool_sound.clone(),
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
         }

@@ -75,21 +75,6 @@ impl CallEngine {
         }
     }
 
-    fn on_key(&mut self, digit: char) {
-        self.stats.pressed(self.now, digit);
-        self.emit(CallEvent::Dtmf { digit });
-        // Whoever presses keys is not silent.
-        self.timers.clear(Timer::CallerSilent);
-        if self.tool_takes_key(digit) {
-            return;
-        }
-        if let crate::config::TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection
-            && key == digit
-        {
-            self.commit("key");
-        }
-    }
-
     pub(super) fn on_line_ended(&mut self, reason: EndReason) {
         // A call that is being ended keeps the reason for that: who lays down first then is not why.
         let reason = match &self.phase {
@@ -252,6 +237,12 @@ impl CallEngine {
                 let rule = if self.timers.is_set(Timer::MarkOverdue) { "marks_back" } else { "marks_lost" };
                 self.timers.clear(Timer::MarkOverdue);
                 self.emit(CallEvent::LineResumed { rule: rule.to_owned() });
+            }
+            Progress::BedCut { was_on } => {
+                self.hearing.cleared(self.uplink.media_at(now));
+                if was_on {
+                    self.emit(CallEvent::ToolSoundEnded { rule: "agent_speaks".to_owned() });
+                }
             }
             Progress::Underrun { ms } => {
                 self.stats.count("underruns", 1);

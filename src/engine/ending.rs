@@ -134,6 +134,7 @@ impl CallEngine {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
+        self.close_keys();
         self.emit(CallEvent::Closing { why: reason.to_string() });
         self.phase = Phase::Closing(Closing { reason, then, effect: None });
         self.close_local();
@@ -141,6 +142,7 @@ impl CallEngine {
         self.reply.awaiting = None;
         for timer in [
             Timer::CallerSilent,
+            Timer::Idle,
             Timer::Interrupt,
             Timer::Away,
             Timer::ModelSilent,
@@ -211,6 +213,7 @@ impl CallEngine {
 
     /// The end. What was heard until now is settled; nothing follows.
     pub(super) fn finish(&mut self, reason: EndReason) {
+        self.close_keys();
         self.cancel_line_at_end();
         self.cancel_tools();
         self.hang_up_model();

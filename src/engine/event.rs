@@ -217,10 +217,18 @@ pub enum CallEvent {
     LineLent,
     /// The line is ours again, or was never lent, by the named rule.
     LineBack { rule: String, after_ms: u64 },
+    /// The sound that is heard while tools run begins.
+    ToolSoundStarted,
+    /// It ends, by the named rule.
+    ToolSoundEnded { rule: String },
     /// The agent left a note.
     Noted { text: String },
     /// A key was pressed.
     Dtmf { digit: char },
+    /// Digits are complete, by the named rule, and the model is told of them.
+    KeysCollected { digits: String, rule: String },
+    /// The caller has said nothing for too long, after so many lines about that, and what is done about it.
+    CallerIdle { said: u32, then: String },
     /// A gap in the caller's audio was filled with silence for the model.
     GapFilled { at: Samples, ms: u64 },
     /// Caller audio that was there before, or came too late, was dropped.
@@ -333,8 +341,14 @@ impl fmt::Display for CallEvent {
             CallEvent::LineBack { rule, after_ms } => {
                 write!(f, "LineBack rule={} after_ms={after_ms}", Quoted(rule))
             }
+            CallEvent::ToolSoundStarted => f.write_str("ToolSoundStarted"),
+            CallEvent::ToolSoundEnded { rule } => write!(f, "ToolSoundEnded rule={}", Quoted(rule)),
             CallEvent::Noted { text } => write!(f, "Noted text={}", Quoted(text)),
             CallEvent::Dtmf { digit } => write!(f, "Dtmf digit={digit}"),
+            CallEvent::KeysCollected { digits, rule } => {
+                write!(f, "KeysCollected digits={} rule={}", Quoted(digits), Quoted(rule))
+            }
+            CallEvent::CallerIdle { said, then } => write!(f, "CallerIdle said={said} then={}", Quoted(then)),
             CallEvent::GapFilled { at, ms } => write!(f, "GapFilled at={} ms={ms}", at.0),
             CallEvent::CallerAudioDropped { rule, ms } => {
                 write!(f, "CallerAudioDropped rule={} ms={ms}", Quoted(rule))

@@ -2,8 +2,8 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`tools`] what the model has asked for, [`away`] a line that is lent,
-//! [`budget`] what a call may use up, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`local`] what our own ears make of it, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
+//! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
 mod away;
 mod budget;
@@ -12,7 +12,9 @@ mod conversation;
 mod downlink;
 mod ending;
 pub mod event;
+mod idle;
 pub mod io;
+mod keys;
 mod local;
 mod outbox;
 mod reply;
@@ -20,6 +22,7 @@ pub mod report;
 mod session;
 mod stats;
 pub mod timer;
+mod tool_sound;
 mod tools;
 mod turn;
 mod uplink;
@@ -40,6 +43,8 @@ use budget::Spending;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
+use idle::IdleState;
+use keys::Keypad;
 use local::Local;
 use outbox::{Outbox, OwnedCommand};
 use reply::Reply;
@@ -81,6 +86,10 @@ pub struct CallEngine {
     variables: BTreeMap<String, String>,
     spending: Spending,
     stats: Stats,
+    /// A tool runs that the agent waits for.
+    tools_running: bool,
+    keypad: Keypad,
+    idle: IdleState,
     /// Used again by every step, so that reporting progress allocates nothing.
     progress: Vec<Progress>,
     effects: u32,
@@ -145,7 +154,7 @@ impl CallEngine {
             uplink: Uplink::new(settings.format, settings.limits.early_audio_ms, gate),
             hearing,
             local,
-            downlink: Downlink::new(settings.format, &settings.playout),
+            downlink: Downlink::new(settings.format, &settings.playout, settings.tool_sound.as_ref()),
             conversation: Conversation::default(),
             session: Session::new(settings.seed),
             reply: Reply::default(),
@@ -157,6 +166,9 @@ impl CallEngine {
             variables: settings.variables.clone(),
             spending: Spending::default(),
             stats: Stats::default(),
+            tools_running: false,
+            keypad: Keypad::default(),
+            idle: IdleState::default(),
             progress: Vec::new(),
             effects: 0,
             settings,
@@ -237,6 +249,7 @@ impl CallEngine {
             ("caller_frames", self.uplink.frames),
             ("caller_gap_ms", self.uplink.gap_samples.as_ms(rate_hz)),
             ("agent_audio_sent_ms", self.downlink.sent_total.as_ms(rate_hz)),
+            ("tool_sound_sent_ms", self.downlink.bed_sent().as_ms(rate_hz)),
             ("marks_of_cleared_audio", self.downlink.marks_cleared),
             ("marks_unknown", self.downlink.marks_unknown),
             ("lines_unlisted", self.conversation.refused),
@@ -322,6 +335,9 @@ impl CallEngine {
             Timer::ModelRecovery => self.on_recovery_timeout(),
             Timer::ModelRenew => self.session.renew_due = true,
             Timer::Hold => self.on_hold_due(),
+            Timer::ToolSound => self.on_tool_sound_due(),
+            Timer::Keys => self.on_keys_due(),
+            Timer::Idle => self.on_idle_due(),
             Timer::ModelSilent => self.on_model_silent(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
@@ -344,8 +360,10 @@ impl CallEngine {
             self.release_agent("closing");
         }
         self.settle_errand();
+        self.settle_tool_sound();
         self.feed();
         self.watch_caller_silence();
+        self.watch_idle();
         self.renew_at_edge();
         self.leave_when_heard();
     }

@@ -141,6 +141,11 @@ impl Outbox {
         &self.arena[piece.start as usize..piece.end as usize]
     }
 
+    /// The same, to be changed before it is given out.
+    pub(super) fn piece_mut(&mut self, piece: &Piece) -> &mut [u8] {
+        &mut self.arena[piece.start as usize..piece.end as usize]
+    }
+
     pub(super) fn emit(&mut self, event: CallEvent) {
         self.queue.push_back(Out::Emit(Box::new(event)));
     }

@@ -253,6 +253,19 @@ impl CallEngine {
         }
     }
 
+    /// A line that came about outside of the session is made known to it; a later one is told by replay.
+    pub(super) fn tell_session(&mut self, index: usize) {
+        if !self.session.is_ready() {
+            return;
+        }
+        let line = self.conversation.line(index);
+        if let Some(text) = line.for_replay() {
+            line.ours = true;
+            let (role, id) = (line.who, Some(line_id(index)));
+            self.out.model(OwnedCommand::Add { role, text, id, first: false });
+        }
+    }
+
     /// What the lost session would have gone on with is owed by the next one.
     fn drop_session_state(&mut self) {
         self.downlink.complete_last();

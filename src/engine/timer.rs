@@ -33,6 +33,12 @@ pub enum Timer {
     ModelRenew,
     /// The hold sound is due.
     Hold,
+    /// The sound that is heard while tools run is due.
+    ToolSound,
+    /// The next key must have followed.
+    Keys,
+    /// The caller is spoken to, who has said nothing.
+    Idle,
     /// The model is told that the call will end.
     CapWarning,
     /// The call has reached its longest duration.
@@ -66,6 +72,9 @@ impl Timer {
         Timer::ModelSilent,
         Timer::ModelRenew,
         Timer::Hold,
+        Timer::ToolSound,
+        Timer::Keys,
+        Timer::Idle,
         Timer::CapWarning,
         Timer::Cap,
         Timer::Farewell,

@@ -259,7 +259,7 @@ impl CallEngine {
             let waited_ms = self.now.ms_since(running.since);
             self.stats.used(self.now, &running.name, r#"{"cancelled":"the call ended"}"#, waited_ms);
         }
-        self.timers.clear(Timer::Tools);
+        self.watch_tools();
     }
 
     fn take_running(&mut self, which: impl Fn(&Running) -> bool) -> Option<Running> {
@@ -270,6 +270,7 @@ impl CallEngine {
     }
 
     fn watch_tools(&mut self) {
+        self.set_tools_running(self.tools.keep_caller_waiting());
         match self.tools.running.iter().map(|r| r.due).min() {
             Some(due) => self.timers.set(Timer::Tools, due),
             None => self.timers.clear(Timer::Tools),

@@ -71,6 +71,7 @@ impl CallEngine {
         self.emit(CallEvent::SpeechStarted { rule: self.turn_rule().to_owned(), media_ms });
         self.floor.speaking_since = Some(self.now);
         self.end_waits(r#"{"ended":"the caller speaks"}"#);
+        self.caller_is_there();
         if self.floor.open_turn == 0 {
             self.floor.open_turn = self.stats.open_turn();
         }
@@ -281,6 +282,7 @@ impl CallEngine {
             turn => turn,
         };
         self.floor.committed_turn = turn;
+        self.caller_is_there();
         // Not every vendor says when it ended either.
         self.floor.speaking_since = None;
         self.timers.clear(Timer::Pad);

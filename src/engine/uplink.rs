@@ -175,7 +175,10 @@ impl Uplink {
         }
         let mut at = self.place(now, at_ms, len, out);
         if std::mem::take(&mut self.restarted) {
-            // Nobody listened meanwhile: that is no gap.
+            // Nobody was there to be heard meanwhile: a gap, but none that the model is given silence for.
+            if let Some(gap) = self.expected.map(|expected| at.saturating_sub(expected)).filter(|gap| gap.0 > 0) {
+                self.list_gap(at - gap, gap);
+            }
             self.expected = Some(at);
         }
         if let Some(expected) = self.expected {
@@ -450,12 +453,8 @@ impl Uplink {
     }
 
     fn fill(&mut self, at: Samples, gap: Samples, taken: &mut Taken, hearing: &mut Hearing, out: &mut Outbox) {
-        let rate = self.format.rate_hz;
-        self.gap_samples += gap;
-        if self.gaps.len() < GAPS_LISTED {
-            self.gaps.push(Gap { media_at_ms: at.as_ms(rate), ms: gap.as_ms(rate) });
-        }
-        out.emit(CallEvent::GapFilled { at, ms: gap.as_ms(rate) });
+        self.list_gap(at, gap);
+        out.emit(CallEvent::GapFilled { at, ms: gap.as_ms(self.format.rate_hz) });
         let padded = self.padded.min(gap);
         let fill = (gap - padded).min(self.samples(LONGEST_FILL_MS));
         if fill == Samples::ZERO {
@@ -464,6 +463,14 @@ impl Uplink {
         let bytes = self.format.bytes(fill);
         let piece = out.keep_silence(self.format.silence_byte(), bytes);
         taken.overflowed += self.hear(at + padded, piece, hearing, out);
+    }
+
+    fn list_gap(&mut self, at: Samples, gap: Samples) {
+        let rate = self.format.rate_hz;
+        self.gap_samples += gap;
+        if self.gaps.len() < GAPS_LISTED {
+            self.gaps.push(Gap { media_at_ms: at.as_ms(rate), ms: gap.as_ms(rate) });
+        }
     }
 
     fn wait(&mut self, payload: &[u8]) -> Samples {

@@ -37,8 +37,6 @@ impl CallEngine {
     pub(super) fn tell_model(&mut self, text: String) {
         let line = self.conversation.begin(Role::System, "told");
         self.conversation.say(line, &text, true);
-        if self.session.is_ready() {
-            self.out.model(OwnedCommand::Add { role: Role::System, text, id: None, first: false });
-        }
+        self.tell_session(line);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{AfterFailure, CallSettings, Eagerness, OnFailure, Sound, Spoken, TurnDetection};
+use crate::config::{AfterFailure, CallSettings, Eagerness, Keys, OnFailure, Sound, Spoken, TurnDetection};
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -67,6 +67,9 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::ModelSilent => ("the model must have answered", "limits.model_silence_ms"),
         Timer::ModelRenew => ("the model's session is to be renewed", "max_session_min"),
         Timer::Hold => ("the hold sound is due", "hold_sound"),
+        Timer::ToolSound => ("the sound that is heard while tools run is due", "tool_sound.grace_ms"),
+        Timer::Keys => ("the next key must have followed", "keys.timeout_ms"),
+        Timer::Idle => ("the caller has said nothing for a while", "idle.after_s"),
         Timer::CapWarning => ("the model is told that the call will end", "limits.warn_before_s"),
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
@@ -92,6 +95,8 @@ const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
+const TOOL_FADE: &[&str] = &["tool_sound.fade_out_ms"];
+const IDLE: &[&str] = &["idle.after_s", "idle.times", "idle.end"];
 const BY_AGENT: &str = "the agent called its hang_up tool; the call ends once what it said was heard";
 const BY_OPERATOR: &str = "an operator asked for it";
 const NO_MODEL: &str = "the model refused, or was not back in time";
@@ -269,6 +274,29 @@ const TABLE: &[Row] = &[
     ("LineQueued", "fallback", "the line for when the model cannot go on", &["on_failure.play", "on_failure.then"]),
     ("LineQueued", "filler", "played once when the model is slow", &["filler", "limits.model_silence_ms"]),
     ("LineQueued", "hold", "played while the model is dialled again", &["hold_sound"]),
+    ("KeysCollected", "terminator", "the key that ends the digits was pressed", &["keys.terminator"]),
+    ("KeysCollected", "length", "as many digits as there may be", &["keys.max_digits"]),
+    ("KeysCollected", "timeout", "no further key came in time", &["keys.timeout_ms"]),
+    ("KeysCollected", "action", "a key that does something was pressed", &["keys.actions"]),
+    ("KeysCollected", "call_ends", "the call ends with digits that were not complete", &["keys.timeout_ms"]),
+    ("ResponseAsked", "keys", "the agent goes on with what the caller pressed", &["keys.meaning"]),
+    ("ResponseAsked", "key_repeat", "the caller pressed the key for hearing it again", &["keys.actions"]),
+    ("BargeIn", "keys", "a key stops the agent", &["keys.interrupt"]),
+    ("CallerIdle", "line", "neither side said anything for too long: the caller is spoken to", IDLE),
+    ("CallerIdle", "end", "the caller was spoken to often enough, and said nothing", IDLE),
+    ("CallerIdle", "nothing", "the caller was spoken to often enough, and the call may go on", IDLE),
+    ("ResponseAsked", "idle", "the agent speaks to a caller who says nothing", IDLE),
+    ("LineQueued", "idle", "a recording speaks to a caller who says nothing", IDLE),
+    (
+        "ToolSoundStarted",
+        "",
+        "a tool runs, and the caller has waited for so long in silence",
+        &["tool_sound.grace_ms", "tool_sound.sound"],
+    ),
+    ("ToolSoundEnded", "agent_speaks", "the agent's voice takes its place at once", &["tool_sound.sound"]),
+    ("ToolSoundEnded", "agent_held", "the agent has something to say, as soon as the caller lets it", TOOL_FADE),
+    ("ToolSoundEnded", "tools_done", "no tool runs, and no answer to one is due", TOOL_FADE),
+    ("ToolSoundEnded", "closing", "the call is ending", TOOL_FADE),
     (
         "EndAnnounced",
         "",
@@ -344,11 +372,35 @@ fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
         "playout.lead_ms" => in_deployment(playout.lead_ms),
         "playout.max_queue_s" => in_deployment(playout.max_queue_s),
         "playout.mark_timeout_ms" => in_deployment(playout.mark_timeout_ms),
+        "keys.terminator" | "keys.max_digits" | "keys.timeout_ms" | "keys.meaning" | "keys.interrupt"
+        | "keys.actions" => in_agent(of_keys(key, settings.keys.as_ref())),
+        "idle.after_s" => in_agent(settings.idle.as_ref().map_or(0, |idle| idle.after_ms / 1_000).to_string()),
+        "idle.times" => in_agent(settings.idle.as_ref().map_or(0, |idle| idle.times).to_string()),
+        "idle.end" => in_agent(settings.idle.as_ref().is_some_and(|idle| idle.end).to_string()),
+        "tool_sound.sound" => {
+            let name = sound(settings.tool_sound.as_ref().map(|tool| &tool.sound));
+            (name, format!("deployments/{}.toml", settings.deployment))
+        }
+        "tool_sound.grace_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.grace_ms)),
+        "tool_sound.fade_out_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.fade_out_ms)),
         "max_session_min" => in_models(settings.max_session_min),
         "dial_timeout_ms" => in_models(settings.dial_timeout_ms),
         _ => in_agent(turn_detection(key, &settings.turn_detection)?),
     };
     Some(Governing { key, value, file })
+}
+
+fn of_keys(key: &str, keys: Option<&Keys>) -> String {
+    let Some(keys) = keys else { return quoted("off") };
+    match key {
+        "keys.terminator" => quoted(&keys.terminator.map_or("none".to_owned(), |key| key.to_string())),
+        "keys.max_digits" => keys.max_digits.to_string(),
+        "keys.timeout_ms" => keys.timeout_ms.to_string(),
+        "keys.meaning" => keys.meaning.as_deref().map_or("none".to_owned(), quoted),
+        "keys.interrupt" => keys.interrupt.to_string(),
+        // Numbers are in the document; they are nobody's business here.
+        _ => keys.actions.keys().map(|key| quoted(&key.to_string())).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn turn_detection(key: &str, detection: &TurnDetection) -> Option<String> {

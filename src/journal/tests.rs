@@ -39,6 +39,8 @@ pub(crate) fn settings() -> CallSettings {
         },
         hold_sound: None,
         filler: None,
+        keys: None,
+        idle: None,
         limits: Limits {
             max_duration_s: 600,
             max_model_s: 0,
@@ -54,6 +56,7 @@ pub(crate) fn settings() -> CallSettings {
         playout: Playout { lead_ms: 160, batch_ms: 100, max_queue_s: 120, mark_timeout_ms: 3_000 },
         price: None,
         budget: None,
+        tool_sound: None,
         max_session_min: 55,
         dial_timeout_ms: 5_000,
     }

@@ -10,6 +10,7 @@ pub mod carrier;
 pub mod ears;
 pub mod legs;
 pub mod line;
+pub mod measure;
 pub mod meter;
 pub mod metronome;
 pub mod report;

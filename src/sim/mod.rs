@@ -153,6 +153,12 @@ impl Sim {
         &self.engine
     }
 
+    /// The engine, for tests within it.
+    #[cfg(test)]
+    pub(crate) fn engine_mut(&mut self) -> &mut CallEngine {
+        &mut self.engine
+    }
+
     /// The line, to be asked or stalled.
     pub fn line(&mut self) -> &mut Line {
         &mut self.line

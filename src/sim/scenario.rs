@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, Budget, CallSettings, Destination, Eagerness, FalseInterruptions, Interruptions, JournalKeep, Limits,
-    NoiseReduction, OnFailure, Playout, Price, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection, TurnSettings,
-    VadEngine,
+    AfterFailure, Budget, CallSettings, Destination, Eagerness, FalseInterruptions, Idle, IdleLine, Interruptions,
+    JournalKeep, KeyAction, Keys, Limits, NoiseReduction, OnFailure, Playout, Price, Schema, Sound, Spoken, Tool,
+    ToolKind, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
@@ -292,6 +292,8 @@ impl Scenario {
             ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,
             ["early_audio_ms", n] => s.limits.early_audio_ms = number(n)?,
             ["max_session_min", n] => s.max_session_min = number(n)?,
+            ["keys", rest @ ..] => set_keys(s.keys.get_or_insert_default(), rest)?,
+            ["idle", rest @ ..] => set_idle(&mut s.idle, rest)?,
             ["lead_ms", n] => s.playout.lead_ms = number(n)?,
             ["batch_ms", n] => s.playout.batch_ms = number(n)?,
             ["mark_timeout_ms", n] => s.playout.mark_timeout_ms = number(n)?,
@@ -328,6 +330,8 @@ pub fn settings() -> CallSettings {
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,
+        keys: None,
+        idle: None,
         limits: Limits {
             max_duration_s: 600,
             max_model_s: 0,
@@ -343,9 +347,54 @@ pub fn settings() -> CallSettings {
         playout: Playout { lead_ms: 200, batch_ms: 100, max_queue_s: 60, mark_timeout_ms: 5_000 },
         price: None,
         budget: None,
+        tool_sound: None,
         max_session_min: 0,
         dial_timeout_ms: 5_000,
     }
+}
+
+fn set_keys(keys: &mut Keys, words: &[&str]) -> Result<(), String> {
+    let key = |word: &str| word.chars().next().ok_or("which key?");
+    match words {
+        [] => {}
+        ["max_digits", n] => keys.max_digits = number(n)? as u32,
+        ["terminator", "none"] => keys.terminator = None,
+        ["terminator", digit] => keys.terminator = Some(key(digit)?),
+        ["timeout_ms", n] => keys.timeout_ms = number(n)?,
+        ["meaning", text] => keys.meaning = Some((*text).into()),
+        ["interrupt", "off"] => keys.interrupt = false,
+        ["action", digit, "transfer", to] => {
+            keys.actions.insert(key(digit)?, KeyAction::Transfer((*to).into()));
+        }
+        ["action", digit, name] => {
+            let action = match *name {
+                "hang_up" => KeyAction::HangUp,
+                "commit" => KeyAction::Commit,
+                "repeat" => KeyAction::Repeat,
+                "ignore" => KeyAction::Ignore,
+                _ => return Err("unknown action".into()),
+            };
+            keys.actions.insert(key(digit)?, action);
+        }
+        _ => return Err("unknown setting of keys".into()),
+    }
+    Ok(())
+}
+
+fn set_idle(idle: &mut Option<Idle>, words: &[&str]) -> Result<(), String> {
+    let say = |text: &str| IdleLine::Say(text.to_owned());
+    match (idle, words) {
+        (idle, ["after_s", n]) => {
+            let (after_ms, lines) = (number(n)? * 1_000, vec![say("Are you still there?")]);
+            *idle = Some(Idle { after_ms, lines, times: 2, end: true });
+        }
+        (Some(idle), ["times", n]) => idle.times = number(n)? as u32,
+        (Some(idle), ["end", "off"]) => idle.end = false,
+        (Some(idle), ["then_say", text]) => idle.lines.push(say(text)),
+        (Some(idle), ["play", ms, text]) => idle.lines = vec![IdleLine::Play(sound("idle", text, number(ms)?))],
+        _ => return Err("unknown setting of idle; set idle after_s first".into()),
+    }
+    Ok(())
 }
 
 fn step(words: &[&str]) -> Result<Step, String> {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use offhook::config::{
-    FalseInterruptions, Interruptions, JournalKeep, Sound, Spoken, TurnDetection, TurnSettings, VadEngine,
+    FalseInterruptions, Idle, IdleLine, Interruptions, JournalKeep, KeyAction, Keys, Sound, Spoken, TurnDetection,
+    TurnSettings, VadEngine,
 };
 use offhook::engine::{
     Action, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, Record,
@@ -75,7 +76,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<bool>().prop_map(CallerAudio),
         12 => prop_oneof![Just(Voice(0)), Just(Voice(950)), (0u16..=1_000).prop_map(Voice)],
         2 => (prop_oneof![0u64..20_000, any::<u64>()], 0usize..2_000).prop_map(|(at_ms, bytes)| Frame { at_ms, bytes }),
-        1 => prop_oneof![Just('5'), Just('#')].prop_map(Key),
+        3 => prop_oneof![4 => Just('5'), 1 => Just('#'), 1 => Just('7'), 1 => Just('*')].prop_map(Key),
         1 => (0u32..4, 0u32..40).prop_map(|(g, s)| StrayMark(g, s)),
         1 => (0u64..4_000).prop_map(Stall),
         1 => (0u64..4_000).prop_map(HoldMarks),
@@ -217,6 +218,20 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
             settings.farewell = f;
             settings.interruptions = i;
             settings.limits.max_duration_s = cap_s;
+            if cap_s % 2 == 0 {
+                let actions = [('#', KeyAction::Repeat), ('7', KeyAction::HangUp)].into();
+                settings.keys = Some(Keys {
+                    max_digits: 3,
+                    timeout_ms: 500,
+                    interrupt: cap_s % 4 == 0,
+                    actions,
+                    ..Keys::default()
+                });
+            }
+            if cap_s % 3 == 0 {
+                let lines = vec![IdleLine::Say("There?".into()), IdleLine::Play(sound(300))];
+                settings.idle = Some(Idle { after_ms: 2_000, lines, times: 3, end: cap_s % 4 == 0 });
+            }
             settings.limits.caller_silence_s = 7;
             settings.limits.model_silence_ms = 1_500;
             settings.playout.mark_timeout_ms = 1_000;

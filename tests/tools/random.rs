@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use offhook::config::{CallSettings, Interruptions, JournalKeep};
+use offhook::config::{CallSettings, Idle, IdleLine, Interruptions, JournalKeep, Keys};
 use offhook::engine::*;
 use offhook::journal::CallFiles;
 use offhook::sim::scenario::settings;
@@ -160,10 +160,13 @@ proptest! {
     #[test]
     fn every_call_verifies(
         steps in proptest::collection::vec(step(), 1..60),
-        audio: bool,
+        (audio, keys, idle): (bool, bool, bool),
         interruptions in prop_oneof![Just(Interruptions::On), Just(Interruptions::Off), Just(Interruptions::AfterMs(300))],
     ) {
         let keep = if audio { JournalKeep::Audio } else { JournalKeep::Decisions };
-        check(keep, CallSettings { interruptions, ..settings() }, &steps)?;
+        let keys = keys.then(|| Keys { max_digits: 2, timeout_ms: 700, ..Keys::default() });
+        let lines = vec![IdleLine::Say("Are you there?".into())];
+        let idle = Some(Idle { after_ms: 2_000, lines, times: 2, end: false }).filter(|_| idle);
+        check(keep, CallSettings { interruptions, keys, idle, ..settings() }, &steps)?;
     }
 }

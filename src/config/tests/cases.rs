@@ -141,6 +141,35 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("agents/reception.toml", agent("filler = \"sounds\""), &[
             "agents/reception.toml:3:10: filler = \"sounds\": {dir}sounds: is not a file; allowed: {wav}",
         ]),
+        ("agents/reception.toml", agent("keys = \"on\""), &[
+            "agents/reception.toml:3:8: keys = \"on\": unknown value; allowed: off",
+        ]),
+        ("agents/reception.toml", agent("[keys]\nmax_digits = 33\nterminator = \"##\"\ntimeout_ms = 1\nactions = { x = \"repeat\", 1 = \"commit\", 2 = \"fly\", 3 = { transfer = \"1\" } }"), &[
+            "agents/reception.toml:4:14: max_digits = 33: out of range; allowed: 1-32",
+            "agents/reception.toml:5:14: terminator = \"##\": is not valid; allowed: \"none\", or one key: 0-9, *, #, A-D",
+            "agents/reception.toml:6:14: timeout_ms = 1: out of range; allowed: 500-30000",
+            "agents/reception.toml:7:13: x: is no key; allowed: one key: 0-9, *, #, A-D",
+            "agents/reception.toml:7:31: 1 = \"commit\": belongs to turn_detection.mode = \"disabled\": in any other, speech ends turns",
+            "agents/reception.toml:7:45: 2 = \"fly\": is not what a key can do; allowed: \"hang_up\", \"repeat\", \"commit\", \"ignore\", { transfer = \"+15550100100\" }",
+            "agents/reception.toml:7:69: transfer = \"1\": is not valid; allowed: E.164: + and 7 to 15 digits, such as \"+15550100100\"",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nmode = \"disabled\"\ncommit_key = \"#\"\n[keys]\nterminator = \"*\"\n[keys.actions]\n\"#\" = \"repeat\"\n\"*\" = \"commit\""), &[
+            "agents/reception.toml:7:14: terminator = \"*\": has an action too: see keys.actions",
+            "agents/reception.toml:9:1: \"#\": is turn_detection.commit_key, which ends turns",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nmode = \"disabled\"\ncommit_key = \"#\"\n[keys]\nterminator = \"#\""), &[
+            "agents/reception.toml:7:14: terminator = \"#\": is turn_detection.commit_key, which ends turns",
+        ]),
+        ("agents/reception.toml", agent("[idle]\nafter_s = 1\nlines = []\ntimes = 0"), &[
+            "agents/reception.toml:4:11: after_s = 1: is too short for an answer; allowed: 2-600, or 0 for never",
+            "agents/reception.toml:5:9: lines = []: is empty; allowed: 1 to 20 of { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }",
+            "agents/reception.toml:6:9: times = 0: out of range; allowed: 1-20",
+        ]),
+        ("agents/reception.toml", agent("[idle]\nlines = [\"Hello?\", { text = \"Hello?\" }, { play = \"sounds/nope.wav\" }]"), &[
+            "agents/reception.toml:4:10: \"Hello?\": is of another shape; allowed: { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }",
+            "agents/reception.toml:4:20: { text = \"Hello?\" }: needs either say or play; allowed: { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }",
+            "agents/reception.toml:4:50: play = \"sounds/nope.wav\": {dir}sounds/nope.wav: there is no such file; allowed: {wav}",
+        ]),
         ("agents/reception.toml", "model = \"rehersal\"".into(), &[
             "agents/reception.toml: instructions is missing: what the agent is told about itself and its work",
             "agents/reception.toml:1:9: model = \"rehersal\": there is no model \"rehersal\"; did you mean \"rehearsal\"?; allowed: openai, rehearsal",
@@ -157,6 +186,15 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ]),
         ("deployments/main-number.toml", deployment("[keep]\njournal = true"), &[
             "deployments/main-number.toml:4:11: journal = true: must be a string, not a boolean; allowed: off, decisions, audio",
+        ]),
+        ("deployments/main-number.toml", deployment("[tool_sound]\nsound = \"typng\"\ngrace_ms = 10001\nvolume_db = 3\nfade_in_ms = -1"), &[
+            "deployments/main-number.toml:4:9: sound = \"typng\": {dir}typng: there is no such file; allowed: none, typing, tone, or {wav}",
+            "deployments/main-number.toml:5:12: grace_ms = 10001: out of range; allowed: 0-10000",
+            "deployments/main-number.toml:6:13: volume_db = 3: out of range; allowed: -40 to 0",
+            "deployments/main-number.toml:7:14: fade_in_ms = -1: out of range; allowed: 0-2000",
+        ]),
+        ("deployments/main-number.toml", deployment("[tool_sound]\nsound = \"tone\""), &[
+            "deployments/main-number.toml:4:9: sound = \"tone\": {dir}sounds/tone.wav: there is no such file; allowed: none, typing, tone, or {wav}",
         ]),
         ("deployments/main-number.toml", deployment("limits = 5"), &[
             "deployments/main-number.toml:3:10: limits = 5: must be a table, not an integer",

@@ -257,6 +257,51 @@ fn recordings_are_bounded_and_converted() {
 }
 
 #[test]
+fn the_default_terminator_gives_way_and_keys_can_be_switched_off() {
+    let dir = Dir::shipped();
+    let keys = |text: &str| {
+        dir.write("agents/reception.toml", format!("model = \"rehearsal\"\ninstructions = \"x\"\n{text}"));
+        dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].keys.clone()
+    };
+    assert_eq!(keys(""), Some(Keys::default()));
+    assert_eq!(keys("keys = \"off\""), None);
+    let terminator = |text: &str| keys(text).unwrap().terminator;
+    assert_eq!(terminator("[keys]\nterminator = \"none\""), None);
+    assert_eq!(terminator("[keys]\nterminator = \"*\""), Some('*'));
+    assert_eq!(terminator("[keys.actions]\n\"#\" = \"repeat\""), None);
+    assert_eq!(terminator("[turn_detection]\nmode = \"disabled\"\ncommit_key = \"#\""), None);
+    let actions = keys("[keys.actions]\n0 = { transfer = \"+15550100199\" }\n\"*\" = \"ignore\"").unwrap().actions;
+    assert_eq!(actions, [('0', KeyAction::Transfer("+15550100199".into())), ('*', KeyAction::Ignore)].into());
+    // Nobody hears in this mode whether the caller is silent.
+    dir.write(
+        "agents/reception.toml",
+        "model = \"rehearsal\"\ninstructions = \"x\"\nidle.after_s = 9\nturn_detection.mode = \"disabled\"",
+    );
+    assert!(dir.said().iter().any(|line| line.contains("warning: after_s = 9: may cut in")), "{:?}", dir.said());
+    assert_eq!(
+        dir.load().unwrap().agents["reception"].idle.as_ref().map(|idle| (idle.after_ms, idle.times)),
+        Some((9_000, 2))
+    );
+}
+
+#[test]
+fn tools_run_to_a_keyboard_where_there_is_one() {
+    let dir = Dir::shipped();
+    let sound = |dir: &Dir, text: &str| {
+        let text = DEPLOYMENT.replace("#sound = \"typing\"", text);
+        dir.write("deployments/main-number.toml", text);
+        let config = dir.load().unwrap_or_else(|e| panic!("{e}"));
+        config.deployments["main-number"].tool_sound.clone().map(|sound| (sound.sound.name, sound.sound.audio.len()))
+    };
+    assert_eq!(sound(&dir, ""), None, "a directory without the file is no error");
+    dir.wav("sounds/typing.wav", 8_000, 300);
+    dir.wav("sounds/own.wav", 16_000, 800);
+    assert_eq!(sound(&dir, ""), Some(("sounds/typing.wav".to_owned(), 300)));
+    assert_eq!(sound(&dir, "sound = \"none\""), None);
+    assert_eq!(sound(&dir, "sound = \"sounds/own.wav\""), Some(("sounds/own.wav".to_owned(), 400)));
+}
+
+#[test]
 fn a_configuration_can_come_from_memory() {
     let dir = Dir::shipped();
     let mut files = std::collections::BTreeMap::new();

@@ -57,6 +57,8 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
         "commit_key",
         "shadow",
         "disclaimer",
+        "meaning",
+        "actions",
         "[variables.call]",
         "[variables.crm]",
         "[[destination]]",
@@ -88,7 +90,7 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     assert_eq!((push.request.method, push.request.retries, push.timeout_ms), (Method::Post, 5, 30_000));
 
     let read_deployment = |text: &str| {
-        let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table));
+        let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table, &Silent));
         let agent = Arc::new(agent_of(AGENT));
         (format!("{:?}", draft.unwrap().resolve("d", agent)), noted)
     };

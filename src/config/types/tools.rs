@@ -70,6 +70,17 @@ pub struct Destination {
     pub ring_s: u64,
 }
 
+impl Destination {
+    /// A number that has no entry of its own.
+    pub fn number(number: &str) -> Destination {
+        let (name, number) = (number.to_owned(), number.to_owned());
+        Destination { name, number, description: String::new(), line: Spoken::None, ring_s: RING_S }
+    }
+}
+
+/// Seconds that it rings unless a destination says otherwise.
+pub const RING_S: u64 = 25;
+
 impl Tool {
     /// Several built-in tools that need nothing else.
     pub fn built_ins(kinds: &[ToolKind]) -> Arc<[Tool]> {

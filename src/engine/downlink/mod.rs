@@ -15,15 +15,17 @@
 //! they come back at the pace of the audio, and the reckoning is moved, and the recording with it) or only the marks were
 //! held up (then they come all at once, and nothing is moved): the mark after a late one tells which.
 
+mod bed;
 mod reckoning;
 
 use std::collections::VecDeque;
 
 use crate::audio::AudioFormat;
-use crate::config::Playout;
+use crate::config::{Playout, ToolSound};
 use crate::engine::io::MarkId;
 use crate::engine::outbox::{Outbox, Piece};
 use crate::time::{CallTime, Samples};
+use bed::Bed;
 use reckoning::{Late, Run};
 
 /// Unplayed audio beyond the lead at which no more is sent until marks come back.
@@ -110,6 +112,8 @@ pub(super) enum Progress {
     Resumed,
     /// The line had nothing left to play in the middle of an item.
     Underrun { ms: u64 },
+    /// The [bed](bed) was cleared to make room for agent audio; `was_on`: it was not on its way out.
+    BedCut { was_on: bool },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +152,8 @@ pub(super) struct Downlink {
     stalled: bool,
     /// Nothing is sent: the agent was stopped, and may go on.
     held: bool,
+    /// What is heard while the ledger is drained; `None`: nothing ever.
+    bed: Option<Bed>,
     /// Media position up to which the recording was written.
     recorded: Samples,
     pub(super) marks_cleared: u64,
@@ -156,7 +162,7 @@ pub(super) struct Downlink {
 }
 
 impl Downlink {
-    pub(super) fn new(format: AudioFormat, playout: &Playout) -> Self {
+    pub(super) fn new(format: AudioFormat, playout: &Playout, tool_sound: Option<&ToolSound>) -> Self {
         let samples = |ms| Samples::from_ms(ms, format.rate_hz);
         // Two messages make the lead at least: one that is longer than what is left of it would go out when the line is dry,
         // or, as it waits for room that there never is, after that.
@@ -184,6 +190,7 @@ impl Downlink {
             lag_known: false,
             stalled: false,
             held: false,
+            bed: tool_sound.and_then(|sound| Bed::new(sound, format, playout)),
             recorded: Samples::ZERO,
             marks_cleared: 0,
             marks_unknown: 0,
@@ -274,7 +281,7 @@ impl Downlink {
         loop {
             let unsent = self.received - self.sent;
             if unsent == Samples::ZERO || self.held {
-                return None;
+                return self.feed_bed(now, out, &mut on);
             }
             if self.sent - self.heard >= self.stall_after {
                 if !self.stalled {
@@ -283,6 +290,7 @@ impl Downlink {
                 }
                 return None;
             }
+            self.cut_bed(now, out, &mut on);
             let ahead_us = self.line_end.as_us().saturating_sub(now.as_us());
             let room = Samples::from_us(self.lead_us.saturating_sub(ahead_us), self.format.rate_hz);
             let index = self.items.iter().position(|i| i.end > self.sent)?;
@@ -326,6 +334,7 @@ impl Downlink {
         mut on: impl FnMut(Progress),
     ) {
         self.held = true;
+        self.forget_cut_bed();
         let at_line = self.sent > self.heard || !self.marks.is_empty();
         self.explain_late(now, None, &media_of, out);
         let heard = self.heard_at(now);
@@ -381,6 +390,9 @@ impl Downlink {
             self.marks_cleared += 1;
             return false;
         }
+        if self.bed_mark_played(id) {
+            return true;
+        }
         // Marks come back in order: one that is back vouches for those before it.
         let Some(index) = self.marks.iter().position(|m| m.id == id) else {
             self.marks_unknown += 1;
@@ -408,7 +420,7 @@ impl Downlink {
         out: &mut Outbox,
         mut on: impl FnMut(Progress),
     ) -> u64 {
-        let lost = self.marks.len() as u64;
+        let lost = self.marks.len() as u64 + self.give_up_bed_marks();
         self.marks.clear();
         self.explain_late(now, None, &media_of, out);
         self.hear(now, self.sent, &mut on);
@@ -427,8 +439,11 @@ impl Downlink {
     /// When the first mark that is out should be back, by reckoning; `None` when none is, or when the line has stalled and
     /// its time runs already.
     pub(super) fn mark_due(&self) -> Option<CallTime> {
-        let mark = self.marks.front().filter(|_| !self.stalled)?;
-        Some(CallTime::from_us(self.played_at(mark.position).as_us() + self.lag_us))
+        let due = match self.marks.front() {
+            Some(mark) => Some(self.played_at(mark.position)).filter(|_| !self.stalled),
+            None => self.bed_mark_due(),
+        };
+        due.map(|due| CallTime::from_us(due.as_us() + self.lag_us))
     }
 
     /// What the model said is no longer an item of its session.
@@ -450,6 +465,7 @@ impl Downlink {
         out: &mut Outbox,
         mut on: impl FnMut(Progress),
     ) -> Vec<Cut> {
+        self.forget_cut_bed();
         let at_line = self.sent > self.heard || !self.marks.is_empty();
         // A line that plays later than reckoned has played less by now.
         self.explain_late(now, None, &media_of, out);
@@ -526,6 +542,7 @@ impl Downlink {
         let offset = self.format.bytes(self.sent - self.written);
         let bytes = self.format.bytes(chunk);
         let piece = out.keep_parts(slice(&self.queue, offset, bytes));
+        self.lay_bed_under(&piece, out);
         out.line_audio(piece.clone());
         let start = self.sent;
         self.sent += chunk;

@@ -47,6 +47,8 @@ fn agent(format: AudioFormat) -> Agent {
         on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
         hold_sound: None,
         filler: None,
+        keys: None,
+        idle: None,
         variables: Default::default(),
         http_tools: Default::default(),
         mcp: Vec::new(),

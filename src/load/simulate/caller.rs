@@ -226,6 +226,12 @@ fn incidents(random: &mut Random) -> Vec<(CallTime, Deed)> {
     for _ in 0..random.range(0, 2) {
         may(random, 50, |_| Deed::Trouble(Fault::ClockRestarts, 0));
     }
+    if random.chance(80) {
+        // A number.
+        let at_ms = random.range(0, 60_000);
+        let keys = (0..random.range(2, 8)).map(|n| CallTime::from_ms(at_ms + n * random.range(100, 900)));
+        to_come.extend(keys.map(|at| (at, Deed::Key('7'))));
+    }
     if random.chance(250) {
         for _ in 0..random.range(1, 5) {
             let (fault, low, high) = random.pick(&[

@@ -1,10 +1,11 @@
 //! What a call runs by: settings drawn at random from what a configuration allows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{
-    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Interruptions, Limits, OnFailure, Playout, Shadow,
-    Sound, Spoken, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Idle, IdleLine, Interruptions, KeyAction, Keys, Limits,
+    OnFailure, Playout, Shadow, Sound, Spoken, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::load::random::Random;
 use crate::sim::scenario;
@@ -99,9 +100,48 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
         },
         max_session_min: random.pick(&[0, 0, 1, 2]),
         dial_timeout_ms: random.range(1_500, 5_000),
+        keys: random.chance(400).then(|| keys(random)),
+        idle: random.chance(300).then(|| idle(random, sounds)),
+        // Without fades: they would make it unlike every sound that is known here.
+        tool_sound: sounds.maybe(random, 500, "typing", 4).map(|sound| ToolSound {
+            sound,
+            volume_db: 0.0,
+            grace_ms: random.range(0, 2_000),
+            fade_in_ms: 0,
+            fade_out_ms: 0,
+        }),
         ..scenario::settings()
     };
     (settings, own_ears)
+}
+
+fn keys(random: &mut Random) -> Keys {
+    let mut actions = BTreeMap::new();
+    if random.chance(300) {
+        let action = match random.range(0, 2) {
+            0 => KeyAction::Repeat,
+            1 => KeyAction::Ignore,
+            _ => KeyAction::HangUp,
+        };
+        actions.insert('*', action);
+    }
+    Keys {
+        max_digits: random.range(1, 8) as u32,
+        terminator: random.pick(&[Some('#'), None]),
+        timeout_ms: random.range(500, 5_000),
+        meaning: None,
+        interrupt: random.chance(700),
+        actions,
+    }
+}
+
+fn idle(random: &mut Random, sounds: &Sounds) -> Idle {
+    let mut lines = vec![IdleLine::Say("Are you still there?".to_owned())];
+    if random.chance(400) {
+        lines.push(IdleLine::Play(sounds.one(random, "idle", 2)));
+    }
+    let after_ms = random.range(2_000, 15_000);
+    Idle { after_ms, lines, times: random.range(1, 4) as u32, end: random.chance(500) }
 }
 
 fn detection(random: &mut Random) -> (TurnDetection, bool) {

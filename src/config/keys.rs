@@ -1,0 +1,99 @@
+//! `[keys]` of an agent: what becomes of the keys that the caller presses.
+
+use std::collections::BTreeMap;
+
+use super::problem::Problem;
+use super::reader::{Field, Table};
+use super::types::{KeyAction, Keys, TurnDetection};
+use super::values::{self, MAX_LINE};
+
+/// Reads `keys = "off"`, or the table; `None`: keys are only kept in the report.
+pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection) -> Option<Keys> {
+    let field = parent.take("keys");
+    if let Some(field) = field.as_ref().filter(|f| !f.is_table()) {
+        field.choice(&[("off", ())]);
+        return None;
+    }
+    let mut table = match field {
+        Some(field) => field.table()?,
+        None => parent.absent("keys"),
+    };
+    let commit_key = match turns {
+        TurnDetection::Disabled { commit_key } => *commit_key,
+        _ => None,
+    };
+    let default = Keys::default();
+    let max_digits = table.integer("max_digits", u64::from(default.max_digits), 1..=32) as u32;
+    let written = table.take("terminator");
+    let timeout_ms = table.integer("timeout_ms", default.timeout_ms, 500..=30_000);
+    let meaning = table.string("meaning", MAX_LINE);
+    let interrupt = table.boolean("interrupt", default.interrupt);
+    let actions = table.take("actions").and_then(Field::table).map(|table| actions(table, turns)).unwrap_or_default();
+    table.finish();
+    let terminator = match written {
+        // The default gives way to what is written.
+        None => default.terminator.filter(|key| Some(*key) != commit_key && !actions.contains_key(key)),
+        Some(field) if field.as_str() == Some("none") => None,
+        Some(field) => {
+            let key = field.string_that(16, TERMINATORS, |text| is_key(text).is_some()).and_then(|text| is_key(&text));
+            match key {
+                Some(key) if Some(key) == commit_key => field.wrong("is turn_detection.commit_key, which ends turns"),
+                Some(key) if actions.contains_key(&key) => field.wrong("has an action too: see keys.actions"),
+                _ => {}
+            }
+            key
+        }
+    };
+    Some(Keys { max_digits, terminator, timeout_ms, meaning, interrupt, actions })
+}
+
+fn actions(mut table: Table<'_, '_>, turns: &TurnDetection) -> BTreeMap<char, KeyAction> {
+    let mut actions = BTreeMap::new();
+    for (name, field) in table.rest() {
+        let Some(key) = is_key(name) else {
+            field.note(Problem::error(&field.key_place(), "is no key").allowed(KEYS));
+            continue;
+        };
+        match turns {
+            TurnDetection::Disabled { commit_key } if *commit_key == Some(key) => {
+                field.note(Problem::error(&field.key_place(), "is turn_detection.commit_key, which ends turns"));
+            }
+            _ => {}
+        }
+        let action = match field.as_str() {
+            _ if field.is_table() => transfer(field),
+            Some("hang_up") => Some(KeyAction::HangUp),
+            Some("repeat") => Some(KeyAction::Repeat),
+            Some("ignore") => Some(KeyAction::Ignore),
+            Some("commit") => {
+                if !matches!(turns, TurnDetection::Disabled { .. }) {
+                    field.wrong("belongs to turn_detection.mode = \"disabled\": in any other, speech ends turns");
+                }
+                Some(KeyAction::Commit)
+            }
+            _ => {
+                field.wrong_allowed("is not what a key can do", ACTIONS);
+                None
+            }
+        };
+        actions.extend(action.map(|action| (key, action)));
+    }
+    actions
+}
+
+fn transfer(field: Field<'_, '_>) -> Option<KeyAction> {
+    let mut table = field.table()?;
+    let number = table.need("transfer", "the number to put the caller through to").and_then(|f| values::e164(&f));
+    table.finish();
+    number.map(KeyAction::Transfer)
+}
+
+fn is_key(text: &str) -> Option<char> {
+    let mut chars = text.chars();
+    let key = chars.next().filter(|c| "0123456789*#ABCD".contains(*c))?;
+    chars.next().is_none().then_some(key)
+}
+
+const KEYS: &str = "one key: 0-9, *, #, A-D";
+const TERMINATORS: &str = "\"none\", or one key: 0-9, *, #, A-D";
+const ACTIONS: &str = "\"hang_up\", \"repeat\", \"commit\", \"ignore\", { transfer = \"+15550100100\" }";
