@@ -172,15 +172,11 @@ impl<'s> Call<'s> {
             *report.counters.entry(format!("line_{name}")).or_default() += n;
         }
         self.count_session();
-        for (name, n) in [
-            ("model_unknown_events", self.counted.unknown),
-            ("model_mcp_calls", self.counted.mcp_calls),
-            ("model_mcp_failed", self.counted.mcp_failed),
-        ] {
-            if n > 0 {
-                report.counters.insert(name.to_owned(), n);
-            }
-        }
+        let openai::Counters { unknown, mcp_calls, mcp_failed, .. } = self.counted;
+        report.counters.insert("model_unknown_events".to_owned(), unknown);
+        report.counters.insert("model_mcp_calls".to_owned(), mcp_calls);
+        report.counters.insert("model_mcp_failed".to_owned(), mcp_failed);
+        report.counters.retain(|_, n| *n > 0);
         (report, self.pen.take(), self.variables)
     }
 

@@ -103,15 +103,15 @@ fn bad_tools_are_told() {
             "7:14: parameters = '{': is not JSON (EOF while parsing an object at line 1 column 1); allowed: { type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string",
         ]),
         (http("retries = 2"), &[
-            "6:52: retries = 2: POST may do its work twice when it is tried again; allowed: 0, or idempotent = true when the server sees to that",
+            "6:48: retries = 2: POST may do its work twice when it is tried again; allowed: 0, or idempotent = true when the server sees to that",
         ]),
-        (http("retries = 6, idempotent = true"), &["6:52: retries = 6: out of range; allowed: 0-5"]),
-        (http("method = \"GET\", body = \"{}\""), &["6:66: body = \"{}\": GET has no body; allowed: POST, PUT, PATCH"]),
+        (http("retries = 6, idempotent = true"), &["6:48: retries = 6: out of range; allowed: 0-5"]),
+        (http("method = \"GET\", body = \"{}\""), &["6:61: body = \"{}\": GET has no body; allowed: POST, PUT, PATCH"]),
         (http("body = '{ \"a\": {{call.from}}, }'"), &[
-            "6:49: body = '{ \"a\": {{call.from}}, }': is not JSON (trailing comma at line 1 column 14); allowed: JSON with {{…}} as or within values, or a Content-Type header that says what it is",
+            "6:45: body = '{ \"a\": {{call.from}}, }': is not JSON (key must be a string at line 1 column 14); allowed: JSON with {{…}} as or within values, or a Content-Type header that says what it is",
         ]),
-        (http("max_response_bytes = 2000000"), &["6:63: max_response_bytes = 2000000: out of range; allowed: 1-1048576"]),
-        (http("hosts = [\"b.example\"]"), &["6:51: \"b.example\": hosts does not have a.example, which url names"]),
+        (http("max_response_bytes = 2000000"), &["6:59: max_response_bytes = 2000000: out of range; allowed: 1-1048576"]),
+        (http("hosts = [\"b.example\"]"), &["6:47: \"b.example\": hosts does not have a.example, which url names"]),
         (tool("http = { url = \"https://{{crm.host}}/\" }\n[variables.crm]\nhost = \"a\""), &[
             "6:16: url = \"https://{{crm.host}}/\": leaves the host open; allowed: hosts = [\"…\"] beside it, which says what hosts may be asked",
         ]),
@@ -125,7 +125,7 @@ fn bad_tools_are_told() {
             "6:16: url = \"https://me:hush@a.example/\": has a user name or password; allowed: headers.Authorization = { env = \"NAME\" }",
         ]),
         ("model = \"rehearsal\"\ninstructions = \"x\"\n[[mcp]]\nlabel = \"a\"\nurl = \"http://a.example/\"\nrequire_approval = \"always\"".into(), &[
-            "3:1: model \"rehearsal\" does not ask servers of tools by itself; allowed: a model with mcp = true in models.toml, or [[tool]] in place of this",
+            "3:1: [[mcp]]: model \"rehearsal\" does not ask servers of tools by itself; allowed: a model with mcp = true in models.toml, or [[tool]] in place of this",
             "5:7: url = \"http://a.example/\": cannot be of http:; allowed: https://",
             "6:20: require_approval = \"always\": unknown value; allowed: never",
         ]),
