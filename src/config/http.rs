@@ -113,7 +113,9 @@ fn read_url(
     let url = match url {
         Ok(url) if url.username().is_empty() && url.password().is_none() => url,
         Ok(_) => {
-            field.wrong_allowed("has a user name or password", "headers.Authorization = { env = \"NAME\" }");
+            let hidden = field.place().hidden("url = (hidden)");
+            let allowed = "headers.Authorization = { env = \"NAME\" }";
+            field.note(Problem::error(&hidden, "has a user name or password").allowed(allowed));
             return None;
         }
         Err(why) => {

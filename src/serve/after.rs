@@ -212,6 +212,11 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> R
     let questions = [("analysis", &agent.after.analysis), ("qc", &agent.after.qc)];
     for (name, question) in questions {
         let Some(question) = question else { continue };
+        if result["transcript"] == "" {
+            shared.metrics.questions.add("nothing_said", 1);
+            found["errors"][name] = "nothing was said".into();
+            continue;
+        }
         let analysis = found["analysis"].clone();
         let values = Values::new(&job.variables).with("result", &result).with("analysis", &analysis);
         let asked = ask(shared, http, question, name, &values).await;

@@ -8,6 +8,8 @@ use async_openai::error::OpenAIError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tracing::instrument::WithSubscriber as _;
+use tracing::subscriber::NoSubscriber;
 
 use crate::config::{Question, TextModel};
 
@@ -50,7 +52,10 @@ pub(super) async fn ask(
             }
         });
         let limit = Duration::from_millis(question.timeout_ms);
-        let asked = timeout(limit, client.chat().create_byot::<_, Completion>(&body)).await;
+        // The library logs what servers answer when it makes nothing of it: that may be about the caller.
+        let chat = client.chat();
+        let asking = chat.create_byot::<_, Completion>(&body).with_subscriber(NoSubscriber::new());
+        let asked = timeout(limit, asking).await;
         let completion = match asked {
             Ok(answer) => answer.map_err(|error| told(&error))?,
             Err(_) => return Err(("timeout", format!("no answer within {} ms", question.timeout_ms))),

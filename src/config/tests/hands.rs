@@ -122,7 +122,7 @@ fn bad_tools_are_told() {
             "6:16: url = \"ftp://a.example/\": does not begin with https:// or http://; allowed: a URL such as https://api.example.com/customers/{{call.from}}",
         ]),
         (tool("http = { url = \"https://me:hush@a.example/\" }"), &[
-            "6:16: url = \"https://me:hush@a.example/\": has a user name or password; allowed: headers.Authorization = { env = \"NAME\" }",
+            "6:16: url = (hidden): has a user name or password; allowed: headers.Authorization = { env = \"NAME\" }",
         ]),
         ("model = \"rehearsal\"\ninstructions = \"x\"\n[[mcp]]\nlabel = \"a\"\nurl = \"http://a.example/\"\nrequire_approval = \"always\"".into(), &[
             "3:1: [[mcp]]: model \"rehearsal\" does not ask servers of tools by itself; allowed: a model with mcp = true in models.toml, or [[tool]] in place of this",
