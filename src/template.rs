@@ -2,15 +2,76 @@
 //!
 //! A variable is a namespace, a dot and a name between double braces, with spaces or without. `{{{{` is two braces
 //! that mean nothing; a single brace and `}}` by itself are text. Which variables there are is for the user of a
-//! [`Template`] to say.
+//! [`Template`] to say. [`url`] and [`json`] put values where they cannot change what is around them.
+
+pub mod json;
+pub mod url;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+use serde_json::Value;
+
 /// Values by full name, such as `crm.name`.
 pub type Variables = BTreeMap<String, String>;
+
+/// What a template is filled in with.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    variables: &'a Variables,
+    trees: [Option<(&'a str, &'a Value)>; MAX_TREES],
+}
+
+/// Namespaces of JSON that a template can have beside its variables.
+const MAX_TREES: usize = 3;
+
+impl<'a> Values<'a> {
+    /// Variables by their full names.
+    pub fn new(variables: &'a Variables) -> Self {
+        Values { variables, trees: [None; MAX_TREES] }
+    }
+
+    /// With the members of `tree`, an object, as the variables of `namespace`, and with all of it as `json` unless a
+    /// member has that name. A fourth is left out.
+    pub fn with(mut self, namespace: &'a str, tree: &'a Value) -> Self {
+        if let Some(free) = self.trees.iter_mut().find(|tree| tree.is_none()) {
+            *free = Some((namespace, tree));
+        }
+        self
+    }
+
+    /// The value of a variable by its full name.
+    pub fn get(&self, name: &str) -> Option<Filling<'a>> {
+        let (namespace, member) = name.split_once('.')?;
+        match self.trees.iter().flatten().find(|(known, _)| *known == namespace) {
+            Some((_, tree)) => tree.get(member).or((member == "json").then_some(tree)).map(Filling::Json),
+            None => self.variables.get(name).map(|text| Filling::Text(text)),
+        }
+    }
+}
+
+/// One value.
+#[derive(Clone, Copy, Debug)]
+pub enum Filling<'a> {
+    /// Text.
+    Text(&'a str),
+    /// Whatever JSON has; text among it.
+    Json(&'a Value),
+}
+
+impl<'a> Filling<'a> {
+    /// As text: what is not text is written as JSON, and `null` as nothing.
+    pub fn text(self) -> Cow<'a, str> {
+        match self {
+            Filling::Text(text) => Cow::Borrowed(text),
+            Filling::Json(Value::String(text)) => Cow::Borrowed(text),
+            Filling::Json(Value::Null) => Cow::Borrowed(""),
+            Filling::Json(value) => Cow::Owned(value.to_string()),
+        }
+    }
+}
 
 /// Text that was read once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,21 +172,20 @@ impl Template {
         self.variables().next().is_none()
     }
 
-    /// The text with what `lookup` has for each variable; what it does not have is left out.
-    pub fn render<'v>(&self, lookup: impl Fn(&str) -> Option<Cow<'v, str>>) -> String {
+    /// The text with `values` put in as they are; what is not known is left out.
+    pub fn fill(&self, values: &Values<'_>) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
-                Part::Variable { name, .. } => out.push_str(&lookup(name).unwrap_or_default()),
+                Part::Variable { name, .. } => {
+                    if let Some(value) = values.get(name) {
+                        out.push_str(&value.text());
+                    }
+                }
             }
         }
         out
-    }
-
-    /// [`Template::render`] with `variables`.
-    pub fn fill(&self, variables: &Variables) -> String {
-        self.render(|name| variables.get(name).map(|value| Cow::Borrowed(value.as_str())))
     }
 
     fn push(&mut self, text: &str) {
@@ -157,7 +217,7 @@ pub fn render<'t>(text: &'t str, variables: &Variables) -> Cow<'t, str> {
         return Cow::Borrowed(text);
     }
     match Template::parse(text) {
-        Ok(template) => Cow::Owned(template.fill(variables)),
+        Ok(template) => Cow::Owned(template.fill(&Values::new(variables))),
         Err(_) => Cow::Borrowed(text),
     }
 }
@@ -228,7 +288,9 @@ mod tests {
                     let again = Template::parse(&template.to_string()).expect("its own source");
                     let source = again.to_string();
                     prop_assert_eq!(&source, &template.to_string());
-                    prop_assert_eq!(again.fill(&variables()), template.fill(&variables()));
+                    let values = variables();
+                    let values = Values::new(&values);
+                    prop_assert_eq!(again.fill(&values), template.fill(&values));
                     for (_, at) in template.variables() {
                         prop_assert!(text[at.clone()].starts_with(OPEN) && text[at].ends_with(CLOSE));
                     }
@@ -240,7 +302,8 @@ mod tests {
         #[test]
         fn text_that_was_escaped_comes_back(text in "[{}a-z. ]{0,40}") {
             let template = Template::literal(&text);
-            prop_assert_eq!(Template::parse(&template.to_string()).expect("its own source").fill(&variables()), text);
+            let again = Template::parse(&template.to_string()).expect("its own source");
+            prop_assert_eq!(again.fill(&Values::new(&Variables::new())), text);
         }
     }
 }

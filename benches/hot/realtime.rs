@@ -15,7 +15,7 @@ pub(crate) fn realtime(c: &mut Criterion) {
     let config =
         config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).expect("the shipped configuration");
     let agent = config.agents.values().next().expect("the shipped agent");
-    let mut session = Session::new(agent, AudioFormat::PHONE);
+    let mut session = Session::new(agent, &agent.instructions, AudioFormat::PHONE);
     let audio: Vec<u8> = (0..1_600).map(|i| (i * 7) as u8).collect();
     let delta = format!(
         r#"{{"type":"response.output_audio.delta","event_id":"event_1","response_id":"resp_1","item_id":"item_1","output_index":0,"content_index":0,"delta":"{}"}}"#,

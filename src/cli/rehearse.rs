@@ -33,7 +33,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let server = Server::bind(args.listen, script)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
-    say(&format!("the built-in model answers at {}\n", server.url()));
+    say(&format!("the built-in model answers at {}, and as a text model at {}\n", server.url(), server.base_url()));
     say("it follows a script and hears only how loud a caller is; it is no AI\n");
     signal().await;
     server.shutdown();

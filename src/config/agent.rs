@@ -1,27 +1,44 @@
 //! `agents/*.toml`: who talks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::after::{self, AfterDraft};
+use super::http::Secrets;
 use super::problem::{Place, Problem};
 use super::reader::{Field, Table};
+use super::scope::{Declared, Scope, Stage};
+use super::tools;
 use super::turns::{self, Turns};
 use super::types::{
-    AfterFailure, Agent, Model, NoiseEngine, NoiseReduction, OnFailure, Spoken, Tool, ToolKind, Transcription,
+    AfterCall, AfterFailure, Agent, Model, NoiseEngine, NoiseReduction, OnFailure, Spoken, TextModel, Transcription,
 };
 use super::values::{self, MAX_LINE, MAX_NAME};
 use super::world::World;
 use super::{idle, keys};
 
-/// An agent as written: its model is only a name.
+/// An agent as written: its models are only names.
 pub(super) struct AgentDraft {
     pub(super) model: Option<(String, Place)>,
-    build: Box<dyn FnOnce(Arc<Model>) -> Agent>,
+    /// Where it names servers of tools, which only some models ask.
+    pub(super) mcp: Option<Place>,
+    /// What is wrong with its secrets, which matters when a number is answered with them.
+    pub(super) missing: Vec<Problem>,
+    after: AfterDraft,
+    /// What is known while it talks.
+    pub(super) scope: Scope,
+    build: Box<dyn FnOnce(Arc<Model>, AfterCall) -> Agent>,
 }
 
 impl AgentDraft {
+    /// Names of the text models that it asks.
+    pub(super) fn text_models(&self) -> impl Iterator<Item = &(String, Place)> {
+        self.after.models()
+    }
+
     /// The agent as meant.
-    pub(super) fn resolve(self, model: Arc<Model>) -> Agent {
-        (self.build)(model)
+    pub(super) fn resolve(self, model: Arc<Model>, texts: &BTreeMap<String, Arc<TextModel>>) -> Agent {
+        (self.build)(model, self.after.resolve(texts))
     }
 }
 
@@ -30,8 +47,13 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     let name = name.to_owned();
     let model = table.need("model", "the name of a table in models.toml");
     let model = model.and_then(|field| Some((field.string(MAX_NAME)?, field.place())));
+    let mut secrets = Secrets::new(world);
+    let mut declared = Declared::read(table.table("variables"));
+    let after = after::read(&mut table, &mut declared, &mut secrets);
+    let fetch = after::fetch(table.table("fetch"), &declared, &mut secrets).map(Arc::new);
+    let scope = declared.scope(Stage::Call);
     let instructions = table.need("instructions", "what the agent is told about itself and its work");
-    let instructions = instructions.and_then(|f| f.string(MAX_INSTRUCTIONS)).unwrap_or_default();
+    let instructions = instructions.and_then(|f| scope.text(&f, MAX_INSTRUCTIONS)).unwrap_or_default();
     let voice = table.string("voice", 128);
     let speed = table.take("speed").and_then(|f| f.number(0.25..=1.5)).unwrap_or(1.0);
     let language = table.take("language").and_then(|field| {
@@ -53,17 +75,19 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     let engines = [("local", NoiseEngine::Local), ("provider", NoiseEngine::Provider)];
     let noise_engine = table.choice("noise_reduction_engine", NoiseEngine::Provider, &engines);
     let disclaimer = table.take("disclaimer").and_then(|f| values::sound(f, world));
-    let greeting = table.take("greeting").and_then(|f| spoken(f, world)).unwrap_or(Spoken::None);
+    let greeting = table.take("greeting").and_then(|f| spoken(f, world, &scope)).unwrap_or(Spoken::None);
     let greeting_interruptible = table.boolean("greeting_interruptible", true);
-    let farewell = table.take("farewell").and_then(|f| spoken(f, world)).unwrap_or(Spoken::None);
-    let tools = table.take("tools").map(tools).unwrap_or_default();
+    let farewell = table.take("farewell").and_then(|f| spoken(f, world, &scope)).unwrap_or(Spoken::None);
+    let tools = tools::read(&mut table, world, &scope, &mut secrets, spoken);
     let on_failure = on_failure(table.table("on_failure"), world);
     let hold_sound = table.take("hold_sound").and_then(|f| values::sound(f, world));
     let filler = table.take("filler").and_then(|f| values::sound(f, world));
-    let keys = keys::read(&mut table, &turn_detection);
-    let idle = idle::read(table.table("idle"), &turn_detection, world);
+    let keys = keys::read(&mut table, &turn_detection, &tools.destinations);
+    let idle = idle::read(table.table("idle"), &turn_detection, world, &scope);
     table.finish();
-    let build = Box::new(move |model| Agent {
+    let Secrets { missing, .. } = secrets;
+    let mcp = tools.mcp_place.clone();
+    let build = Box::new(move |model, after| Agent {
         name,
         instructions,
         model,
@@ -83,15 +107,20 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
         greeting,
         greeting_interruptible,
         farewell,
-        tools,
-        destinations: Arc::default(),
+        tools: tools.tools.into(),
+        destinations: tools.destinations.into(),
         on_failure,
         hold_sound,
         filler,
         keys,
         idle,
+        variables: declared.variables,
+        http_tools: tools.http,
+        mcp: tools.mcp,
+        fetch,
+        after: Arc::new(after),
     });
-    AgentDraft { model, build }
+    AgentDraft { model, mcp, missing, after, scope, build }
 }
 
 /// `transcription = "off"`, or a table.
@@ -112,7 +141,7 @@ fn transcription(parent: &mut Table<'_, '_>) -> Option<Transcription> {
 }
 
 /// `"none"`, `{ say = … }` or `{ play = …, text = … }`.
-pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> {
+pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> Option<Spoken> {
     if !field.is_table() {
         if field.as_str() == Some("none") {
             return Some(Spoken::None);
@@ -130,7 +159,7 @@ pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> 
             if let Some(text) = &text {
                 text.wrong("goes with play: what is said is already in say");
             }
-            say.string(MAX_LINE).map(Spoken::Say)
+            scope.text(say, MAX_LINE).map(Spoken::Say)
         }
         (None, Some(play)) => {
             let text = text.and_then(|f| f.string(MAX_LINE)).unwrap_or_default();
@@ -143,18 +172,6 @@ pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World) -> Option<Spoken> 
     };
     table.finish();
     spoken
-}
-
-fn tools(field: Field<'_, '_>) -> Arc<[Tool]> {
-    let mut tools = Vec::new();
-    for item in field.list(MAX_TOOLS) {
-        match item.choice(&ToolKind::BUILT_IN) {
-            Some(tool) if tools.contains(&tool) => item.wrong("is named twice"),
-            Some(tool) => tools.push(tool),
-            None => {}
-        }
-    }
-    Tool::built_ins(&tools)
 }
 
 fn on_failure(mut table: Table<'_, '_>, world: &dyn World) -> OnFailure {
@@ -182,5 +199,4 @@ fn on_failure(mut table: Table<'_, '_>, world: &dyn World) -> OnFailure {
 }
 
 const MAX_INSTRUCTIONS: usize = 65_536;
-const MAX_TOOLS: usize = 64;
 const SPOKEN_SHAPES: &str = "\"none\", { say = \"…\" }, { play = \"sounds/….wav\", text = \"…\" }";

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::problem::{Place, Problem};
-use super::reader::Table;
+use super::problem::{Place, Problem, nearest};
+use super::reader::{Field, Table};
+use super::scope::Scope;
 use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Outbound, Playout, ToolSound};
 use super::world::World;
 use super::{outbound, tool_sound, values};
@@ -14,12 +15,15 @@ pub(super) struct DeploymentDraft {
     pub(super) agent: Option<(String, Place)>,
     pub(super) number: Option<(String, Place)>,
     active: bool,
+    timezone: String,
     limits: Limits,
     /// With the place of the first one that is set.
     budgets: (Budgets, Option<Place>),
     playout: Playout,
     tool_sound: Option<ToolSound>,
     outbound: Outbound,
+    /// What its texts stand on, which the agent must have.
+    pub(super) variables: Vec<(String, Place)>,
     keep: Keep,
 }
 
@@ -30,15 +34,19 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> DeploymentDra
     let number = table.need("number", "the phone number it answers, in E.164");
     let number = number.and_then(|field| Some((values::e164(&field)?, field.place())));
     let (limits, budgets) = limits(table.table("limits"));
+    let scope = Scope::unknown();
+    let outbound = outbound::read(table.table("outbound"), world, &scope);
     let draft = DeploymentDraft {
         agent,
         number,
         active: table.boolean("active", true),
+        timezone: table.take("timezone").and_then(timezone).unwrap_or_else(|| "UTC".to_owned()),
         limits,
         budgets,
         playout: playout(table.table("playout")),
         tool_sound: tool_sound::read(table.table("tool_sound"), world),
-        outbound: outbound::read(table.table("outbound"), world),
+        outbound,
+        variables: scope.owes(),
         keep: keep(table.table("keep")),
     };
     table.finish();
@@ -58,6 +66,7 @@ impl DeploymentDraft {
             number: self.number?.0,
             active: self.active,
             agent,
+            timezone: self.timezone,
             limits: self.limits,
             budgets: self.budgets.0,
             playout: self.playout,
@@ -66,6 +75,20 @@ impl DeploymentDraft {
             keep: self.keep,
         })
     }
+}
+
+fn timezone(field: Field<'_, '_>) -> Option<String> {
+    let name = field.string(values::MAX_NAME)?;
+    if jiff::tz::TimeZone::get(&name).is_ok() {
+        return Some(name);
+    }
+    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    let message = match nearest(&name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("there is no such time zone; did you mean {meant}?"),
+        None => "there is no such time zone".to_owned(),
+    };
+    field.wrong_allowed(message, "names such as \"Europe/Berlin\", \"America/New_York\", \"UTC\"");
+    None
 }
 
 fn limits(mut table: Table<'_, '_>) -> (Limits, (Budgets, Option<Place>)) {

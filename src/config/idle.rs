@@ -1,13 +1,13 @@
 //! `[idle]` of an agent: what is said to a caller who says nothing.
 
-use super::problem::Problem;
+use super::agent;
 use super::reader::{Field, Table};
-use super::types::{Idle, IdleLine, TurnDetection};
-use super::values::{self, MAX_LINE};
+use super::scope::Scope;
+use super::types::{Idle, Spoken, TurnDetection};
 use super::world::World;
 
 /// Reads the table; `None`: nobody speaks to a caller who says nothing.
-pub(super) fn read(mut table: Table<'_, '_>, turns: &TurnDetection, world: &dyn World) -> Option<Idle> {
+pub(super) fn read(mut table: Table<'_, '_>, turns: &TurnDetection, world: &dyn World, scope: &Scope) -> Option<Idle> {
     let after = table.take("after_s");
     let after_s = match after.as_ref().and_then(|f| f.integer(0..=600)) {
         Some(1) => {
@@ -20,17 +20,17 @@ pub(super) fn read(mut table: Table<'_, '_>, turns: &TurnDetection, world: &dyn 
         field.doubtful("may cut in: in turn_detection.mode = \"disabled\" nobody hears whether the caller speaks");
     }
     let lines = table.take("lines");
-    let mut lines: Vec<IdleLine> = lines
+    let mut lines: Vec<Spoken> = lines
         .map(|field| {
             let items = field.list(MAX_LINES);
             if field.is_list() && items.is_empty() {
                 field.wrong_allowed("is empty", format!("1 to {MAX_LINES} of {SHAPES}"));
             }
-            items.into_iter().filter_map(|item| line(item, world)).collect()
+            items.into_iter().filter_map(|item| line(item, world, scope)).collect()
         })
         .unwrap_or_default();
     if lines.is_empty() {
-        lines.push(IdleLine::Say("Are you still there?".to_owned()));
+        lines.push(Spoken::Say("Are you still there?".to_owned()));
     }
     let times = table.integer("times", 2, 1..=20) as u32;
     let end = table.boolean("end", true);
@@ -39,32 +39,12 @@ pub(super) fn read(mut table: Table<'_, '_>, turns: &TurnDetection, world: &dyn 
 }
 
 /// `{ say = … }` or `{ play = …, text = … }`.
-fn line(field: Field<'_, '_>, world: &dyn World) -> Option<IdleLine> {
+fn line(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> Option<Spoken> {
     if !field.is_table() {
         field.wrong_allowed("is of another shape", SHAPES);
         return None;
     }
-    let place = field.place();
-    let mut table = field.table()?;
-    let (say, play, text) = (table.take("say"), table.take("play"), table.take("text"));
-    let line = match (&say, &play) {
-        (Some(say), None) => {
-            if let Some(text) = &text {
-                text.wrong("goes with play: what is said is already in say");
-            }
-            say.string(MAX_LINE).map(IdleLine::Say)
-        }
-        (None, Some(play)) => {
-            let text = text.and_then(|f| f.string(MAX_LINE)).unwrap_or_default();
-            values::play(play, text, world).map(IdleLine::Play)
-        }
-        _ => {
-            table.note(Problem::error(&place, "needs either say or play").allowed(SHAPES));
-            None
-        }
-    };
-    table.finish();
-    line
+    agent::spoken(field, world, scope)
 }
 
 const MAX_LINES: usize = 20;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::problem::Problem;
 use super::reader::{Field, Table};
-use super::types::{KeyAction, Keys, TurnDetection};
+use super::types::{Destination, KeyAction, Keys, TurnDetection};
 use super::values::{self, MAX_LINE};
 
 /// Reads `keys = "off"`, or the table; `None`: keys are only kept in the report.
-pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection) -> Option<Keys> {
+pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection, destinations: &[Destination]) -> Option<Keys> {
     let field = parent.take("keys");
     if let Some(field) = field.as_ref().filter(|f| !f.is_table()) {
         field.choice(&[("off", ())]);
@@ -28,7 +28,11 @@ pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection) -> Option<
     let timeout_ms = table.integer("timeout_ms", default.timeout_ms, 500..=30_000);
     let meaning = table.string("meaning", MAX_LINE);
     let interrupt = table.boolean("interrupt", default.interrupt);
-    let actions = table.take("actions").and_then(Field::table).map(|table| actions(table, turns)).unwrap_or_default();
+    let actions = table
+        .take("actions")
+        .and_then(Field::table)
+        .map(|table| actions(table, turns, destinations))
+        .unwrap_or_default();
     table.finish();
     let terminator = match written {
         // The default gives way to what is written.
@@ -47,7 +51,7 @@ pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection) -> Option<
     Some(Keys { max_digits, terminator, timeout_ms, meaning, interrupt, actions })
 }
 
-fn actions(mut table: Table<'_, '_>, turns: &TurnDetection) -> BTreeMap<char, KeyAction> {
+fn actions(mut table: Table<'_, '_>, turns: &TurnDetection, destinations: &[Destination]) -> BTreeMap<char, KeyAction> {
     let mut actions = BTreeMap::new();
     for (name, field) in table.rest() {
         let Some(key) = is_key(name) else {
@@ -61,7 +65,7 @@ fn actions(mut table: Table<'_, '_>, turns: &TurnDetection) -> BTreeMap<char, Ke
             _ => {}
         }
         let action = match field.as_str() {
-            _ if field.is_table() => transfer(field),
+            _ if field.is_table() => transfer(field, destinations),
             Some("hang_up") => Some(KeyAction::HangUp),
             Some("repeat") => Some(KeyAction::Repeat),
             Some("ignore") => Some(KeyAction::Ignore),
@@ -81,11 +85,21 @@ fn actions(mut table: Table<'_, '_>, turns: &TurnDetection) -> BTreeMap<char, Ke
     actions
 }
 
-fn transfer(field: Field<'_, '_>) -> Option<KeyAction> {
+fn transfer(field: Field<'_, '_>, destinations: &[Destination]) -> Option<KeyAction> {
     let mut table = field.table()?;
-    let number = table.need("transfer", "the number to put the caller through to").and_then(|f| values::e164(&f));
+    let to = table.need("transfer", "the destination or the number to put the caller through to");
+    let to = to.and_then(|field| match field.as_str() {
+        Some(name) if destinations.iter().any(|known| known.name == name) => Some(name.to_owned()),
+        Some(text) if !text.starts_with('+') => {
+            let names: Vec<_> = destinations.iter().map(|known| known.name.as_str()).collect();
+            let allowed = format!("a number in E.164, or the name of a [[destination]]: {}", names.join(", "));
+            field.wrong_allowed("is neither a number nor a destination", allowed);
+            None
+        }
+        _ => values::e164(&field),
+    });
     table.finish();
-    number.map(KeyAction::Transfer)
+    to.map(KeyAction::Transfer)
 }
 
 fn is_key(text: &str) -> Option<char> {

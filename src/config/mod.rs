@@ -6,7 +6,7 @@
 //! | document | what it is |
 //! |---|---|
 //! | `offhook.toml` | the server |
-//! | `models.toml` | endpoints of realtime models, one table each |
+//! | `models.toml` | endpoints of realtime models and of text models, one table each |
 //! | `agents/*.toml` | who talks; the file's stem is the agent's name |
 //! | `deployments/*.toml` | a number and the agent that answers it; the file's stem is its name |
 //!
@@ -17,10 +17,12 @@
 //! with what is allowed. Reading is pure but for what documents name (the private `World`); the private `files` is the
 //! one place that touches the disk, and [`Source`] the one that keeps up with it.
 
+mod after;
 mod agent;
 mod check;
 mod deployment;
 mod files;
+mod http;
 mod idle;
 mod keys;
 mod memory;
@@ -29,12 +31,14 @@ mod outbound;
 mod problem;
 mod reader;
 mod resolve;
+mod scope;
 mod server;
 mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod tool_sound;
+mod tools;
 mod turns;
 pub mod types;
 mod values;

@@ -1,10 +1,10 @@
-//! `models.toml`: endpoints of realtime models, one table each.
+//! `models.toml`: endpoints of realtime models, and of text models for what follows a call, one table each.
 
 use std::sync::Arc;
 
 use super::problem::Problem;
 use super::reader::{Field, Table};
-use super::types::{Model, Price, Secret};
+use super::types::{Model, Price, Secret, TextModel};
 use super::values::{self, SecretRef};
 use super::world::World;
 use crate::audio::{AudioFormat, Codec};
@@ -13,9 +13,16 @@ use crate::audio::{AudioFormat, Codec};
 #[derive(Clone, Debug)]
 pub(super) struct ModelDraft {
     /// Without its secrets.
-    model: Model,
+    model: Meant,
     api_key: Option<SecretRef>,
     headers: Vec<(String, SecretRef)>,
+}
+
+/// A model as meant, of either kind.
+#[derive(Clone, Debug)]
+pub(super) enum Meant {
+    Realtime(Arc<Model>),
+    Text(Arc<TextModel>),
 }
 
 /// Reads the document. `None` stands for a model that is there and wrong.
@@ -30,37 +37,55 @@ pub(super) fn read(mut table: Table<'_, '_>) -> Vec<(String, Option<ModelDraft>)
 
 impl ModelDraft {
     /// The model with its secrets.
-    pub(super) fn with_secrets(&self, world: &dyn World) -> Result<Arc<Model>, Vec<Problem>> {
+    pub(super) fn with_secrets(&self, world: &dyn World) -> Result<Meant, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut model = self.model.clone();
         let mut look_up = |secret: &SecretRef| secret.resolve(world).map_err(|p| problems.push(*p)).ok();
-        model.api_key = self.api_key.as_ref().and_then(&mut look_up);
-        for (name, secret) in &self.headers {
-            if let Some(secret) = look_up(secret) {
-                model.headers.push((name.clone(), secret));
+        let api_key = self.api_key.as_ref().and_then(&mut look_up);
+        let headers = self.headers.iter().filter_map(|(name, secret)| Some((name.clone(), look_up(secret)?))).collect();
+        let meant = match self.model.clone() {
+            Meant::Realtime(model) => {
+                Meant::Realtime(Arc::new(Model { api_key, headers, ..Arc::unwrap_or_clone(model) }))
             }
-        }
-        if problems.is_empty() { Ok(Arc::new(model)) } else { Err(problems) }
+            Meant::Text(model) => Meant::Text(Arc::new(TextModel { api_key, headers, ..Arc::unwrap_or_clone(model) })),
+        };
+        if problems.is_empty() { Ok(meant) } else { Err(problems) }
     }
 
     /// The model as far as it is known, for agents that answer no number.
-    pub(super) fn without_secrets(&self) -> Arc<Model> {
-        Arc::new(self.model.clone())
+    pub(super) fn without_secrets(&self) -> Meant {
+        self.model.clone()
     }
 
     /// Where the model is, without its query, which may say more than a summary should.
     pub(super) fn endpoint(&self) -> &str {
-        self.model.url.split('?').next().unwrap_or_default()
+        let url = match &self.model {
+            Meant::Realtime(model) => &model.url,
+            Meant::Text(model) => &model.base_url,
+        };
+        url.split('?').next().unwrap_or_default()
     }
 
     /// Whether it is known what the model costs.
     pub(super) fn has_price(&self) -> bool {
-        self.model.price.is_some()
+        matches!(&self.model, Meant::Realtime(model) if model.price.is_some())
     }
 
     /// The model's name.
     pub(super) fn name(&self) -> &str {
-        &self.model.name
+        match &self.model {
+            Meant::Realtime(model) => &model.name,
+            Meant::Text(model) => &model.name,
+        }
+    }
+
+    /// Whether it holds a conversation by voice.
+    pub(super) fn is_realtime(&self) -> bool {
+        matches!(self.model, Meant::Realtime(_))
+    }
+
+    /// Whether its vendor asks servers of tools by itself.
+    pub(super) fn takes_mcp(&self) -> bool {
+        matches!(&self.model, Meant::Realtime(model) if model.mcp)
     }
 }
 
@@ -70,6 +95,15 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
         field.note(Problem::error(&place, "is not a name").allowed(super::NAME_SHAPE));
     }
     let mut table = field.table()?;
+    let text = table.choice("kind", false, &[("realtime", false), ("text", true)]);
+    let api_key = table.take("api_key").and_then(SecretRef::read);
+    let headers = headers(table.table("headers"));
+    let model =
+        if text { text_model(name, table).map(Meant::Text) } else { realtime(name, table).map(Meant::Realtime) };
+    Some(ModelDraft { model: model?, api_key, headers })
+}
+
+fn realtime(name: &str, mut table: Table<'_, '_>) -> Option<Arc<Model>> {
     let url = table.need("url", "the model's WebSocket URL").and_then(|field| {
         let url = values::url(&field, &["ws", "wss"])?;
         if url.scheme() == "ws" && !values::is_loopback(&url) {
@@ -77,8 +111,6 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
         }
         Some(url.to_string())
     });
-    let api_key = table.take("api_key").and_then(SecretRef::read);
-    let headers = headers(table.table("headers"));
     let format = table.choice(
         "format",
         AudioFormat::PHONE,
@@ -90,9 +122,10 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
     );
     let dial_timeout_ms = table.integer("dial_timeout_ms", 8_000, 500..=60_000);
     let max_session_min = table.integer("max_session_min", 55, 1..=1_440);
+    let mcp = table.boolean("mcp", false);
     let price = table.take("price").and_then(price);
     table.finish();
-    let model = Model {
+    Some(Arc::new(Model {
         name: name.to_owned(),
         url: url?,
         api_key: None,
@@ -101,8 +134,27 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
         dial_timeout_ms,
         price,
         max_session_min,
-    };
-    Some(ModelDraft { model, api_key, headers })
+        mcp,
+    }))
+}
+
+fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
+    let base_url = table.need("base_url", "the base of the API, such as https://api.openai.com/v1").and_then(|field| {
+        let url = values::url(&field, &["http", "https"])?;
+        if url.scheme() == "http" && !values::is_loopback(&url) {
+            field.doubtful("transcripts and keys would travel in the clear; use https://");
+        }
+        Some(url.to_string().trim_end_matches('/').to_owned())
+    });
+    let model = table.need("model", "what the vendor calls the model").and_then(|field| field.string(128));
+    table.finish();
+    Some(Arc::new(TextModel {
+        name: name.to_owned(),
+        base_url: base_url?,
+        model: model?,
+        api_key: None,
+        headers: Vec::new(),
+    }))
 }
 
 fn price(field: Field<'_, '_>) -> Option<Price> {
@@ -123,12 +175,12 @@ fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
     let mut headers = Vec::new();
     for (i, (name, field)) in table.rest().into_iter().enumerate() {
         let place = field.key_place();
-        if i >= MAX_HEADERS {
-            field.note(Problem::error(&place, "is one header too many").allowed(format!("at most {MAX_HEADERS}")));
+        if i >= values::MAX_HEADERS {
+            let allowed = format!("at most {}", values::MAX_HEADERS);
+            field.note(Problem::error(&place, "is one header too many").allowed(allowed));
             break;
         }
-        let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
+        if !values::is_header_name(name) {
             field.note(Problem::error(&place, "is not the name of a header").allowed("letters, digits and -"));
         } else if RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r) || name.to_ascii_lowercase().starts_with("sec-"))
         {
@@ -141,5 +193,4 @@ fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
 }
 
 const MAX_MODELS: usize = 200;
-const MAX_HEADERS: usize = 32;
 const RESERVED: [&str; 5] = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];

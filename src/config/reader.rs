@@ -320,6 +320,40 @@ impl<'d, 'i> Field<'d, 'i> {
         Some(text.to_owned())
     }
 
+    /// Text of at most `max` characters, which may be empty.
+    pub(super) fn text(&self, max: usize) -> Option<String> {
+        match self.value.get_ref().as_str() {
+            Some("") => Some(String::new()),
+            _ => self.string(max),
+        }
+    }
+
+    /// Where `at`, a range of bytes of this field's text, stands in the document.
+    pub(super) fn place_of(&self, text: &str, at: Range<usize>) -> Place {
+        let (value, source) = (self.value.span(), self.doc.source);
+        let piece = text.get(at.clone()).unwrap_or_default();
+        let before = text.get(..at.start).map_or(0, |before| before.matches(piece).count());
+        // Escapes make text and source differ, so the piece is counted off rather than measured.
+        let found = source.get(value.clone()).and_then(|source| source.match_indices(piece).nth(before));
+        let place = match found.filter(|_| !piece.is_empty()) {
+            Some((offset, _)) => {
+                let start = value.start + offset;
+                Place::new(&self.doc.file, source, start..start + piece.len(), start..start + piece.len())
+            }
+            None => return self.place(),
+        };
+        if may_be_secret(source, &value) { place.hidden(&format!("{} = (hidden)", self.key())) } else { place }
+    }
+
+    /// The value as JSON; dates have no place in it.
+    pub(super) fn json(&self) -> Option<serde_json::Value> {
+        let value = json(self.value.get_ref());
+        if value.is_none() {
+            self.wrong("holds a date or a number that JSON does not have");
+        }
+        value
+    }
+
     /// Text that `check` takes; else `allowed` is said.
     pub(super) fn string_that(&self, max: usize, allowed: &str, check: impl Fn(&str) -> bool) -> Option<String> {
         let text = self.string(max)?;
@@ -386,6 +420,22 @@ impl<'d, 'i> Field<'d, 'i> {
     pub(super) fn key(&self) -> &str {
         self.path.rsplit('.').next().unwrap_or_default()
     }
+}
+
+fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    use serde_json::Value;
+    Some(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Integer(i) => Value::from(i64::from_str_radix(i.as_str(), i.radix()).ok()?),
+        DeValue::Float(f) => Value::from(f.as_str().parse::<f64>().ok().filter(|f| f.is_finite())?),
+        DeValue::Boolean(b) => Value::from(*b),
+        DeValue::Array(items) => Value::Array(items.iter().map(|item| json(item.get_ref())).collect::<Option<_>>()?),
+        DeValue::Table(table) => {
+            let entries = table.iter().map(|(k, v)| Some((k.get_ref().to_string(), json(v.get_ref())?)));
+            Value::Object(entries.collect::<Option<_>>()?)
+        }
+        DeValue::Datetime(_) => return None,
+    })
 }
 
 /// More says nothing new about a document that is not TOML at all.

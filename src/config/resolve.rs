@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::agent::{self, AgentDraft};
 use super::deployment::{self, DeploymentDraft};
-use super::model::{self, ModelDraft};
+use super::model::{self, Meant, ModelDraft};
 use super::problem::{Place, Problem, Problems, nearest};
 use super::reader::{self, Table};
 use super::types::{Agent, Config, Deployment};
 use super::world::World;
-use super::{server, types};
+use super::{server, tools, types};
 
 /// All documents of a configuration.
 #[derive(Debug)]
@@ -58,9 +58,8 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     for document in &documents.agents {
         check_name(document, &mut problems);
         let draft = open(document, &mut problems, |table| agent::read(&document.name, table, world));
-        let model = draft.as_ref().and_then(|d| d.model.as_ref());
-        if let Some((name, place)) = model.filter(|(name, _)| models_known && !models.contains_key(name)) {
-            problems.push(unknown("model", name, place, models.keys(), "models.toml"));
+        if let Some(draft) = draft.as_ref().filter(|_| models_known) {
+            check_models(draft, &models, &mut problems);
         }
         agents.insert(document.name.clone(), draft);
     }
@@ -84,6 +83,11 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
                 }
             }
         }
+        if let Some(Some(agent)) = draft.agent.as_ref().map(|(name, _)| agents.get(name))
+            && let Some(agent) = agent
+        {
+            problems.extend(draft.variables.iter().filter_map(|(name, place)| agent.scope.problem(name, place)));
+        }
         if let Some(place) = draft.needs_price()
             && let Some(Some(agent)) = draft.agent.as_ref().map(|(name, _)| agents.get(name))
             && let Some((model, _)) = agent.as_ref().and_then(|agent| agent.model.as_ref())
@@ -98,24 +102,34 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     // Secrets are demanded of models that calls will use, and looked up once each.
     let used_agents: Vec<&str> =
         deployments.iter().filter_map(|(_, d)| d.agent.as_ref()).map(|(name, _)| name.as_str()).collect();
+    let used_agents: Vec<&AgentDraft> = used_agents.iter().filter_map(|name| agents.get(*name)?.as_ref()).collect();
     let used: Vec<&str> = used_agents
         .iter()
-        .filter_map(|name| agents.get(*name)?.as_ref()?.model.as_ref())
+        .flat_map(|agent| agent.model.iter().chain(agent.text_models()))
         .map(|(name, _)| name.as_str())
         .collect();
-    let mut meant_models = BTreeMap::new();
+    let mut told = Vec::new();
+    for agent in used_agents {
+        for missing in &agent.missing {
+            // Two numbers may have one agent.
+            if !told.contains(missing) {
+                told.push(missing.clone());
+            }
+        }
+    }
+    problems.extend(told);
+    let mut meant_models = Models::default();
     for (name, draft) in &models {
         let Some(draft) = draft else { continue };
-        match draft.with_secrets(world) {
-            Ok(model) => {
-                meant_models.insert(name.clone(), model);
+        let meant = draft.with_secrets(world).unwrap_or_else(|missing| {
+            if used.contains(&name.as_str()) {
+                problems.extend(missing);
             }
-            Err(missing) => {
-                if used.contains(&name.as_str()) {
-                    problems.extend(missing);
-                }
-                meant_models.insert(name.clone(), draft.without_secrets());
-            }
+            draft.without_secrets()
+        });
+        match meant {
+            Meant::Realtime(model) => drop(meant_models.realtime.insert(name.clone(), model)),
+            Meant::Text(model) => drop(meant_models.text.insert(name.clone(), model)),
         }
     }
 
@@ -138,6 +152,42 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     };
     let models = models.values().flatten().map(|m| (m.name().to_owned(), m.endpoint().to_owned())).collect();
     Resolved { config, problems, models }
+}
+
+/// Models as meant.
+#[derive(Default)]
+struct Models {
+    realtime: BTreeMap<String, Arc<types::Model>>,
+    text: BTreeMap<String, Arc<types::TextModel>>,
+}
+
+/// Whether the models that an agent names are there, and of the kind that is needed.
+fn check_models(agent: &AgentDraft, models: &BTreeMap<String, Option<ModelDraft>>, problems: &mut Vec<Problem>) {
+    let mut check = |(name, place): &(String, Place), realtime: bool| {
+        let fits = |draft: &Option<ModelDraft>| draft.as_ref().is_none_or(|model| model.is_realtime() == realtime);
+        let fitting = models.iter().filter(|(_, draft)| fits(draft)).map(|(name, _)| name);
+        match models.get(name) {
+            None => problems.push(unknown("model", name, place, fitting, "models.toml")),
+            Some(draft) if !fits(draft) => {
+                let message = match realtime {
+                    true => "is a text model, and a call needs one that speaks",
+                    false => "is a model for calls, and this needs one with kind = \"text\"",
+                };
+                let names: Vec<_> = fitting.map(String::as_str).take(MAX_LISTED).collect();
+                problems.push(Problem::error(place, message).allowed(names.join(", ")));
+            }
+            Some(Some(model)) if realtime && !model.takes_mcp() => {
+                problems.extend(agent.mcp.as_ref().map(|place| tools::no_mcp(name, place)));
+            }
+            Some(_) => {}
+        }
+    };
+    if let Some(model) = &agent.model {
+        check(model, true);
+    }
+    for model in agent.text_models() {
+        check(model, false);
+    }
 }
 
 /// Reads one document; its problems go to `problems`.
@@ -181,14 +231,11 @@ fn unknown<'a>(
     Problem::error(place, message).allowed(allowed)
 }
 
-fn meant_agents(
-    drafts: BTreeMap<String, Option<AgentDraft>>,
-    models: &BTreeMap<String, Arc<types::Model>>,
-) -> BTreeMap<String, Arc<Agent>> {
+fn meant_agents(drafts: BTreeMap<String, Option<AgentDraft>>, models: &Models) -> BTreeMap<String, Arc<Agent>> {
     let meant = |(name, draft): (String, Option<AgentDraft>)| {
         let draft = draft?;
-        let model = models.get(&draft.model.as_ref()?.0)?.clone();
-        Some((name, Arc::new(draft.resolve(model))))
+        let model = models.realtime.get(&draft.model.as_ref()?.0)?.clone();
+        Some((name, Arc::new(draft.resolve(model, &models.text))))
     };
     drafts.into_iter().filter_map(meant).collect()
 }

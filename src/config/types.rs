@@ -1,6 +1,7 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
 mod hearing;
+mod http;
 mod idle;
 mod keys;
 mod outbound;
@@ -17,8 +18,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::AudioFormat;
+use crate::template::Variables;
 pub use hearing::*;
-pub use idle::{Idle, IdleLine};
+pub use http::*;
+pub use idle::Idle;
 pub use keys::{KeyAction, Keys};
 pub use outbound::*;
 pub use tool_sound::ToolSound;
@@ -163,6 +166,8 @@ pub struct Model {
     pub price: Option<Price>,
     /// Minutes after which a session is renewed at a turn's edge; the vendor's limit less a margin.
     pub max_session_min: u64,
+    /// Whether the vendor asks servers of tools by itself (MCP).
+    pub mcp: bool,
 }
 
 /// What a model costs, in millionths of a currency that is the same throughout a configuration.
@@ -196,7 +201,7 @@ pub struct Budget {
 pub struct Agent {
     /// The file's stem.
     pub name: String,
-    /// The model's system prompt.
+    /// The model's system prompt; a template of the call's variables.
     pub instructions: String,
     /// Which model runs it.
     pub model: Arc<Model>,
@@ -246,6 +251,17 @@ pub struct Agent {
     pub keys: Option<Keys>,
     /// What is said to a caller who says nothing; `None`: nothing.
     pub idle: Option<Idle>,
+    /// Defaults of the variables that the document declares, by full name: `call.campaign`, `crm.name`.
+    pub variables: Variables,
+    /// What stands behind the tools that are asked of other servers, by the tool's name. Holds secrets, so it is the
+    /// shell's and never the engine's.
+    pub http_tools: BTreeMap<String, Arc<HttpTool>>,
+    /// Servers of tools that the model's vendor asks.
+    pub mcp: Vec<McpServer>,
+    /// What is fetched of the caller while the call begins.
+    pub fetch: Option<Arc<Fetch>>,
+    /// What is done once a call is over.
+    pub after: Arc<AfterCall>,
 }
 
 /// The model vendor's transcription of the caller.
@@ -336,6 +352,8 @@ pub struct Deployment {
     pub active: bool,
     /// Who answers.
     pub agent: Arc<Agent>,
+    /// Where it is, in the names of the time zone database: what `{{system.time}}` goes by.
+    pub timezone: String,
     /// How long things may take.
     pub limits: Limits,
     /// What the model may cost.

@@ -29,6 +29,15 @@ enum Kept {
 impl SecretRef {
     /// `{ env = "NAME" }` or `{ file = "path" }`.
     pub(super) fn read(field: Field<'_, '_>) -> Option<Self> {
+        SecretRef::read_keys(field, false).map(|(_, secret)| secret)
+    }
+
+    /// The same, with `prefix = "…"` beside it, which comes before the secret.
+    pub(super) fn read_with_prefix(field: Field<'_, '_>) -> Option<(Option<String>, Self)> {
+        SecretRef::read_keys(field, true)
+    }
+
+    fn read_keys(field: Field<'_, '_>, with_prefix: bool) -> Option<(Option<String>, Self)> {
         let key = field.key().to_owned();
         if !field.is_table() {
             let hidden = field.place().hidden(&format!("{key} = (hidden)"));
@@ -38,6 +47,7 @@ impl SecretRef {
         }
         let place = field.place();
         let mut table = field.table()?;
+        let prefix = if with_prefix { table.string("prefix", 32) } else { None };
         let env = table.take("env");
         let file = table.take("file");
         let kept = match (&env, &file) {
@@ -67,7 +77,7 @@ impl SecretRef {
             Kept::Env(name) => format!("{key} = {{ env = \"{name}\" }}"),
             Kept::File(path) => format!("{key} = {{ file = \"{path}\" }}"),
         };
-        Some(SecretRef { kept, place: place.hidden(&text) })
+        Some((prefix, SecretRef { kept, place: place.hidden(&text) }))
     }
 
     /// The secret itself.
@@ -172,6 +182,15 @@ pub(super) fn is_loopback(url: &Url) -> bool {
         }
         None => false,
     }
+}
+
+/// Headers in one request.
+pub(super) const MAX_HEADERS: usize = 32;
+
+/// Whether `text` can name a header.
+pub(super) fn is_header_name(text: &str) -> bool {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    (1..=128).contains(&text.len()) && text.bytes().all(token)
 }
 
 const SECRET_SHAPES: &str = "{ env = \"NAME\" }, { file = \"path\" }";

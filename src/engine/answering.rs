@@ -190,6 +190,7 @@ impl CallEngine {
         self.close(EndReason::Voicemail { left: false }, AfterFailure::HangUp);
         match message {
             Some(OnMachine::Say(text)) => {
+                let text = self.worded(&text);
                 let instructions =
                     format!("An answering machine records now. Say exactly this and nothing else: \"{text}\"");
                 self.timers.set(Timer::Farewell, self.now.plus_ms(MESSAGE_MS));

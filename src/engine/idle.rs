@@ -4,7 +4,7 @@
 //! answer is due, and not before the greeting was heard. `limits.caller_silence_s` is a limit beside it.
 
 use super::*;
-use crate::config::IdleLine;
+use crate::config::Spoken;
 
 /// What was done about the caller's silence.
 #[derive(Debug, Default)]
@@ -62,12 +62,14 @@ impl CallEngine {
                 }
                 return;
             }
-            Some(IdleLine::Say(text)) => {
+            Some(Spoken::None) => {}
+            Some(Spoken::Say(text)) => {
+                let text = self.worded(text);
                 let instructions =
                     format!("The caller has been silent for a while. Say exactly this and nothing else: \"{text}\"");
                 self.ask("idle", Some(instructions));
             }
-            Some(IdleLine::Play(sound)) => {
+            Some(Spoken::Play(sound)) => {
                 self.play(ItemKind::Line, sound, "idle");
                 if let Some(line) = self.conversation.find(Role::Agent, "idle") {
                     self.tell_session(line);

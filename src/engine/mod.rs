@@ -90,8 +90,7 @@ pub struct CallEngine {
     spending: Spending,
     answering: Answering,
     stats: Stats,
-    /// Stands for a tool that runs.
-    #[cfg(test)]
+    /// A tool runs that the caller waits for.
     tools_running: bool,
     keypad: Keypad,
     idle: IdleState,
@@ -175,7 +174,6 @@ impl CallEngine {
             spending: Spending::default(),
             answering: Answering::default(),
             stats: Stats::default(),
-            #[cfg(test)]
             tools_running: false,
             keypad: Keypad::default(),
             idle: IdleState::default(),

@@ -15,11 +15,6 @@ mod tests;
 use super::*;
 
 impl CallEngine {
-    /// Whether a tool runs that the caller waits for, when that has changed.
-    pub(super) fn set_tools_running(&mut self, running: bool) {
-        self.tools_running = running;
-    }
-
     /// With every step: what the state means for the sound.
     pub(super) fn settle_tool_sound(&mut self) {
         let Some(sound) = &self.settings.tool_sound else { return };
@@ -33,7 +28,7 @@ impl CallEngine {
                 "line_lent"
             } else if !talking {
                 "closing"
-            } else if !self.tools_are_running() && !self.answer_is_due() {
+            } else if !self.tools_running && !self.answer_is_due() {
                 "tools_done"
             } else if !self.downlink.is_drained() {
                 "agent_held"
@@ -42,7 +37,7 @@ impl CallEngine {
             };
             self.downlink.fade_bed();
             self.emit(CallEvent::ToolSoundEnded { rule: rule.to_owned() });
-        } else if !(talking && self.tools_are_running() && self.downlink.is_drained() && !self.floor.is_speaking()) {
+        } else if !(talking && self.tools_running && self.downlink.is_drained() && !self.floor.is_speaking()) {
             self.timers.clear(Timer::ToolSound);
         } else if !self.timers.is_set(Timer::ToolSound) {
             self.timers.set(Timer::ToolSound, self.now.plus_ms(sound.grace_ms));
@@ -51,7 +46,7 @@ impl CallEngine {
 
     pub(super) fn on_tool_sound_due(&mut self) {
         let quiet = matches!(self.phase, Phase::Talking) && self.downlink.is_drained();
-        if quiet && self.tools_are_running() && self.downlink.begin_bed(self.now) {
+        if quiet && self.tools_running && self.downlink.begin_bed(self.now) {
             self.stats.count("tool_sounds", 1);
             self.emit(CallEvent::ToolSoundStarted);
         }

@@ -270,7 +270,7 @@ impl CallEngine {
     }
 
     fn watch_tools(&mut self) {
-        self.set_tools_running(self.tools.keep_caller_waiting());
+        self.tools_running = self.tools.keep_caller_waiting();
         match self.tools.running.iter().map(|r| r.due).min() {
             Some(due) => self.timers.set(Timer::Tools, due),
             None => self.timers.clear(Timer::Tools),

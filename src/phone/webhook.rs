@@ -103,12 +103,7 @@ impl Server {
 
 /// Asks as Twilio does: directly, following nothing, for so long.
 pub(crate) fn client_for_webhooks() -> Result<reqwest::Client, String> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .build()
-        .map_err(|error| error.to_string())
+    crate::serve::http_client().no_proxy().timeout(TIMEOUT).build().map_err(|error| error.to_string())
 }
 
 /// An error with its causes: reqwest's own words alone name only the URL.

@@ -7,6 +7,7 @@
 //! - [`Script`]: what to say on which turn, how fast, which tools to call, what to do wrong (TOML).
 //! - `session`: one connection as a state machine without socket or clock; made of `settings` (the session object and
 //!   its validation), `conversation` (the items), `response` (one answer as a stream of events) and `vad` (loudness).
+//! - `completions`: the chat completions of a text model beside it.
 //! - [`Server`]: the sockets around it.
 //!
 //! A turn's number is the number of user items in the conversation. A client that reconnects and replays the
@@ -16,6 +17,7 @@
 //! `conversation.item.retrieved`.
 
 mod clips;
+mod completions;
 mod conversation;
 mod outbox;
 mod probe;
@@ -27,5 +29,5 @@ mod settings;
 mod vad;
 
 pub use probe::{Probe, Tap, Wire};
-pub use script::{Faults, Line, Script, ScriptError, Tool, Turn, TurnFault};
+pub use script::{Completion, Faults, Line, Script, ScriptError, Tool, Turn, TurnFault};
 pub use server::Server;

@@ -27,6 +27,10 @@ use serde::Deserialize;
 /// [otherwise]                     # every turn after the last
 /// clip = "sorry"
 ///
+/// [[completion]]                  # the answers to /v1/chat/completions, in order; after the last, JSON that fits
+/// content = "{}"
+/// think_ms = 100
+///
 /// [fault]                         # of connections
 /// refuse = 503
 /// refuse_times = 2
@@ -54,9 +58,26 @@ pub struct Script {
     /// The answer to every turn after the last.
     #[serde(default = "otherwise")]
     pub otherwise: Turn,
+    /// Answers to chat completions, in order. After the last: JSON that fits what was asked for.
+    #[serde(default, rename = "completion")]
+    pub completions: Vec<Completion>,
     /// What goes wrong with connections.
     #[serde(default, rename = "fault")]
     pub faults: Faults,
+}
+
+/// One answer to a chat completion.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Completion {
+    /// What is answered, JSON or not; absent: JSON that fits what was asked for.
+    pub content: Option<String>,
+    /// Milliseconds before the answer.
+    pub think_ms: u64,
+    /// The HTTP status (400–599) of a failure.
+    pub status: Option<u16>,
+    /// The failure's code.
+    pub code: Option<String>,
 }
 
 /// What is done when the caller's turn has ended.
@@ -176,6 +197,9 @@ impl Script {
             }),
             ("session_limit_s", "0 to 86400 is allowed", {
                 seconds.is_none_or(|seconds| (0.0..=86_400.0).contains(&seconds))
+            }),
+            ("status", "a status of 400 to 599 is allowed", {
+                self.completions.iter().all(|one| one.status.is_none_or(|status| (400..=599).contains(&status)))
             }),
             ("turn", "at most 1000 turns are allowed", self.turns.len() <= 1_000),
             ("then_", "it follows tools, and this turn calls none", {

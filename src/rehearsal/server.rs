@@ -9,16 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::clips::Clips;
-use super::outbox::{Output, audio_message};
+use super::completions;
+use super::outbox::{ApiError, Output, audio_message};
 use super::probe::{Probe, Wire};
 use super::script::Script;
 use super::session::{Session, Shared};
@@ -42,6 +45,9 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Types of client events that are kept, the oldest forgotten beyond.
 const MAX_LOG: usize = 100_000;
 
+/// Instructions and requests that are kept to be looked at.
+const MAX_KEPT: usize = 1_000;
+
 #[derive(Debug)]
 struct Host {
     shared: Arc<Shared>,
@@ -53,6 +59,12 @@ struct Host {
     refused: AtomicU32,
     dropped: AtomicBool,
     received: Mutex<VecDeque<Cow<'static, str>>>,
+    /// Instructions of sessions as they were set up, the oldest forgotten beyond [`MAX_KEPT`].
+    instructions: Mutex<VecDeque<String>>,
+    /// Bodies of requests for chat completions, the oldest forgotten beyond [`MAX_KEPT`].
+    completions: Mutex<VecDeque<Value>>,
+    /// Chat completions so far.
+    asked: AtomicU64,
     stop: watch::Receiver<bool>,
 }
 
@@ -78,9 +90,16 @@ impl Server {
             refused: AtomicU32::new(0),
             dropped: AtomicBool::new(false),
             received: Mutex::default(),
+            instructions: Mutex::default(),
+            completions: Mutex::default(),
+            asked: AtomicU64::new(0),
             stop: stopped.clone(),
         });
-        let router = Router::new().route("/v1/realtime", get(upgrade)).with_state(Arc::clone(&host));
+        let router = Router::new()
+            .route("/v1/realtime", get(upgrade))
+            .route("/v1/chat/completions", post(complete))
+            .layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES))
+            .with_state(Arc::clone(&host));
         // Small messages go out when they are written: a stand-in that waits for acknowledgements would not be measured
         // but its socket.
         let listener = listener.tap_io(|stream| {
@@ -102,6 +121,21 @@ impl Server {
     /// What to dial.
     pub fn url(&self) -> String {
         format!("ws://{}/v1/realtime?model=rehearsal", self.addr)
+    }
+
+    /// The base of its chat completions.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.addr)
+    }
+
+    /// Instructions that sessions were set up with, oldest first.
+    pub fn instructions(&self) -> Vec<String> {
+        self.host.instructions.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Bodies of the requests for chat completions, oldest first.
+    pub fn completions(&self) -> Vec<Value> {
+        self.host.completions.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Types of the client events received so far, over all sessions, oldest first; `invalid` for what was no event.
@@ -136,16 +170,19 @@ impl Host {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a key is demanded that was not sent.
+    fn is_stranger(&self, headers: &HeaderMap) -> bool {
+        let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = sent.and_then(|value| value.strip_prefix("Bearer "));
+        self.shared.script.api_key.as_deref().is_some_and(|key| sent != Some(key))
+    }
+
     /// The HTTP answer that refuses an upgrade, if it is to be refused.
     fn refusal(&self, headers: &HeaderMap) -> Option<(u16, String)> {
-        let script = &self.shared.script;
-        let faults = &script.faults;
+        let faults = &self.shared.script.faults;
         let code = |otherwise: &str| faults.refuse_code.clone().unwrap_or_else(|| otherwise.to_owned());
-        if let Some(key) = &script.api_key {
-            let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-            if sent.and_then(|value| value.strip_prefix("Bearer ")) != Some(key) {
-                return Some((401, "invalid_api_key".to_owned()));
-            }
+        if self.is_stranger(headers) {
+            return Some((401, "invalid_api_key".to_owned()));
         }
         if faults.never_back && self.dropped.load(Ordering::Relaxed) {
             return Some((503, code("server_unavailable")));
@@ -199,6 +236,39 @@ async fn upgrade(
     })
 }
 
+/// `POST /v1/chat/completions`.
+async fn complete(State(host): State<Arc<Host>>, headers: HeaderMap, body: Bytes) -> Response {
+    let refuse = |status: u16, body: Value| {
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), axum::Json(body)).into_response()
+    };
+    if host.is_stranger(&headers) {
+        return refuse(401, completions::error(&ApiError::new("invalid_api_key", "Incorrect API key provided."), ""));
+    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    keep(&host.completions, body.clone());
+    let request = match completions::read(&body) {
+        Ok(request) => request,
+        Err(error) => return refuse(400, completions::error(&error, "")),
+    };
+    let number = host.asked.fetch_add(1, Ordering::Relaxed);
+    let scripted = host.shared.script.completions.get(number as usize).cloned().unwrap_or_default();
+    tokio::time::sleep(Duration::from_millis(scripted.think_ms)).await;
+    if let Some((status, body)) = completions::failure(&scripted) {
+        return refuse(status, body);
+    }
+    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let content = scripted.content.unwrap_or_else(|| request.content());
+    axum::Json(request.answer(number + 1, created, &content)).into_response()
+}
+
+fn keep<T>(all: &Mutex<VecDeque<T>>, one: T) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.len() == MAX_KEPT {
+        all.pop_front();
+    }
+    all.push_back(one);
+}
+
 /// One session, until either side ends it.
 async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
     let number = host.sessions.fetch_add(1, Ordering::Relaxed) + 1;
@@ -240,6 +310,9 @@ async fn converse(mut socket: WebSocket, host: &Host, model: &str) {
             Some(Ok(Message::Text(text))) => {
                 let at = Instant::now();
                 let kind = session.handle(host.started.elapsed(), &text);
+                if kind == "session.update" {
+                    keep(&host.instructions, session.instructions().to_owned());
+                }
                 if let Some(audio) = session.take_appended() {
                     tap.heard(at, audio);
                 } else if matches!(&*kind, "input_audio_buffer.commit" | "input_audio_buffer.clear") {

@@ -201,6 +201,11 @@ impl Session {
         responses.chain(transcripts).chain(self.limit).min()
     }
 
+    /// What the model is told about itself.
+    pub(super) fn instructions(&self) -> &str {
+        self.settings.instructions()
+    }
+
     /// The audio that the message just handled appended; told once.
     pub(super) fn take_appended(&mut self) -> Option<&[u8]> {
         (std::mem::take(&mut self.appended_bytes) > 0).then_some(&self.audio)

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State as Axum};
@@ -28,11 +28,11 @@ use serde_json::{Value, json};
 use crate::config::{Config, Secret, is_e164};
 use crate::engine::{Control, EndReason};
 
-use super::Shared;
 use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
 use super::registry::Command;
 use super::wall;
 use super::webhook::Public;
+use super::{Shared, budget};
 
 /// The largest request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -120,6 +120,14 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         None if asked && is_settled(&record) => return Ok(answer(StatusCode::CREATED, of_record(&record))),
         None => {
             let look = asked && record.state != State::NotPlaced.name();
+            let left = budget::left(&shared, &wanted.deployment, Some(&wanted.to), SystemTime::now()).await;
+            let budget = left.map_err(|why| {
+                shared.metrics.refused.add(why, 1);
+                let message =
+                    "today's budget is used up (max_cost_per_day, max_cost_per_number_and_day of the deployment)";
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, why, message.to_owned())
+            })?;
+            let wanted = Wanted { budget, ..wanted };
             dial::place(&shared, &config, wanted, &record, &call, look).map_err(|refused| {
                 shared.metrics.refused.add("dial", 1);
                 unavailable(refused)
@@ -270,6 +278,13 @@ fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Pr
             let allowed = format!("lower-case letters, digits and _, at most {MAX_NAME}, a letter first");
             return wrong("variables", format!("{name:?} is no name of a variable; allowed: {allowed}"));
         }
+        let declared = &deployment.agent.variables;
+        if !declared.contains_key(&format!("call.{name}")) {
+            let known: Vec<_> = declared.keys().filter_map(|known| known.strip_prefix("call.")).collect();
+            let (agent, known) = (&deployment.agent.name, known.join(", "));
+            let message = format!("agent {agent} declares no variable {name:?} in [variables.call]; allowed: {known}");
+            return wrong("variables", message);
+        }
         if value.chars().count() > MAX_VALUE {
             return wrong("variables", format!("variable {name} is longer than {MAX_VALUE} characters"));
         }
@@ -286,7 +301,7 @@ fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Pr
         return wrong("public_url", message.to_owned());
     }
     let public = Public::of(&config.server, headers).into_base();
-    Ok(Wanted { deployment: Arc::clone(deployment), to, variables, public })
+    Ok(Wanted { deployment: Arc::clone(deployment), to, variables, budget: None, public })
 }
 
 /// What a request is, however its JSON is written.

@@ -4,6 +4,7 @@
 //! ask a socket that has nothing costs as much as to read a frame, so each is asked as seldom as can be, which a
 //! `select!` in a loop cannot do. Nothing here awaits a socket that is written to.
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,9 +12,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message as LineMessage, Utf8Bytes, close_code};
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{AbortHandle, Abortable, BoxFuture, Shared, join};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
@@ -21,13 +22,16 @@ use tracing::Instrument as _;
 use tracing::Span;
 
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
+use crate::engine::{
+    Action, CallEngine, CallerEvent, Control, Effect, EffectId, EffectResult, EndReason, Input, ModelCommand,
+};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::report::Report;
+use crate::template::{self, Variables};
 use crate::time::CallTime;
 
-use super::Shared;
+use super::Shared as Server;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
@@ -37,17 +41,18 @@ use super::metrics::Metrics;
 use super::model;
 use super::outlet::Kind;
 use super::registry::Command;
+use super::tools::Hands;
 
 /// Rounds through the sources, one message each, before the other calls of the thread have their turn.
 const BURST: usize = 8;
-/// Effects at once; the engine asks for one or two in a call.
-const MAX_EFFECTS: usize = 8;
+/// Effects at once; the engine runs no more tools than fit, with a fetch and a hang-up beside them.
+const MAX_EFFECTS: usize = 16;
 /// How long our end of the stream waits for the carrier to close the other.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A running call.
 pub(super) struct Call<'s> {
-    shared: &'s Arc<Shared>,
+    shared: &'s Arc<Server>,
     id: &'s str,
     /// Named by whatever is logged; entered by nothing that happens for every frame, for that costs as much as the frame.
     span: &'s Span,
@@ -55,6 +60,10 @@ pub(super) struct Call<'s> {
     deployment: &'s Deployment,
     settings: &'s CallSettings,
     carrier: Carrier,
+    hands: Hands,
+    /// What `{{…}}` stands for: as the call began, and what was fetched since.
+    variables: Arc<Variables>,
+    fetch: Option<Fetching>,
     way: Way,
     /// Where the line comes back while it is lent.
     back: Option<oneshot::Receiver<Claim>>,
@@ -64,9 +73,11 @@ pub(super) struct Call<'s> {
     stream: twilio::Stream,
     model: Model,
     session: openai::Session,
-    /// Messages of former sessions that are not of the dialect's list.
-    unknown: u64,
-    effects: FuturesUnordered<BoxFuture<'static, (EffectId, Outcome)>>,
+    /// What former sessions counted.
+    counted: openai::Counters,
+    effects: FuturesUnordered<Abortable<BoxFuture<'static, (EffectId, Outcome)>>>,
+    /// What lets go of tools and fetches, of which the result may be of no use before it is there.
+    handles: HashMap<EffectId, AbortHandle>,
     commanded: mpsc::Receiver<Command>,
     alarm: Pin<Box<Sleep>>,
     /// What the alarm is set to, if it is.
@@ -77,6 +88,9 @@ pub(super) struct Call<'s> {
     ended: Option<EndReason>,
     phase: PhaseGauge<'s>,
 }
+
+/// What is being fetched of the caller: whoever needs it polls it, and `None` means that the defaults stand.
+type Fetching = Shared<BoxFuture<'static, Option<Arc<Variables>>>>;
 
 /// Sources that have had nothing in this wake-up. They wake the task when they have something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +113,7 @@ enum Origin {
 impl<'s> Call<'s> {
     #[allow(clippy::too_many_arguments)] // one place makes it, and every part is a different thing
     pub(super) fn new(
-        shared: &'s Arc<Shared>,
+        shared: &'s Arc<Server>,
         id: &'s str,
         span: &'s Span,
         began: Instant,
@@ -118,6 +132,9 @@ impl<'s> Call<'s> {
             deployment,
             settings,
             carrier,
+            hands: Hands::new(shared.reach.clone(), Arc::clone(&deployment.agent), Arc::clone(&shared.metrics)),
+            variables: Arc::new(settings.variables.clone()),
+            fetch: None,
             way,
             back: None,
             engine: CallEngine::new(Arc::clone(settings)),
@@ -125,9 +142,10 @@ impl<'s> Call<'s> {
             line: Line::Awaited(claimed),
             stream: twilio::Stream::new(),
             model: Model::Off,
-            session: openai::Session::new(&deployment.agent, settings.format),
-            unknown: 0,
+            session: openai::Session::new(&deployment.agent, "", settings.format),
+            counted: openai::Counters::default(),
             effects: FuturesUnordered::new(),
+            handles: HashMap::new(),
             commanded,
             alarm: Box::pin(sleep_until(began.into())),
             alarm_at: None,
@@ -138,8 +156,8 @@ impl<'s> Call<'s> {
         }
     }
 
-    /// Until the call is over: its report, and the rest of its journal.
-    pub(super) async fn run(mut self, files: &mut Files) -> (Report, Vec<u8>) {
+    /// Until the call is over: its report, the rest of its journal, and what its variables were in the end.
+    pub(super) async fn run(mut self, files: &mut Files) -> (Report, Vec<u8>, Arc<Variables>) {
         self.carry_out(CallTime::ZERO, Origin::Other, files);
         poll_fn(|cx| self.poll(cx, files, |call| call.ended.is_some())).await;
         self.close(files).await;
@@ -153,11 +171,13 @@ impl<'s> Call<'s> {
             self.shared.metrics.line_ignored.add(name, n);
             *report.counters.entry(format!("line_{name}")).or_default() += n;
         }
-        let unknown = self.unknown + self.session.counters().unknown;
-        if unknown > 0 {
-            report.counters.insert("model_unknown_events".to_owned(), unknown);
-        }
-        (report, self.pen.take())
+        self.count_session();
+        let openai::Counters { unknown, mcp_calls, mcp_failed, .. } = self.counted;
+        report.counters.insert("model_unknown_events".to_owned(), unknown);
+        report.counters.insert("model_mcp_calls".to_owned(), mcp_calls);
+        report.counters.insert("model_mcp_failed".to_owned(), mcp_failed);
+        report.counters.retain(|_, n| *n > 0);
+        (report, self.pen.take(), self.variables)
     }
 
     /// One wake-up. Ready when it is `over`.
@@ -201,9 +221,12 @@ impl<'s> Call<'s> {
         }
         if !self.asked.effects {
             self.asked.effects = true;
-            if let Poll::Ready(Some((id, outcome))) = self.effects.poll_next_unpin(cx) {
+            if let Poll::Ready(Some(ended)) = self.effects.poll_next_unpin(cx) {
                 self.asked.effects = false;
-                self.take(Wake::Effect(id, outcome), Instant::now(), files);
+                // One that was let go of has nothing to say.
+                if let Ok((id, outcome)) = ended {
+                    self.take(Wake::Effect(id, outcome), Instant::now(), files);
+                }
             }
         }
         if !self.asked.commands {
@@ -245,6 +268,7 @@ impl<'s> Call<'s> {
             Wake::Dialled(Ok(leg)) => {
                 self.shared.metrics.dials.add("connected", 1);
                 self.model = Model::Up(leg);
+                self.begin_session();
             }
             Wake::Dialled(Err(event)) => {
                 self.shared.metrics.dials.add("failed", 1);
@@ -341,7 +365,11 @@ impl<'s> Call<'s> {
             Outcome::CloseInstead => EffectResult::Done,
             Outcome::Ended(result) => result,
         };
-        self.shared.metrics.effects.add(if result == EffectResult::Done { "done" } else { "failed" }, 1);
+        self.handles.remove(&id);
+        if let EffectResult::Variables(fetched) = &result {
+            self.learn(fetched);
+        }
+        self.shared.metrics.effects.add(if matches!(result, EffectResult::Failed(_)) { "failed" } else { "done" }, 1);
         self.input(now, Input::Effect(id, result), Origin::Other, files);
     }
 
@@ -400,29 +428,23 @@ impl<'s> Call<'s> {
                     self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, &self.shared.metrics);
                 }
                 Action::DialModel => {
-                    let model = Arc::clone(&self.deployment.agent.model);
-                    self.unknown += self.session.counters().unknown;
-                    self.session = openai::Session::new(&self.deployment.agent, self.settings.format);
-                    let dial = model::dial(model, self.shared.model_tls.clone());
+                    let dial = model::dial(Arc::clone(&self.deployment.agent.model), self.shared.model_tls.clone());
+                    let dial = match self.fetch.clone() {
+                        // The session's instructions need what is fetched; both are on their way at once.
+                        Some(fetch) => Box::pin(async move { join(dial, fetch).await.0 }),
+                        None => dial,
+                    };
                     self.model.replace(Model::Dialling(dial));
                     self.asked.model = false;
                 }
                 Action::CloseModel => self.model.replace(Model::Off),
-                Action::Run(id, effect) => {
-                    self.asked.effects = false;
-                    if self.effects.len() < MAX_EFFECTS {
-                        let lent = lend::lend(self.shared, &self.way, &effect);
-                        let (twiml, back) = lent.map(|lent| (lent.twiml, lent.back)).unzip();
-                        self.back = back.or(self.back.take());
-                        let carrier = self.carrier.clone();
-                        let run = async move { (id, carrier.run(effect, twiml).await) };
-                        self.effects.push(Box::pin(run.instrument(self.span.clone())));
-                    } else {
-                        let failed = Outcome::Ended(EffectResult::Failed("too many effects at once".to_owned()));
-                        self.effects.push(Box::pin(std::future::ready((id, failed))));
+                Action::Run(id, effect) => self.run_effect(id, effect),
+                Action::Cancel(id) => {
+                    if let Some(handle) = self.handles.remove(&id) {
+                        self.shared.metrics.effects.add("cancelled", 1);
+                        handle.abort();
                     }
                 }
-                Action::Cancel(_) => {}
                 // For the journal only.
                 Action::Heard(_) | Action::Found(_) => {}
                 Action::Record(record) => files.record(&record, Instant::now()),
@@ -435,6 +457,79 @@ impl<'s> Call<'s> {
                 Action::End(reason) => self.ended = Some(reason),
             }
         }
+    }
+
+    /// Begins an effect; its result comes back as an input.
+    fn run_effect(&mut self, id: EffectId, effect: Effect) {
+        self.asked.effects = false;
+        let run: BoxFuture<'static, Outcome> = match effect {
+            _ if self.effects.len() >= MAX_EFFECTS => {
+                Box::pin(std::future::ready(Outcome::Ended(EffectResult::Failed("too much at once".to_owned()))))
+            }
+            Effect::Tool { name, arguments } => {
+                let ran = self.hands.clone().run(name, arguments, Arc::clone(&self.variables));
+                Box::pin(async move { Outcome::Ended(ran.await) })
+            }
+            Effect::Fetch => {
+                let fetching = self.begin_fetch();
+                Box::pin(async move {
+                    Outcome::Ended(match fetching.await {
+                        Some(variables) => EffectResult::Variables(Arc::unwrap_or_clone(variables)),
+                        None => EffectResult::Failed("nothing was fetched; the defaults stand".to_owned()),
+                    })
+                })
+            }
+            effect => {
+                let lent = lend::lend(self.shared, &self.way, &effect);
+                let (twiml, back) = lent.map(|lent| (lent.twiml, lent.back)).unzip();
+                self.back = back.or(self.back.take());
+                let run = self.carrier.clone().run(effect, twiml).instrument(self.span.clone());
+                self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), AbortHandle::new_pair().1));
+                return;
+            }
+        };
+        let run = run.instrument(self.span.clone());
+        let (handle, registration) = AbortHandle::new_pair();
+        self.handles.insert(id, handle);
+        self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), registration));
+    }
+
+    fn begin_fetch(&mut self) -> Fetching {
+        let fetched: BoxFuture<'static, Option<Arc<Variables>>> = match self.deployment.agent.fetch.clone() {
+            Some(fetch) => {
+                let run = self.hands.clone().fetch(fetch, Arc::clone(&self.variables), self.began);
+                Box::pin(async move { run.await.map(Arc::new) })
+            }
+            None => Box::pin(std::future::ready(None)),
+        };
+        let fetching = fetched.shared();
+        self.fetch = Some(fetching.clone());
+        fetching
+    }
+
+    /// What was fetched is known from now on.
+    fn learn(&mut self, fetched: &Variables) {
+        let known = Arc::make_mut(&mut self.variables);
+        known.extend(fetched.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+
+    /// A session for a connection that is there, with the agent's instructions as far as their variables are known.
+    fn begin_session(&mut self) {
+        if let Some(Some(fetched)) = self.fetch.as_ref().and_then(|fetch| fetch.peek().cloned()) {
+            self.learn(&fetched);
+        }
+        self.count_session();
+        let agent = &self.deployment.agent;
+        let instructions = template::render(&agent.instructions, &self.variables);
+        self.session = openai::Session::new(agent, &instructions, self.settings.format);
+    }
+
+    /// Adds what the session counted, which is about to be let go of.
+    fn count_session(&mut self) {
+        let counted = self.session.counters();
+        self.counted.unknown += counted.unknown;
+        self.counted.mcp_calls += counted.mcp_calls;
+        self.counted.mcp_failed += counted.mcp_failed;
     }
 
     /// Writes what the sockets take now; never waits. After an error the socket is read again, which says what it was.
@@ -484,6 +579,9 @@ impl<'s> Call<'s> {
     async fn close(&mut self, files: &mut Files) {
         self.model.replace(Model::Off);
         self.commanded.close();
+        for handle in std::mem::take(&mut self.handles).into_values() {
+            handle.abort();
+        }
         let now = Instant::now();
         if self.closing.is_none() {
             self.hang_up_by_closing(None, now);

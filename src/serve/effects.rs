@@ -39,7 +39,7 @@ impl Carrier {
                     Outcome::CloseInstead
                 }
             },
-            // Others carry these out.
+            // Other servers are asked by others.
             Effect::Tool { .. } | Effect::Fetch => Outcome::Ended(EffectResult::Failed("not there yet".to_owned())),
             Effect::Transfer { .. } | Effect::SendDtmf(_) => {
                 let twiml = match (lent, &effect) {
@@ -135,10 +135,5 @@ impl Failed {
 
 /// The HTTP client for all calls of a server.
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
-    super::tls::install_crypto();
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(8)
-        .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))
-        .build()
+    super::tls::http_client().build()
 }

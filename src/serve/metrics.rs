@@ -25,6 +25,8 @@ pub(super) struct Metrics {
     pub(super) waiting: Counter,
     /// Calls whose media stream runs.
     pub(super) talking: Counter,
+    /// Calls that began without it being known what was spent that day.
+    pub(super) budgets_unknown: Counter,
     /// Calls that were placed.
     pub(super) placed: Counter,
     /// Calls that were placed and came to nothing, by how.
@@ -55,6 +57,24 @@ pub(super) struct Metrics {
     pub(super) stalled: Family,
     /// Effects by result.
     pub(super) effects: Family,
+    /// Tools that other servers were asked for, by how it came out.
+    pub(super) tools: Family,
+    /// How long they took.
+    pub(super) tool: Histogram,
+    /// Fetches of what is known of callers, by how they came out.
+    pub(super) fetches: Family,
+    /// From the webhook until such a fetch was over.
+    pub(super) fetch: Histogram,
+    /// Questions about calls that are over, by how they came out.
+    pub(super) questions: Family,
+    /// How long an answer took.
+    pub(super) question: Histogram,
+    /// Results sent to other servers, by how it came out.
+    pub(super) pushes: Family,
+    /// Calls of which more was to be found out and is not, by why.
+    pub(super) after_dropped: Family,
+    /// Calls of which more is to be found out.
+    pub(super) after_waiting: Counter,
     /// Batches for files that were dropped because the disk was too slow.
     pub(super) files_dropped: Counter,
     /// Files that could not be written, by what.
@@ -86,6 +106,11 @@ impl Metrics {
         page.head("calls", "gauge", "Calls that are up, by phase.");
         page.sample("calls", "phase", "waiting", self.waiting.get());
         page.sample("calls", "phase", "talking", self.talking.get());
+        page.counter(
+            "budgets_unknown_total",
+            "Calls that began without it being known what was spent that day.",
+            &self.budgets_unknown,
+        );
         page.counter("calls_placed_total", "Calls that were placed.", &self.placed);
         page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
         page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
@@ -101,7 +126,20 @@ impl Metrics {
         page.sample("audio_dropped_bytes_total", "leg", "line", self.line_dropped_bytes.get());
         page.sample("audio_dropped_bytes_total", "leg", "model", self.model_dropped_bytes.get());
         page.family("sockets_stalled_total", "Sockets given up because they took nothing.", "leg", &self.stalled);
-        page.family("effects_total", "Hang-ups and transfers at the carrier.", "result", &self.effects);
+        page.family("effects_total", "What calls asked of the world.", "result", &self.effects);
+        page.family("tools_total", "Tools that other servers were asked for.", "outcome", &self.tools);
+        page.head("tool_seconds", "histogram", "How long a tool took, its tries included.");
+        page.histogram("tool_seconds", "", &self.tool);
+        page.family("fetches_total", "Fetches of what is known of callers.", "outcome", &self.fetches);
+        page.head("fetch_seconds", "histogram", "From the webhook until the fetch was over.");
+        page.histogram("fetch_seconds", "", &self.fetch);
+        page.family("questions_total", "Questions about calls that are over.", "outcome", &self.questions);
+        page.head("question_seconds", "histogram", "How long an answer took.");
+        page.histogram("question_seconds", "", &self.question);
+        page.family("pushes_total", "Results of calls that were sent to other servers.", "outcome", &self.pushes);
+        page.family("after_dropped_total", "Calls of which no more is found out.", "reason", &self.after_dropped);
+        page.head("after_waiting", "gauge", "Calls of which more is to be found out.");
+        page.bare("after_waiting", self.after_waiting.get());
         page.counter("file_batches_dropped_total", "Batches dropped by a slow disk.", &self.files_dropped);
         page.family("files_failed_total", "Files that could not be written.", "file", &self.files_failed);
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
@@ -140,6 +178,10 @@ impl Counter {
 
     pub(super) fn take_back(&self, n: u64) {
         self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> u64 {
@@ -248,7 +290,11 @@ impl Page {
 
     fn counter(&mut self, name: &str, help: &str, counter: &Counter) {
         self.head(name, "counter", help);
-        let _ = writeln!(self.0, "offhook_{name} {}", counter.get());
+        self.bare(name, counter.get());
+    }
+
+    fn bare(&mut self, name: &str, value: u64) {
+        let _ = writeln!(self.0, "offhook_{name} {value}");
     }
 
     fn number(&mut self, name: &str, kind: &str, help: &str, number: &AtomicU64) {

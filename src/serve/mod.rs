@@ -8,7 +8,8 @@
 //!
 //! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
-//!   [`model`] dials, [`effects`] asks the carrier.
+//!   [`model`] dials, [`effects`] asks the carrier, [`tools`] other servers: by [`request`], as far as [`reach`] lets them.
+//! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`api`] is the operators' way in, [`dial`] places calls.
 //! - [`keeper`] writes files on threads of its own; the [`store`] and the sender of
 //!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
@@ -16,7 +17,9 @@
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 
+mod after;
 mod api;
+mod budget;
 mod call;
 pub mod client;
 mod dial;
@@ -32,10 +35,15 @@ mod metrics;
 mod model;
 mod outlet;
 mod pressure;
+mod reach;
 mod registry;
+mod request;
 pub mod shutdown;
 mod task;
+mod text;
 mod tls;
+mod tools;
+mod variables;
 mod wall;
 mod webhook;
 
@@ -67,11 +75,14 @@ use crate::webhooks::Sender;
 pub(crate) use crate::time::date::rfc3339;
 pub use limits::raise_file_limit;
 pub use task::About;
+pub(crate) use tls::http_client;
 
+use after::AfterCalls;
 use keeper::Keeper;
 use media::Claim;
 use metrics::Metrics;
 use pressure::Pressure;
+use reach::Reach;
 use registry::{Command, Registry};
 
 /// What a server is started with.
@@ -99,8 +110,14 @@ pub trait Observer: Send + Sync {
     }
 
     /// A call is over; its folder is written, apart from the pictures.
+    /// A call is over; its folder is written, apart from the pictures and what is found out about it afterwards.
     fn ended(&self, report: &Report, folder: &Path) {
         let _ = (report, folder);
+    }
+
+    /// What was found out about a call once it was over: the content of its `analysis.json`.
+    fn analysed(&self, call: &str, analysis: &serde_json::Value) {
+        let _ = (call, analysis);
     }
 }
 
@@ -153,6 +170,9 @@ struct Shared {
     api_rate: api::Rate,
     sender: Sender,
     client: reqwest::Client,
+    /// What agents ask of other servers.
+    reach: Reach,
+    after: AfterCalls,
     model_tls: Connector,
     random: SystemRandom,
     /// Bounds the media sockets that have not shown a token yet.
@@ -225,6 +245,7 @@ impl Server {
         let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks)).map_err(no_client)?;
         let shared = Arc::new(Shared {
             source: options.source,
+            after: AfterCalls::new(data.clone(), Arc::clone(&metrics)),
             data,
             observer: options.observer,
             registry: Arc::new(Registry::new()),
@@ -236,6 +257,7 @@ impl Server {
             store,
             sender,
             client: effects::client().map_err(no_client)?,
+            reach: Reach::new().map_err(no_client)?,
             model_tls: model::tls(),
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
@@ -270,13 +292,15 @@ impl Server {
                 }
             }
         });
+        let after = Arc::clone(&shared);
+        let after = tokio::spawn(async move { after::work(after).await });
         let looked = Arc::clone(&shared);
         let look = tokio::spawn(async move { looked.pressure.watch().await });
         Ok(Running {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, look],
+            tasks: vec![watch_server(server), watch, look, after],
             hurried: watch::Sender::new(false),
         })
     }

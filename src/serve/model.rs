@@ -40,10 +40,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// TLS for connections to models: the public roots, one configuration for all so that sessions are resumed.
 pub(super) fn tls() -> Connector {
-    super::tls::install_crypto();
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Connector::Rustls(Arc::new(config))
+    Connector::Rustls(Arc::new(super::tls::to_others()))
 }
 
 /// Connects and shakes hands, within the model's time for it.

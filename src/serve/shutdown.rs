@@ -45,6 +45,11 @@ pub(super) async fn run(running: &Running) {
             }
         }
     }
+    // What is left undone is done after the next start.
+    if timeout(AFTERWARDS, shared.after.idle()).await.is_err() {
+        tracing::warn!("calls are left of which more is to be found out; that goes on after the next start");
+    }
+    shared.after.stop();
     running.handle.graceful_shutdown(Some(CONNECTIONS));
     let keeper = std::sync::Arc::clone(shared);
     // Fails only if a thread of the keeper's panicked, which it has said.
@@ -54,6 +59,9 @@ pub(super) async fn run(running: &Running) {
     shared.sender.stop().await;
     shared.store.stop().await;
 }
+
+/// How long what follows calls may take when the server goes.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 
 /// Waits until no call is up, but no longer than `given`, and not at all once hurried.
 async fn over(count: &mut watch::Receiver<usize>, hurried: &mut watch::Receiver<bool>, given: Duration) -> bool {

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
-use crate::config::{CallSettings, Deployment, JournalKeep, Keep, Twilio};
+use crate::config::{Budget, CallSettings, Deployment, JournalKeep, Keep, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
 use crate::store::{Direction, EndedCall, NewCall};
@@ -23,6 +23,7 @@ use super::keeper::{Files, Folder};
 use super::lend::Way;
 use super::media::Claim;
 use super::registry::{Command, Slot};
+use super::variables;
 
 /// A call that was admitted.
 pub(super) struct Setup {
@@ -56,6 +57,17 @@ pub struct About {
     pub to: Option<String>,
     /// What whoever placed the call gave it.
     pub variables: BTreeMap<String, String>,
+    /// What the model may cost.
+    pub budget: Option<Budget>,
+}
+
+impl About {
+    /// Puts what is known of the call `id` into what it runs by.
+    pub(super) fn prepare(&self, settings: &mut CallSettings, id: &str, deployment: &Deployment, started: SystemTime) {
+        settings.variables = variables::of_call(self, id, deployment, started);
+        settings.fetches = deployment.agent.fetch.is_some();
+        settings.budget.clone_from(&self.budget);
+    }
 }
 
 /// Runs the call and keeps its report; answers how it ended. A failure of ours ends this call only.
@@ -103,17 +115,19 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
     let call = Call::new(&shared, &id, &span, began, &deployment, &settings, carrier, way, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
-    let (mut report, journal) = ran.unwrap_or_else(|panic| {
+    let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);
         let why = panic_text(panic.as_ref());
         tracing::error!(parent: &span, why, "the call failed; this is a bug of the server");
-        (bare(&settings, began.elapsed(), EndReason::Internal { why }), Vec::new())
+        let report = bare(&settings, began.elapsed(), EndReason::Internal { why });
+        (report, Vec::new(), Arc::new(settings.variables.clone()))
     });
-    report.call = id;
+    report.call = id.clone();
     report.carrier_call = carrier_call;
     report.started = rfc3339(started);
     let end = report.end.clone();
     finish(&shared, files, journal, report).instrument(span).await;
+    shared.after.add(&id, &deployment.agent, &variables).await;
     drop(slot);
     end
 }
@@ -179,7 +193,8 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
-    shared.store.end_call(EndedCall { report, ended: SystemTime::now(), cost_micros: 0 });
+    let cost_micros = report.cost_micros;
+    shared.store.end_call(EndedCall { report, ended: SystemTime::now(), cost_micros });
 }
 
 /// The report of a call whose engine cannot be asked: it failed, or there was none.

@@ -44,6 +44,22 @@ impl Certificates {
     }
 }
 
+/// TLS to other servers: the public roots.
+pub(super) fn to_others() -> rustls::ClientConfig {
+    install_crypto();
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
+/// A client for HTTP that goes where it is sent and follows no redirects.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(to_others())
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(8)
+        .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))
+}
+
 /// The process's cryptography for TLS, chosen once; whoever embeds the server may have chosen already.
 pub(super) fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -22,7 +22,8 @@ use super::dial::Told;
 use super::lend::Way;
 use super::registry::{Admission, Command, Entry};
 use super::task::{self, About, Setup};
-use super::{Shared, wall};
+
+use super::{Shared, budget, wall};
 
 /// The `<Parameter>` that carries a stream's token.
 pub(super) const TOKEN: &str = "token";
@@ -66,8 +67,13 @@ pub(super) async fn voice(
         from: form.get("From").map(str::to_owned),
         to: Some(to.to_owned()),
         variables: BTreeMap::new(),
+        budget: None,
     };
-    match answer(&shared, &config, deployment, &public, carrier_call, about, began) {
+    let left = budget::left(&shared, deployment, about.from.as_deref(), SystemTime::now()).await;
+    let answered = left.and_then(|budget| {
+        answer(&shared, &config, deployment, &public, carrier_call, About { budget, ..about }, began)
+    });
+    match answered {
         Ok(twiml) => xml(twiml),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
     }
@@ -308,7 +314,9 @@ fn answer(
         Admission::Full => return Err("full"),
         Admission::Draining => return Err("draining"),
     };
-    let settings = Arc::new(CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed));
+    let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
+    about.prepare(&mut settings, &id, deployment, started);
+    let settings = Arc::new(settings);
     tokio::spawn(task::answer(Setup {
         shared: Arc::clone(shared),
         slot,

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use crate::answering::{AnsweredBy, Finding};
 use crate::audio::AudioFormat;
 use crate::config::{
-    AfterFailure, Budget, CallSettings, Destination, Detect, Eagerness, FalseInterruptions, Idle, IdleLine,
-    Interruptions, JournalKeep, KeyAction, Keys, Limits, NoiseReduction, OnFailure, OnMachine, Outbound, Playout,
-    Price, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, Budget, CallSettings, Destination, Detect, Eagerness, FalseInterruptions, Idle, Interruptions,
+    JournalKeep, KeyAction, Keys, Limits, NoiseReduction, OnFailure, OnMachine, Outbound, Playout, Price, Schema,
+    Sound, Spoken, Tool, ToolKind, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
@@ -417,7 +417,7 @@ fn set_keys(keys: &mut Keys, words: &[&str]) -> Result<(), String> {
 }
 
 fn set_idle(idle: &mut Option<Idle>, words: &[&str]) -> Result<(), String> {
-    let say = |text: &str| IdleLine::Say(text.to_owned());
+    let say = |text: &str| Spoken::Say(text.to_owned());
     match (idle, words) {
         (idle, ["after_s", n]) => {
             let (after_ms, lines) = (number(n)? * 1_000, vec![say("Are you still there?")]);
@@ -426,7 +426,7 @@ fn set_idle(idle: &mut Option<Idle>, words: &[&str]) -> Result<(), String> {
         (Some(idle), ["times", n]) => idle.times = number(n)? as u32,
         (Some(idle), ["end", "off"]) => idle.end = false,
         (Some(idle), ["then_say", text]) => idle.lines.push(say(text)),
-        (Some(idle), ["play", ms, text]) => idle.lines = vec![IdleLine::Play(sound("idle", text, number(ms)?))],
+        (Some(idle), ["play", ms, text]) => idle.lines = vec![Spoken::Play(sound("idle", text, number(ms)?))],
         _ => return Err("unknown setting of idle; set idle after_s first".into()),
     }
     Ok(())

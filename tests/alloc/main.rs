@@ -150,7 +150,7 @@ fn the_twilio_link_allocates_nothing_per_frame() {
 #[test]
 fn the_realtime_link_allocates_nothing_per_audio_event() {
     let config = config::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("config")).unwrap();
-    let mut session = Session::new(config.agents.values().next().unwrap(), AudioFormat::PHONE);
+    let mut session = Session::new(config.agents.values().next().unwrap(), "", AudioFormat::PHONE);
     let delta = format!(
         r#"{{"type":"response.output_audio.delta","event_id":"e","response_id":"r","item_id":"i","output_index":0,"content_index":0,"delta":"{}"}}"#,
         base64_simd::STANDARD.encode_to_string([0x31; 1_600])

@@ -21,6 +21,8 @@ pub(crate) const NUMBER: &str = "+15550100100";
 /// The carrier's account and what it signs with.
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 pub(crate) const TOKEN: &str = "12345";
+/// What other servers are shown.
+pub(crate) const SECRET: &str = "hush-hush-4711";
 
 /// What a house is built of: the documents, and the model's script.
 pub(crate) struct Plan {
@@ -76,6 +78,8 @@ pub(crate) struct House {
 
 impl Site {
     pub(crate) async fn build(plan: &Plan) -> Site {
+        // For clients of the tests' own, also where the server is another process; whoever was first has chosen the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().expect("a directory");
         let script = rehearsal::Script::parse(&plan.script).expect("a script");
         let (any_port, probe) = (([127, 0, 0, 1], 0).into(), rehearsal::Probe::new());
@@ -96,7 +100,14 @@ impl Site {
         let ears = if told { "" } else { "[turn_detection]\nmode = \"provider\"\n" };
         let documents = [
             ("offhook.toml", server),
-            ("models.toml", format!("[scripted]\nurl = \"{}\"\n", model.url())),
+            (
+                "models.toml",
+                format!(
+                    "[scripted]\nurl = \"{}\"\n[writer]\nkind = \"text\"\nbase_url = \"{}\"\nmodel = \"rehearsal\"\n",
+                    model.url(),
+                    model.base_url()
+                ),
+            ),
             ("agents/mia.toml", format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{}{ears}", plan.agent)),
             ("deployments/desk.toml", format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\n{}", plan.deployment)),
             ("deployments/closed.toml", "agent = \"mia\"\nnumber = \"+15550100199\"\nactive = false\n".to_owned()),
@@ -134,7 +145,11 @@ impl House {
 
     /// Starts the server of a site.
     pub(crate) async fn open(site: Site, data: Option<PathBuf>) -> House {
-        let env = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
+        let env = |name: &str| match name {
+            "TOKEN" => Some(TOKEN.to_owned()),
+            "SECRET" => Some(SECRET.to_owned()),
+            _ => None,
+        };
         let source = Source::open_with(site.config(), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
         let reports = Arc::new(Reports::default());
         let options = ServeOptions {
@@ -195,6 +210,8 @@ pub(crate) struct Reports {
     pub(crate) fails_on_hash: AtomicBool,
     /// What each call is about, as it began.
     pub(crate) begun: Mutex<Vec<(String, About)>>,
+    /// What was found out about calls that were over.
+    analyses: Mutex<Vec<serde_json::Value>>,
     all: Mutex<Vec<(Report, PathBuf)>>,
     count: watch::Sender<usize>,
 }
@@ -204,6 +221,7 @@ impl Default for Reports {
         Reports {
             fails_on_hash: AtomicBool::new(false),
             begun: Mutex::default(),
+            analyses: Mutex::default(),
             all: Mutex::default(),
             count: watch::Sender::new(0),
         }
@@ -211,6 +229,11 @@ impl Default for Reports {
 }
 
 impl Reports {
+    /// What was found out about calls that were over.
+    pub(crate) fn analyses(&self) -> Vec<serde_json::Value> {
+        self.analyses.lock().expect("analyses").clone()
+    }
+
     async fn nth(&self, n: usize) -> (Report, PathBuf) {
         let mut count = self.count.subscribe();
         let ended = tokio::time::timeout(Duration::from_secs(60), count.wait_for(|count| *count > n)).await;
@@ -228,6 +251,10 @@ impl Observer for Reports {
 
     fn began(&self, call: &str, about: &About) {
         self.begun.lock().expect("calls").push((call.to_owned(), about.clone()));
+    }
+
+    fn analysed(&self, _: &str, analysis: &serde_json::Value) {
+        self.analyses.lock().expect("analyses").push(analysis.clone());
     }
 
     fn ended(&self, report: &Report, folder: &Path) {

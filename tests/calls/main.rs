@@ -17,5 +17,6 @@ mod street;
 mod survival;
 mod talk;
 mod tls;
+mod tools;
 mod trust;
 mod webhooks;

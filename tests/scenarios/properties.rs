@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use offhook::config::{
-    FalseInterruptions, Idle, IdleLine, Interruptions, JournalKeep, KeyAction, Keys, Sound, Spoken, TurnDetection,
+    FalseInterruptions, Idle, Interruptions, JournalKeep, KeyAction, Keys, Sound, Spoken, ToolSound, TurnDetection,
     TurnSettings, VadEngine,
 };
 use offhook::engine::{
@@ -238,7 +238,7 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
                 });
             }
             if cap_s % 3 == 0 {
-                let lines = vec![IdleLine::Say("There?".into()), IdleLine::Play(sound(300))];
+                let lines = vec![Spoken::Say("There?".into()), Spoken::Play(sound(300))];
                 settings.idle = Some(Idle { after_ms: 2_000, lines, times: 3, end: cap_s % 4 == 0 });
             }
             settings.limits.caller_silence_s = 7;

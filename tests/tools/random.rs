@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use offhook::config::{CallSettings, Idle, IdleLine, Interruptions, JournalKeep, Keys};
+use offhook::config::{CallSettings, Idle, Interruptions, JournalKeep, Keys, Spoken};
 use offhook::engine::*;
 use offhook::journal::CallFiles;
 use offhook::sim::scenario::settings;
@@ -165,7 +165,7 @@ proptest! {
     ) {
         let keep = if audio { JournalKeep::Audio } else { JournalKeep::Decisions };
         let keys = keys.then(|| Keys { max_digits: 2, timeout_ms: 700, ..Keys::default() });
-        let lines = vec![IdleLine::Say("Are you there?".into())];
+        let lines = vec![Spoken::Say("Are you there?".into())];
         let idle = Some(Idle { after_ms: 2_000, lines, times: 2, end: false }).filter(|_| idle);
         check(keep, CallSettings { interruptions, keys, idle, ..settings() }, &steps)?;
     }

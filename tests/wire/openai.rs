@@ -228,7 +228,7 @@ impl Call {
         }
         match tokio_tungstenite::connect_async(request).await {
             Ok((socket, _)) => {
-                let session = Session::new(agent, AudioFormat::PHONE);
+                let session = Session::new(agent, &agent.instructions, AudioFormat::PHONE);
                 Ok(Call { socket, session, out: String::new(), audio_bytes: 0, sent_bytes: 0 })
             }
             Err(tungstenite::Error::Http(response)) => {
@@ -344,7 +344,7 @@ fn every_command() -> Vec<String> {
     });
     let mut messages = BTreeSet::new();
     for agent in &agents {
-        let mut session = Session::new(agent, AudioFormat::PHONE);
+        let mut session = Session::new(agent, &agent.instructions, AudioFormat::PHONE);
         session.decode(r#"{"type":"session.created","session":{"id":"s"}}"#);
         messages.insert(session.poll_reply().unwrap());
         let audio = [0xFF; 160];
@@ -383,6 +383,7 @@ fn agent(url: &str) -> Agent {
             dial_timeout_ms: 5_000,
             price: None,
             max_session_min: 55,
+            mcp: false,
         }),
         voice: Some("marin".into()),
         speed: 1.0,
@@ -407,6 +408,11 @@ fn agent(url: &str) -> Agent {
         filler: None,
         keys: None,
         idle: None,
+        variables: Default::default(),
+        http_tools: Default::default(),
+        mcp: Vec::new(),
+        fetch: None,
+        after: Default::default(),
     }
 }
 

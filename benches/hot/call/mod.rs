@@ -92,7 +92,7 @@ impl Call {
         let mut call = Call {
             engine: CallEngine::new(settings.into()),
             stream: Stream::new(),
-            session: Session::new(agent, AudioFormat::PHONE),
+            session: Session::new(agent, &agent.instructions, AudioFormat::PHONE),
             frames: Frames::new(),
             delta: delta(),
             at: CallTime::ZERO,

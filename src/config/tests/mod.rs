@@ -1,6 +1,7 @@
 //! Documents as data: what is said about bad ones, and what the shipped ones mean.
 
 mod cases;
+mod hands;
 mod shipped;
 mod source;
 
@@ -162,7 +163,7 @@ fn secrets_come_from_environment_or_file_and_only_when_needed() {
     assert_eq!(
         dir.errors(),
         [
-            "models.toml:29:11: api_key = { env = \"OPENAI_API_KEY\" }: environment variable OPENAI_API_KEY is not set; set it where the server is started",
+            "models.toml:44:11: api_key = { env = \"OPENAI_API_KEY\" }: environment variable OPENAI_API_KEY is not set; set it where the server is started",
         ]
     );
     dir.write("models.toml", MODEL.replace("[m]", "[openai]") + "api_key = { env = \"KEY\" }");
@@ -387,7 +388,7 @@ fn a_good_check_lists_what_was_found_in_columns() {
     assert!(shown.contains("\nmain-number  +15550100100   reception  rehearsal\n"), "{shown}");
     assert!(shown.contains("\nx            +442079460000  reception  rehearsal  inactive\n"), "{shown}");
     assert!(shown.contains("\nreception  rehearsal  the model's own  local (silero)\n"), "{shown}");
-    assert!(shown.contains("\nopenai     wss://api.openai.com/v1/realtime\n"), "{shown}");
+    assert!(shown.contains("\nopenai          wss://api.openai.com/v1/realtime\n"), "{shown}");
 }
 
 proptest! {
@@ -451,12 +452,13 @@ fn a_model() -> Model {
         dial_timeout_ms: 1,
         price: None,
         max_session_min: 1,
+        mcp: false,
     }
 }
 
 fn agent_of(text: &str) -> Agent {
     let (draft, _) = reader::read("a.toml", text, |_, table| agent::read("a", table, &Silent));
-    draft.unwrap().resolve(Arc::new(a_model()))
+    draft.unwrap().resolve(Arc::new(a_model()), &Default::default())
 }
 
 /// `text` with its commented-out keys (`#key = …`, no space) taken out of their comments.
@@ -464,11 +466,18 @@ fn uncommented(text: &str) -> String {
     uncommented_but(text, &[])
 }
 
+/// The same, but for keys and sections that start with one of `but`; a section ends where the next begins.
 fn uncommented_but(text: &str, but: &[&str]) -> String {
     let mut out = String::new();
+    let mut left = false;
     for line in text.lines() {
-        let bare = line.strip_prefix('#').filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
-        let bare = bare.filter(|l| !but.contains(&l.split(' ').next().unwrap_or_default()));
+        let key = |c: char| c.is_ascii_lowercase() || c == '[' || c == '{';
+        // What is within a text of several lines starts in its own way.
+        let bare = line.strip_prefix('#').filter(|l| l.starts_with(key) || l.starts_with("Summarise"));
+        if let Some(header) = bare.or(Some(line)).filter(|l| l.starts_with('[')) {
+            left = but.iter().any(|but| header.starts_with(but));
+        }
+        let bare = bare.filter(|l| !left && !but.contains(&l.split(' ').next().unwrap_or_default()));
         out.push_str(bare.unwrap_or(line));
         out.push('\n');
     }

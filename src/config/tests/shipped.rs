@@ -48,18 +48,49 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     let read_agent = |text: &str| {
         let (draft, noted) = reader::read("a.toml", text, |_, table| agent::read("a", table, &Silent));
         let model = Arc::new(a_model());
-        (format!("{:?}", draft.unwrap().resolve(model)), noted)
+        (format!("{:?}", draft.unwrap().resolve(model, &Default::default())), noted)
     };
     let (shipped, noted) = read_agent(AGENT);
     assert_shows_every_key(AGENT, &noted.known);
     // Examples of keys whose default is to have none; all other commented-out keys show their default.
-    let examples = ["voice", "max_output_tokens", "prompt", "commit_key", "shadow", "disclaimer", "meaning", "actions"];
+    let examples = [
+        "voice",
+        "max_output_tokens",
+        "prompt",
+        "commit_key",
+        "shadow",
+        "disclaimer",
+        "meaning",
+        "actions",
+        "[variables.call]",
+        "[variables.crm]",
+        "[[destination]]",
+        "[[tool]]",
+        "[tool.http]",
+        "[[mcp]]",
+        "[fetch]",
+        "[analysis]",
+        "[qc]",
+        "[push]",
+    ];
     let (all, noted) = read_agent(&uncommented_but(AGENT, &examples));
     assert_eq!(shipped, all);
     let warned = noted.problems.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert!(matches!(&warned[..], [one] if one.contains("eagerness") && one.contains("has no effect")), "{warned:?}");
     let (_, noted) = read_agent(&uncommented_but(AGENT, &[]));
-    assert!(noted.problems.iter().all(|p| !p.is_error()));
+    assert!(noted.problems.iter().all(|p| !p.is_error()), "{:#?}", noted.problems);
+    // The defaults that the examples show, as they are when nothing is said.
+    let bare = "model = \"m\"\ninstructions = \"x\"\n[variables.crm]\nname = \"\"\n";
+    let least = "[[destination]]\nname = \"a\"\nnumber = \"+15550100142\"\n[[tool]]\nname = \"a\"\ndescription = \"b\"\n\
+                 http = { url = \"https://a.example/\" }\n[fetch]\nurl = \"https://a.example/\"\n[push]\nurl = \"https://a.example/\"\n";
+    let agent = agent_of(&format!("{bare}{least}"));
+    assert_eq!((agent.tools[0].timeout_ms, agent.destinations[0].ring_s), (8_000, 25));
+    let (tool, fetch) = (&agent.http_tools["a"].request, agent.fetch.as_ref().unwrap());
+    assert_eq!((tool.method, tool.retries, tool.max_response_bytes), (Method::Post, 0, 65_536));
+    assert_eq!((fetch.request.method, fetch.deadline_ms), (Method::Get, 800));
+    assert_eq!(fetch.map, [("crm.name".to_owned(), "/name".to_owned())].into());
+    let push = agent.after.push.as_ref().unwrap();
+    assert_eq!((push.request.method, push.request.retries, push.timeout_ms), (Method::Post, 5, 30_000));
 
     let read_deployment = |text: &str| {
         let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table, &Silent));
@@ -78,10 +109,14 @@ fn shipped_models_are_right_with_their_examples() {
     let (models, noted) = reader::read("models.toml", &uncommented(MODELS), |_, table| model::read(table));
     assert!(noted.problems.is_empty(), "{:?}", noted.problems);
     let models = models.unwrap();
-    assert_eq!(models.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["azure", "openai", "rehearsal"]);
+    assert_eq!(
+        models.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        ["azure", "openai", "openai-text", "rehearsal", "rehearsal-text"]
+    );
     // Every key of a model is explained.
-    for path in noted.known.iter().filter(|path| path.starts_with("azure.") && path.matches('.').count() == 1) {
-        let key = path.trim_start_matches("azure.");
+    let models = ["azure.", "openai-text."];
+    for path in noted.known.iter().filter(|path| path.matches('.').count() == 1) {
+        let Some(key) = models.iter().find_map(|model| path.strip_prefix(model)) else { continue };
         assert!(MODELS.contains(&format!("#   {key} ")), "{key} is not explained");
     }
 }
@@ -93,6 +128,8 @@ fn assert_shows_every_key(text: &str, known: &BTreeSet<String>) {
             line.starts_with(&format!("{key} "))
                 || line.starts_with(&format!("[{key}]"))
                 || line.starts_with(&format!("[[{key}]]"))
+                || (line.starts_with('[') && line.contains(&format!(".{key}]")))
+                || line.starts_with(&format!("[{key}."))
                 || line.contains(&format!("{{ {key} = "))
                 || line.contains(&format!(", {key} = "))
         })

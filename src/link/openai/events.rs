@@ -35,6 +35,10 @@ pub enum Kind {
     ConversationCreated,
     /// The session is as we asked.
     SessionUpdated,
+    /// A server of tools did what the vendor asked.
+    McpDone,
+    /// A server of tools failed, or cannot say what it does; the vendor tells the model. Counted.
+    McpFailed,
     /// A complaint.
     Error,
     /// Known, and nothing to do.
@@ -85,12 +89,12 @@ pub const SERVER_EVENTS: [(&str, Kind); 46] = [
     ("response.output_text.delta", Kind::Ignored),
     ("response.output_text.done", Kind::Ignored),
     ("rate_limits.updated", Kind::Ignored),
-    // MCP tools run at the far end and are never configured.
+    // MCP tools run at the far end, which tells the model; here they are only counted.
     ("mcp_list_tools.completed", Kind::Ignored),
-    ("mcp_list_tools.failed", Kind::Ignored),
+    ("mcp_list_tools.failed", Kind::McpFailed),
     ("mcp_list_tools.in_progress", Kind::Ignored),
-    ("response.mcp_call.completed", Kind::Ignored),
-    ("response.mcp_call.failed", Kind::Ignored),
+    ("response.mcp_call.completed", Kind::McpDone),
+    ("response.mcp_call.failed", Kind::McpFailed),
     ("response.mcp_call.in_progress", Kind::Ignored),
     ("response.mcp_call_arguments.delta", Kind::Ignored),
     ("response.mcp_call_arguments.done", Kind::Ignored),

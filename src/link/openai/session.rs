@@ -53,6 +53,10 @@ pub struct Counters {
     pub ignored: u64,
     /// Of a type that the API does not have.
     pub unknown: u64,
+    /// Tools that a server of tools did for the vendor.
+    pub mcp_calls: u64,
+    /// What a server of tools did not do, or that it could not be asked what it does.
+    pub mcp_failed: u64,
     /// Not of the dialect: not JSON, no type, wrong shape, not base64. Also reported, as [`ModelEvent::Garbage`].
     pub garbage: u64,
 }
@@ -82,8 +86,9 @@ struct Call {
 const MAX_CALLS: usize = 64;
 
 impl Session {
-    /// A session for `agent` on a line of format `line`, not yet greeted.
-    pub fn new(agent: &Agent, line: AudioFormat) -> Self {
+    /// A session for `agent` on a line of format `line`, not yet greeted. `instructions` are the agent's with their
+    /// variables filled in.
+    pub fn new(agent: &Agent, instructions: &str, line: AudioFormat) -> Self {
         let mut session = Session {
             phase: Phase::Greeting,
             update: None,
@@ -99,7 +104,8 @@ impl Session {
             counters: Counters::default(),
         };
         session.name_command(CommandKind::Configure);
-        let event = ClientEvent::SessionUpdate { event_id: &session.event_id, session: update::session(agent) };
+        let event =
+            ClientEvent::SessionUpdate { event_id: &session.event_id, session: update::session(agent, instructions) };
         session.update = serde_json::to_string(&event).ok();
         session
     }
@@ -167,6 +173,14 @@ impl Session {
     fn try_event<'a>(&mut self, kind: Kind, text: &'a str) -> Option<Taken<'a>> {
         Some(match kind {
             Kind::Ignored | Kind::AudioDelta => Taken::Nothing,
+            Kind::McpDone => {
+                self.counters.mcp_calls += 1;
+                Taken::Done
+            }
+            Kind::McpFailed => {
+                self.counters.mcp_failed += 1;
+                Taken::Done
+            }
             Kind::AgentTranscriptDelta | Kind::AgentTranscriptDone => {
                 let piece: Piece<'a> = read(text)?;
                 let done = kind == Kind::AgentTranscriptDone;

@@ -24,6 +24,7 @@ fn agent(format: AudioFormat) -> Agent {
             dial_timeout_ms: 5_000,
             price: None,
             max_session_min: 55,
+            mcp: false,
         }),
         voice: Some("marin".into()),
         speed: 1.0,
@@ -48,6 +49,11 @@ fn agent(format: AudioFormat) -> Agent {
         filler: None,
         keys: None,
         idle: None,
+        variables: Default::default(),
+        http_tools: Default::default(),
+        mcp: Vec::new(),
+        fetch: None,
+        after: Default::default(),
     }
 }
 
@@ -59,7 +65,7 @@ fn phone() -> Session {
 }
 
 fn ready(line: AudioFormat, model: AudioFormat) -> Session {
-    let mut session = Session::new(&agent(model), line);
+    let mut session = Session::new(&agent(model), "Be brief.", line);
     assert_eq!(session.decode(CREATED), None);
     assert!(session.poll_reply().is_some());
     assert_eq!(session.decode(UPDATED), Some(ModelEvent::Ready { session: "sess_1".into() }));
@@ -67,7 +73,7 @@ fn ready(line: AudioFormat, model: AudioFormat) -> Session {
 }
 
 fn update_of(agent: &Agent) -> Value {
-    let mut session = Session::new(agent, AudioFormat::PHONE);
+    let mut session = Session::new(agent, &agent.instructions, AudioFormat::PHONE);
     session.decode(CREATED);
     let update: Value = serde_json::from_str(&session.poll_reply().unwrap()).unwrap();
     update["session"].clone()
@@ -155,6 +161,47 @@ fn update_says_everything_with_null_for_off() {
 }
 
 #[test]
+fn servers_of_tools_are_handed_over_and_what_they_do_is_counted() {
+    let server = McpServer {
+        label: "stock".into(),
+        description: Some("What is in stock.".into()),
+        url: "https://mcp.example/sse".into(),
+        authorization: Some(Secret::new("hush")),
+        allowed_tools: vec!["look_up".into()],
+    };
+    let bare = McpServer { authorization: None, description: None, allowed_tools: vec![], ..server.clone() };
+    let agent = Agent { tools: Arc::default(), mcp: vec![server, bare], ..agent(AudioFormat::PHONE) };
+    assert!(!format!("{agent:?}").contains("hush"));
+    let update = update_of(&agent);
+    assert_eq!(
+        update["tools"],
+        json!([
+            {
+                "type": "mcp", "server_label": "stock", "server_url": "https://mcp.example/sse",
+                "server_description": "What is in stock.", "authorization": "hush", "allowed_tools": ["look_up"],
+                "require_approval": "never"
+            },
+            {
+                "type": "mcp", "server_label": "stock", "server_url": "https://mcp.example/sse",
+                "require_approval": "never"
+            }
+        ])
+    );
+    assert_eq!(update["tool_choice"], "auto");
+    let mut session = ready(AudioFormat::PHONE, AudioFormat::PHONE);
+    for (event, calls, failed) in [
+        (r#"{"type":"mcp_list_tools.completed","item_id":"i"}"#, 0, 0),
+        (r#"{"type":"response.mcp_call.completed","item_id":"i","output_index":0}"#, 1, 0),
+        (r#"{"type":"response.mcp_call.failed","item_id":"i","output_index":0}"#, 1, 1),
+        (r#"{"type":"mcp_list_tools.failed","item_id":"i"}"#, 1, 2),
+    ] {
+        assert_eq!(session.decode(event), None);
+        assert_eq!((session.counters().mcp_calls, session.counters().mcp_failed), (calls, failed), "{event}");
+    }
+    assert_eq!((session.counters().unknown, session.counters().garbage), (0, 0));
+}
+
+#[test]
 fn tools_are_flat_functions() {
     let tools = update_of(&agent(AudioFormat::PHONE))["tools"].clone();
     for (tool, name, parameter) in [(&tools[0], "note", "text"), (&tools[1], "hang_up", "reason")] {
@@ -167,7 +214,7 @@ fn tools_are_flat_functions() {
 #[test]
 fn handshake_sends_one_update_whichever_way_the_far_end_greets() {
     let conversation = r#"{"type":"conversation.created","event_id":"e","conversation":{"id":"conv_1"}}"#;
-    let mut session = Session::new(&agent(AudioFormat::PHONE), AudioFormat::PHONE);
+    let mut session = Session::new(&agent(AudioFormat::PHONE), "Be brief.", AudioFormat::PHONE);
     assert_eq!(session.poll_reply(), None, "nothing before the greeting");
     // An update we did not ask for makes nothing ready.
     assert_eq!(session.decode(UPDATED), None);
@@ -184,7 +231,7 @@ fn handshake_sends_one_update_whichever_way_the_far_end_greets() {
 #[test]
 fn refused_update_closes_for_good() {
     for event_id in [json!("configure-1"), json!(null)] {
-        let mut session = Session::new(&agent(AudioFormat::PHONE), AudioFormat::PHONE);
+        let mut session = Session::new(&agent(AudioFormat::PHONE), "Be brief.", AudioFormat::PHONE);
         session.decode(CREATED);
         let error = json!({ "type": "error", "event_id": "event_3", "error": {
             "type": "invalid_request_error", "code": "invalid_value", "message": "Invalid voice.", "param": "session.audio",

@@ -4,20 +4,20 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::audio::{AudioFormat, Codec};
-use crate::config::{Agent, Eagerness, NoiseEngine, NoiseReduction, TurnDetection};
+use crate::config::{Agent, Eagerness, McpServer, NoiseEngine, NoiseReduction, Secret, TurnDetection};
 
-/// The session as `agent` wants it, as the value of `session.update`'s `session`.
+/// The session as `agent` wants it with these `instructions`, as the value of `session.update`'s `session`.
 ///
 /// What the far end would otherwise choose is spelt out, with `null` for "off", because defaults differ between
 /// documents and servers (`silence_duration_ms` is 500 in one and 200 in the other). Left out: what is at the model's
 /// own default and unknown to some compatible servers (`speed` 1.0, no tools, no limit of tokens).
-pub(super) fn session(agent: &Agent) -> SessionUpdate<'_> {
+pub(super) fn session<'a>(agent: &'a Agent, instructions: &'a str) -> SessionUpdate<'a> {
     let format = Format::of(agent.model.format);
-    let tools: Vec<Tool<'_>> = agent.tools.iter().map(Tool::of).collect();
+    let tools: Vec<Tool<'_>> = agent.tools.iter().map(Tool::of).chain(agent.mcp.iter().map(Tool::remote)).collect();
     SessionUpdate {
         kind: "realtime",
         output_modalities: ["audio"],
-        instructions: &agent.instructions,
+        instructions,
         audio: Audio {
             input: Input {
                 format,
@@ -174,19 +174,44 @@ fn detection(setting: &TurnDetection) -> Option<Detection> {
     }
 }
 
-/// A function tool, in the API's flat form.
+/// A tool of ours in the API's flat form, or a server of tools that the vendor asks.
 #[derive(Serialize)]
-struct Tool<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    name: &'a str,
-    description: &'a str,
-    parameters: &'a Value,
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Tool<'a> {
+    Function {
+        name: &'a str,
+        description: &'a str,
+        parameters: &'a Value,
+    },
+    Mcp {
+        server_label: &'a str,
+        server_url: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        server_description: Option<&'a str>,
+        /// A secret: it goes to the vendor, and nowhere else.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        authorization: Option<&'a str>,
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        allowed_tools: &'a [String],
+        /// Nobody is there to approve anything.
+        require_approval: &'static str,
+    },
 }
 
 impl<'a> Tool<'a> {
     fn of(tool: &'a crate::config::Tool) -> Self {
         let crate::config::Tool { name, description, parameters, .. } = tool;
-        Tool { kind: "function", name, description, parameters: parameters.document() }
+        Tool::Function { name, description, parameters: parameters.document() }
+    }
+
+    fn remote(server: &'a McpServer) -> Self {
+        Tool::Mcp {
+            server_label: &server.label,
+            server_url: &server.url,
+            server_description: server.description.as_deref(),
+            authorization: server.authorization.as_ref().map(Secret::expose),
+            allowed_tools: &server.allowed_tools,
+            require_approval: "never",
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{
-    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Idle, IdleLine, Interruptions, KeyAction, Keys, Limits,
-    OnFailure, Playout, Shadow, Sound, Spoken, ToolSound, TurnDetection, TurnSettings, VadEngine,
+    AfterFailure, CallSettings, Eagerness, FalseInterruptions, Idle, Interruptions, KeyAction, Keys, Limits, OnFailure,
+    Playout, Shadow, Sound, Spoken, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
 use crate::load::random::Random;
 use crate::sim::scenario;
@@ -136,9 +136,9 @@ fn keys(random: &mut Random) -> Keys {
 }
 
 fn idle(random: &mut Random, sounds: &Sounds) -> Idle {
-    let mut lines = vec![IdleLine::Say("Are you still there?".to_owned())];
+    let mut lines = vec![Spoken::Say("Are you still there?".to_owned())];
     if random.chance(400) {
-        lines.push(IdleLine::Play(sounds.one(random, "idle", 2)));
+        lines.push(Spoken::Play(sounds.one(random, "idle", 2)));
     }
     let after_ms = random.range(2_000, 15_000);
     Idle { after_ms, lines, times: random.range(1, 4) as u32, end: random.chance(500) }

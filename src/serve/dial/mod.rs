@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::audio::AudioFormat;
-use crate::config::{CallSettings, Config, Deployment};
+use crate::config::{Budget, CallSettings, Config, Deployment};
 use crate::engine::NotAnswered;
 use crate::link::twilio::rest::NewCall;
 
@@ -156,6 +156,7 @@ pub(super) struct Wanted {
     pub(super) deployment: Arc<Deployment>,
     pub(super) to: String,
     pub(super) variables: BTreeMap<String, String>,
+    pub(super) budget: Option<Budget>,
     /// How the carrier reaches this server: scheme, host and port.
     pub(super) public: String,
 }
@@ -178,7 +179,7 @@ pub(super) fn place(
     call: &str,
     look: bool,
 ) -> Result<Arc<Placed>, Refused> {
-    let Wanted { deployment, to, variables, public } = wanted;
+    let Wanted { deployment, to, variables, budget, public } = wanted;
     let began = Instant::now();
     let started = std::time::SystemTime::now();
     let (_, token, seed) = wall::names(started, &shared.random).map_err(|_| Refused::NoRandomness)?;
@@ -204,6 +205,14 @@ pub(super) fn place(
     };
     let mut settings = CallSettings::new(&deployment, &config.revision, AudioFormat::PHONE, seed);
     settings.outbound = Some(deployment.outbound.clone());
+    let about = About {
+        direction: Direction::Outbound,
+        from: Some(deployment.number.clone()),
+        to: Some(to.clone()),
+        variables,
+        budget,
+    };
+    about.prepare(&mut settings, call, &deployment, started);
     let limits = &deployment.limits;
     let new = NewCall {
         to: to.clone(),
@@ -230,12 +239,7 @@ pub(super) fn place(
             new,
             carrier: carrier::Carrier::new(shared.client.clone(), config.server.twilio.clone()),
             twilio: config.server.twilio.clone(),
-            about: About {
-                direction: Direction::Outbound,
-                from: Some(deployment.number.clone()),
-                to: Some(to),
-                variables,
-            },
+            about,
             deployment,
             settings: Arc::new(settings),
             way,

@@ -1,0 +1,364 @@
+//! What follows a call: its analysis, its quality control, and the push of what came of it.
+//!
+//! ```text
+//!  a call is over ──► after/<call>.json ──► at most MAX_RUNNING at once ──► analysis.json, observers, push ──► removed
+//!                      (the waiting line, on the disk: what a restart interrupts is begun again)
+//! ```
+//!
+//! Nothing of it is on a call's path. A text model is asked once more at most, so what fails stays failed, with the reason
+//! in `analysis.json`.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::{Agent, Push, Question};
+use crate::engine::Role;
+use crate::link::http::fill;
+use crate::report::Report;
+use crate::template::{Values, Variables};
+
+use super::metrics::Metrics;
+use super::{Shared, request, text};
+
+/// Calls that are worked on at once.
+const MAX_RUNNING: usize = 4;
+/// Calls that wait. Of one more nothing is found out.
+const MAX_WAITING: usize = 10_000;
+/// The call's slot is free only after this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The version of `analysis.json`.
+const SCHEMA: u32 = 1;
+
+/// The calls of which more is to be found out.
+#[derive(Debug)]
+pub(super) struct AfterCalls {
+    /// Where calls are kept.
+    data: PathBuf,
+    metrics: Arc<Metrics>,
+    waiting: AtomicUsize,
+    more: Notify,
+    busy: watch::Sender<bool>,
+    running: Mutex<BTreeSet<String>>,
+    stopped: watch::Sender<bool>,
+}
+
+/// What is known of a call beside its report.
+#[derive(Deserialize, Serialize)]
+struct Job {
+    call: String,
+    agent: String,
+    variables: Variables,
+}
+
+impl AfterCalls {
+    pub(super) fn new(data: PathBuf, metrics: Arc<Metrics>) -> AfterCalls {
+        AfterCalls {
+            data,
+            metrics,
+            waiting: AtomicUsize::new(0),
+            more: Notify::new(),
+            busy: watch::Sender::new(false),
+            running: Mutex::default(),
+            stopped: watch::Sender::new(false),
+        }
+    }
+
+    /// A call is over and its report written. Returns when it is on the disk that there is more to do.
+    pub(super) async fn add(&self, call: &str, agent: &Agent, variables: &Variables) {
+        if agent.after.is_empty() {
+            return;
+        }
+        if self.waiting.load(Ordering::Relaxed) >= MAX_WAITING {
+            self.metrics.after_dropped.add("too_many", 1);
+            return;
+        }
+        let job = Job { call: call.to_owned(), agent: agent.name.clone(), variables: variables.clone() };
+        let path = self.path(call);
+        let writing = tokio::task::spawn_blocking(move || write(&path, &serde_json::to_vec(&job)?));
+        let written = match timeout(PATIENCE, writing).await {
+            Ok(written) => written.map_err(io::Error::other).and_then(|written| written),
+            Err(_) => Err(io::Error::other("the disk is too slow")),
+        };
+        match written {
+            Ok(()) => {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                self.busy.send_replace(true);
+                self.more.notify_one();
+            }
+            Err(error) => {
+                self.metrics.after_dropped.add("disk", 1);
+                tracing::error!(%error, "nothing more is found out about a call: it cannot be kept that it waits");
+            }
+        }
+    }
+
+    /// Resolves when nothing runs and nothing waits.
+    pub(super) async fn idle(&self) {
+        // The sender lives as long as we do.
+        let _ = self.busy.subscribe().wait_for(|busy| !*busy).await;
+    }
+
+    /// Begins nothing more, and lets go of what runs.
+    pub(super) fn stop(&self) {
+        self.stopped.send_replace(true);
+    }
+
+    fn path(&self, call: &str) -> PathBuf {
+        self.data.join("after").join(format!("{call}.json"))
+    }
+
+    fn folder(&self, call: &str) -> PathBuf {
+        self.data.join("calls").join(call)
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls that wait and do not run yet, the oldest first, as many as fit; and whether there is none at all.
+    fn next(&self, room: usize) -> io::Result<(Vec<String>, usize)> {
+        let mut all = BTreeSet::new();
+        match std::fs::read_dir(self.data.join("after")) {
+            Ok(entries) => {
+                for entry in entries.take(2 * MAX_WAITING) {
+                    let name = entry?.file_name().to_string_lossy().into_owned();
+                    all.extend(name.strip_suffix(".json").map(str::to_owned));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let count = all.len();
+        let running = self.running();
+        let next = all.into_iter().filter(|call| !running.contains(call)).take(room).collect();
+        Ok((next, count))
+    }
+}
+
+/// Works off what waits, also from before the server was started, until it is stopped.
+pub(super) async fn work(shared: Arc<Shared>) {
+    let http = match text::http() {
+        Ok(http) => http,
+        Err(error) => return tracing::error!(%error, "no HTTP client: nothing is found out about calls"),
+    };
+    let mut stopped = shared.after.stopped.subscribe();
+    let mut tasks = JoinSet::new();
+    loop {
+        let looking = Arc::clone(&shared);
+        let room = MAX_RUNNING.saturating_sub(tasks.len());
+        let found = tokio::task::spawn_blocking(move || looking.after.next(room)).await;
+        let (next, count) = match found.map_err(io::Error::other).and_then(|found| found) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "what waits to be found out about calls cannot be read");
+                (Vec::new(), 0)
+            }
+        };
+        shared.after.waiting.store(count, Ordering::Relaxed);
+        shared.after.metrics.after_waiting.set(count as u64);
+        shared.after.busy.send_replace(count > 0);
+        for call in next {
+            shared.after.running().insert(call.clone());
+            let (shared, http) = (Arc::clone(&shared), http.clone());
+            tasks.spawn(async move {
+                let done = find_out(&shared, &http, &call).await;
+                let path = shared.after.path(&call);
+                if let Err(reason) = done {
+                    shared.after.metrics.after_dropped.add(reason, 1);
+                    tracing::warn!(call, reason, "nothing more is found out about a call");
+                }
+                // Left there, it would be done again.
+                let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+                if removed.map_err(io::Error::other).and_then(|removed| removed).is_ok() {
+                    shared.after.running().remove(&call);
+                }
+            });
+        }
+        tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            Some(_) = tasks.join_next() => {}
+            () = shared.after.more.notified() => {}
+        }
+    }
+}
+
+/// All that is to be found out about one call; an error says why it is not begun.
+async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> Result<(), &'static str> {
+    let (path, folder) = (shared.after.path(call), shared.after.folder(call));
+    let read = tokio::task::spawn_blocking(move || {
+        let job: Option<Job> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let report: Option<Report> =
+            std::fs::read(folder.join("report.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        (job, report)
+    });
+    let (job, report) = read.await.map_err(|_| "disk")?;
+    let (Some(job), Some(report)) = (job, report) else { return Err("no_report") };
+    let config = shared.config().await;
+    let Some(agent) = config.agents.get(&job.agent).filter(|agent| !agent.after.is_empty()) else {
+        return Err("agent");
+    };
+    let result = result(&report);
+    let mut found = json!({ "schema": SCHEMA, "call": call, "analysis": null, "qc": null, "errors": {}, "usage": {} });
+    let questions = [("analysis", &agent.after.analysis), ("qc", &agent.after.qc)];
+    for (name, question) in questions {
+        let Some(question) = question else { continue };
+        if result["transcript"] == "" {
+            shared.metrics.questions.add("nothing_said", 1);
+            found["errors"][name] = "nothing was said".into();
+            continue;
+        }
+        let analysis = found["analysis"].clone();
+        let values = Values::new(&job.variables).with("result", &result).with("analysis", &analysis);
+        let asked = ask(shared, http, question, name, &values).await;
+        match asked {
+            Ok(answer) => {
+                found["usage"][name] =
+                    json!({ "input_tokens": answer.input_tokens, "output_tokens": answer.output_tokens });
+                found[name] = answer.value;
+            }
+            Err(why) => found["errors"][name] = why.into(),
+        }
+    }
+    keep(shared, call, &found).await;
+    if let Some(push) = &agent.after.push {
+        send(shared, push, &job, &result, &found).await;
+    }
+    Ok(())
+}
+
+async fn ask(
+    shared: &Shared,
+    http: &reqwest::Client,
+    question: &Question,
+    name: &str,
+    values: &Values<'_>,
+) -> Result<text::Answer, String> {
+    let metrics = &shared.metrics;
+    let began = Instant::now();
+    let asked = text::ask(http, question, name, &question.prompt.fill(values)).await;
+    metrics.question.observe(began.elapsed());
+    match asked {
+        Ok(answer) => {
+            metrics.questions.add(if answer.repaired { "repaired" } else { "done" }, 1);
+            Ok(answer)
+        }
+        Err((kind, words)) => {
+            metrics.questions.add(kind, 1);
+            tracing::warn!(
+                model = question.model.name,
+                question = name,
+                why = kind,
+                "a question about a call is not answered"
+            );
+            Err(words)
+        }
+    }
+}
+
+/// Writes `analysis.json` and tells who wants to know.
+async fn keep(shared: &Shared, call: &str, found: &Value) {
+    let folder = shared.after.folder(call);
+    let mut bytes = serde_json::to_vec_pretty(found).unwrap_or_default();
+    bytes.push(b'\n');
+    let written = tokio::task::spawn_blocking(move || {
+        // A folder that is gone was not to be kept.
+        if folder.exists() { write(&folder.join("analysis.json"), &bytes) } else { Ok(()) }
+    });
+    if let Err(error) = written.await.map_err(io::Error::other).and_then(|written| written) {
+        shared.metrics.files_failed.add("analysis", 1);
+        tracing::error!(call, %error, "analysis.json could not be written");
+    }
+    shared.store.set_analysis(call, found.clone());
+    if let Some(observer) = &shared.observer {
+        observer.analysed(call, found);
+    }
+}
+
+async fn send(shared: &Shared, push: &Push, job: &Job, result: &Value, found: &Value) {
+    let values = Values::new(&job.variables).with("result", result);
+    let values = values.with("analysis", &found["analysis"]).with("qc", &found["qc"]);
+    let mut everything = namespaces(&job.variables);
+    everything.insert("schema".to_owned(), SCHEMA.into());
+    everything.insert("result".to_owned(), result.clone());
+    for name in ["analysis", "qc", "errors"] {
+        everything.insert(name.to_owned(), found[name].clone());
+    }
+    let sent = match fill(&push.request, &values, &Value::Object(everything).to_string()) {
+        Ok(filled) => {
+            let deadline = Instant::now() + Duration::from_millis(push.timeout_ms);
+            request::send(&shared.reach, &push.request, &filled, deadline.into()).await.map(drop)
+        }
+        Err(why) => Err(request::Failure::new("request", why)),
+    };
+    shared.metrics.pushes.add(sent.as_ref().map_or_else(|failure| failure.kind, |()| "done"), 1);
+    if let Err(failure) = sent {
+        tracing::warn!(
+            call = job.call,
+            why = failure.kind,
+            "what came of a call could not be sent (`push` of the agent)"
+        );
+        tracing::debug!(call = job.call, words = failure.words);
+    }
+}
+
+/// Variables as one object per namespace.
+fn namespaces(variables: &Variables) -> Map<String, Value> {
+    let mut all = Map::new();
+    for (name, value) in variables {
+        if let Some((namespace, name)) = name.split_once('.') {
+            let members = all.entry(namespace).or_insert_with(|| json!({}));
+            members[name] = value.clone().into();
+        }
+    }
+    all
+}
+
+/// `result.*`: what there is to say about a call that is over.
+fn result(report: &Report) -> Value {
+    let mut transcript = String::new();
+    for line in &report.lines {
+        let who = match line.who {
+            Role::Caller => "Caller",
+            Role::Agent => "Agent",
+            Role::System => continue,
+        };
+        if !line.text.is_empty() {
+            transcript.push_str(&format!("{who}: {}\n", line.text));
+        }
+    }
+    let notes: Vec<_> = report.notes.iter().map(|note| note.text.as_str()).collect();
+    let tools: Vec<_> = report.tools.iter().map(|tool| format!("{}: {}", tool.name, tool.output)).collect();
+    json!({
+        "transcript": transcript.trim_end(),
+        "duration_s": report.duration_ms.div_ceil(1_000),
+        "end": report.end.kind(),
+        "notes": notes.join("\n"),
+        "tools": tools.join("\n"),
+        "turns": report.turns.len(),
+        "interruptions": report.interruptions.len(),
+        "report": report,
+    })
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let unfinished = path.with_extension("tmp");
+    let mut file = std::fs::File::create(&unfinished)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(unfinished, path)
+}
