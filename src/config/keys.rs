@@ -92,7 +92,8 @@ fn transfer(field: Field<'_, '_>, destinations: &[Destination]) -> Option<KeyAct
         Some(name) if destinations.iter().any(|known| known.name == name) => Some(name.to_owned()),
         Some(text) if !text.starts_with('+') => {
             let names: Vec<_> = destinations.iter().map(|known| known.name.as_str()).collect();
-            let allowed = format!("a number in E.164, or the name of a [[destination]]: {}", names.join(", "));
+            let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
+            let allowed = format!("a number in E.164, or the name of a [[destination]]: {names}");
             field.wrong_allowed("is neither a number nor a destination", allowed);
             None
         }

@@ -80,7 +80,13 @@ async fn a_model_that_drops_in_mid_sentence_and_comes_back_says_it_again() {
                 ),
                 ..Number::default()
             },
-            Number { name: "away", model_url: Some(gate.url()), ..Number::default() },
+            // The key is for this test: it shall not stop the agent.
+            Number {
+                name: "away",
+                model_url: Some(gate.url()),
+                agent: "keys = \"off\"\n",
+                ..Number::default()
+            },
         ],
     )
     .await;

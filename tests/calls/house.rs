@@ -103,7 +103,8 @@ impl Site {
             (
                 "models.toml",
                 format!(
-                    "[scripted]\nurl = \"{}\"\n[writer]\nkind = \"text\"\nbase_url = \"{}\"\nmodel = \"rehearsal\"\n",
+                    "[scripted]\nurl = \"{}\"\nprice = {{ text_in = 1, audio_in = 1, text_out = 1, audio_out = 1 }}\n\
+                     [writer]\nkind = \"text\"\nbase_url = \"{}\"\nmodel = \"rehearsal\"\n",
                     model.url(),
                     model.base_url()
                 ),

@@ -8,6 +8,7 @@ mod dial;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
+mod hands;
 mod hearing;
 mod house;
 mod load;

@@ -20,7 +20,7 @@ use crate::talk::speech;
 
 /// Another server, which behaves as the path says.
 #[derive(Clone, Default)]
-struct Other {
+pub(crate) struct Other {
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Requests that are being answered and have not been.
     open: Arc<AtomicUsize>,
@@ -38,7 +38,7 @@ struct Asked {
 
 impl Other {
     /// Listens; its port.
-    async fn listen(&self) -> u16 {
+    pub(crate) async fn listen(&self) -> u16 {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let app = Router::new().fallback(answer).with_state(self.clone());
@@ -73,6 +73,11 @@ async fn answer(State(other): State<Other>, request: Request<Body>) -> Response 
             tokio::time::sleep(Duration::from_millis(400)).await;
             "later".into_response()
         }
+        "wait" => {
+            let ms = path.split('/').nth(2).and_then(|ms| ms.parse().ok()).expect("milliseconds");
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            axum::Json(json!({ "waited_ms": ms })).into_response()
+        }
         "big" => {
             let taken = other.taken.clone();
             let chunk = Bytes::from_static(&[b'x'; 16 << 10]);
@@ -103,12 +108,12 @@ impl Drop for Open {
 }
 
 /// A tool without arguments; the keys of its request follow.
-fn tool(name: &str, timeout_ms: u64, http: &str) -> String {
+pub(crate) fn tool(name: &str, timeout_ms: u64, http: &str) -> String {
     format!("[[tool]]\nname = \"{name}\"\ndescription = \"A tool.\"\ntimeout_ms = {timeout_ms}\nhttp = {{ {http} }}\n")
 }
 
 /// Greeted, one turn, and its answer.
-fn one_turn(then: Vec<Step>) -> Vec<Step> {
+pub(crate) fn one_turn(then: Vec<Step>) -> Vec<Step> {
     let speaks = Step::WaitAgentSpeaking { after_ms: 100, max_ms: 10_000 };
     let done = Step::WaitAgentSilent { for_ms: 700, max_ms: 10_000 };
     let mut script = vec![speaks.clone(), done.clone(), speech(1_000)];
@@ -116,7 +121,7 @@ fn one_turn(then: Vec<Step>) -> Vec<Step> {
     script
 }
 
-fn answered() -> Vec<Step> {
+pub(crate) fn answered() -> Vec<Step> {
     vec![
         Step::WaitAgentSpeaking { after_ms: 100, max_ms: 10_000 },
         Step::WaitAgentSilent { for_ms: 700, max_ms: 10_000 },
@@ -134,7 +139,7 @@ fn calls(tools: &[&str]) -> String {
     )
 }
 
-fn outputs(report: &Report) -> BTreeMap<&str, &str> {
+pub(crate) fn outputs(report: &Report) -> BTreeMap<&str, &str> {
     report.tools.iter().map(|tool| (tool.name.as_str(), tool.output.as_str())).collect()
 }
 

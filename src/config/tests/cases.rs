@@ -182,7 +182,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "agents/reception.toml:7:13: x: is no key; allowed: one key: 0-9, *, #, A-D",
             "agents/reception.toml:7:31: 1 = \"commit\": belongs to turn_detection.mode = \"disabled\": in any other, speech ends turns",
             "agents/reception.toml:7:45: 2 = \"fly\": is not what a key can do; allowed: \"hang_up\", \"repeat\", \"commit\", \"ignore\", { transfer = \"+15550100100\" }",
-            "agents/reception.toml:7:69: transfer = \"1\": is not valid; allowed: E.164: + and 7 to 15 digits, such as \"+15550100100\"",
+            "agents/reception.toml:7:69: transfer = \"1\": is neither a number nor a destination; allowed: a number in E.164, or the name of a [[destination]]: there is none",
         ]),
         ("agents/reception.toml", agent("[turn_detection]\nmode = \"disabled\"\ncommit_key = \"#\"\n[keys]\nterminator = \"*\"\n[keys.actions]\n\"#\" = \"repeat\"\n\"*\" = \"commit\""), &[
             "agents/reception.toml:7:14: terminator = \"*\": has an action too: see keys.actions",
