@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use offhook::config::{
-    FalseInterruptions, Idle, Interruptions, JournalKeep, KeyAction, Keys, Sound, Spoken, ToolSound, TurnDetection,
-    TurnSettings, VadEngine,
+    Budget, Destination, FalseInterruptions, Idle, Interruptions, JournalKeep, KeyAction, Keys, Price, Sound, Spoken,
+    Tool, ToolKind, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
 use offhook::engine::{
     Action, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, Record,
-    ResponseStatus, Usage,
+    ResponseStatus, TransferOutcome, Usage,
 };
 use offhook::journal::Journal;
 use offhook::replay::{Replay, Seen};
@@ -63,7 +63,9 @@ enum Happening {
         fatal: bool,
     },
     Garbage,
-    Effect(u32, bool),
+    Effect(u32, EffectResult),
+    StreamEnded,
+    Transfer(TransferOutcome),
     Commit,
     Shutdown,
 }
@@ -90,7 +92,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => id.clone().prop_map(Response),
         20 => (id.clone(), id.clone(), 0usize..16_000).prop_map(|(response, item, bytes)| Audio { response, item, bytes }),
         4 => (id.clone(), any::<bool>()).prop_map(|(item, done)| Words { item, done }),
-        6 => (id.clone(), prop_oneof![Just("note"), Just("hang_up"), Just("fly"), Just("lookup"), Just("lookup")])
+        8 => (id.clone(), prop::sample::select(TOOLS.as_slice()))
             .prop_map(|(response, name)| Tool { response, name }),
         6 => (id, prop_oneof![
                 Just(ResponseStatus::Completed), Just(ResponseStatus::Cancelled),
@@ -99,10 +101,21 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (prop_oneof![Just(None), Just(Some(CommandKind::CreateResponse))], prop::bool::weighted(0.05))
             .prop_map(|(about, fatal)| Error { about, fatal }),
         1 => Just(Garbage),
-        2 => (0u32..3, any::<bool>()).prop_map(|(id, ok)| Effect(id, ok)),
+        4 => (0u32..6, prop_oneof![
+                2 => Just(EffectResult::Done), 1 => Just(EffectResult::Failed("no".into())),
+                2 => Just(EffectResult::Output("found".into())),
+                1 => Just(EffectResult::Variables([("crm.name".to_owned(), "Ada".to_owned())].into()))
+            ]).prop_map(|(id, result)| Effect(id, result)),
+        2 => Just(StreamEnded),
+        1 => prop_oneof![
+            Just(TransferOutcome::Answered), Just(TransferOutcome::Busy), Just(TransferOutcome::NoAnswer)
+        ].prop_map(Transfer),
         1 => Just(Commit),
     ]
 }
+
+const TOOLS: [&str; 9] =
+    ["note", "hang_up", "fly", "lookup", "lookup", "transfer", "send_dtmf", "press_to_continue", "wait"];
 
 fn apply(sim: &mut Sim, happening: &Happening) {
     let name = |prefix: &str, id: u8| -> Cow<'static, str> { Cow::Owned(format!("{prefix}{id}")) };
@@ -129,10 +142,9 @@ fn apply(sim: &mut Sim, happening: &Happening) {
         }
         Happening::HangUp => return sim.input(Input::Caller(CallerEvent::HungUp)),
         Happening::Lost => return sim.input(Input::Caller(CallerEvent::Lost)),
-        Happening::Effect(id, ok) => {
-            let result = if *ok { EffectResult::Done } else { EffectResult::Failed("no".into()) };
-            return sim.input(Input::Effect(EffectId(*id), result));
-        }
+        Happening::Effect(id, result) => return sim.input(Input::Effect(EffectId(*id), result.clone())),
+        Happening::StreamEnded => return sim.input(Input::Caller(CallerEvent::StreamEnded)),
+        Happening::Transfer(outcome) => return sim.input(Input::Control(Control::Transfer(*outcome))),
         Happening::Commit => return sim.input(Input::Control(Control::CommitTurn)),
         Happening::Shutdown => return sim.input(Input::Control(Control::End(EndReason::Shutdown))),
         Happening::Ready => ModelEvent::Ready { session: "s".into() },
@@ -159,7 +171,16 @@ fn apply(sim: &mut Sim, happening: &Happening) {
             response: name("r", *response),
             call: "c".into(),
             name: (*tool).into(),
-            arguments: if *tool == "lookup" { r#"{"n":1}"# } else { r#"{"text":"x","reason":"y"}"# }.into(),
+            arguments: match *tool {
+                "lookup" => r#"{"n":1}"#,
+                "note" => r#"{"text":"x"}"#,
+                "hang_up" => r#"{"reason":"y"}"#,
+                "transfer" => r#"{"destination":"desk"}"#,
+                "send_dtmf" => r#"{"digits":"1w#"}"#,
+                "wait" => r#"{"seconds":3}"#,
+                _ => "{}",
+            }
+            .into(),
         },
         Happening::Done(response, status) => ModelEvent::ResponseDone {
             response: name("r", *response),
@@ -219,7 +240,17 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
             settings.interruptions = i;
             settings.limits.max_duration_s = cap_s;
             let lookup = scenario::http_tool("lookup", 4_000).unwrap();
-            settings.tools = settings.tools.iter().cloned().chain([lookup]).collect();
+            let line = if sounds { Spoken::Play(sound(600)) } else { Spoken::Say("One moment.".into()) };
+            let desk = Destination { line, ring_s: 5, name: "desk".into(), ..Destination::number("+15550100199") };
+            let built_in = [ToolKind::Transfer, ToolKind::SendDtmf, ToolKind::PressToContinue, ToolKind::Wait];
+            let built_in = built_in.into_iter().filter_map(|kind| Tool::built_in(kind, std::slice::from_ref(&desk)));
+            settings.tools = settings.tools.iter().cloned().chain([lookup]).chain(built_in).collect();
+            settings.destinations = [desk].into();
+            settings.fetches = cap_s % 5 == 0;
+            settings.greeting_interruptible |= cap_s % 7 == 0;
+            settings.limits.max_model_s = if cap_s % 11 == 0 { 12 } else { 0 };
+            settings.price = Some(Price { minute_micros: 60_000, ..Price::default() });
+            settings.budget = (cap_s % 13 == 0).then(|| Budget { micros: 9_000, of: "call".to_owned() });
             settings.tool_sound = Some(ToolSound {
                 sound: Sound { text: String::new(), ..sound(250) },
                 volume_db: 0.0,
