@@ -149,6 +149,11 @@ pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> 
         field.wrong_allowed("is of another shape", SPOKEN_SHAPES);
         return None;
     }
+    said(field, world, scope, SPOKEN_SHAPES)
+}
+
+/// `{ say = … }` or `{ play = …, text = … }`; `shapes`: what else is allowed there.
+pub(super) fn said(field: Field<'_, '_>, world: &dyn World, scope: &Scope, shapes: &str) -> Option<Spoken> {
     let place = field.place();
     let mut table = field.table()?;
     let say = table.take("say");
@@ -166,7 +171,7 @@ pub(super) fn spoken(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> 
             values::play(play, text, world).map(Spoken::Play)
         }
         _ => {
-            table.note(Problem::error(&place, "needs either say or play").allowed(SPOKEN_SHAPES));
+            table.note(Problem::error(&place, "needs either say or play").allowed(shapes));
             None
         }
     };

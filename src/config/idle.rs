@@ -44,7 +44,7 @@ fn line(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> Option<Spoken
         field.wrong_allowed("is of another shape", SHAPES);
         return None;
     }
-    agent::spoken(field, world, scope)
+    agent::said(field, world, scope, SHAPES)
 }
 
 const MAX_LINES: usize = 20;

@@ -30,7 +30,7 @@ const DETECT: [(&str, Detect); 4] =
 
 fn on_machine(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> Option<OnMachine> {
     if field.is_table() {
-        return match agent::spoken(field, world, scope)? {
+        return match agent::said(field, world, scope, SHAPES)? {
             Spoken::Say(text) => Some(OnMachine::Say(text)),
             Spoken::Play(sound) => Some(OnMachine::Play(sound)),
             Spoken::None => None,

@@ -82,7 +82,8 @@ fn a_call_that_is_heard_here_allocates_nothing_per_frame() {
                 TurnDetection::Local(TurnSettings { engine, min_speech_ms: 1_000, ..TurnSettings::default() });
             settings.noise_reduction = noise;
             // A machine's beep is listened for too.
-            settings.outbound = Some(Outbound { wait_for_human: false, ..Outbound::default() });
+            let soon = Outbound { decide_within_ms: 500, monologue_ms: 2_000, ..Outbound::default() };
+            settings.outbound = Some(Outbound { wait_for_human: false, ..soon });
             settings.playout.max_queue_s = 600;
             let mut call = CallEngine::new(settings.into());
             let mut heard = 0;

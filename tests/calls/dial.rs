@@ -22,6 +22,7 @@ async fn site(outbound: &str) -> Site {
     let plan = Plan {
         twilio: "rest_timeout_ms = 2000\n[api]\ntoken = { file = \"api-token\" }\n".to_owned(),
         deployment: format!("[keep]\nrecording = true\njournal = \"audio\"\n[outbound]\n{outbound}\n"),
+        agent: format!("{}[variables.call]\nname = \"\"\n", Plan::default().agent),
         ..Plan::default()
     };
     let site = Site::build(&plan).await;

@@ -14,7 +14,10 @@ async fn a_model_that_cannot_be_reached_is_apologised_for() {
     // Takes the connection and never says a word.
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let mute_url = format!("ws://{}/v1/realtime", mute.local_addr().expect("an address"));
-    let nobody = { tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("one") };
+    // Bound, so that no other test is given it, and not listened on.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let nobody_url = format!("ws://{}/v1/realtime", nobody.local_addr().expect("an address"));
     let number = |name, script| Number { name, script, limits: "model_recovery_s = 1", ..Number::default() };
     let street = Street::build(
         "",
@@ -24,7 +27,7 @@ async fn a_model_that_cannot_be_reached_is_apologised_for() {
             number("shut", "[fault]\nrefuse = 503\n"),
             number("unset", "[fault]\nstall = true\n"),
             Number { model_url: Some(mute_url), ..number("mute", "") },
-            Number { model_url: Some(format!("ws://{nobody}/v1/realtime")), ..number("nobody", "") },
+            Number { model_url: Some(nobody_url), ..number("nobody", "") },
             Number {
                 on_failure: "then = { transfer = \"+15550100777\" }\n",
                 ..number("forwarded", "[fault]\nrefuse = 401\n")
@@ -34,6 +37,7 @@ async fn a_model_that_cannot_be_reached_is_apologised_for() {
     .await;
     let names = ["locked", "shut", "unset", "mute", "nobody", "forwarded"];
     let calls = street.live(names.map(|name| street.caller(name, patient())).into()).await;
+    drop(nobody);
     let reasons = ["HTTP 401", "HTTP 503", "no session within", "no session within", "connect:", "HTTP 401"];
     for ((name, call), reason) in names.iter().zip(&calls).zip(reasons) {
         assert_eq!((&call.heard.outcome, call.heard.violations.len()), (&Outcome::Connected, 0), "{name}");
