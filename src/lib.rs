@@ -25,9 +25,9 @@
 //! | [`turn`] | from steps to turns: start, pause, end, each with its place; candidates beside the live settings |
 //! | [`answering`] | who picked up a call that was placed: a person, or a machine that talks and beeps |
 //! | [`hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
-//! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, limits |
+//! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, tools, the lent line, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
-//! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model |
+//! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
 //! | [`journal`] | a call's inputs and decisions as a file, and the words of the trace |
 //! | [`sim`] | the engine with time in our hand, and scenarios as text |
 //! | [`recording`] | the stereo WAV file |
@@ -36,13 +36,13 @@
 //! | [`tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
 //! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
 //! | [`webhooks`] | events signed and delivered, at least once and in order |
-//! | [`serve`] | the shell: sockets, one task per call, files off the hot path, metrics; it decides nothing |
+//! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing |
 //! | [`rehearsal`] | the built-in realtime model, scripted |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`demo`] | one call through all of it |
 //!
-//! Absent so far: SIP, WebRTC, the chat.
+//! Not there: SIP, WebRTC, chats. The line is Twilio's.
 //!
 //! # The life of one frame
 //!
@@ -79,6 +79,15 @@
 //! | held | an agent whose line was cleared, and who may yet go on at the sample: the barge-in is not certain |
 //! | answering machine, beep | who else picks up a call that was placed; where its greeting ends and it records |
 //! | step | 32 ms (or 16) of the caller's audio, with the probability of speech in it and its level |
+//! | effect | what the engine asks of the world and is told the outcome of: a hang-up, a transfer, a tool, the fetch |
+//! | tool | what the model may call: built in, or another server's; it is told what came of it |
+//! | destination | whom the tool `transfer` can put the caller through to |
+//! | errand, lent | what the line leaves us for, a transfer or keys for the far end; the carrier has it, our stream ends, the call does not |
+//! | budget | what the model may cost in a call or a day; before it is used up the agent is told to wrap up |
+//! | variable | `{{…}}` in a document: known when the call begins, fetched, or the answer of a tool or a question |
+//! | fetch, analysis, quality control, push | asked of others when a call begins; asked about it when it is over, twice; what came of it, sent |
+//! | placed call | one that we make, never twice for one key; `dial` places it |
+//! | event, outbox, dead letter | what happens in a call, told to other systems; where it waits, on the disk; one that was given up |
 //! | shadow | candidate settings that decide silently beside the live ones |
 //! | truncate | telling the model how much of an item was heard |
 //! | prefix padding | audio before detected speech that belongs to the turn |

@@ -2,6 +2,7 @@
 //!
 //! Everything shown is in the journal; a replay adds which deadlines had passed.
 
+mod governing;
 mod heard;
 mod moment;
 mod rules;
@@ -14,9 +15,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+pub use governing::Governing;
 pub use heard::{Hearing, Step as HeardStep};
 pub use moment::{MomentError, parse_moment};
-pub use rules::{Governing, Rule, rule_of};
+pub use rules::{Rule, rule_of};
 
 use crate::engine::{CallerEvent, Input, ModelEvent};
 use crate::journal::{CallFiles, Journal, trace};

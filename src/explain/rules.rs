@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::config::{AfterFailure, CallSettings, Eagerness, Keys, OnFailure, OnMachine, Sound, Spoken, TurnDetection};
+use super::governing::{Governing, governing};
+use crate::config::CallSettings;
 use crate::engine::Timer;
 
 /// A rule that decided.
@@ -18,17 +19,6 @@ pub struct Rule {
     pub settings: Vec<Governing>,
 }
 
-/// A setting that governs a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Governing {
-    /// The key in the document, with its table.
-    pub key: &'static str,
-    /// Its value in this call.
-    pub value: String,
-    /// The document, relative to the configuration's directory.
-    pub file: String,
-}
-
 /// The rule behind a line of the trace; `None` for observations and for plain commands.
 pub fn rule_of(line: &str, settings: &CallSettings) -> Option<Rule> {
     let (decision, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -36,6 +26,8 @@ pub fn rule_of(line: &str, settings: &CallSettings) -> Option<Rule> {
         // An end shows its kind first.
         "End" => rest.split(' ').next(),
         "LineQueued" => field(rest, "what"),
+        // The words behind it are another server's.
+        "EffectDone" => None,
         _ => ["rule", "why", "then"].iter().find_map(|key| field(rest, key)),
     };
     // The words after a kind are the model's or the vendor's.
@@ -98,12 +90,17 @@ const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failur
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
 const TOOL_FADE: &[&str] = &["tool_sound.fade_out_ms"];
 const IDLE: &[&str] = &["idle.after_s", "idle.times", "idle.end"];
-const BY_AGENT: &str = "the agent called its hang_up tool; the call ends once what it said was heard";
+const BUDGET: &[&str] = &["limits.max_cost", "limits.max_cost_per_number_and_day", "limits.max_cost_per_day"];
+const MODEL_TIME: &[&str] = &["limits.max_model_minutes", "limits.warn_before_s"];
+const BY_AGENT: &str =
+    "the agent called its hang_up tool and what it said is heard out, or the caller pressed the key for that";
 const BY_OPERATOR: &str = "an operator asked for it";
 const NO_MODEL: &str = "the model refused, or was not back in time";
 const MODEL_SILENT: &str = "the model did not answer in time, twice";
 const QUIET: &str = "neither side said anything for too long";
 const CAP: &str = "the call reached its longest duration";
+const MODEL_TIME_CAP: &str = "sessions with the model were open for as long as they may be";
+const COST_CAP: &str = "the model has cost as much as it may";
 const GONE: &str = "the line's socket died, or no caller audio came for too long";
 
 const DECIDE: &[&str] = &["outbound.detect", "outbound.wait_for_human", "outbound.decide_within_ms"];
@@ -197,7 +194,7 @@ const TABLE: &[Row] = &[
     ("BargeIn", "after_ms", "the caller spoke over the agent for this long", &["interruptions"]),
     ("BargeIn", "key", "the key that commits stops the agent too", &["turn_detection.commit_key"]),
     ("BargeIn", "operator", BY_OPERATOR, &[]),
-    ("BargeIn", "closing", "the farewell takes the agent's place", &["farewell"]),
+    ("AgentStopped", "closing", "the farewell takes the agent's place", &["farewell"]),
     ("InterruptionIgnored", "off", "the agent finishes what it says", &["interruptions"]),
     (
         "InterruptionIgnored",
@@ -286,10 +283,20 @@ const TABLE: &[Row] = &[
     ("ResponseAsked", "greeting", "the agent speaks first", &["greeting"]),
     ("ResponseAsked", "farewell", "the agent says goodbye", &["farewell"]),
     ("ResponseAsked", "turn_committed", "nobody but us asks for a response in this mode", &["turn_detection.mode"]),
+    (
+        "ResponseAsked",
+        "turn_ended_while_another_ran",
+        "the caller's turn ended while an earlier response ran, which the model does not answer by itself",
+        &["turn_detection.mode"],
+    ),
     ("ResponseAsked", "tool_answered", "the agent goes on with what its tools answered", &["tools"]),
+    ("ResponseAsked", "transfer", "the agent says what is said before a transfer", &["tools", "keys.actions"]),
+    ("ResponseAsked", "line_back", "the caller, who pressed a key for a transfer, is back", &["keys.actions"]),
     ("ResponseAsked", "model_silent", "the model was asked once more, since it had not answered in time", SILENT),
     ("ResponseAsked", "model_came_back", "the answer that the lost session owed", LOST),
     ("ResponseAsked", "refused_while_another_ran", "the model's own response was first; this one follows it", &[]),
+    ("LineQueued", "disclaimer", "said before anything else, and to its end", &["disclaimer"]),
+    ("LineQueued", "transfer", "a recording before a transfer", &["tools", "keys.actions"]),
     ("LineQueued", "greeting", "a recording greets the caller", &["greeting"]),
     ("LineQueued", "farewell", "a recording says goodbye", &["farewell"]),
     ("LineQueued", "fallback", "the line for when the model cannot go on", &["on_failure.play", "on_failure.then"]),
@@ -320,174 +327,69 @@ const TABLE: &[Row] = &[
     ("ToolSoundEnded", "line_lent", "the carrier has the line", TOOL_FADE),
     ("ToolSoundEnded", "closing", "the call is ending", TOOL_FADE),
     (
+        "ToolAnswered",
+        "",
+        "the model is given the answer, whoever speaks; it goes on once no tool of the same response runs",
+        &["tools", "tool.timeout_ms"],
+    ),
+    (
+        "TransferBegun",
+        "",
+        "the agent's tool or a key of the caller's; the carrier is asked once all that is said before was heard",
+        &["tools", "keys.actions"],
+    ),
+    ("LineLent", "", "the carrier has the line: its stream ends, the call does not", &[]),
+    ("LineBack", "called_off", "the caller cut in before the carrier was asked", &["interruptions"]),
+    ("LineBack", "failed", "the carrier refused, or could not reach the number", &[]),
+    ("LineBack", "timeout", "the carrier did not answer within 15 s; the caller has been here all the time", &[]),
+    ("LineBack", "back", "the stream began again: keys were pressed, or a transfer came to nothing", &[]),
+    ("LineBack", "busy", "the number's line was busy", &[]),
+    ("LineBack", "no_answer", "it rang there for as long as it may", &["destination.ring_s"]),
+    (
+        "WrapUpAsked",
+        "budget",
+        "four fifths of what the model may cost are used up: it is told to come to an end",
+        BUDGET,
+    ),
+    ("WrapUpAsked", "model_time", "the model's time is over before long: it is told to come to an end", MODEL_TIME),
+    (
         "EndAnnounced",
         "",
         "the model is told some time before the longest duration",
         &["limits.warn_before_s", "limits.max_minutes"],
     ),
     ("ToolCalled", "", "the agent may use the tools of its document", &["tools"]),
-    ("Closing", "agent_hung_up", BY_AGENT, &["tools", "limits.farewell_s"]),
+    ("Closing", "agent_hung_up", BY_AGENT, &["tools", "keys.actions", "limits.farewell_s"]),
     ("Closing", "answering_machine", "a machine picked up, and is hung up on", MACHINE),
     ("Closing", "voicemail", "the message is the last that is said", MESSAGE),
     ("Closing", "fax", "a fax picked up", MACHINE),
-    ("Closing", "caller_silent", QUIET, &["limits.caller_silence_s", "farewell"]),
+    ("Closing", "caller_silent", QUIET, &["limits.caller_silence_s", "idle.after_s", "idle.times", "farewell"]),
     ("Closing", "duration_cap", CAP, &["limits.max_minutes", "farewell", "limits.farewell_s"]),
+    ("Closing", "model_time_cap", MODEL_TIME_CAP, &["limits.max_model_minutes", "farewell", "limits.farewell_s"]),
+    ("Closing", "cost_cap", COST_CAP, BUDGET),
     ("Closing", "model_unavailable", NO_MODEL, LOST),
     ("Closing", "model_silent", MODEL_SILENT, SILENT),
     ("Closing", "operator", BY_OPERATOR, &["farewell"]),
     ("Closing", "shutdown", "the server is being shut down", &["farewell", "limits.farewell_s"]),
-    ("End", "agent_hung_up", BY_AGENT, &["tools"]),
+    ("End", "agent_hung_up", BY_AGENT, &["tools", "keys.actions"]),
+    ("End", "transferred", "somebody answered there, or nobody said that they did not", &["tools", "keys.actions"]),
     ("End", "caller_hung_up", "the carrier said that the caller hung up", &[]),
     ("End", "caller_gone", GONE, &["limits.caller_gone_s"]),
     ("End", "answering_machine", "a machine picked up, and was hung up on", MACHINE),
     ("End", "voicemail", "a machine picked up, and was to be left a message", MESSAGE),
     ("End", "fax", "a fax picked up", MACHINE),
     ("End", "not_answered", "nobody picked up", &["outbound.ring_s"]),
-    ("End", "caller_silent", QUIET, &["limits.caller_silence_s"]),
+    ("End", "caller_silent", QUIET, &["limits.caller_silence_s", "idle.after_s", "idle.times"]),
     ("End", "never_connected", "the carrier did not open the media stream in time", &["limits.media_start_s"]),
     ("End", "duration_cap", CAP, &["limits.max_minutes", "limits.farewell_s"]),
+    ("End", "model_time_cap", MODEL_TIME_CAP, &["limits.max_model_minutes"]),
+    ("End", "cost_cap", COST_CAP, BUDGET),
     ("End", "model_unavailable", NO_MODEL, LOST),
     ("End", "model_silent", MODEL_SILENT, SILENT),
     ("End", "operator", BY_OPERATOR, &[]),
     ("End", "shutdown", "the server was shut down", &[]),
     ("End", "internal", "the server failed; its log says more", &[]),
 ];
-
-/// A key's value in this call; `None` where the mode in force has no such key.
-fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
-    let limits = &settings.limits;
-    let playout = &settings.playout;
-    let in_agent = |value: String| (value, format!("agents/{}.toml", settings.agent));
-    let in_deployment = |value: u64| (value.to_string(), format!("deployments/{}.toml", settings.deployment));
-    let in_models = |value: u64| (value.to_string(), "models.toml".to_owned());
-    let (value, file) = match key {
-        "interruptions" => in_agent(settings.interruptions.to_string()),
-        "min_interruption_ms" => in_agent(settings.false_interruptions.shorter_than_ms.to_string()),
-        "resume_false_interruption" => in_agent(settings.false_interruptions.resume.to_string()),
-        "echo_guard" => in_agent(settings.echo_guard.to_string()),
-        "greeting_interruptible" => in_agent(settings.greeting_interruptible.to_string()),
-        "disclaimer" => in_agent(sound(settings.disclaimer.as_ref())),
-        "transcription" => in_agent(if settings.transcribed { "on" } else { "off" }.to_owned()),
-        "greeting" => in_agent(match &settings.greeting {
-            Spoken::None => quoted("none"),
-            Spoken::Say(text) => format!("{{ say = {text:?} }}"),
-            Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
-        }),
-        "farewell" => in_agent(match &settings.farewell {
-            Spoken::None => quoted("none"),
-            Spoken::Say(text) => format!("{{ say = {text:?} }}"),
-            Spoken::Play(sound) => format!("{{ play = {:?} }}", sound.name),
-        }),
-        "outbound.ring_s" => in_deployment(settings.outbound.as_ref()?.ring_s),
-        "outbound.decide_within_ms" => in_deployment(settings.outbound.as_ref()?.decide_within_ms),
-        "outbound.monologue_ms" => in_deployment(settings.outbound.as_ref()?.monologue_ms.into()),
-        "outbound.beep_timeout_ms" => in_deployment(settings.outbound.as_ref()?.beep_timeout_ms),
-        "outbound.detect" | "outbound.wait_for_human" | "outbound.on_machine" => {
-            let outbound = settings.outbound.as_ref()?;
-            let value = match key {
-                "outbound.detect" => quoted(outbound.detect.name()),
-                "outbound.wait_for_human" => outbound.wait_for_human.to_string(),
-                _ => match &outbound.on_machine {
-                    OnMachine::HangUp => quoted("hang_up"),
-                    OnMachine::Continue => quoted("continue"),
-                    OnMachine::Say(text) => format!("{{ say = {text:?} }}"),
-                    OnMachine::Play(sound) => format!("{{ play = {:?} }}", sound.name),
-                },
-            };
-            (value, format!("deployments/{}.toml", settings.deployment))
-        }
-        "tools" => {
-            let names: Vec<_> = settings.tools.iter().map(|tool| quoted(&tool.name)).collect();
-            in_agent(format!("[{}]", names.join(", ")))
-        }
-        "filler" => in_agent(sound(settings.filler.as_ref())),
-        "hold_sound" => in_agent(sound(settings.hold_sound.as_ref())),
-        "on_failure.play" => in_agent(sound(settings.on_failure.line.as_ref())),
-        "on_failure.then" => in_agent(match &settings.on_failure {
-            OnFailure { then: AfterFailure::HangUp, .. } => quoted("hang_up"),
-            // The number is in the document; it is nobody's business here.
-            OnFailure { then: AfterFailure::Transfer(_), .. } => "{ transfer = … }".to_owned(),
-        }),
-        "limits.max_minutes" => in_deployment(limits.max_duration_s / 60),
-        "limits.warn_before_s" => in_deployment(limits.warn_before_s),
-        "limits.farewell_s" => in_deployment(limits.farewell_s),
-        "limits.caller_silence_s" => in_deployment(limits.caller_silence_s),
-        "limits.caller_gone_s" => in_deployment(limits.caller_gone_s),
-        "limits.model_silence_ms" => in_deployment(limits.model_silence_ms),
-        "limits.model_recovery_s" => in_deployment(limits.model_recovery_s),
-        "limits.media_start_s" => in_deployment(limits.media_start_s),
-        "playout.lead_ms" => in_deployment(playout.lead_ms),
-        "playout.max_queue_s" => in_deployment(playout.max_queue_s),
-        "playout.mark_timeout_ms" => in_deployment(playout.mark_timeout_ms),
-        "keys.terminator" | "keys.max_digits" | "keys.timeout_ms" | "keys.meaning" | "keys.interrupt"
-        | "keys.actions" => in_agent(of_keys(key, settings.keys.as_ref())),
-        "idle.after_s" => in_agent(settings.idle.as_ref().map_or(0, |idle| idle.after_ms / 1_000).to_string()),
-        "idle.times" => in_agent(settings.idle.as_ref().map_or(0, |idle| idle.times).to_string()),
-        "idle.end" => in_agent(settings.idle.as_ref().is_some_and(|idle| idle.end).to_string()),
-        "tool_sound.sound" => {
-            let name = sound(settings.tool_sound.as_ref().map(|tool| &tool.sound));
-            (name, format!("deployments/{}.toml", settings.deployment))
-        }
-        "tool_sound.grace_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.grace_ms)),
-        "tool_sound.fade_out_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.fade_out_ms)),
-        "max_session_min" => in_models(settings.max_session_min),
-        "dial_timeout_ms" => in_models(settings.dial_timeout_ms),
-        _ => in_agent(turn_detection(key, &settings.turn_detection)?),
-    };
-    Some(Governing { key, value, file })
-}
-
-fn of_keys(key: &str, keys: Option<&Keys>) -> String {
-    let Some(keys) = keys else { return quoted("off") };
-    match key {
-        "keys.terminator" => quoted(&keys.terminator.map_or("none".to_owned(), |key| key.to_string())),
-        "keys.max_digits" => keys.max_digits.to_string(),
-        "keys.timeout_ms" => keys.timeout_ms.to_string(),
-        "keys.meaning" => keys.meaning.as_deref().map_or("none".to_owned(), quoted),
-        "keys.interrupt" => keys.interrupt.to_string(),
-        // Numbers are in the document; they are nobody's business here.
-        _ => keys.actions.keys().map(|key| quoted(&key.to_string())).collect::<Vec<_>>().join(", "),
-    }
-}
-
-fn turn_detection(key: &str, detection: &TurnDetection) -> Option<String> {
-    Some(match (key, detection) {
-        ("turn_detection.mode", detection) => quoted(detection.mode()),
-        (_, TurnDetection::Local(turn)) => match key {
-            "turn_detection.engine" => quoted(turn.engine.name()),
-            "turn_detection.threshold" => turn.threshold.to_string(),
-            "turn_detection.hysteresis" => turn.hysteresis.to_string(),
-            "turn_detection.prefix_padding_ms" => turn.prefix_padding_ms.to_string(),
-            "turn_detection.silence_duration_ms" => turn.silence_duration_ms.to_string(),
-            "turn_detection.min_speech_ms" => turn.min_speech_ms.to_string(),
-            "turn_detection.max_turn_s" => turn.max_turn_s.to_string(),
-            _ => return None,
-        },
-        ("turn_detection.threshold", TurnDetection::Provider { threshold, .. }) => threshold.to_string(),
-        ("turn_detection.prefix_padding_ms", TurnDetection::Provider { prefix_padding_ms, .. }) => {
-            prefix_padding_ms.to_string()
-        }
-        ("turn_detection.silence_duration_ms", TurnDetection::Provider { silence_duration_ms, .. }) => {
-            silence_duration_ms.to_string()
-        }
-        ("turn_detection.eagerness", TurnDetection::Semantic { eagerness }) => quoted(match eagerness {
-            Eagerness::Auto => "auto",
-            Eagerness::Low => "low",
-            Eagerness::Medium => "medium",
-            Eagerness::High => "high",
-        }),
-        ("turn_detection.commit_key", TurnDetection::Disabled { commit_key: Some(key) }) => quoted(&key.to_string()),
-        _ => return None,
-    })
-}
-
-fn quoted(text: &str) -> String {
-    format!("{text:?}")
-}
-
-fn sound(sound: Option<&Sound>) -> String {
-    sound.map_or_else(|| "none".to_owned(), |sound| quoted(&sound.name))
-}
 
 /// The value of `key=value` in a line of the trace, without its quotes.
 pub(super) fn field<'a>(line: &'a str, key: &str) -> Option<&'a str> {
@@ -519,7 +421,10 @@ fn closing_quote(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::{Budget, Destination, Eagerness, Tool, ToolKind, TurnDetection};
     use crate::journal::tests::settings;
 
     #[test]
@@ -558,6 +463,7 @@ mod tests {
         assert_eq!(rule_of("EffectRun id=1 what=hang_up", &settings()), None);
         assert_eq!(rule_of("line clear", &settings()), None);
         assert_eq!(rule_of("ResponseEnded response=r1 status=completed", &settings()), None);
+        assert_eq!(rule_of(r#"EffectDone id=1 result=output:"a rule=b""#, &settings()), None);
         // What somebody said is not a rule, whatever it says.
         assert_eq!(rule_of(r#"Said who=caller text="rule=off why=x" unheard="""#, &settings()), None);
     }
@@ -586,6 +492,58 @@ mod tests {
         assert!(found > 10, "{found}");
     }
 
+    /// What stands in quotes right behind `before`, wherever that is in the engine.
+    fn named_in_the_engine(before: &str) -> Vec<String> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let Ok(text) = std::fs::read_to_string(&file) else { continue };
+            let named = text.split(before).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+            names.extend(named.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+        names
+    }
+
+    #[test]
+    fn every_reason_for_a_response_a_recording_and_an_end_is_known() {
+        let decisions: [(&str, &str, &[&str]); 7] = [
+            ("ResponseAsked why=", "", &["self.ask(", "self.owe("]),
+            ("LineQueued what=", "", &["&sound,", "(ItemKind::Line, sound,", "&line,", "&filler,"]),
+            ("KeysCollected digits=1 rule=", "", &["note_digits(", "collected("]),
+            ("LineBack rule=", " after_ms=1", &["end_errand(", "TransferOutcome::Busy => ", "map_or("]),
+            ("AgentStopped rule=", "", &["stop_agent("]),
+            ("ToolSoundEnded rule=", "", &["ToolSoundEnded { rule: "]),
+            ("WrapUpAsked why=", "", &["if dear {"]),
+        ];
+        for (decision, rest, calls) in decisions {
+            let names: Vec<_> = calls.iter().flat_map(|call| named_in_the_engine(call)).collect();
+            assert!(!names.is_empty(), "{decision}");
+            for name in names {
+                let rule = rule_of(&format!("{decision}{name}{rest}"), &settings()).unwrap();
+                assert!(!rule.meaning.contains("does not know"), "{rule:?}");
+            }
+        }
+        let text = include_str!("../engine/event.rs");
+        let kinds = text.split_once("pub fn kind(").unwrap().1.split_once("\n    }\n").unwrap().0;
+        let kinds: Vec<_> = kinds.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(kinds.len() > 15);
+        for kind in kinds {
+            assert!(!rule_of(&format!("End {kind}"), &settings()).unwrap().meaning.contains("does not know"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_days_budget_is_told_by_what_was_left_of_it() {
+        let of = |of: &str| {
+            let budget = Some(Budget { micros: 250_000, of: of.into() });
+            let rule = rule_of(&format!("End cost_cap ({of})"), &CallSettings { budget, ..settings() }).unwrap();
+            rule.settings.into_iter().map(|s| (s.key, s.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("call"), [("limits.max_cost", "0.25".to_owned())]);
+        let left = "more by 0.25 than was spent when the call began".to_owned();
+        assert_eq!(of("day"), [("limits.max_cost_per_day", left)]);
+    }
+
     #[test]
     fn every_key_of_the_table_has_a_value_in_some_mode() {
         let modes = [
@@ -594,14 +552,18 @@ mod tests {
             TurnDetection::Disabled { commit_key: Some('#') },
             TurnDetection::Local(Default::default()),
         ];
+        let tool = Tool { does: ToolKind::Http, ..Tool::built_in(ToolKind::Note, &[]).unwrap() };
+        let full = |mode: &TurnDetection, of: &str| CallSettings {
+            turn_detection: mode.clone(),
+            outbound: Some(Default::default()),
+            budget: Some(Budget { micros: 1, of: of.into() }),
+            tools: Arc::from([tool.clone()]),
+            destinations: Arc::from([Destination::number("+15550100199")]),
+            ..settings()
+        };
         for key in TABLE.iter().flat_map(|row| row.3) {
-            let known = modes.iter().any(|mode| {
-                governing(
-                    key,
-                    &CallSettings { turn_detection: mode.clone(), outbound: Some(Default::default()), ..settings() },
-                )
-                .is_some()
-            });
+            let mut all = modes.iter().flat_map(|mode| ["call", "number", "day"].map(|of| full(mode, of)));
+            let known = all.any(|settings| governing(key, &settings).is_some());
             assert!(known, "{key}");
         }
     }
