@@ -189,6 +189,8 @@ impl CallEngine {
         self.answering.message_from = self.conversation.len();
         self.close(EndReason::Voicemail { left: false }, AfterFailure::HangUp);
         match message {
+            // A model that is away would say it too late, and silence is what the machine would record.
+            Some(OnMachine::Say(_)) if !self.session.is_coming() => self.leave(),
             Some(OnMachine::Say(text)) => {
                 let text = self.worded(&text);
                 let instructions =
@@ -226,6 +228,7 @@ impl CallEngine {
 
     /// The agent stops whatever it was about to say, and hears nothing.
     fn fall_silent(&mut self) {
+        self.call_off_errand();
         if self.agent_has_the_floor() {
             self.stop_agent("answering_machine");
         } else if !self.downlink.is_drained() {

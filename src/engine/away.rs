@@ -38,6 +38,10 @@ pub(super) struct Errand {
     line_gone: bool,
     since: CallTime,
     outcome: Option<TransferOutcome>,
+    /// The carrier says that it does not have the line, which has left us all the same: the caller may have hung up.
+    refused: bool,
+    /// The model failed meanwhile: what is done about that when the line is back.
+    failed: Option<EndReason>,
 }
 
 #[derive(Debug)]
@@ -76,6 +80,18 @@ impl CallEngine {
         self.away.as_ref().is_some_and(|errand| errand.line_gone || errand.state == State::Lent)
     }
 
+    /// Whether the carrier was asked for the line or has it.
+    pub(super) fn is_lending(&self) -> bool {
+        self.away.as_ref().is_some_and(|errand| errand.state != State::Announced)
+    }
+
+    /// The model failed. Answers whether that can wait until the line is back: nobody needs it before.
+    pub(super) fn fails_later(&mut self, reason: &EndReason) -> bool {
+        let Some(errand) = self.away.as_mut().filter(|errand| errand.state != State::Announced) else { return false };
+        errand.failed.get_or_insert_with(|| reason.clone());
+        true
+    }
+
     /// Whether the carrier was asked for the line, has it, or is about to be asked.
     pub(super) fn is_on_errand(&self) -> bool {
         self.away.is_some()
@@ -84,7 +100,7 @@ impl CallEngine {
     /// Says what is said before, behind the agent's own words, and asks the carrier as soon as all of it was heard.
     pub(super) fn settle_errand(&mut self) {
         let talking = matches!(self.phase, Phase::Talking) && !self.floor.is_speaking();
-        if !talking || self.reply.is_running() || self.reply.owed.is_some() {
+        if !talking || self.reply.is_running() || self.reply.owed.is_some() || self.reply.awaiting.is_some() {
             return;
         }
         let Some(errand) = self.away.as_mut().filter(|errand| errand.state == State::Announced) else { return };
@@ -122,6 +138,7 @@ impl CallEngine {
     /// The caller cut in before the carrier was asked: they have something to say yet.
     pub(super) fn call_off_errand(&mut self) {
         if self.away.as_ref().is_some_and(|errand| errand.state == State::Announced) {
+            // Whoever cuts in is answered for that.
             self.end_errand("called_off", tools::error("the caller interrupted; nothing was done"));
         }
     }
@@ -138,11 +155,11 @@ impl CallEngine {
             // The carrier has the line already: it did take what it says it did not, or answers too late.
             _ => {
                 errand.state = State::Lent;
-                let ms = match &errand.what {
-                    What::Transfer(to) => to.ring_s * 1_000 + MARGIN_MS,
-                    What::Dtmf(_) => DTMF_MS + MARGIN_MS,
-                };
-                self.timers.set(Timer::Away, self.now.plus_ms(ms.min(LONGEST_MS)));
+                errand.refused = matches!(result, EffectResult::Failed(_));
+                let ms = if errand.refused { MARGIN_MS } else { errand.longest_ms() };
+                if matches!(self.phase, Phase::Talking) {
+                    self.timers.set(Timer::Away, self.now.plus_ms(ms));
+                }
                 self.emit(CallEvent::LineLent);
             }
         }
@@ -152,11 +169,22 @@ impl CallEngine {
     /// The media stream ended. Answers whether the call goes on all the same.
     pub(super) fn lends_line(&mut self) -> bool {
         let Some(errand) = self.away.as_mut().filter(|errand| errand.state != State::Announced) else { return false };
-        errand.line_gone = true;
+        if std::mem::replace(&mut errand.line_gone, true) {
+            return true;
+        }
+        let ms = errand.longest_ms();
+        if matches!(errand.state, State::Asked(_)) {
+            self.timers.set(Timer::Away, self.now.plus_ms(ms));
+        }
         for timer in [Timer::CallerGone, Timer::CallerSilent, Timer::Pad] {
             self.timers.clear(timer);
         }
-        self.clear_line(false);
+        // What the agent was saying is cut off here.
+        let cuts = self.clear_line(false);
+        self.cancel_running();
+        for cut in cuts {
+            self.tell_model_of(cut);
+        }
         true
     }
 
@@ -182,7 +210,8 @@ impl CallEngine {
 
     /// The carrier tells what became of a transfer.
     pub(super) fn on_transfer_outcome(&mut self, outcome: TransferOutcome) {
-        let Some(errand) = self.away.as_mut().filter(|errand| errand.state != State::Announced) else {
+        let talking = matches!(self.phase, Phase::Talking);
+        let Some(errand) = self.away.as_mut().filter(|errand| talking && errand.state != State::Announced) else {
             self.stats.count("transfer_outcomes_ignored", 1);
             return;
         };
@@ -208,6 +237,7 @@ impl CallEngine {
                 self.stats.count("errands_failed", 1);
                 self.end_errand("timeout", tools::error("the carrier did not answer; the caller is still with you"));
             }
+            (_, _) if errand.refused => self.finish(EndReason::CallerHungUp),
             // Nobody said that it failed.
             (What::Transfer(to), _) if errand.outcome.is_none() => {
                 let to = to.name.clone();
@@ -230,23 +260,46 @@ impl CallEngine {
         self.timers.clear(Timer::Away);
         let ms = self.now.ms_since(errand.since);
         self.emit(CallEvent::LineBack { rule: rule.to_owned(), after_ms: ms });
-        match errand.call {
-            Some(call) => self.on_errand_done(&call, output),
-            None if rule == "called_off" => {}
-            None => {
-                let what = match errand.what {
-                    What::Transfer(to) => format!("The caller pressed a key to be put through to {}.", to.name),
-                    What::Dtmf(_) => "Keys were pressed.".to_owned(),
-                };
-                self.tell_model(format!("{what} {output}"));
+        let called_off = rule == "called_off";
+        let then_ask = !called_off && errand.failed.is_none() && matches!(self.phase, Phase::Talking);
+        let told = errand.call.is_some_and(|call| self.on_errand_done(&call, output.clone(), then_ask));
+        if !told && !called_off {
+            let what = match errand.what {
+                What::Transfer(to) => format!("The caller was to be put through to {}.", to.name),
+                What::Dtmf(_) => "Keys were to be pressed.".to_owned(),
+            };
+            self.tell_model(format!("{what} {output}"));
+            if then_ask {
                 self.ask("line_back", None);
             }
+        }
+        if let Some(reason) = errand.failed {
+            self.fail(reason);
         }
     }
 }
 
 impl Errand {
+    /// How long the line may be away.
+    fn longest_ms(&self) -> u64 {
+        let ms = match &self.what {
+            What::Transfer(to) => to.ring_s * 1_000 + MARGIN_MS,
+            What::Dtmf(_) => DTMF_MS + MARGIN_MS,
+        };
+        ms.min(LONGEST_MS)
+    }
+
     fn new(what: What, call: Option<String>, since: CallTime) -> Self {
-        Errand { what, call, state: State::Announced, line_said: false, line_gone: false, since, outcome: None }
+        Errand {
+            what,
+            call,
+            state: State::Announced,
+            line_said: false,
+            line_gone: false,
+            since,
+            outcome: None,
+            refused: false,
+            failed: None,
+        }
     }
 }

@@ -61,7 +61,9 @@ impl CallEngine {
             // Counted without a line in the trace: it happens for every frame while the model is away.
             self.stats.count("caller_early_dropped_samples", taken.overflowed.0);
         }
-        self.timers.set(Timer::CallerGone, self.now.plus_ms(self.settings.limits.caller_gone_s * 1_000));
+        if !self.line_is_lent() {
+            self.timers.set(Timer::CallerGone, self.now.plus_ms(self.settings.limits.caller_gone_s * 1_000));
+        }
         self.listen();
         if self.floor.is_speaking() {
             self.timers.set(Timer::Pad, self.now.plus_ms(self.uplink.pad_after_ms()));

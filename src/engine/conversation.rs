@@ -162,6 +162,11 @@ impl Conversation {
         Some((heard.to_owned(), unheard.to_owned()))
     }
 
+    /// Whether there is no room for a line of its own.
+    pub(super) fn is_full(&self) -> bool {
+        self.lines.len() >= LINES_MAX
+    }
+
     /// Which of the model's sessions the conversation is in.
     pub(super) fn session(&self) -> u32 {
         self.session

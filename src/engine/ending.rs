@@ -76,6 +76,10 @@ impl CallEngine {
 
     /// The model cannot go on: the caller hears why, and what was configured follows.
     pub(super) fn fail(&mut self, reason: EndReason) {
+        if matches!(self.phase, Phase::Talking) && self.fails_later(&reason) {
+            self.hang_up_model();
+            return;
+        }
         match &mut self.phase {
             Phase::Ringing { failed } => {
                 *failed = Some(reason);

@@ -28,6 +28,8 @@ impl CallEngine {
         let Some(idle) = &self.settings.idle else { return };
         let quiet = matches!(self.phase, Phase::Talking)
             && !self.idle.over
+            && !self.answering.is_deaf()
+            && self.reply.is_greeted()
             && !self.tools.excuse_silence()
             && !self.is_on_errand()
             && !self.keypad.is_open()

@@ -32,7 +32,7 @@ impl CallEngine {
         // Whoever presses keys is not silent.
         self.timers.clear(Timer::CallerSilent);
         self.caller_is_there();
-        if self.tool_takes_key(digit) {
+        if self.tool_takes_key(digit) || self.answering.is_deaf() {
             return;
         }
         if let TurnDetection::Disabled { commit_key: Some(key) } = self.settings.turn_detection

@@ -349,6 +349,7 @@ impl CallEngine {
             Timer::Idle => self.on_idle_due(),
             Timer::ModelSilent => self.on_model_silent(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
+            Timer::CallerGone if self.lends_line() => {}
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
             Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
             Timer::Answering => self.on_answering_due(),

@@ -30,6 +30,7 @@ pub(super) struct Reply {
     /// The caller waits for an answer.
     pub(super) awaiting: Option<Awaiting>,
     greeted: bool,
+    disclaimed: bool,
     /// The item whose audio found no room, last.
     refused_item: String,
 }
@@ -99,6 +100,16 @@ impl Reply {
         self.cancelled.iter().any(|c| c.running && c.id == response)
     }
 
+    /// A response that is owed for this reason is not wanted any more.
+    pub(super) fn withdraw(&mut self, why: &str) {
+        self.owed.take_if(|owed| owed.why == why);
+    }
+
+    /// Whether the caller was greeted, or need not be.
+    pub(super) fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// The session is gone, and its responses with it.
     pub(super) fn forget_session(&mut self) {
         self.active = None;
@@ -112,7 +123,7 @@ impl Reply {
 impl CallEngine {
     /// The caller waits for an answer from here; the model's time runs.
     pub(super) fn await_reply(&mut self) {
-        if !matches!(self.phase, Phase::Talking) {
+        if !matches!(self.phase, Phase::Talking) || self.answering.is_deaf() {
             return;
         }
         let now = self.now;
@@ -203,6 +214,16 @@ impl CallEngine {
         // A response that begins while the caller speaks answers what was said before: the caller goes on.
         if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
             self.stats.count("responses_overtaken", 1);
+            self.cancel_running();
+            if caller_speaks {
+                // It may be what was to be said before the caller is put through.
+                self.call_off_errand();
+            }
+            return;
+        }
+        // Nobody is there who could hear it.
+        if !ours && self.answering.is_deaf() {
+            self.stats.count("responses_to_nobody", 1);
             self.cancel_running();
             return;
         }
@@ -407,6 +428,9 @@ impl CallEngine {
     /// What must be said is said before anything else, and to its end.
     pub(super) fn disclaim(&mut self) {
         let Some(sound) = self.settings.disclaimer.clone().filter(|_| !self.answering.is_deaf()) else { return };
+        if std::mem::replace(&mut self.reply.disclaimed, true) {
+            return;
+        }
         self.play(ItemKind::Line, &sound, "disclaimer");
         self.downlink.protect_last();
         let told_with_the_greeting = matches!(self.settings.greeting, Spoken::Play(_));

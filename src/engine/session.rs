@@ -68,6 +68,11 @@ impl Session {
         self.state == State::Ready
     }
 
+    /// Whether it is ready or being dialled.
+    pub(super) fn is_coming(&self) -> bool {
+        matches!(self.state, State::Ready | State::Dialling)
+    }
+
     /// How long to wait before the next dial: doubling, with jitter of a quarter, so that many calls that lost their
     /// model together do not come back together.
     fn backoff_ms(&mut self) -> u64 {
@@ -114,7 +119,6 @@ impl CallEngine {
         if self.downlink.only_sound() {
             self.clear_line(true);
         }
-        self.model_opened();
         self.replay_conversation();
         // Words first, then the audio that waited: it is what is said now.
         self.uplink.open(&mut self.out);
@@ -123,6 +127,7 @@ impl CallEngine {
         }
         self.commit_what_is_due();
         self.pay_owed();
+        self.model_opened();
     }
 
     pub(super) fn on_closed(&mut self, reason: &str, retry: bool) {
@@ -213,6 +218,9 @@ impl CallEngine {
             && !self.floor.is_speaking()
             && !self.reply.is_running()
             && self.reply.awaiting.is_none()
+            && self.reply.owed.is_none()
+            // A new session would not know what the old one has called.
+            && !self.tools.excuse_silence()
             && self.downlink.is_drained();
         if idle {
             self.stats.count("sessions_renewed", 1);

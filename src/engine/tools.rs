@@ -23,6 +23,8 @@ const ROUNDS_MAX: u32 = 16;
 const NOTE_MAX: usize = 2_000;
 /// Bytes of an answer that the model is given: it reads all of it before it says a word.
 const OUTPUT_MAX: usize = 64 * 1024;
+/// Bytes of an answer that a later session is told.
+const TOLD_MAX: usize = 4_096;
 /// How long `press_to_continue` waits unless it says so, in seconds.
 const PRESS_S: u64 = 30;
 
@@ -32,6 +34,8 @@ pub(super) struct Tools {
     running: Vec<Running>,
     /// Responses since the caller spoke that only called tools.
     rounds: u32,
+    /// The last one of them, in its session: it counts once, however many tools it called.
+    counted: (u32, String),
 }
 
 #[derive(Debug)]
@@ -48,6 +52,13 @@ struct Running {
     due: CallTime,
     /// What the world does for it; `None` when it waits for time or for the caller.
     effect: Option<EffectId>,
+}
+
+impl Running {
+    /// Whether it waits for the line to be lent and come back.
+    fn is_errand(&self) -> bool {
+        matches!(self.kind, ToolKind::Transfer | ToolKind::SendDtmf)
+    }
 }
 
 impl Tools {
@@ -102,7 +113,8 @@ impl CallEngine {
             .map_err(|e| format!("nothing was done: the arguments of {name} are not JSON: {e}"))?;
         let fits = tool.parameters.check(&value);
         fits.map_err(|why| format!("nothing was done: the arguments of {name} do not fit: {why}"))?;
-        if self.tools.running.len() >= RUNNING_MAX {
+        let at_once = matches!(tool.does, ToolKind::Note | ToolKind::HangUp);
+        if !at_once && self.tools.running.len() >= RUNNING_MAX {
             return Err(format!("nothing was done: {RUNNING_MAX} tools run already; wait for their answers"));
         }
         Ok((tool.clone(), value))
@@ -129,11 +141,15 @@ impl CallEngine {
             ToolKind::HangUp if overtaken => {
                 self.answer_tool(running, error("the caller interrupted; the call goes on"));
             }
+            ToolKind::HangUp if self.away.is_some() => {
+                let why = "nothing was done: the line is lent; the call ends by itself when somebody answers there";
+                self.answer_tool(running, error(why));
+            }
             ToolKind::HangUp => {
                 self.stats.used(self.now, &running.name, "", 0);
                 self.close(EndReason::AgentHungUp { why: text("reason") }, AfterFailure::HangUp);
             }
-            ToolKind::Transfer | ToolKind::SendDtmf if overtaken => {
+            ToolKind::Transfer | ToolKind::SendDtmf | ToolKind::PressToContinue | ToolKind::Wait if overtaken => {
                 self.answer_tool(running, error("the caller interrupted; nothing was done"));
             }
             ToolKind::Transfer | ToolKind::SendDtmf if self.away.is_some() => {
@@ -172,9 +188,13 @@ impl CallEngine {
 
     fn wait_with(&mut self, mut running: Running, due: CallTime) {
         running.due = due;
-        // Nobody waits for the model meanwhile.
-        self.reply.awaiting = None;
-        self.timers.clear(Timer::ModelSilent);
+        // One that was answered before is spoken of together with this one.
+        self.reply.withdraw("tool_answered");
+        if !self.reply.is_being_cancelled(&running.response) {
+            // Nobody waits for the model meanwhile.
+            self.reply.awaiting = None;
+            self.timers.clear(Timer::ModelSilent);
+        }
         self.tools.running.push(running);
         self.watch_tools();
     }
@@ -197,16 +217,21 @@ impl CallEngine {
         true
     }
 
-    /// What a tool waited for has happened, other than by an effect of its own.
-    pub(super) fn on_errand_done(&mut self, call: &str, output: String) {
-        if let Some(running) = self.take_running(|r| r.call == call && r.effect.is_none()) {
+    /// The errand that a tool waited for has come to its end. `then_ask`: nothing else is about to be answered. Answers
+    /// whether a tool waited.
+    pub(super) fn on_errand_done(&mut self, call: &str, output: String, then_ask: bool) -> bool {
+        let Some(running) = self.take_running(|r| r.call == call && r.is_errand()) else { return false };
+        if then_ask {
             self.answer_tool(running, output);
+        } else {
+            self.deliver(&running, output);
         }
+        true
     }
 
     /// The same, when there is no model any more to be told.
     pub(super) fn note_answered(&mut self, call: &str, output: &str) {
-        if let Some(running) = self.take_running(|r| r.call == call && r.effect.is_none()) {
+        if let Some(running) = self.take_running(|r| r.call == call && r.is_errand()) {
             self.stats.used(self.now, &running.name, output, self.now.ms_since(running.since));
         }
     }
@@ -232,7 +257,16 @@ impl CallEngine {
 
     pub(super) fn on_tools_due(&mut self) {
         let now = self.now;
+        // An errand has a time of its own, and a tool that waits for it waits as long.
+        if self.is_lending() {
+            for errand in self.tools.running.iter_mut().filter(|r| r.is_errand()) {
+                errand.due = errand.due.max(now.plus_ms(away::LONGEST_MS));
+            }
+        }
         while let Some(running) = self.take_running(|r| r.due <= now) {
+            if running.is_errand() {
+                self.away = None;
+            }
             let waited_s = now.ms_since(running.since) / 1_000;
             let output = match running.kind {
                 ToolKind::PressToContinue => format!(r#"{{"pressed":null,"waited_s":{waited_s}}}"#),
@@ -278,31 +312,47 @@ impl CallEngine {
     }
 
     fn answer_tool(&mut self, running: Running, output: String) {
-        let Running { call, response, session, name, since, .. } = running;
-        self.stats.used(self.now, &name, &output, self.now.ms_since(since));
-        self.emit(CallEvent::ToolAnswered { name: name.clone(), output: output.clone() });
-        if session == self.conversation.session() && self.session.is_ready() {
-            self.out.model(OwnedCommand::ToolOutput { call, output });
-        } else {
-            // The session that asked is gone; the next has the conversation as text only.
-            self.tell_model(format!("The tool {name}, which you called before, has answered: {output}"));
-        }
+        self.deliver(&running, output);
+        let Running { response, session, .. } = running;
         if self.tools.running.iter().any(|r| r.response == response && r.session == session) {
             return;
         }
-        self.tools.rounds += 1;
+        let this = (session, response);
+        if self.tools.counted != this {
+            self.tools.counted = this;
+            self.tools.rounds += 1;
+        }
         if self.tools.rounds > ROUNDS_MAX {
             self.stats.count("tool_rounds_refused", 1);
             return;
         }
-        if !matches!(self.phase, Phase::Talking) {
+        // Digits that are open are answered when they are complete, and this with them.
+        if !matches!(self.phase, Phase::Talking) || self.answering.is_deaf() || self.keypad.is_open() {
             return;
         }
         if !self.floor.is_speaking() {
             self.ask("tool_answered", None);
+            // Also when it must wait for the end of another: that may never come.
+            self.await_reply();
         } else if self.local.is_some() && self.reply.owed.is_none() {
             // Asked for if what is being said turns out to be no turn; else that turn's answer is this one's too.
             self.owe("tool_answered", None);
+        }
+    }
+
+    /// Gives the model what a tool answered.
+    fn deliver(&mut self, running: &Running, output: String) {
+        let Running { call, session, name, since, .. } = running;
+        self.stats.used(self.now, name, &output, self.now.ms_since(*since));
+        self.emit(CallEvent::ToolAnswered { name: name.clone(), output: output.clone() });
+        let kept = &output[..output.floor_char_boundary(TOLD_MAX)];
+        if *session == self.conversation.session() && self.session.is_ready() {
+            // For a session after this one, which has the conversation as text only.
+            self.note_for_model(&format!("[The tool {name} answered: {kept}]"));
+            self.out.model(OwnedCommand::ToolOutput { call: call.clone(), output });
+        } else {
+            // The session that asked is gone.
+            self.tell_model(format!("The tool {name}, which you called before, has answered: {kept}"));
         }
     }
 }

@@ -257,7 +257,7 @@ impl CallEngine {
     }
 
     /// The model remembers an item only as far as the caller heard it.
-    fn tell_model_of(&mut self, cut: downlink::Cut) {
+    pub(super) fn tell_model_of(&mut self, cut: downlink::Cut) {
         let rate_hz = self.rate_hz();
         let received = cut.received;
         if cut.heard >= received {

@@ -182,6 +182,8 @@ impl Uplink {
             if let Some(gap) = self.expected.map(|expected| at.saturating_sub(expected)).filter(|gap| gap.0 > 0) {
                 self.list_gap(at - gap, gap);
             }
+            // Two clocks may disagree by less than a frame or two; nothing is recorded twice for that.
+            at = self.expected.map_or(at, |expected| at.max(expected));
             self.expected = Some(at);
         }
         if let Some(expected) = self.expected {

@@ -33,8 +33,22 @@ impl CallEngine {
         crate::template::render(text, &self.variables).into_owned()
     }
 
+    /// Keeps something for a session after this one, which knows it already.
+    pub(super) fn note_for_model(&mut self, text: &str) {
+        if !self.conversation.is_full() {
+            let line = self.conversation.begin(Role::System, "told");
+            self.conversation.say(line, text, true);
+        }
+    }
+
     /// Tells the model something that nobody said; a session that is not there yet is told when it is.
     pub(super) fn tell_model(&mut self, text: String) {
+        if self.conversation.is_full() {
+            if self.session.is_ready() {
+                self.out.model(OwnedCommand::Add { role: Role::System, text, id: None, first: false });
+            }
+            return;
+        }
         let line = self.conversation.begin(Role::System, "told");
         self.conversation.say(line, &text, true);
         self.tell_session(line);
