@@ -132,7 +132,7 @@ where
             Ok(client::Answer { status: 200..300, body }) => return Ok(body),
             Ok(client::Answer { status, body }) => {
                 let message = body["error"]["message"].as_str().unwrap_or("no reason given").to_owned();
-                if !matches!(status, 429 | 502..=504) {
+                if !matches!(status, 408 | 429 | 502..=504) {
                     return Err(format!("the server refuses (HTTP {status}): {message}"));
                 }
                 message

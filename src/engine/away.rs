@@ -20,6 +20,8 @@ use crate::engine::event::TransferOutcome;
 const ASKED_MS: u64 = 15_000;
 /// Beyond the ringing: for the carrier's own steps and for a stream to come back.
 const MARGIN_MS: u64 = 30_000;
+/// How long after its answer was lost the carrier may still take the line.
+const DOUBT_MS: u64 = 15_000;
 /// Longest that keys are pressed: 32 of them, all of them pauses of a second.
 const DTMF_MS: u64 = 32_000;
 /// No errand lasts longer; a bound for whoever waits for one.
@@ -44,7 +46,14 @@ pub(super) struct Errand {
     failed: Option<EndReason>,
 }
 
+/// An errand of which the carrier's answer was lost.
 #[derive(Debug)]
+pub(super) struct Doubt {
+    what: What,
+    until: CallTime,
+}
+
+#[derive(Clone, Debug)]
 enum What {
     Transfer(Destination),
     Dtmf(String),
@@ -147,9 +156,12 @@ impl CallEngine {
     pub(super) fn on_errand_effect(&mut self, id: EffectId, result: &EffectResult) -> bool {
         let Some(errand) = self.away.as_mut().filter(|errand| errand.state == State::Asked(id)) else { return false };
         match result {
-            EffectResult::Failed(why) if !errand.line_gone => {
+            EffectResult::Failed(why) | EffectResult::Unknown(why) if !errand.line_gone => {
                 let why = format!("the carrier did not do it: {why}; the caller is still with you");
                 self.stats.count("errands_failed", 1);
+                if matches!(result, EffectResult::Unknown(_)) {
+                    self.doubt_errand();
+                }
                 self.end_errand("failed", tools::error(&why));
             }
             // The carrier has the line already: it did take what it says it did not, or answers too late.
@@ -168,6 +180,16 @@ impl CallEngine {
 
     /// The media stream ended. Answers whether the call goes on all the same.
     pub(super) fn lends_line(&mut self) -> bool {
+        if self.away.is_none()
+            && let Some(doubt) = self.doubt.take().filter(|doubt| self.now <= doubt.until)
+        {
+            // The carrier did take the line, and only its answer was lost.
+            let mut errand = Errand::new(doubt.what, None, self.now);
+            errand.state = State::Lent;
+            self.timers.set(Timer::Away, self.now.plus_ms(errand.longest_ms()));
+            self.away = Some(errand);
+            self.emit(CallEvent::LineLent);
+        }
         let Some(errand) = self.away.as_mut().filter(|errand| errand.state != State::Announced) else { return false };
         if std::mem::replace(&mut errand.line_gone, true) {
             return true;
@@ -234,6 +256,7 @@ impl CallEngine {
             (_, State::Announced) => {}
             (_, State::Asked(id)) if !errand.line_gone => {
                 self.out.cancel(id);
+                self.doubt_errand();
                 self.stats.count("errands_failed", 1);
                 self.end_errand("timeout", tools::error("the carrier did not answer; the caller is still with you"));
             }
@@ -246,6 +269,12 @@ impl CallEngine {
             }
             _ => self.finish(EndReason::CallerGone),
         }
+    }
+
+    /// The carrier was asked, and what it did is not known: if the stream ends soon, it did take the line.
+    fn doubt_errand(&mut self) {
+        let Some(errand) = &self.away else { return };
+        self.doubt = Some(Doubt { what: errand.what.clone(), until: self.now.plus_ms(DOUBT_MS) });
     }
 
     fn caller_is_through(&mut self, to: String) {

@@ -49,6 +49,11 @@ impl CallEngine {
             self.timers.clear(Timer::Budget);
             return;
         }
+        if self.is_lending() {
+            // A caller who is being put through is not hung up on.
+            self.timers.set(Timer::Budget, self.now.plus_ms(BY_MINUTE_MS));
+            return;
+        }
         let limits = &self.settings.limits;
         let (cap_ms, warn_ms) = (limits.max_model_s * 1_000, limits.warn_before_s * 1_000);
         let open_ms = self.model_open_ms();

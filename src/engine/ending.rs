@@ -199,7 +199,7 @@ impl CallEngine {
         if closing.effect != Some(id) {
             return;
         }
-        if let EffectResult::Failed(_) = result {
+        if let EffectResult::Failed(_) | EffectResult::Unknown(_) = result {
             self.stats.count("effects_failed", 1);
             // A transfer that fails must not leave the caller in silence.
             if let AfterFailure::Transfer(_) = std::mem::replace(&mut closing.then, AfterFailure::HangUp) {

@@ -198,6 +198,8 @@ pub enum EffectResult {
     Done,
     /// It cannot be done; for the report.
     Failed(String),
+    /// It was asked for, and nobody knows whether it is done; for the report.
+    Unknown(String),
     /// What a tool answered: text or JSON for the model.
     Output(String),
     /// Variables by their full names, such as `crm.name`.
@@ -471,6 +473,7 @@ impl fmt::Display for EffectResult {
         match self {
             EffectResult::Done => f.write_str("done"),
             EffectResult::Failed(why) => write!(f, "failed:{}", Quoted(why)),
+            EffectResult::Unknown(why) => write!(f, "unknown:{}", Quoted(why)),
             EffectResult::Output(output) => write!(f, "output:{}", Quoted(output)),
             EffectResult::Variables(variables) => write!(f, "variables:{}", variables.len()),
         }

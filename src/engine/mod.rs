@@ -41,7 +41,7 @@ use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
 use crate::time::{CallTime, Samples};
 use answering::Answering;
-use away::Errand;
+use away::{Doubt, Errand};
 use budget::Spending;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
@@ -58,6 +58,9 @@ use timer::Timers;
 use tools::Tools;
 use turn::Floor;
 use uplink::{Gate, Uplink};
+
+/// While the line is lent, the cap is looked at again after this long.
+const CAP_AGAIN_MS: u64 = 1_000;
 
 /// One call, as a value.
 ///
@@ -83,6 +86,7 @@ pub struct CallEngine {
     tools: Tools,
     /// The line is lent, or about to be.
     away: Option<Errand>,
+    doubt: Option<Doubt>,
     /// What is still being fetched, if anything.
     fetch: Option<EffectId>,
     fetching: bool,
@@ -168,6 +172,7 @@ impl CallEngine {
             floor: Floor::default(),
             tools: Tools::default(),
             away: None,
+            doubt: None,
             fetch: None,
             fetching: settings.fetches,
             variables: settings.variables.clone(),
@@ -354,6 +359,8 @@ impl CallEngine {
             Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
             Timer::Answering => self.on_answering_due(),
             Timer::CapWarning => self.on_cap_warning(),
+            // A caller who is being put through is not hung up on.
+            Timer::Cap if self.is_lending() => self.timers.set(Timer::Cap, self.now.plus_ms(CAP_AGAIN_MS)),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
             Timer::Farewell => self.leave(),
             Timer::Tools => self.on_tools_due(),

@@ -207,7 +207,7 @@ impl CallEngine {
                 let cut = text.floor_char_boundary(OUTPUT_MAX);
                 if cut < text.len() { format!("{}… (cut off)", &text[..cut]) } else { text.clone() }
             }
-            EffectResult::Failed(why) => {
+            EffectResult::Failed(why) | EffectResult::Unknown(why) => {
                 self.stats.count("tools_failed", 1);
                 error(why)
             }
@@ -267,7 +267,7 @@ impl CallEngine {
             if running.is_errand() {
                 self.away = None;
             }
-            let waited_s = now.ms_since(running.since) / 1_000;
+            let waited_s = now.ms_since(running.since).div_ceil(1_000);
             let output = match running.kind {
                 ToolKind::PressToContinue => format!(r#"{{"pressed":null,"waited_s":{waited_s}}}"#),
                 ToolKind::Wait => format!(r#"{{"ended":"the time is over","waited_s":{waited_s}}}"#),

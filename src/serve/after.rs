@@ -73,7 +73,12 @@ impl AfterCalls {
         }
     }
 
-    /// A call is over and its report written. Returns when it is on the disk that there is more to do.
+    /// Reports were written: what waited for them can be done.
+    pub(super) fn ready(&self) {
+        self.more.notify_one();
+    }
+
+    /// A call is over. Returns when it is on the disk that there is more to do, once its [report is written](Self::ready).
     pub(super) async fn add(&self, call: &str, agent: &Agent, variables: &Variables) {
         if agent.after.is_empty() {
             return;
@@ -93,7 +98,6 @@ impl AfterCalls {
             Ok(()) => {
                 self.waiting.fetch_add(1, Ordering::Relaxed);
                 self.busy.send_replace(true);
-                self.more.notify_one();
             }
             Err(error) => {
                 self.metrics.after_dropped.add("disk", 1);
@@ -173,6 +177,10 @@ pub(super) async fn work(shared: Arc<Shared>) {
             tasks.spawn(async move {
                 let done = find_out(&shared, &http, &call).await;
                 let path = shared.after.path(&call);
+                if done == Err(LATER) {
+                    shared.after.running().remove(&call);
+                    return;
+                }
                 if let Err(reason) = done {
                     shared.after.metrics.after_dropped.add(reason, 1);
                     tracing::warn!(call, reason, "nothing more is found out about a call");
@@ -192,6 +200,9 @@ pub(super) async fn work(shared: Arc<Shared>) {
     }
 }
 
+/// The report of a call that has just ended is not there yet.
+const LATER: &str = "later";
+
 /// All that is to be found out about one call; an error says why it is not begun.
 async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> Result<(), &'static str> {
     let (path, folder) = (shared.after.path(call), shared.after.folder(call));
@@ -202,7 +213,9 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> R
         (job, report)
     });
     let (job, report) = read.await.map_err(|_| "disk")?;
-    let (Some(job), Some(report)) = (job, report) else { return Err("no_report") };
+    let (Some(job), Some(report)) = (job, report) else {
+        return Err(if shared.registry.contains(call) { LATER } else { "no_report" });
+    };
     let config = shared.config().await;
     let Some(agent) = config.agents.get(&job.agent).filter(|agent| !agent.after.is_empty()) else {
         return Err("agent");

@@ -121,6 +121,8 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         None => {
             let look = asked && record.state != State::NotPlaced.name();
             let left = budget::left(&shared, &wanted.deployment, Some(&wanted.to), SystemTime::now()).await;
+            // One that was asked for already is only looked up.
+            let left = if look { left.or(Ok(None)) } else { left };
             let budget = left.map_err(|why| {
                 shared.metrics.refused.add(why, 1);
                 let message =
@@ -203,7 +205,7 @@ async fn end(
 }
 
 fn order(shared: &Shared, call: &str, control: Control) -> Result<Response, Problem> {
-    if !shared.registry.calls().iter().any(|known| known == call) {
+    if !shared.registry.contains(call) {
         return Err(no_call(call));
     }
     if shared.registry.command(call, Command::Control(control)) {
@@ -327,8 +329,7 @@ fn running(shared: &Shared, call: &str) -> Option<Value> {
         let view = placed.view.borrow().clone();
         return Some(of_view(call, &placed, &view));
     }
-    let up = shared.registry.calls().iter().any(|known| known == call);
-    up.then(|| json!({ "call": call, "direction": "inbound", "state": "answered" }))
+    shared.registry.contains(call).then(|| json!({ "call": call, "direction": "inbound", "state": "answered" }))
 }
 
 fn of_view(call: &str, placed: &Placed, view: &View) -> Value {
@@ -418,7 +419,7 @@ async fn count(Axum(shared): Axum<Arc<Shared>>, response: Response) -> Response 
     let answer = match response.status().as_u16() {
         401 => "token",
         404 => "not_found",
-        429 => "rate",
+        429 => "too_many",
         200..300 => "ok",
         500.. => "failed",
         _ => "refused",

@@ -295,14 +295,20 @@ impl<'s> Call<'s> {
             Some(Ok(LineMessage::Text(text))) => {
                 tracing::trace!(parent: self.span, bytes = text.len(), "from the line");
                 let at = call_time(self.began, now);
+                let mut stopped = false;
                 if let twilio::Decoded::Event(event) = self.stream.decode(text.as_str())
                     && self.ended.is_none()
                 {
+                    stopped = event == CallerEvent::StreamEnded;
                     let input = Input::Caller(event);
                     self.pen.input(at, &input);
                     self.engine.handle(at, input);
                 }
                 self.carry_out(at, Origin::Line(now), files);
+                if stopped && self.back.is_some() && self.ended.is_none() {
+                    // The stream that comes back must not wait for this socket to be closed at its other end.
+                    self.line_is_gone(true, now, files);
+                }
             }
             Some(Ok(LineMessage::Binary(_))) => self.stream.binary(),
             Some(Ok(LineMessage::Ping(_) | LineMessage::Pong(_))) => {}
@@ -363,13 +369,21 @@ impl<'s> Call<'s> {
             Outcome::CloseInstead if self.hang_up_by_closing(Some(id), now) => return,
             // There is no stream to close: nothing keeps the carrier from its <Hangup/>.
             Outcome::CloseInstead => EffectResult::Done,
+            Outcome::CallOver => {
+                self.shared.metrics.effects.add("call_over", 1);
+                self.input(now, Input::Caller(CallerEvent::HungUp), Origin::Other, files);
+                return;
+            }
             Outcome::Ended(result) => result,
         };
         self.handles.remove(&id);
         if let EffectResult::Variables(fetched) = &result {
             self.learn(fetched);
         }
-        self.shared.metrics.effects.add(if matches!(result, EffectResult::Failed(_)) { "failed" } else { "done" }, 1);
+        self.shared.metrics.effects.add(
+            if matches!(result, EffectResult::Failed(_) | EffectResult::Unknown(_)) { "failed" } else { "done" },
+            1,
+        );
         self.input(now, Input::Effect(id, result), Origin::Other, files);
     }
 

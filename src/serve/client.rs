@@ -47,7 +47,11 @@ impl Client {
     /// The system has no means for it.
     pub fn new(server: &str, token: &str) -> Result<Client, Unreachable> {
         super::tls::install_crypto();
-        let http = reqwest::Client::builder()
+        let own = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|own| server.starts_with(own));
+        let http = reqwest::Client::builder();
+        // A proxy of the environment has no business with this machine, nor with the token.
+        let http = if own { http.no_proxy() } else { http };
+        let http = http
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))

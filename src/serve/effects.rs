@@ -22,6 +22,8 @@ pub(super) enum Outcome {
     Ended(EffectResult),
     /// The carrier could not be asked; closing our socket ends the call too, since the TwiML then hangs up.
     CloseInstead,
+    /// The carrier says that there is no such call any more.
+    CallOver,
 }
 
 impl Carrier {
@@ -33,7 +35,7 @@ impl Carrier {
     pub(super) async fn run(self, effect: Effect, lent: Option<String>) -> Outcome {
         match &effect {
             Effect::HangUp => match self.ask(|account| rest::hang_up(account, &self.carrier_call)).await {
-                Ok(()) => Outcome::Ended(EffectResult::Done),
+                Ok(_) => Outcome::Ended(EffectResult::Done),
                 Err(Failed { brief, .. }) => {
                     tracing::debug!(why = brief, "hanging up by closing the stream");
                     Outcome::CloseInstead
@@ -49,17 +51,22 @@ impl Carrier {
                     (None, _) => return Outcome::Ended(EffectResult::Failed("the line cannot come back".to_owned())),
                 };
                 match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone())).await {
-                    Ok(()) => Outcome::Ended(EffectResult::Done),
-                    Err(Failed { why, brief, .. }) => {
-                        tracing::warn!(why = brief, "the carrier did not take the line");
-                        Outcome::Ended(EffectResult::Failed(why))
+                    Ok(Said::Done) => Outcome::Ended(EffectResult::Done),
+                    Ok(Said::CallOver) => Outcome::CallOver,
+                    Err(Failed { why, brief, done, .. }) => {
+                        tracing::warn!(why = brief, "the carrier did not take the line, or does not say so");
+                        Outcome::Ended(match done {
+                            Done::No => EffectResult::Failed(why),
+                            Done::Perhaps => EffectResult::Unknown(why),
+                        })
                     }
                 }
             }
         }
     }
 
-    async fn ask(&self, request: impl Fn(&str) -> RestRequest) -> Result<(), Failed> {
+    /// Asks, and once more if that can help and does nothing twice.
+    async fn ask(&self, request: impl Fn(&str) -> RestRequest) -> Result<Said, Failed> {
         let (Some(account), Some(token)) = (&self.twilio.account_sid, &self.twilio.auth_token) else {
             return Err(Failed::ours("twilio.account_sid and twilio.auth_token are not both set".to_owned()));
         };
@@ -67,10 +74,12 @@ impl Carrier {
         let mut again = true;
         loop {
             let failed = match self.once(account, token.expose(), &request).await {
-                Ok(()) => return Ok(()),
+                Ok(said) => return Ok(said),
                 Err(failed) => failed,
             };
-            if !(again && failed.retry) {
+            // Ending a call twice is ending it; keys that are pressed twice are other keys.
+            let harmless = failed.done == Done::No || request.form.iter().any(|(name, _)| *name == "Status");
+            if !(again && failed.retry && harmless) {
                 return Err(failed);
             }
             again = false;
@@ -78,7 +87,7 @@ impl Carrier {
         }
     }
 
-    async fn once(&self, account: &str, token: &str, request: &RestRequest) -> Result<(), Failed> {
+    async fn once(&self, account: &str, token: &str, request: &RestRequest) -> Result<Said, Failed> {
         let url = format!("{}{}", self.twilio.rest_url, request.path);
         let url = reqwest::Url::parse_with_params(&url, std::iter::empty::<(&str, &str)>())
             .map_err(|error| Failed::ours(format!("twilio.rest_url: {error}")))?;
@@ -104,8 +113,25 @@ impl Carrier {
             why: error.to_string(),
             brief: error.brief(),
             retry: error.retry(),
-        })
+            done: if status >= 500 { Done::Perhaps } else { Done::No },
+        })?;
+        Ok(if (200..300).contains(&status) { Said::Done } else { Said::CallOver })
     }
+}
+
+/// What the carrier said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Done,
+    /// There was no such call, or it was over already.
+    CallOver,
+}
+
+/// Whether what failed may have been done all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    No,
+    Perhaps,
 }
 
 /// The answer's code is near its beginning; the rest of a long page is of no interest.
@@ -119,17 +145,19 @@ struct Failed {
     /// For the log: without the carrier's own words.
     brief: String,
     retry: bool,
+    done: Done,
 }
 
 impl Failed {
     fn transport(error: reqwest::Error) -> Failed {
         // The URL holds the account; it adds nothing to the reason.
-        Failed::ours(format!("the carrier cannot be reached: {}", error.without_url()))
+        let done = if error.is_connect() || error.is_builder() { Done::No } else { Done::Perhaps };
+        Failed { done, ..Failed::ours(format!("the carrier cannot be reached: {}", error.without_url())) }
     }
 
     /// Words of our own, which asking again does not change.
     fn ours(why: String) -> Failed {
-        Failed { brief: why.clone(), why, retry: false }
+        Failed { brief: why.clone(), why, retry: false, done: Done::No }
     }
 }
 

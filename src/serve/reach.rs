@@ -7,14 +7,14 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::tls;
 
@@ -25,8 +25,9 @@ pub(super) struct Reach {
     private: Client,
 }
 
-/// Resolves a name.
-pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+/// Resolves a name; the permit is held for as long as that takes.
+pub(super) type Lookup =
+    Arc<dyn Fn(String, OwnedSemaphorePermit) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 impl Reach {
     pub(super) fn new() -> reqwest::Result<Reach> {
@@ -93,8 +94,8 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (lookup, room, private) = (Arc::clone(&self.lookup), Arc::clone(&self.room), self.private);
         Box::pin(async move {
-            let _room = room.acquire_owned().await?;
-            let found = lookup(name.as_str().to_owned()).await?;
+            let room = room.acquire_owned().await?;
+            let found = lookup(name.as_str().to_owned(), room).await?;
             let allowed: Vec<SocketAddr> = found.iter().copied().filter(|at| private || is_public(at.ip())).collect();
             if allowed.is_empty() && !found.is_empty() {
                 return Err(Refused.into());
@@ -105,10 +106,15 @@ impl Resolve for Resolver {
 }
 
 fn system() -> Lookup {
-    Arc::new(|name| {
+    Arc::new(|name, room| {
         Box::pin(async move {
-            // The port is the client's to choose.
-            tokio::net::lookup_host((name.as_str(), 0)).await.map(Iterator::collect)
+            let look = move || {
+                // Kept by the thread: whoever has stopped waiting does not stop it.
+                let _room = room;
+                // The port is the client's to choose.
+                (name.as_str(), 0).to_socket_addrs().map(Iterator::collect)
+            };
+            tokio::task::spawn_blocking(look).await.map_err(std::io::Error::other)?
         })
     })
 }
@@ -269,7 +275,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         // An answer of both kinds is used as far as it is public; 203.0.113.0/24 is nobody's, and so private here.
-        let lookup: Lookup = Arc::new(|name| {
+        let lookup: Lookup = Arc::new(|name, _| {
             Box::pin(async move {
                 let all: &[&str] = match name.as_str() {
                     "inside.example" => &["127.0.0.1:0", "[::1]:0", "10.0.0.1:0"],

@@ -198,6 +198,17 @@ impl<L> Registry<L> {
         self.lock().draining
     }
 
+    /// Whether a call is up.
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.lock().calls.contains_key(id)
+    }
+
+    /// The answer to a carrier that asks once more about a call.
+    pub(super) fn again(&self, carrier_call: &str) -> Option<String> {
+        let state = self.lock();
+        state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id)).map(|entry| entry.twiml.clone())
+    }
+
     /// Ids of the calls that are up, in order of their beginning.
     pub(super) fn calls(&self) -> Vec<String> {
         self.lock().calls.keys().cloned().collect()

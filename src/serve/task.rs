@@ -126,9 +126,10 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     report.carrier_call = carrier_call;
     report.started = rfc3339(started);
     let end = report.end.clone();
-    finish(&shared, files, journal, report).instrument(span).await;
     shared.after.add(&id, &deployment.agent, &variables).await;
+    finish(&shared, files, journal, report).instrument(span).await;
     drop(slot);
+    shared.after.ready();
     end
 }
 

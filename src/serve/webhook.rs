@@ -61,6 +61,9 @@ pub(super) async fn voice(
         let why = if config.deployment_for(to).is_some() { "inactive" } else { "unknown_number" };
         return refuse(&shared, why, &twilio.refuse_inactive);
     };
+    if let Some(twiml) = shared.registry.again(carrier_call) {
+        return xml(twiml);
+    }
     let public = Public::of(&config.server, &headers);
     let about = About {
         direction: Direction::Inbound,

@@ -487,6 +487,9 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["effect", id, "failed", why] => {
             Step::Effect { id: number(id)? as u32, result: EffectResult::Failed(own(why)) }
         }
+        ["effect", id, "unknown", why] => {
+            Step::Effect { id: number(id)? as u32, result: EffectResult::Unknown(own(why)) }
+        }
         ["effect", id, "output", text] => {
             Step::Effect { id: number(id)? as u32, result: EffectResult::Output(own(text)) }
         }

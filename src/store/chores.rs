@@ -32,9 +32,8 @@ pub(super) async fn run(core: Arc<Core>) {
 }
 
 async fn all(core: &Core) -> Result<(), StoreError> {
-    reconcile::folders(core).await?;
-    retention::sweep(core).await?;
+    let (made_up, swept) = (reconcile::folders(core).await, retention::sweep(core).await);
     let old = dials::Column::CreatedMs.lt(now_ms() - DIALS.as_millis() as i64);
     dials::Entity::delete_many().filter(old).exec(&core.db).await?;
-    Ok(())
+    made_up.and(swept)
 }

@@ -29,12 +29,14 @@ const DEAD_DAYS: i64 = 30;
 pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
     forget_dead(core).await?;
     let path = core.data.join("calls");
+    // What cannot be deleted must not keep the rest.
+    let mut trouble = Ok(());
     for call in blocking(move || aside(&path)).await {
-        delete(core, &call).await?;
+        trouble = trouble.and(delete(core, &call).await);
     }
     let keep_days = core.settings.borrow().store.keep_days;
     if keep_days == 0 {
-        return Ok(());
+        return trouble;
     }
     let before = now_ms() - keep_days as i64 * DAY_MS;
     use calls::{Column, Entity, State};
@@ -50,10 +52,11 @@ pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
         .all(&core.db)
         .await?;
     for call in old {
-        delete(core, &call).await?;
-        core.counters.deleted.fetch_add(1, Ordering::Relaxed);
+        let deleted = delete(core, &call).await;
+        core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
+        trouble = trouble.and(deleted);
     }
-    Ok(())
+    trouble
 }
 
 /// Deletes a call. Its events stay in the outbox.

@@ -95,8 +95,8 @@ impl Writer {
                 return;
             }
             let (flushes, rest) = jobs.drain(..).partition::<Vec<_>, _>(|job| matches!(job, Job::Flush(_)));
-            let works = shape(rest).await;
-            while let Err(error) = self.write(&works).await {
+            let mut works = shape(rest).await;
+            while let Err(error) = self.write(&mut works).await {
                 self.core.trouble("cannot be written", &error);
                 if self.pause().await {
                     tracing::error!(%error, "the store did not take the last of what was handed over");
@@ -123,7 +123,8 @@ impl Writer {
         reconcile::settle(&self.core).await
     }
 
-    async fn write(&self, works: &[Work]) -> Result<(), StoreError> {
+    /// Writes all; what is done when something fails is taken out.
+    async fn write(&self, works: &mut Vec<Work>) -> Result<(), StoreError> {
         if works.is_empty() {
             return Ok(());
         }
@@ -132,7 +133,7 @@ impl Writer {
             done => return done,
         }
         // One of them is wrong, which must not hold up the rest.
-        for work in works {
+        while let Some(work) = works.first() {
             match self.transact(std::slice::from_ref(work)).await {
                 Err(StoreError::Db(error)) if is_ours(&error) => {
                     let error = StoreError::Db(error);
@@ -140,6 +141,7 @@ impl Writer {
                 }
                 done => done?,
             }
+            works.remove(0);
         }
         Ok(())
     }

@@ -103,6 +103,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Garbage),
         4 => (0u32..6, prop_oneof![
                 2 => Just(EffectResult::Done), 1 => Just(EffectResult::Failed("no".into())),
+                1 => Just(EffectResult::Unknown("lost".into())),
                 2 => Just(EffectResult::Output("found".into())),
                 1 => Just(EffectResult::Variables([("crm.name".to_owned(), "Ada".to_owned())].into()))
             ]).prop_map(|(id, result)| Effect(id, result)),
