@@ -1,5 +1,5 @@
 //! A stand-in for Twilio's REST API, as far as calls need it: `POST …/Calls/{CA}.json`, and placing calls
-//! ([`dialled`](super::dialled)). It knows the calls that are placed through it, so that completing one really ends the
+//! ([`dialled`]). It knows the calls that are placed through it, so that completing one really ends the
 //! caller's stream.
 
 use std::collections::{BTreeMap, VecDeque};

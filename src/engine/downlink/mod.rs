@@ -112,7 +112,7 @@ pub(super) enum Progress {
     Resumed,
     /// The line had nothing left to play in the middle of an item.
     Underrun { ms: u64 },
-    /// The [bed](bed) was cleared to make room for agent audio; `was_on`: it was not on its way out.
+    /// The [`bed`] was cleared to make room for agent audio; `was_on`: it was not on its way out.
     BedCut { was_on: bool },
 }
 
