@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::oneshot;
 
@@ -14,7 +14,8 @@ use crate::link::twilio::twiml;
 use super::Shared;
 use super::media::Claim;
 use super::registry::Command;
-use super::webhook::{self, Fields, Public, TOKEN};
+use super::trust::{Public, Signed};
+use super::webhook::{self, TOKEN};
 
 /// Beyond the time that the line may be away, for the carrier to open the stream again.
 const RETURN: Duration = Duration::from_secs(60);
@@ -82,18 +83,8 @@ pub(super) fn lend(shared: &Shared, way: &Way, effect: &Effect) -> Option<Lent> 
 }
 
 /// `POST /twilio/transfer`: putting the caller through is over, one way or another. What is to be done with the caller?
-pub(super) async fn transfer(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Fields,
-) -> Response {
-    let config = shared.config().await;
-    let form = match webhook::trusted(&shared, &config, &method, &uri, &headers, form) {
-        Ok(form) => form,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn transfer(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let form = webhook.form;
     let Some(carrier_call) = form.get("CallSid") else {
         shared.metrics.rejected.add("fields", 1);
         return (StatusCode::BAD_REQUEST, "CallSid is needed\n").into_response();
@@ -117,18 +108,8 @@ pub(super) async fn transfer(
 }
 
 /// `POST /twilio/transfer-answered`: somebody is talking to the caller. It names the other leg; ours is its parent.
-pub(super) async fn answered(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Fields,
-) -> Response {
-    let config = shared.config().await;
-    let form = match webhook::trusted(&shared, &config, &method, &uri, &headers, form) {
-        Ok(form) => form,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn answered(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let form = webhook.form;
     shared.metrics.carrier_reports.add("transfer_answered", 1);
     if form.get("CallStatus") == Some("in-progress")
         && let Some(carrier_call) = form.get("ParentCallSid")

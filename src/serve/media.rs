@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use crate::link::twilio::{self, Decoded, Stream, signature};
 
 use super::leg::{Leg, READ_BUFFER_BYTES};
-use super::webhook::{Public, TOKEN};
+use super::trust::Public;
+use super::webhook::TOKEN;
 use super::{Shared, registry};
 
 /// A media socket with what waits to be written to it.

@@ -6,7 +6,8 @@
 //!  media socket, once its token fits ──────┘   └── dials ──► model ─┘
 //! ```
 //!
-//! - [`webhook`] and [`media`] are the carrier's ways in, [`http`] the routes.
+//! - [`webhook`], [`lend`] and [`media`] are the carrier's ways in, [`trust`] holds them against its signature, [`http`]
+//!   has the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
 //!   [`model`] dials, [`effects`] asks the carrier, [`tools`] other servers: by [`request`], as far as [`reach`] lets them.
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
@@ -43,6 +44,7 @@ mod task;
 mod text;
 mod tls;
 mod tools;
+mod trust;
 mod variables;
 mod wall;
 mod webhook;

@@ -4,50 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::Form;
 use axum::extract::State;
-use axum::extract::rejection::FormRejection;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answering::AnsweredBy;
 use crate::audio::AudioFormat;
-use crate::config::{CallSettings, Config, Deployment, Server};
+use crate::config::{CallSettings, Config, Deployment};
 use crate::engine::Control;
-use crate::link::twilio::{signature, twiml};
+use crate::link::twilio::twiml;
 use crate::store::Direction;
 
 use super::dial::Told;
 use super::lend::Way;
 use super::registry::{Admission, Command, Entry};
 use super::task::{self, About, Setup};
-
+use super::trust::{MAX_FIELD, Public, Signed};
 use super::{Shared, budget, wall};
 
 /// The `<Parameter>` that carries a stream's token.
 pub(super) const TOKEN: &str = "token";
 /// Commands that may wait for one call.
 const QUEUE_COMMANDS: usize = 16;
-/// Longest id or number that is looked at.
-const MAX_FIELD: usize = 64;
-
-pub(super) type Fields = Result<Form<Vec<(String, String)>>, FormRejection>;
 
 /// `POST` or `GET /twilio/voice`: a call comes in.
-pub(super) async fn voice(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Fields,
-) -> Response {
-    let began = Instant::now();
-    let config = shared.config().await;
-    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
-        Ok(form) => form,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Signed { form, config, uri, headers, at: began } = webhook;
     if let Some(call) = placed(&uri) {
         let expires = began + Duration::from_secs(config.server.twilio.token_ttl_s);
         return picked_up(&shared, call, form.get("CallSid"), began, expires);
@@ -100,18 +83,8 @@ fn picked_up(shared: &Shared, call: &str, carrier_call: Option<&str>, at: Instan
 }
 
 /// `POST /twilio/amd`: the carrier knows who picked up.
-pub(super) async fn answered_by(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Fields,
-) -> Response {
-    let config = shared.config().await;
-    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
-        Ok(form) => form,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn answered_by(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Signed { form, uri, .. } = webhook;
     let by = AnsweredBy::from_name(form.get("AnsweredBy").unwrap_or("unknown"));
     shared.metrics.answered_by.add(by.name(), 1);
     let command = Command::Control(Control::AnsweredBy(by));
@@ -127,18 +100,8 @@ fn placed(uri: &Uri) -> Option<&str> {
 }
 
 /// `POST /twilio/stream-status`: a stream began, ended or failed.
-pub(super) async fn stream_status(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Fields,
-) -> Response {
-    let config = shared.config().await;
-    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
-        Ok(form) => form,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Signed { form, .. } = webhook;
     let event = match form.get("StreamEvent") {
         Some("stream-started") => "stream_started",
         Some("stream-stopped") => "stream_stopped",
@@ -155,18 +118,8 @@ pub(super) async fn stream_status(
 }
 
 /// `POST /twilio/call-status`: a call reached a state. One that is over here ends there.
-pub(super) async fn call_status(
-    State(shared): State<Arc<Shared>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    form: Fields,
-) -> Response {
-    let config = shared.config().await;
-    let form = match trusted(&shared, &config, &method, &uri, &headers, form) {
-        Ok(form) => form,
-        Err(refusal) => return *refusal,
-    };
+pub(super) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Signed { form, uri, .. } = webhook;
     let over = matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled"));
     shared.metrics.carrier_reports.add(if over { "call_over" } else { "call_other" }, 1);
     if let Some(call) = placed(&uri).and_then(|call| shared.dials.get(call))
@@ -184,96 +137,6 @@ pub(super) async fn call_status(
         shared.registry.command_carrier_call(carrier_call, Command::HungUp);
     }
     StatusCode::NO_CONTENT.into_response()
-}
-
-/// How the world reaches the server, for one request.
-#[derive(Clone, Debug)]
-pub(super) struct Public {
-    /// Scheme, host and port; no slash at the end.
-    base: String,
-}
-
-impl Public {
-    /// As configured, or from the request's `Host`.
-    pub(super) fn of(server: &Server, headers: &HeaderMap) -> Public {
-        if let Some(url) = &server.public_url {
-            return Public { base: url.clone() };
-        }
-        let scheme = if server.tls.is_some() { "https" } else { "http" };
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        Public { base: format!("{scheme}://{host}") }
-    }
-
-    /// Scheme, host and port; no slash at the end.
-    pub(super) fn from_base(base: String) -> Public {
-        Public { base }
-    }
-
-    /// The URL of one of our paths.
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
-
-    /// Scheme, host and port; no slash at the end.
-    pub(super) fn into_base(self) -> String {
-        self.base
-    }
-
-    /// The URL that the carrier called, as far as it is known here: what it has signed.
-    fn webhook(&self, uri: &Uri) -> String {
-        format!("{}{}", self.base, uri.path_and_query().map_or("/", |path| path.as_str()))
-    }
-
-    /// The same for the media stream. The carrier knows only `wss`, also when TLS ends before us or is left out on loopback.
-    pub(super) fn media(&self, uri: &Uri) -> String {
-        let url = self.webhook(uri);
-        let after = url.split_once("://").map_or(url.as_str(), |(_, after)| after);
-        format!("wss://{after}")
-    }
-}
-
-/// A form whose sender is the carrier.
-pub(super) struct Trusted(Vec<(String, String)>);
-
-impl Trusted {
-    /// The first value of a field, if it is of a length that ids and numbers have.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())?;
-        (!value.is_empty() && value.len() <= MAX_FIELD).then_some(value)
-    }
-}
-
-pub(super) fn trusted(
-    shared: &Shared,
-    config: &Config,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    form: Fields,
-) -> Result<Trusted, Box<Response>> {
-    let Form(fields) = form.map_err(|rejection| {
-        shared.metrics.rejected.add("form", 1);
-        Box::new(rejection.into_response())
-    })?;
-    if config.server.twilio.check_signatures {
-        let url = Public::of(&config.server, headers).webhook(uri);
-        let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
-        // A GET is signed by its URL, which has the fields already.
-        let signed: &[_] = if *method == Method::GET { &[] } else { &fields };
-        let token = config.server.twilio.auth_token.as_ref();
-        if !token.is_some_and(|token| signature::verify_form(token, &url, signed, given)) {
-            shared.metrics.rejected.add("signature", 1);
-            if shared.strangers.due() {
-                let why = match token {
-                    None => "there is no twilio.auth_token to check its signature with",
-                    Some(_) => "wrong signature (is public_url in offhook.toml what the carrier calls?)",
-                };
-                tracing::warn!("webhook refused: {why}");
-            }
-            return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
-        }
-    }
-    Ok(Trusted(fields))
 }
 
 /// Admits the call and starts its task: the TwiML for the carrier, or why not.

@@ -36,7 +36,7 @@ use crate::store::Direction;
 use super::lend::Way;
 use super::registry::{Admission, Entry};
 use super::task::About;
-use super::webhook::Public;
+use super::trust::Public;
 use super::{Shared, wall};
 
 pub(super) use ledger::{Inserted, Ledger, Record};

@@ -1,0 +1,132 @@
+//! Who may tell us of calls: the carrier, by its signature. A handler that takes a [`Signed`] cannot forget to look.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Form;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::config::{Config, Server};
+use crate::link::twilio::signature;
+
+use super::Shared;
+
+/// Longest id or number that is looked at.
+pub(super) const MAX_FIELD: usize = 64;
+
+/// A webhook whose sender is the carrier.
+pub(super) struct Signed {
+    pub(super) form: Trusted,
+    /// What it was held against.
+    pub(super) config: Arc<Config>,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    /// When it arrived.
+    pub(super) at: Instant,
+}
+
+impl FromRequest<Arc<Shared>> for Signed {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Response> {
+        let at = Instant::now();
+        let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
+        let form = Form::from_request(request, shared).await;
+        let config = shared.config().await;
+        let form = trusted(shared, &config, &method, &uri, &headers, form).map_err(|refusal| *refusal)?;
+        Ok(Signed { form, config, uri, headers, at })
+    }
+}
+
+/// How the world reaches the server, for one request.
+#[derive(Clone, Debug)]
+pub(super) struct Public {
+    /// Scheme, host and port; no slash at the end.
+    base: String,
+}
+
+impl Public {
+    /// As configured, or from the request's `Host`.
+    pub(super) fn of(server: &Server, headers: &HeaderMap) -> Public {
+        if let Some(url) = &server.public_url {
+            return Public { base: url.clone() };
+        }
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        Public { base: format!("{scheme}://{host}") }
+    }
+
+    /// Scheme, host and port; no slash at the end.
+    pub(super) fn from_base(base: String) -> Public {
+        Public { base }
+    }
+
+    /// The URL of one of our paths.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Scheme, host and port; no slash at the end.
+    pub(super) fn into_base(self) -> String {
+        self.base
+    }
+
+    /// The URL that the carrier called, as far as it is known here: what it has signed.
+    fn webhook(&self, uri: &Uri) -> String {
+        format!("{}{}", self.base, uri.path_and_query().map_or("/", |path| path.as_str()))
+    }
+
+    /// The same for the media stream. The carrier knows only `wss`, also when TLS ends before us or is left out on loopback.
+    pub(super) fn media(&self, uri: &Uri) -> String {
+        let url = self.webhook(uri);
+        let after = url.split_once("://").map_or(url.as_str(), |(_, after)| after);
+        format!("wss://{after}")
+    }
+}
+
+/// A form whose sender is the carrier.
+pub(super) struct Trusted(Vec<(String, String)>);
+
+impl Trusted {
+    /// The first value of a field, if it is of a length that ids and numbers have.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())?;
+        (!value.is_empty() && value.len() <= MAX_FIELD).then_some(value)
+    }
+}
+
+fn trusted(
+    shared: &Shared,
+    config: &Config,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+) -> Result<Trusted, Box<Response>> {
+    let Form(fields) = form.map_err(|rejection| {
+        shared.metrics.rejected.add("form", 1);
+        Box::new(rejection.into_response())
+    })?;
+    if config.server.twilio.check_signatures {
+        let url = Public::of(&config.server, headers).webhook(uri);
+        let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // A GET is signed by its URL, which has the fields already.
+        let signed: &[_] = if *method == Method::GET { &[] } else { &fields };
+        let token = config.server.twilio.auth_token.as_ref();
+        if !token.is_some_and(|token| signature::verify_form(token, &url, signed, given)) {
+            shared.metrics.rejected.add("signature", 1);
+            if shared.strangers.due() {
+                let why = match token {
+                    None => "there is no twilio.auth_token to check its signature with",
+                    Some(_) => "wrong signature (is public_url in offhook.toml what the carrier calls?)",
+                };
+                tracing::warn!("webhook refused: {why}");
+            }
+            return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
+        }
+    }
+    Ok(Trusted(fields))
+}
