@@ -5,7 +5,7 @@
 //! `select!` in a loop cannot do. Nothing here awaits a socket that is written to.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -493,19 +493,36 @@ impl<'s> Call<'s> {
                     })
                 })
             }
-            effect => {
+            // The carrier is never let go of half-way: what it does then would not be known.
+            Effect::HangUp => return self.ask_carrier(id, self.carrier.clone().hang_up()),
+            Effect::Transfer { .. } | Effect::SendDtmf(_) => {
                 let lent = lend::lend(self.shared, &self.way, &effect);
-                let (twiml, back) = lent.map(|lent| (lent.twiml, lent.back)).unzip();
-                self.back = back.or(self.back.take());
-                let run = self.carrier.clone().run(effect, twiml).instrument(self.span.clone());
-                self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), AbortHandle::new_pair().1));
-                return;
+                let twiml = match (lent, &effect) {
+                    (Some(lent), _) => {
+                        self.back = Some(lent.back);
+                        Some(lent.twiml)
+                    }
+                    (None, Effect::Transfer { to, back_after_s: None }) => Some(twilio::twiml::dial(to)),
+                    (None, _) => None,
+                };
+                match twiml {
+                    Some(twiml) => return self.ask_carrier(id, self.carrier.clone().take_line(twiml)),
+                    // The call is being let go of.
+                    None => Box::pin(std::future::ready(Outcome::Ended(EffectResult::Failed(
+                        "the line could not come back".to_owned(),
+                    )))),
+                }
             }
         };
         let run = run.instrument(self.span.clone());
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(id, handle);
         self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), registration));
+    }
+
+    fn ask_carrier(&mut self, id: EffectId, asked: impl Future<Output = Outcome> + Send + 'static) {
+        let asked = asked.instrument(self.span.clone());
+        self.effects.push(Abortable::new(Box::pin(async move { (id, asked.await) }), AbortHandle::new_pair().1));
     }
 
     fn begin_fetch(&mut self) -> Fetching {

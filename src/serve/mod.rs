@@ -39,6 +39,7 @@ mod pressure;
 mod reach;
 mod registry;
 mod request;
+mod rest;
 pub mod shutdown;
 mod task;
 mod text;

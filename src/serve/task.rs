@@ -194,8 +194,7 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
-    let cost_micros = report.cost_micros;
-    shared.store.end_call(EndedCall { report, ended: SystemTime::now(), cost_micros });
+    shared.store.end_call(EndedCall { report, ended: SystemTime::now() });
 }
 
 /// The report of a call whose engine cannot be asked: it failed, or there was none.

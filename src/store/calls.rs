@@ -50,8 +50,6 @@ pub struct EndedCall {
     pub report: Box<Report>,
     /// When it ended.
     pub ended: SystemTime,
-    /// What it cost, in millionths of the currency's unit.
-    pub cost_micros: u64,
 }
 
 /// Whose calls are added up.
@@ -115,11 +113,10 @@ pub(super) struct Ended {
     pub(super) report: Box<Report>,
     pub(super) text: String,
     pub(super) ended_ms: i64,
-    pub(super) cost_micros: i64,
 }
 
 /// Notes the end in the row, which is made if there is none, with its events. A call that has ended already is left
-/// alone, but for its cost. `quiet`: without events.
+/// alone. `quiet`: without events.
 pub(super) async fn end<C: ConnectionTrait>(
     db: &C,
     hooks: &[Arc<Webhook>],
@@ -131,10 +128,6 @@ pub(super) async fn end<C: ConnectionTrait>(
     let state = found.as_ref().map(|row| row.state);
     let answered = !matches!(report.end, EndReason::NotAnswered { .. });
     if state == Some(State::Ended) {
-        if ended.cost_micros > 0 {
-            let cost = ActiveModel { cost_micros: Set(ended.cost_micros), ..Default::default() };
-            Entity::update_many().set(cost).filter(Column::Id.eq(report.call.as_str())).exec(db).await?;
-        }
         return Ok(());
     }
     let row = ActiveModel {
@@ -157,7 +150,7 @@ pub(super) async fn end<C: ConnectionTrait>(
         duration_ms: Set(Some(report.duration_ms as i64)),
         turns: Set(Some(report.turns.len() as i64)),
         interruptions: Set(Some(report.interruptions.len() as i64)),
-        cost_micros: Set(ended.cost_micros),
+        cost_micros: Set(i64::try_from(report.cost_micros).unwrap_or(i64::MAX)),
         report: Set(Some(ended.text.clone())),
         analysis: NotSet,
         recording: Set(report.recording.as_ref().is_some_and(|r| r.frames > 0)),
@@ -346,6 +339,6 @@ impl Ended {
     pub(super) fn new(call: EndedCall) -> Ended {
         // Strings, numbers and lists only: it cannot fail.
         let text = serde_json::to_string(&call.report).unwrap_or_default();
-        Ended { report: call.report, text, ended_ms: ms_of(call.ended), cost_micros: call.cost_micros as i64 }
+        Ended { report: call.report, text, ended_ms: ms_of(call.ended) }
     }
 }

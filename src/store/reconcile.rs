@@ -126,8 +126,7 @@ async fn report(core: &Core, call: &str) -> Option<Ended> {
         let began_ms =
             date::parse(&report.started).map(ms_of).or_else(|| began_ms(&call)).unwrap_or_else(|| ms_of(written));
         let ended_ms = began_ms + report.duration_ms as i64;
-        let cost_micros = i64::try_from(report.cost_micros).unwrap_or(i64::MAX);
-        Some(Ended { text: serde_json::to_string(&report).ok()?, report, ended_ms, cost_micros })
+        Some(Ended { text: serde_json::to_string(&report).ok()?, report, ended_ms })
     })
     .await
 }

@@ -86,7 +86,7 @@ fn report(id: &str, end: EndReason) -> Report {
 }
 
 fn ended(report: Report) -> EndedCall {
-    EndedCall { report: Box::new(report), ended: SystemTime::now(), cost_micros: 0 }
+    EndedCall { report: Box::new(report), ended: SystemTime::now() }
 }
 
 /// An id of a call that began so many days ago.
@@ -129,6 +129,7 @@ async fn a_call_is_kept_and_told_from_its_start_to_its_analysis() {
     let place = Place::new();
     let store = place.store().await;
     let mut over = report("20260102T030405-aa", EndReason::CallerHungUp);
+    over.cost_micros = 1_250;
     over.recording = Some(Recording { frames: 8_000, missing_from_ms: None, error: None });
     store.begin_call(call(&over.call));
     store.flush().await;
@@ -137,7 +138,7 @@ async fn a_call_is_kept_and_told_from_its_start_to_its_analysis() {
         (running.state, running.ended_ms, running.from_number.as_deref()),
         (CallState::Running, None, Some("+15550100001"))
     );
-    store.end_call(EndedCall { cost_micros: 1_250, ..ended(over.clone()) });
+    store.end_call(ended(over.clone()));
     store.end_call(ended(over.clone()));
     store.set_analysis(&over.call, json!({ "mood": "good" }));
     store.flush().await;
@@ -423,7 +424,7 @@ async fn costs_are_summed_by_deployment_and_by_the_persons_number() {
     let add = |id: &str, direction, from: &str, to: &str, cost_micros| {
         let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
         store.begin_call(NewCall { direction, from, to, ..call(id) });
-        store.end_call(EndedCall { cost_micros, ..ended(report(id, EndReason::CallerHungUp)) });
+        store.end_call(ended(Report { cost_micros, ..report(id, EndReason::CallerHungUp) }));
     };
     add("a", Direction::Inbound, "+15550100001", "+15550100100", 5);
     add("b", Direction::Outbound, "+15550100100", "+15550100001", 7);

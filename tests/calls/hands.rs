@@ -276,11 +276,15 @@ async fn the_sound_of_waiting_is_as_loud_as_configured_fades_and_is_gone_when_th
     assert!(found.similarity > 0.95, "{found:?}");
     assert!((db(found.gain) + 6.0).abs() < 1.0, "{} dB", db(found.gain));
     // Its beginning: from silence up, monotone but for μ-law's steps, in the time that is configured.
-    let phase = (found.phase + loops.len() * 8 - 8_000 % loops.len()) % loops.len();
-    let before = &audio[answered_at - 16_000..answered_at - 8_000];
+    let phase = (found.phase + loops.len() - 12_000 % loops.len()) % loops.len();
+    let before = &audio[answered_at - 20_000..answered_at - 8_000];
     let envelope: Vec<f32> = gains(before, &loops, phase, 400).into_iter().map(|g| g.unwrap_or(0.0)).collect();
-    let rises = envelope.windows(2).filter(|w| w[1] < w[0] - 0.06).count();
-    assert!(rises <= 1, "falls while it comes up: {envelope:?}");
+    let falls = envelope.windows(2).filter(|w| w[1] < w[0] - 0.06).count();
+    assert!(falls <= 1, "falls while it comes up: {envelope:?}");
+    // In windows of 50 ms: from the first of it to nine tenths of its volume.
+    let begun = envelope.iter().position(|gain| *gain > 0.02).expect("its beginning");
+    let risen = envelope.iter().position(|gain| *gain > 0.9 * found.gain).expect("its volume");
+    assert!(begun > 0 && (4..=9).contains(&(risen - begun)), "fades in within 400 ms: {envelope:?}");
     // No click: no step larger than the sound's own, at the seam or anywhere.
     let own = largest_step(&loops) as f32 * 0.6;
     assert!((largest_step(window) as f32) < own.max(600.0), "{} against {own}", largest_step(window));
