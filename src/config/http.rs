@@ -151,38 +151,28 @@ fn hosts<'d, 'i>(field: Field<'d, 'i>) -> Vec<(String, Field<'d, 'i>)> {
     items.filter_map(|item| Some((item.string_that(MAX_NAME, allowed, shape)?, item))).collect()
 }
 
-fn read_headers(mut table: Table<'_, '_>, scope: &Scope, secrets: &mut Secrets<'_>) -> Vec<(String, HeaderText)> {
-    let mut headers = Vec::new();
-    for (i, (name, field)) in table.rest().into_iter().enumerate() {
-        let place = field.key_place();
-        if i >= values::MAX_HEADERS {
-            let allowed = format!("at most {}", values::MAX_HEADERS);
-            field.note(Problem::error(&place, "is one header too many").allowed(allowed));
-            break;
-        }
-        if !values::is_header_name(name) {
-            field.note(Problem::error(&place, "is not the name of a header").allowed("letters, digits and -"));
-        } else if RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r)) {
-            field.note(Problem::error(&place, "is a header that HTTP sets itself"));
-        } else if field.is_table() {
-            let Some(secret) = SecretRef::read_with_prefix(field) else { continue };
-            let text = match &secret {
+fn read_headers(table: Table<'_, '_>, scope: &Scope, secrets: &mut Secrets<'_>) -> Vec<(String, HeaderText)> {
+    let reserved = |name: &str| RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r)).then_some("HTTP");
+    values::headers(table, reserved, |name, field| {
+        if field.is_table() {
+            let text = match &SecretRef::read_with_prefix(field)? {
                 (Some(prefix), secret) => Secret::new(format!("{prefix}{}", secrets.look_up(secret).expose())),
                 (None, secret) => secrets.look_up(secret),
             };
-            headers.push((name.to_owned(), HeaderText::Secret(text)));
-        } else if is_secret(name) && field.as_str().is_none_or(|text| !text.contains("{{")) {
-            let hidden = place.hidden(&format!("{name} = (hidden)"));
+            return Some(HeaderText::Secret(text));
+        }
+        if is_secret(name) && field.as_str().is_none_or(|text| !text.contains("{{")) {
+            let hidden = field.key_place().hidden(&format!("{name} = (hidden)"));
             let message = "a secret is never written in a document";
             field.note(Problem::error(&hidden, message).allowed(HEADER_SHAPES));
-        } else if let Some(template) = scope.template(&field, MAX_NAME) {
-            if template.to_string().contains(['\r', '\n']) {
-                field.wrong("has a line break");
-            }
-            headers.push((name.to_owned(), HeaderText::Text(template)));
+            return None;
         }
-    }
-    headers
+        let template = scope.template(&field, MAX_NAME)?;
+        if template.to_string().contains(['\r', '\n']) {
+            field.wrong("has a line break");
+        }
+        Some(HeaderText::Text(template))
+    })
 }
 
 /// Whether a header of this name says who asks.

@@ -171,25 +171,12 @@ fn price(field: Field<'_, '_>) -> Option<Price> {
     Some(price)
 }
 
-fn headers(mut table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
-    let mut headers = Vec::new();
-    for (i, (name, field)) in table.rest().into_iter().enumerate() {
-        let place = field.key_place();
-        if i >= values::MAX_HEADERS {
-            let allowed = format!("at most {}", values::MAX_HEADERS);
-            field.note(Problem::error(&place, "is one header too many").allowed(allowed));
-            break;
-        }
-        if !values::is_header_name(name) {
-            field.note(Problem::error(&place, "is not the name of a header").allowed("letters, digits and -"));
-        } else if RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r) || name.to_ascii_lowercase().starts_with("sec-"))
-        {
-            field.note(Problem::error(&place, "is a header that the WebSocket handshake sets itself"));
-        } else if let Some(secret) = SecretRef::read(field) {
-            headers.push((name.to_owned(), secret));
-        }
-    }
-    headers
+fn headers(table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
+    let reserved = |name: &str| {
+        let known = RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r));
+        (known || name.to_ascii_lowercase().starts_with("sec-")).then_some("the WebSocket handshake")
+    };
+    values::headers(table, reserved, |_, field| SecretRef::read(field))
 }
 
 const MAX_MODELS: usize = 200;

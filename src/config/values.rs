@@ -185,10 +185,10 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Headers in one request.
-pub(super) const MAX_HEADERS: usize = 32;
+const MAX_HEADERS: usize = 32;
 
 /// Whether `text` can name a header.
-pub(super) fn is_header_name(text: &str) -> bool {
+fn is_header_name(text: &str) -> bool {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     (1..=128).contains(&text.len()) && text.bytes().all(token)
 }
@@ -212,4 +212,29 @@ pub(crate) fn is_e164(text: &str) -> bool {
 pub(super) fn money(table: &mut Table<'_, '_>, key: &'static str) -> Option<u64> {
     let amount = table.take(key)?.number(0.0..=100_000.0)?;
     Some((f64::from(amount) * 1e6).round() as u64)
+}
+
+/// Reads a table of HTTP headers. `reserved`: says of a name who else sets it.
+pub(super) fn headers<T>(
+    mut table: Table<'_, '_>,
+    reserved: impl Fn(&str) -> Option<&'static str>,
+    mut read: impl FnMut(&str, Field<'_, '_>) -> Option<T>,
+) -> Vec<(String, T)> {
+    let mut headers = Vec::new();
+    for (i, (name, field)) in table.rest().into_iter().enumerate() {
+        let place = field.key_place();
+        if i >= MAX_HEADERS {
+            let allowed = format!("at most {MAX_HEADERS}");
+            field.note(Problem::error(&place, "is one header too many").allowed(allowed));
+            break;
+        }
+        if !is_header_name(name) {
+            field.note(Problem::error(&place, "is not the name of a header").allowed("letters, digits and -"));
+        } else if let Some(who) = reserved(name) {
+            field.note(Problem::error(&place, format!("is a header that {who} sets itself")));
+        } else if let Some(value) = read(name, field) {
+            headers.push((name.to_owned(), value));
+        }
+    }
+    headers
 }

@@ -4,6 +4,8 @@
 //! ask a socket that has nothing costs as much as to read a frame, so each is asked as seldom as can be, which a
 //! `select!` in a loop cannot do. Nothing here awaits a socket that is written to.
 
+mod world;
+
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,30 +14,27 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message as LineMessage, Utf8Bytes, close_code};
+use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture, Shared, join};
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
-use tracing::Instrument as _;
 use tracing::Span;
 
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{
-    Action, CallEngine, CallerEvent, Control, Effect, EffectId, EffectResult, EndReason, Input, ModelCommand,
-};
+use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::report::Report;
-use crate::template::{self, Variables};
+use crate::template::Variables;
 use crate::time::CallTime;
 
 use super::Shared as Server;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
-use super::lend::{self, Way};
+use super::lend::Way;
 use super::media::Claim;
 use super::metrics::Metrics;
 use super::model;
@@ -45,8 +44,6 @@ use super::tools::Hands;
 
 /// Rounds through the sources, one message each, before the other calls of the thread have their turn.
 const BURST: usize = 8;
-/// Effects at once; the engine runs no more tools than fit, with a fetch and a hang-up beside them.
-const MAX_EFFECTS: usize = 16;
 /// How long our end of the stream waits for the carrier to close the other.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -471,96 +468,6 @@ impl<'s> Call<'s> {
                 Action::End(reason) => self.ended = Some(reason),
             }
         }
-    }
-
-    /// Begins an effect; its result comes back as an input.
-    fn run_effect(&mut self, id: EffectId, effect: Effect) {
-        self.asked.effects = false;
-        let run: BoxFuture<'static, Outcome> = match effect {
-            _ if self.effects.len() >= MAX_EFFECTS => {
-                Box::pin(std::future::ready(Outcome::Ended(EffectResult::Failed("too much at once".to_owned()))))
-            }
-            Effect::Tool { name, arguments } => {
-                let ran = self.hands.clone().run(name, arguments, Arc::clone(&self.variables));
-                Box::pin(async move { Outcome::Ended(ran.await) })
-            }
-            Effect::Fetch => {
-                let fetching = self.begin_fetch();
-                Box::pin(async move {
-                    Outcome::Ended(match fetching.await {
-                        Some(variables) => EffectResult::Variables(Arc::unwrap_or_clone(variables)),
-                        None => EffectResult::Failed("nothing was fetched; the defaults stand".to_owned()),
-                    })
-                })
-            }
-            // The carrier is never let go of half-way: what it does then would not be known.
-            Effect::HangUp => return self.ask_carrier(id, self.carrier.clone().hang_up()),
-            Effect::Transfer { .. } | Effect::SendDtmf(_) => {
-                let lent = lend::lend(self.shared, &self.way, &effect);
-                let twiml = match (lent, &effect) {
-                    (Some(lent), _) => {
-                        self.back = Some(lent.back);
-                        Some(lent.twiml)
-                    }
-                    (None, Effect::Transfer { to, back_after_s: None }) => Some(twilio::twiml::dial(to)),
-                    (None, _) => None,
-                };
-                match twiml {
-                    Some(twiml) => return self.ask_carrier(id, self.carrier.clone().take_line(twiml)),
-                    // The call is being let go of.
-                    None => Box::pin(std::future::ready(Outcome::Ended(EffectResult::Failed(
-                        "the line could not come back".to_owned(),
-                    )))),
-                }
-            }
-        };
-        let run = run.instrument(self.span.clone());
-        let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(id, handle);
-        self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), registration));
-    }
-
-    fn ask_carrier(&mut self, id: EffectId, asked: impl Future<Output = Outcome> + Send + 'static) {
-        let asked = asked.instrument(self.span.clone());
-        self.effects.push(Abortable::new(Box::pin(async move { (id, asked.await) }), AbortHandle::new_pair().1));
-    }
-
-    fn begin_fetch(&mut self) -> Fetching {
-        let fetched: BoxFuture<'static, Option<Arc<Variables>>> = match self.deployment.agent.fetch.clone() {
-            Some(fetch) => {
-                let run = self.hands.clone().fetch(fetch, Arc::clone(&self.variables), self.began);
-                Box::pin(async move { run.await.map(Arc::new) })
-            }
-            None => Box::pin(std::future::ready(None)),
-        };
-        let fetching = fetched.shared();
-        self.fetch = Some(fetching.clone());
-        fetching
-    }
-
-    /// What was fetched is known from now on.
-    fn learn(&mut self, fetched: &Variables) {
-        let known = Arc::make_mut(&mut self.variables);
-        known.extend(fetched.iter().map(|(name, value)| (name.clone(), value.clone())));
-    }
-
-    /// A session for a connection that is there, with the agent's instructions as far as their variables are known.
-    fn begin_session(&mut self) {
-        if let Some(Some(fetched)) = self.fetch.as_ref().and_then(|fetch| fetch.peek().cloned()) {
-            self.learn(&fetched);
-        }
-        self.count_session();
-        let agent = &self.deployment.agent;
-        let instructions = template::render(&agent.instructions, &self.variables);
-        self.session = openai::Session::new(agent, &instructions, self.settings.format);
-    }
-
-    /// Adds what the session counted, which is about to be let go of.
-    fn count_session(&mut self) {
-        let counted = self.session.counters();
-        self.counted.unknown += counted.unknown;
-        self.counted.mcp_calls += counted.mcp_calls;
-        self.counted.mcp_failed += counted.mcp_failed;
     }
 
     /// Writes what the sockets take now; never waits. After an error the socket is read again, which says what it was.
