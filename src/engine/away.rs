@@ -108,6 +108,10 @@ impl CallEngine {
 
     /// Says what is said before, behind the agent's own words, and asks the carrier as soon as all of it was heard.
     pub(super) fn settle_errand(&mut self) {
+        // Asked with every step, and nearly always so.
+        if self.away.is_none() {
+            return;
+        }
         let talking = matches!(self.phase, Phase::Talking) && !self.floor.is_speaking();
         if !talking || self.reply.is_running() || self.reply.owed.is_some() || self.reply.awaiting.is_some() {
             return;

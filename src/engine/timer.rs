@@ -59,6 +59,11 @@ pub enum Timer {
 
 impl Timer {
     const COUNT: usize = Timer::HangUp as usize + 1;
+
+    const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+
     const ALL: [Timer; Timer::COUNT] = [
         Timer::MediaStart,
         Timer::Feed,
@@ -91,7 +96,9 @@ impl Timer {
 /// The deadlines that are set.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    at: [Option<CallTime>; Timer::COUNT],
+    at: [CallTime; Timer::COUNT],
+    /// Which of them are set, as bits: few are at a time, and the rest costs nothing.
+    set: u32,
     /// The earliest of them: asked several times per frame, changed now and then.
     next: Option<(CallTime, Timer)>,
 }
@@ -99,7 +106,8 @@ pub(super) struct Timers {
 impl Timers {
     /// Sets or moves a deadline.
     pub(super) fn set(&mut self, timer: Timer, at: CallTime) {
-        self.at[timer as usize] = Some(at);
+        self.at[timer as usize] = at;
+        self.set |= timer.bit();
         match self.next {
             Some((_, next)) if next == timer => self.find_next(),
             Some(next) if next < (at, timer) => {}
@@ -109,7 +117,7 @@ impl Timers {
 
     /// Forgets a deadline.
     pub(super) fn clear(&mut self, timer: Timer) {
-        self.at[timer as usize] = None;
+        self.set &= !timer.bit();
         if self.next.is_some_and(|(_, next)| next == timer) {
             self.find_next();
         }
@@ -122,7 +130,7 @@ impl Timers {
 
     /// Whether the deadline is set.
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.at[timer as usize].is_some()
+        self.set & timer.bit() != 0
     }
 
     /// The earliest deadline; of equals, the one that is named first.
@@ -141,7 +149,14 @@ impl Timers {
     }
 
     fn find_next(&mut self) {
-        self.next = Timer::ALL.iter().filter_map(|t| self.at[*t as usize].map(|at| (at, *t))).min();
+        let (mut left, mut next) = (self.set, None);
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let this = (self.at[index], Timer::ALL[index]);
+            next = next.map_or(Some(this), |next: (CallTime, Timer)| Some(next.min(this)));
+        }
+        self.next = next;
     }
 }
 
@@ -168,8 +183,8 @@ mod tests {
             } else {
                 timers.set(timer, CallTime::from_ms(random >> 40 & 0xF));
             }
-            let all = Timer::ALL.iter().filter_map(|t| timers.at[*t as usize].map(|at| (at, *t)));
-            assert_eq!(timers.next(), all.min_by_key(|(at, _)| *at));
+            let set = Timer::ALL.iter().filter(|t| timers.is_set(**t));
+            assert_eq!(timers.next(), set.map(|t| (timers.at[*t as usize], *t)).min());
         }
     }
 
