@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn every_rule_of_local_detection_is_known() {
-        let source = include_str!("../engine/local.rs");
+        let source = sources("engine/local").concat();
         let mut found = 0;
         for (call, decision) in [
             ("drop_turn(", "TurnDropped"),
@@ -492,12 +492,24 @@ mod tests {
         assert!(found > 10, "{found}");
     }
 
+    /// The texts of a folder of the code, and of those in it.
+    fn sources(folder: &str) -> Vec<String> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+        let mut texts = Vec::new();
+        for file in std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap()) {
+            if file.file_type().unwrap().is_dir() {
+                texts.extend(sources(&format!("{folder}/{}", file.file_name().to_string_lossy())));
+            } else {
+                texts.push(std::fs::read_to_string(file.path()).unwrap());
+            }
+        }
+        texts
+    }
+
     /// What stands in quotes right behind `before`, wherever that is in the engine.
     fn named_in_the_engine(before: &str) -> Vec<String> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine");
         let mut names = Vec::new();
-        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            let Ok(text) = std::fs::read_to_string(&file) else { continue };
+        for text in sources("engine") {
             let named = text.split(before).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
             names.extend(named.filter_map(|rest| rest.split('"').next()).map(str::to_owned));
         }
