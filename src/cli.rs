@@ -15,8 +15,8 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use offhook::config::Log;
-use offhook::{demo, explain, replay, verify};
+use offhook::output::{remark, say};
+use offhook::{demo, explain, output, replay, verify};
 
 /// Real-time voice media server: answers phone calls and bridges them to realtime voice models.
 #[derive(Debug, Parser)]
@@ -61,7 +61,13 @@ enum Command {
 
 /// Runs what the command line asks for. Exit code 0: done; 1: it failed, as said on standard error; 2: not understood.
 pub(crate) fn run() -> ExitCode {
-    match Cli::parse().command {
+    let code = run_command(Cli::parse().command);
+    output::log::flush();
+    code
+}
+
+fn run_command(command: Command) -> ExitCode {
+    match command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
         Command::Dial(args) => run_async(dial::run(args)),
@@ -94,22 +100,9 @@ fn run_async(work: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode 
             done
         });
     done.unwrap_or_else(|failure| {
-        eprintln!("{failure}");
+        remark(&failure);
         ExitCode::FAILURE
     })
-}
-
-/// Logs to standard error from now on; standard output is for results.
-fn start_logs(log: &Log) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.filter)
-        .map_err(|error| format!("log.filter {:?} is not a tracing filter: {error}", log.filter))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if log.json {
-        logs.json().try_init()
-    } else {
-        logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
-    };
-    started.map_err(|error| format!("logs cannot be started: {error}"))
 }
 
 /// Writes a file by a new one that takes its place.
@@ -134,11 +127,4 @@ impl Kept {
         let no_config = |problems| format!("{problems}\nname the directory in which calls are kept with --data");
         self.data.clone().map_or_else(|| said().map_err(no_config), Ok)
     }
-}
-
-/// Writes results to standard output. Whoever reads them may have read enough: that is no failure of ours.
-fn say(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

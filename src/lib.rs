@@ -40,6 +40,7 @@
 //! | [`rehearsal`] | the built-in realtime model, scripted |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
+//! | [`output`] | standard output, standard error and the log, whose readers may go away |
 //! | [`demo`] | one call through all of it |
 //!
 //! Not there: SIP, WebRTC, chats. The line is Twilio's.
@@ -109,6 +110,7 @@ pub mod hearing;
 pub mod journal;
 pub mod link;
 pub mod load;
+pub mod output;
 pub mod phone;
 pub mod picture;
 pub mod recording;

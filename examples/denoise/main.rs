@@ -5,6 +5,8 @@
 //! Measured on our own `fixtures/audio` with noise made here, and on the noise beds of a folder of speech test audio
 //! where there is one (`../shared/audio`, or `OFFHOOK_SPEECH`).
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

@@ -6,6 +6,8 @@
 //! set), where there is one, and from `fixtures/audio`. They are heard by the ears of a call with its default settings,
 //! and starts are compared with those on the same call without the agent.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
+
 mod detect;
 mod mixes;
 mod real;

@@ -3,6 +3,8 @@
 //! `./dev guard` runs the benchmarks and then `guard times`; `./dev count` counts instructions and then runs
 //! `guard counts`. `docs/speed.md` says what is measured, how to read it and how to set the baseline anew.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
+
 mod baseline;
 mod callgrind;
 mod criterion;

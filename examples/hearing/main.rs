@@ -18,6 +18,8 @@
 //!
 //! Other judges are read from `target/judges.csv`, which `examples/hearing/judges.py` writes; it says how.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
+
 mod calls;
 mod cost;
 mod echoes;

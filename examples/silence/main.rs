@@ -7,6 +7,8 @@
 //! the caller instead. A candidate's settings are chosen on the other callers: the fewest cut-offs at no more delay, median
 //! and mean, than the fixed silence. A candidate that is worth having has fewer cut-offs in every row.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
+
 use std::env;
 use std::error::Error;
 use std::fs;

@@ -3,6 +3,8 @@
 //! `cargo run --release --example steps` lists the steps; `… -- STEP TIMES` does one so many times. Only what runs inside
 //! [`counted`] is meant to be counted; two runs of different length tell the cost of one more, without that of the first.
 
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
+
 #[path = "../../benches/hot/call/mod.rs"]
 mod call;
 

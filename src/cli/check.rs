@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::say;
+use super::{remark, say};
 
 /// Flags of `offhook check`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if args.json {
         match serde_json::to_string_pretty(&report) {
             Ok(text) => say(&(text + "\n")),
-            Err(error) => eprintln!("the report cannot be written as JSON: {error}"),
+            Err(error) => remark(format_args!("the report cannot be written as JSON: {error}")),
         }
     } else {
         say(&format!("{report}\n"));

@@ -10,7 +10,7 @@ use offhook::config;
 use offhook::serve::client;
 use serde_json::{Value, json};
 
-use super::{Failure, say};
+use super::{Failure, remark, say};
 
 /// Flags of `offhook dial`.
 ///
@@ -145,7 +145,7 @@ where
                 PATIENCE.as_secs()
             ));
         }
-        eprintln!("{why}; trying again");
+        remark(format_args!("{why}; trying again"));
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -184,7 +184,7 @@ fn verdict(call: &Value, key: &str) -> ExitCode {
         "canceled" => 5,
         "failed" | "not_placed" => 1,
         "unknown" => {
-            eprintln!("it is not known whether it rings; --key {key} looks again and does not ring twice");
+            remark(format_args!("it is not known whether it rings; --key {key} looks again and does not ring twice"));
             7
         }
         "completed" if matches!(why, "answering_machine" | "fax" | "voicemail_not_left") => 6,

@@ -11,7 +11,7 @@ use offhook::tune::{input, picture, words};
 use offhook::turn::TurnEvent;
 
 use super::ears::{Chosen, Ears};
-use super::{Failure, say, write_file};
+use super::{Failure, remark, say, write_file};
 
 /// Flags of `offhook hear`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match hear(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            remark(&failure);
             ExitCode::from(2)
         }
     }
@@ -47,7 +47,7 @@ fn hear(args: &Args) -> Result<(), Failure> {
     let chosen = args.ears.choose(None, None)?;
     let sound = input::sound(&args.file).map_err(|what| format!("{}: {what}", args.file.display()))?;
     for note in chosen.notes.iter().chain(&sound.notes) {
-        eprintln!("{}: {note}", args.file.display());
+        remark(format_args!("{}: {note}", args.file.display()));
     }
     let heard = run::hear(&sound.samples, &chosen.settings);
     if let Some(path) = &args.picture {

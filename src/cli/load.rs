@@ -9,7 +9,7 @@ use offhook::load::{floor, page, simulate, table};
 use offhook::serve::shutdown;
 use tokio::sync::watch;
 
-use super::{Failure, say, serve, write_file};
+use super::{Failure, remark, say, serve, write_file};
 
 /// Tests, tells, and leaves the reports. Exit code 1: an objective did not hold.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -117,7 +117,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => remark(&text),
         }
     }
 

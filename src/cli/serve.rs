@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use offhook::config::{Config, Source};
+use offhook::output::log;
 use offhook::serve::{ServeOptions, Server, shutdown};
 
-use super::{Failure, say, start_logs};
+use super::{Failure, say};
 
 /// Flags of `offhook serve`.
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub(super) struct Args {
 pub(super) async fn run_for_load(config: &std::path::Path) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
     let source = Source::open(config).map_err(|problems| problems.to_string())?;
-    start_logs(&source.current().server.log)?;
+    log::start(&source.current().server.log)?;
     let running = Server::start(ServeOptions { source, listen: None, data: None, observer: None }).await;
     let running = running.map_err(|error| error.to_string())?;
     say(&format!("{}\n", running.addr()));
@@ -39,7 +40,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
     let source = Source::open(&args.config).map_err(|problems| problems.to_string())?;
     let config = source.current();
-    start_logs(&config.server.log)?;
+    log::start(&config.server.log)?;
     source.log_problems();
     let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());

@@ -17,7 +17,7 @@ use offhook::tune::sweep::{self, Listened, Spent, Tried};
 use offhook::tune::{diff, from_call, input, words};
 
 use super::ears::{Chosen, Ears};
-use super::{Failure, say, write_file};
+use super::{Failure, remark, say, write_file};
 use calls::Calls;
 use progress::Told;
 
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(failure) => {
-            eprintln!("{failure}");
+            remark(&failure);
             ExitCode::from(2)
         }
     }
@@ -80,7 +80,7 @@ fn tune(args: &Args) -> Result<bool, Failure> {
         Material::Calls(calls) => calls.ears(&args.ears)?,
     };
     for note in &chosen.notes {
-        eprintln!("{note}");
+        remark(&note);
     }
     let cases = material.cases();
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from);
@@ -183,7 +183,7 @@ fn clips(args: &Args) -> Result<(Material, bool), Failure> {
     let corpus = input::corpus(paths);
     for problem in &corpus.problems {
         let skipped = if problem.severity == Severity::Refused { "skipped: " } else { "" };
-        eprintln!("{skipped}{problem}");
+        remark(format_args!("{skipped}{problem}"));
     }
     let skipped = corpus.refused();
     if corpus.clips.is_empty() {
@@ -200,7 +200,7 @@ fn calls(args: &Args) -> Result<(Material, bool), Failure> {
         match from_call::load(path, args.resume_within) {
             Ok(call) => calls.push(call),
             Err(why) => {
-                eprintln!("skipped: {why}");
+                remark(format_args!("skipped: {why}"));
                 skipped = true;
             }
         }
@@ -282,6 +282,6 @@ fn draw(args: &Args, cases: &[Case], listened: &Listened, measured: &Measured) -
             }
         }
     }
-    eprintln!("pictures: {} ({})", target.display(), words::settings(&measured.settings));
+    remark(format_args!("pictures: {} ({})", target.display(), words::settings(&measured.settings)));
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The conversation, printed while it happens.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::engine::{CallEvent, Role};
+use crate::output::say;
 use crate::time::CallTime;
 
 const DIM: &str = "\x1b[2m";
@@ -31,8 +32,9 @@ impl Live {
     pub(super) fn header(&self, addresses: &str, number: &str) {
         if self.on {
             let (dim, plain) = (self.code(DIM), self.code(PLAIN));
-            println!("A recorded caller dials {number}. Everything below happens on this machine.");
-            println!("{dim}{addresses}{plain}\n");
+            say(&format!(
+                "A recorded caller dials {number}. Everything below happens on this machine.\n{dim}{addresses}{plain}\n\n"
+            ));
         }
     }
 
@@ -100,8 +102,7 @@ impl Live {
             _ => return,
         };
         let (colour, plain, dim) = (self.code(colour), self.code(PLAIN), self.code(DIM));
-        // A reader that is gone does not stop the call.
-        let _ = writeln!(stdout(), "{dim}{at}{plain}  {colour}{who:<7} {text}{plain}");
+        say(&format!("{dim}{at}{plain}  {colour}{who:<7} {text}{plain}\n"));
     }
 
     /// How long ago at `at` a position on the media time line was.

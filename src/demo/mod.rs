@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use crate::audio::clip::Clip as Labelled;
 use crate::config::{self, Secret, Source};
 use crate::engine::{CallEvent, EndReason};
+use crate::output;
 use crate::phone::{self, CallOptions, Carrier, Clip, Step};
 use crate::rehearsal::{self, Script};
 use crate::report::Report;
@@ -100,9 +101,9 @@ pub async fn run(args: &Args) -> Result<(), String> {
         let json = serde_json::json!({
             "folder": args.out, "report": report, "legs_us": legs.json(), "phone": heard,
         });
-        println!("{json:#}");
+        output::say(&format!("{json:#}\n"));
     } else {
-        table::print(&report, &heard, &legs, SILENCE_MS, &args.out, started.elapsed());
+        output::say(&table::text(&report, &heard, &legs, SILENCE_MS, &args.out, started.elapsed()));
     }
     judge(&report, &heard)
 }

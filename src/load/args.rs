@@ -293,7 +293,7 @@ impl Args {
             Some(path) => voices::read(path)?,
         };
         for why in left_out {
-            eprintln!("left out: {why}");
+            crate::output::remark(format_args!("left out: {why}"));
         }
         let model = match &self.model_script {
             None => Script::parse(MODEL).map_err(|error| error.to_string())?,

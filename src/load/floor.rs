@@ -24,13 +24,14 @@ const GREET: &str = r#"{"type":"response.create"}"#;
 /// No socket can be listened on.
 pub async fn run() -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
-    println!("{}", listener.local_addr().map_err(|error| error.to_string())?);
+    let addr = listener.local_addr().map_err(|error| error.to_string())?;
+    crate::output::say(&format!("{addr}\n"));
     loop {
         // A connection that is gone before it is accepted is not the listener's end.
         let Ok((stream, _)) = listener.accept().await else { continue };
         tokio::spawn(async move {
             if let Err(error) = bridge(stream).await {
-                eprintln!("floor: {error}");
+                crate::output::remark(format_args!("floor: {error}"));
             }
         });
     }

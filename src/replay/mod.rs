@@ -208,6 +208,7 @@ impl Replay {
         struct Shown<'a> {
             call: String,
             journal: &'static str,
+            lost_lines: u64,
             length_ms: u64,
             inputs: usize,
             decisions: usize,
@@ -224,6 +225,7 @@ impl Replay {
         let shown = Shown {
             call: files.name(),
             journal: state(&files.journal),
+            lost_lines: files.journal.lost.iter().map(|lost| lost.lines).sum(),
             length_ms: files.journal.length().as_ms(),
             inputs: self.steps.len() - 1,
             decisions: self.decisions(),
@@ -245,6 +247,14 @@ impl Replay {
             out.push_str("The journal ends in the middle of a line, which is left out: its server was killed.\n");
         } else if !files.journal.is_finished() {
             out.push_str("The journal ends before the call does: its server was killed.\n");
+        }
+        for lost in &files.journal.lost {
+            // Writing to a String cannot fail.
+            let _ = writeln!(
+                out,
+                "The journal lacks {} lines from {} on, for which the disk had no room: what follows does not come of what is there.",
+                lost.lines, lost.from
+            );
         }
         // Writing to a String cannot fail.
         let _ = match &self.difference {
@@ -298,7 +308,7 @@ pub(crate) fn state(journal: &Journal) -> &'static str {
 
 /// Says on stderr why a tool cannot do its work; the exit status of that.
 pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("{error}");
+    crate::output::remark(&error);
     ExitCode::from(2)
 }
 
@@ -312,7 +322,7 @@ pub(crate) fn print(to: &mut dyn io::Write, text: &str) {
 fn write_report(files: &CallFiles, replay: &Replay) -> Result<(), LoadError> {
     let path = files.report_path();
     if path.exists() {
-        eprintln!("{} is there already and was left as it is", path.display());
+        crate::output::remark(format_args!("{} is there already and was left as it is", path.display()));
         return Ok(());
     }
     let mut report = replay.report.clone();
@@ -320,7 +330,7 @@ fn write_report(files: &CallFiles, replay: &Replay) -> Result<(), LoadError> {
     report.recording = recorded(&files.recording_path());
     let text = serde_json::to_vec_pretty(&report).map_err(|error| LoadError::Report(path.clone(), error))?;
     std::fs::write(&path, text).map_err(|error| LoadError::Io(path.clone(), error))?;
-    eprintln!("wrote {}", path.display());
+    crate::output::remark(format_args!("wrote {}", path.display()));
     Ok(())
 }
 

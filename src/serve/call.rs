@@ -26,6 +26,7 @@ use crate::config::{CallSettings, Deployment};
 use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
+use crate::output::words;
 use crate::report::Report;
 use crate::template::Variables;
 use crate::time::CallTime;
@@ -162,11 +163,16 @@ impl<'s> Call<'s> {
         if let Some(end) = self.ended.take() {
             report.end = end;
         }
+        let mut odd = Vec::new();
         for (name, n) in
             self.stream.counters().iter().filter(|(name, n)| *n > 0 && !matches!(*name, "messages" | "media"))
         {
             self.shared.metrics.line_ignored.add(name, n);
             *report.counters.entry(format!("line_{name}")).or_default() += n;
+            odd.push(format!("{name} {n}"));
+        }
+        if !odd.is_empty() {
+            tracing::warn!(parent: self.span, what = odd.join(", "), "messages of the line came to nothing, or in an odd way");
         }
         self.count_session();
         let openai::Counters { unknown, mcp_calls, mcp_failed, .. } = self.counted;
@@ -311,6 +317,11 @@ impl<'s> Call<'s> {
             Some(Ok(LineMessage::Ping(_) | LineMessage::Pong(_))) => {}
             ending => {
                 let closed = matches!(ending, Some(Ok(LineMessage::Close(_))));
+                if let Some(Err(error)) = &ending
+                    && self.closing.is_none()
+                {
+                    tracing::warn!(parent: self.span, why = words::of(error), "the media stream's socket has failed");
+                }
                 self.line_is_gone(closed, now, files);
             }
         }

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::link::twilio::{self, Decoded, Stream, signature};
+use crate::output::words;
 
 use super::leg::{Leg, READ_BUFFER_BYTES};
 use super::trust::Public;
@@ -74,6 +75,7 @@ pub(super) async fn upgrade(
 /// Reads up to the stream's `start`, and hands the socket to the call whose token it shows.
 async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSemaphorePermit) {
     let mut stream = Stream::new();
+    let mut more = String::new();
     let refused = match timeout(INTRODUCTION, start(&mut socket, &mut stream)).await {
         Ok(Ok(start)) => {
             let token = start.parameters.get(TOKEN).map_or("", String::as_str);
@@ -89,7 +91,10 @@ async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSem
                 Err(refused) => registry::Refused::name(refused),
             }
         }
-        Ok(Err(why)) => why,
+        Ok(Err((why, words))) => {
+            more = words;
+            why
+        }
         Err(_) => "no_start",
     };
     shared.metrics.media_rejected.add(refused, 1);
@@ -97,7 +102,7 @@ async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSem
         shared.metrics.line_ignored.add(name, n);
     }
     if shared.strangers.due() {
-        tracing::warn!(why = refused, "media stream refused");
+        tracing::warn!(why = refused, words = more, "media stream refused");
     }
     let goodbye = CloseFrame { code: close_code::POLICY, reason: Utf8Bytes::from_static("not expected") };
     // The far end may be gone or take nothing: this is a courtesy.
@@ -112,19 +117,23 @@ async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSem
 /// How long a socket that is turned away may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-async fn start(socket: &mut WebSocket, stream: &mut Stream) -> Result<twilio::Start, &'static str> {
+/// The stream's start; else why there is none, as metrics name it and in words for the log.
+async fn start(socket: &mut WebSocket, stream: &mut Stream) -> Result<twilio::Start, (&'static str, String)> {
+    let none = |name| Err((name, String::new()));
     for _ in 0..INTRODUCTION_MESSAGES {
         match socket.recv().await {
             Some(Ok(Message::Text(text))) => match stream.decode(text.as_str()) {
                 Decoded::Start(start) => return Ok(*start),
-                Decoded::Unsupported(_) => return Err("unsupported_format"),
+                Decoded::Unsupported(what) => {
+                    return Err(("unsupported_format", words::said(&format!("{what:?}"))));
+                }
                 Decoded::Event(_) | Decoded::Connected | Decoded::Nothing => {}
             },
             Some(Ok(Message::Binary(_))) => stream.binary(),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_))) | None => return Err("closed_before_start"),
-            Some(Err(_)) => return Err("broken_before_start"),
+            Some(Ok(Message::Close(_))) | None => return none("closed_before_start"),
+            Some(Err(error)) => return Err(("broken_before_start", words::of(&error))),
         }
     }
-    Err("no_start")
+    none("no_start")
 }

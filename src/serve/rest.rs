@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::Twilio;
 use crate::link::twilio::rest::RestRequest;
+use crate::output::words;
 
 /// The longest answer that is read: fifty calls have a tenth.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -50,11 +51,11 @@ impl Rest {
             .basic_auth(self.twilio.account_sid.as_deref().unwrap_or_default(), token)
             .timeout(Duration::from_millis(self.twilio.rest_timeout_ms));
         // The URL holds the account; it adds nothing to the reason.
-        let words = |error: reqwest::Error| format!("the carrier cannot be reached: {}", error.without_url());
+        let why = |error: reqwest::Error| format!("the carrier cannot be reached: {}", words::of(&error.without_url()));
         let mut answer = match builder.send().await {
             Ok(answer) => answer,
-            Err(error) if error.is_connect() || error.is_builder() => return Answer::Unsent(words(error)),
-            Err(error) => return Answer::Lost(words(error)),
+            Err(error) if error.is_connect() || error.is_builder() => return Answer::Unsent(why(error)),
+            Err(error) => return Answer::Lost(why(error)),
         };
         let status = answer.status().as_u16();
         let mut body = Vec::new();
@@ -62,7 +63,7 @@ impl Rest {
             match answer.chunk().await {
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Answer::Here(status, body),
-                Err(error) => return Answer::Lost(words(error)),
+                Err(error) => return Answer::Lost(why(error)),
             }
             if body.len() > MAX_ANSWER_BYTES {
                 return Answer::Lost(format!("the carrier's answer has more than {MAX_ANSWER_BYTES} bytes"));

@@ -14,6 +14,7 @@ use crate::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment};
 use crate::engine::Control;
 use crate::link::twilio::twiml;
+use crate::output::words;
 use crate::store::Direction;
 
 use super::dial::Told;
@@ -110,8 +111,8 @@ pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Si
     };
     shared.metrics.carrier_reports.add(event, 1);
     if event == "stream_error" {
-        // The carrier's words: an error number and its meaning, nothing of the call.
-        let error: String = form.get("StreamError").unwrap_or("").chars().take(200).collect();
+        // Whole, since the carrier says it nowhere else; what is of the call is struck out.
+        let error = words::said(form.get("StreamError").unwrap_or(""));
         tracing::warn!(error, "the carrier reports a failed media stream");
     }
     StatusCode::NO_CONTENT.into_response()

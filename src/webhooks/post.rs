@@ -1,6 +1,5 @@
 //! One attempt to deliver an event.
 
-use std::error::Error as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -8,6 +7,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode};
 
 use crate::config::Webhook;
+use crate::output::words;
 use crate::store::OutboxRow;
 
 use super::signature;
@@ -95,12 +95,5 @@ fn in_words(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text.chars().take(300).collect()
+    words::of(&error.without_url()).chars().take(300).collect()
 }

@@ -58,6 +58,40 @@ async fn sigterm_drains_and_ends_with_success() {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_reads_costs_no_call() {
+    for reader_is_gone in [true, false] {
+        let plan = Plan {
+            server: "drain_s = 0\n".to_owned(),
+            twilio: "[log]\nfilter = \"trace\"\n".to_owned(),
+            agent: String::new(),
+            ..Plan::default()
+        };
+        let site = Site::build(&plan).await;
+        let (mut server, url) = serve_with(&site, "127.0.0.1:0", Stdio::piped());
+        // Kept without being read, it is full soon.
+        let log = server.stderr.take().filter(|_| !reader_is_gone);
+        let heard = place(site.caller(url.clone(), vec![Step::Silence(2_000), Step::HangUp])).await;
+        assert_eq!(heard.ended_by, EndedBy::Caller, "gone: {reader_is_gone}");
+        let page = reqwest::get(format!("{url}/metrics")).await.expect("an answer").text().await.expect("a page");
+        let dropped = page.lines().find_map(|line| line.strip_prefix("offhook_log_lines_dropped_total "));
+        let dropped: u64 = dropped.expect("a counter").parse().expect("a number");
+        assert!(dropped > 0 || !reader_is_gone, "{dropped}");
+        assert!(page.contains("offhook_panics_total 0\n"), "{page}");
+        let call = tokio::spawn(place(site.caller(url.clone(), vec![Step::WaitEnd { max_ms: 30_000 }])));
+        talking(&url).await;
+        signal(&server, "TERM");
+        call.await.expect("a call");
+        let code = tokio::task::spawn_blocking(move || server.wait().expect("an end")).await.expect("a thread");
+        assert_eq!(code.code(), Some(0), "gone: {reader_is_gone}");
+        if let Some(mut log) = log {
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut log, &mut bytes).expect("what was written");
+            assert!(bytes.len() > 50_000, "the pipe was full: {}", bytes.len());
+        }
+    }
+}
+
+#[tokio::test]
 async fn sigkill_leaves_a_recording_and_a_journal_that_can_be_read() {
     let site = Site::build(&Plan { agent: String::new(), ..Plan::default() }).await;
     let (mut server, url) = serve(&site);
@@ -81,6 +115,10 @@ fn serve(site: &Site) -> (Child, String) {
 
 /// The same, listening at this address.
 pub(crate) fn serve_at(site: &Site, listen: &str) -> (Child, String) {
+    serve_with(site, listen, Stdio::inherit())
+}
+
+fn serve_with(site: &Site, listen: &str, stderr: Stdio) -> (Child, String) {
     let mut server = Command::new(env!("CARGO_BIN_EXE_offhook"))
         .args(["serve", "--listen", listen, "--config"])
         .arg(site.config())
@@ -88,6 +126,7 @@ pub(crate) fn serve_at(site: &Site, listen: &str) -> (Child, String) {
         .arg(site.data())
         .env("TOKEN", TOKEN)
         .stdout(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .expect("the binary");
     let mut first = String::new();

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use offhook::output::remark;
 
 /// Between two plain lines.
 const EVERY: Duration = Duration::from_secs(3);
@@ -43,7 +44,7 @@ impl Told {
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.elapsed() >= EVERY {
                     *last = Instant::now();
-                    eprintln!("{what}: {done} of {all}");
+                    remark(format_args!("{what}: {done} of {all}"));
                 }
             }
         }

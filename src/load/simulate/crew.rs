@@ -150,7 +150,11 @@ impl Told {
             let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
             if last.elapsed() >= EVERY {
                 *last = Instant::now();
-                eprintln!("simulated {}, {} %", clock(), (minutes * 100 / self.all.max(1)).min(100));
+                crate::output::remark(format_args!(
+                    "simulated {}, {} %",
+                    clock(),
+                    (minutes * 100 / self.all.max(1)).min(100)
+                ));
             }
         }
     }
