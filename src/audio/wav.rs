@@ -1,7 +1,6 @@
 //! WAV files, to and from memory.
 
 use std::fmt;
-use std::io::Cursor;
 
 use crate::audio::g711;
 
@@ -63,20 +62,29 @@ impl fmt::Display for WavError {
 
 impl std::error::Error for WavError {}
 
-/// Reads a WAV file: PCM of 8, 16, 24 or 32 bits, float, μ-law or A-law; any number of channels, mixed to one.
+/// Reads a WAV file: PCM of 8 to 32 bits, float of 32 or 64, μ-law or A-law; any number of channels, mixed to one.
+///
+/// Whoever makes a file while it is sent does not know its length, and puts a placeholder into its header: then the
+/// samples go on to the end of the file.
 pub fn read(bytes: &[u8]) -> Result<Wav, WavError> {
+    read_as(bytes, mix)
+}
+
+/// Reads one channel of a WAV file, which counts from 0; one that there is not is silent.
+pub fn read_channel(bytes: &[u8], channel: u16) -> Result<Wav, WavError> {
+    read_as(bytes, |samples, channels| {
+        let frames = samples.chunks_exact(usize::from(channels));
+        frames.map(|frame| frame.get(usize::from(channel)).copied().unwrap_or_default()).collect()
+    })
+}
+
+fn read_as(bytes: &[u8], mono: impl FnOnce(Vec<i16>, u16) -> Vec<i16>) -> Result<Wav, WavError> {
     if bytes.len() > MAX_BYTES {
         return Err(WavError::TooLarge { bytes: bytes.len() });
     }
-    let (rate_hz, samples) = match Chunks::find(bytes)? {
-        Chunks { tag: MULAW, channels, rate_hz, data, .. } => {
-            (rate_hz, mix(data.iter().map(|&c| i32::from(g711::ulaw_to_linear(c))), channels))
-        }
-        Chunks { tag: ALAW, channels, rate_hz, data, .. } => {
-            (rate_hz, mix(data.iter().map(|&c| i32::from(g711::alaw_to_linear(c))), channels))
-        }
-        _ => read_pcm(bytes)?,
-    };
+    let chunks = Chunks::find(bytes)?;
+    let samples = mono(chunks.samples()?, chunks.channels);
+    let rate_hz = chunks.rate_hz;
     if !RATES_HZ.contains(&rate_hz) {
         let what =
             format!("the WAV file's rate is {rate_hz} Hz; {} to {} are allowed", RATES_HZ.start(), RATES_HZ.end());
@@ -134,15 +142,24 @@ pub fn header(rate_hz: u32, channels: u16, data_bytes: u32) -> [u8; HEADER_BYTES
 }
 
 const PCM: u16 = 1;
+const FLOAT: u16 = 3;
 const ALAW: u16 = 6;
 const MULAW: u16 = 7;
+/// The format stands behind the fields that all formats have.
+const EXTENSIBLE: u16 = 0xFFFE;
 
-/// What of a RIFF file must be known to choose its reader.
+/// A size of this or more is no file's that is read ([`MAX_BYTES`] is four times as much): it stands for one that nobody
+/// knew. Encoders use 2³² − 1, 2³¹ − 1, 2 × 10⁹ and numbers near them.
+const PLACEHOLDER_BYTES: usize = 1 << 28;
+
+/// What of a RIFF file must be known to read it.
 struct Chunks<'a> {
     tag: u16,
     channels: u16,
     rate_hz: u32,
+    /// Bits that a sample has, and bytes that it takes.
     bits: u16,
+    bytes: usize,
     data: &'a [u8],
 }
 
@@ -152,7 +169,9 @@ impl<'a> Chunks<'a> {
         if bytes.is_empty() {
             return Err(not("the file is empty"));
         }
-        if bytes.len() < 12 || &bytes[..4] != b"RIFF" || &bytes[8..12] != b"WAVE" {
+        // RF64 is RIFF for files of more than 4 GiB, and what some encoders write in case it becomes one.
+        let riff = matches!(bytes.get(..4), Some(b"RIFF" | b"RF64"));
+        if bytes.len() < 12 || !riff || &bytes[8..12] != b"WAVE" {
             return Err(not("it does not begin with RIFF and WAVE"));
         }
         let mut rest = &bytes[12..];
@@ -165,16 +184,31 @@ impl<'a> Chunks<'a> {
                     let chunk = chunk.filter(|c| c.len() >= 16).ok_or(WavError::Truncated)?;
                     let u16_at = |i: usize| u16::from_le_bytes([chunk[i], chunk[i + 1]]);
                     let rate_hz = u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]);
-                    format = Some((u16_at(0), u16_at(2), rate_hz, u16_at(14)));
+                    let tag = match u16_at(0) {
+                        EXTENSIBLE if chunk.len() >= 26 => u16_at(24),
+                        tag => tag,
+                    };
+                    format = Some((tag, u16_at(2), rate_hz, u16_at(12), u16_at(14)));
                 }
                 b"data" => {
-                    let (tag, channels, rate_hz, bits) =
+                    let (tag, channels, rate_hz, frame_bytes, bits) =
                         format.ok_or_else(|| not("its samples come before their format"))?;
                     if channels == 0 {
                         return Err(not("it has no channels"));
                     }
-                    let data = chunk.ok_or(WavError::Truncated)?;
-                    return Ok(Chunks { tag, channels, rate_hz, bits, data });
+                    let data = match chunk {
+                        // An open file: nobody has come back to write its size.
+                        Some([]) if !is_chunks(body) => body,
+                        Some(data) => data,
+                        None if size >= PLACEHOLDER_BYTES => body,
+                        None => return Err(WavError::Truncated),
+                    };
+                    // What is said of frames is often wrong; it is needed where 24 bits may take three bytes or four.
+                    let bytes = match bits {
+                        24 if Some(frame_bytes) == channels.checked_mul(4) => 4,
+                        bits => usize::from(bits.div_ceil(8)),
+                    };
+                    return Ok(Chunks { tag, channels, rate_hz, bits, bytes, data });
                 }
                 _ => {}
             }
@@ -183,56 +217,61 @@ impl<'a> Chunks<'a> {
         }
         Err(if format.is_some() { WavError::Truncated } else { not("it has no format and no samples") })
     }
+
+    /// All samples of all channels as 16 bits; what is left of an incomplete one is dropped.
+    fn samples(&self) -> Result<Vec<i16>, WavError> {
+        let float = |value: f64| (value.clamp(-1.0, 1.0) * 32_767.0).round() as i16;
+        Ok(match (self.tag, self.bytes, self.bits) {
+            (MULAW, ..) => self.data.iter().map(|&code| g711::ulaw_to_linear(code)).collect(),
+            (ALAW, ..) => self.data.iter().map(|&code| g711::alaw_to_linear(code)).collect(),
+            (PCM, 1, 1..=8) => self.data.iter().map(|&byte| (i16::from(byte) - 128) << 8).collect(),
+            (PCM, 2, 9..=16) => self.each(i16::from_le_bytes),
+            (PCM, 3, 17..=24) => self.each(|[_, low, high]| i16::from_le_bytes([low, high])),
+            // 24 bits in the lower part of 32, as they are written where the format does not say how many are valid.
+            (PCM, 4, 24) => self.each(|[_, low, high, _]| i16::from_le_bytes([low, high])),
+            (PCM, 4, 25..=32) => self.each(|[_, _, low, high]| i16::from_le_bytes([low, high])),
+            (FLOAT, 4, 32) => self.each(|bytes| float(f32::from_le_bytes(bytes).into())),
+            (FLOAT, 8, 64) => self.each(|bytes| float(f64::from_le_bytes(bytes))),
+            _ => {
+                let what = "the WAV file's samples are of a kind that is not read: PCM of 8 to 32 bits, float of 32 or \
+                            64, μ-law and A-law are";
+                return Err(WavError::Unsupported { what: what.to_owned() });
+            }
+        })
+    }
+
+    fn each<const N: usize>(&self, read: impl Fn([u8; N]) -> i16) -> Vec<i16> {
+        self.data.as_chunks::<N>().0.iter().map(|bytes| read(*bytes)).collect()
+    }
 }
 
-fn read_pcm(bytes: &[u8]) -> Result<(u32, Vec<i16>), WavError> {
-    let reader = hound::WavReader::new(Cursor::new(bytes)).map_err(from_hound)?;
-    let spec = reader.spec();
-    let bits = spec.bits_per_sample;
-    let samples: Result<Vec<i32>, hound::Error> = match spec.sample_format {
-        hound::SampleFormat::Float => {
-            reader.into_samples::<f32>().map(|s| s.map(|s| (s.clamp(-1.0, 1.0) * 32_767.0).round() as i32)).collect()
+/// Whether what follows is chunks up to the file's end, or nothing.
+fn is_chunks(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let Some((head, body)) = rest.split_at_checked(8) else { return false };
+        let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        if size > body.len() || !head[..4].iter().all(|byte| (b' '..=b'~').contains(byte)) {
+            return false;
         }
-        hound::SampleFormat::Int => reader
-            .into_samples::<i32>()
-            .map(|s| s.map(|s| if bits <= 16 { s << (16 - bits) } else { s >> (bits - 16) }))
-            .collect(),
-    };
-    Ok((spec.sample_rate, mix(samples.map_err(from_hound)?.into_iter(), spec.channels)))
+        // The last one may lack the byte that makes it even.
+        rest = body.get(size + (size & 1)..).unwrap_or_default();
+    }
+    true
 }
 
 /// The mean of the channels; an incomplete last frame is dropped.
-fn mix(samples: impl ExactSizeIterator<Item = i32>, channels: u16) -> Vec<i16> {
-    let channels = usize::from(channels);
-    let mut mono = Vec::with_capacity(samples.len() / channels);
-    let (mut sum, mut count) = (0i64, 0);
-    for sample in samples {
-        sum += i64::from(sample);
-        count += 1;
-        if count == channels {
-            mono.push((sum / channels as i64).clamp(-32_768, 32_767) as i16);
-            (sum, count) = (0, 0);
-        }
+fn mix(samples: Vec<i16>, channels: u16) -> Vec<i16> {
+    if channels == 1 {
+        return samples;
     }
-    mono
-}
-
-fn from_hound(error: hound::Error) -> WavError {
-    match error {
-        hound::Error::IoError(_) | hound::Error::UnfinishedSample => WavError::Truncated,
-        hound::Error::FormatError(why) => WavError::NotWav { why: why.to_owned() },
-        hound::Error::Unsupported | hound::Error::TooWide | hound::Error::InvalidSampleFormat => {
-            WavError::Unsupported {
-                what: "the WAV file's samples are of a kind that is not read: PCM of 8 to 32 bits, 32-bit float, \
-                   μ-law and A-law are"
-                    .to_owned(),
-            }
-        }
-    }
+    let mean = |frame: &[i16]| (frame.iter().map(|&s| i64::from(s)).sum::<i64>() / i64::from(channels)) as i16;
+    samples.chunks_exact(usize::from(channels)).map(mean).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn by_hound(bits: u16, format: hound::SampleFormat, channels: u16, samples: &[f32]) -> Vec<u8> {
@@ -295,6 +334,76 @@ mod tests {
         assert_eq!(read(&bytes), Ok(Wav { rate_hz: 24_000, samples: samples.to_vec() }));
         let reader = hound::WavReader::new(&bytes[..]).unwrap();
         assert_eq!(reader.into_samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), samples);
+    }
+
+    /// A file as it is made while it is sent: with chunks before the samples, and sizes that nobody knew.
+    fn streamed(id: &[u8; 4], riff: u32, data: u32, before: &[u8], samples: &[i16]) -> Vec<u8> {
+        let whole = write(24_000, 1, samples);
+        let mut bytes = [id, &riff.to_le_bytes()[..], &whole[8..36], before, b"data", &data.to_le_bytes()].concat();
+        bytes.extend_from_slice(&whole[HEADER_BYTES..]);
+        bytes
+    }
+
+    #[test]
+    fn sizes_that_stand_for_an_unknown_one_mean_the_end_of_the_file() {
+        let samples: Vec<i16> = (0..500).map(|n| n * 30).collect();
+        let list = b"LIST\x0a\0\0\0INFOISFT\0\0";
+        for (riff, data) in [
+            (u32::MAX, u32::MAX),
+            (0x7FFF_FFFF, 0x7FFF_FFFF),
+            (0x7FFF_F024, 0x7FFF_F000),
+            (2_000_000_036, 2_000_000_000),
+            (u32::MAX, u32::MAX - 36),
+            (0, 0),
+            (36, 0),
+            (u32::MAX, 0),
+        ] {
+            for before in [&b""[..], list] {
+                for id in [b"RIFF", b"RF64"] {
+                    let wav =
+                        read(&streamed(id, riff, data, before, &samples)).unwrap_or_else(|e| panic!("{data}: {e}"));
+                    assert_eq!((wav.rate_hz, wav.samples.len()), (24_000, 500), "{riff:x} {data:x}");
+                    assert_eq!(wav.samples, samples);
+                }
+            }
+            // The stream was cut within a sample.
+            let cut = streamed(b"RIFF", riff, data, b"", &samples);
+            assert_eq!(read(&cut[..cut.len() - 1]).unwrap().samples, samples[..499]);
+        }
+        // A file that is honestly empty, and has something else behind.
+        let mut empty = write(24_000, 1, &[]);
+        empty.extend_from_slice(list);
+        assert_eq!(read(&empty), Err(WavError::Empty));
+        assert_eq!(read(&streamed(b"RIFF", u32::MAX, u32::MAX, b"", &[])), Err(WavError::Empty));
+    }
+
+    #[test]
+    fn formats_that_say_more_than_they_need_are_read() {
+        let extensible = |tag: u16, bits: u16, bytes: u16, data: &[u8]| {
+            let mut fmt = Vec::new();
+            for field in [EXTENSIBLE, 2] {
+                fmt.extend_from_slice(&field.to_le_bytes());
+            }
+            fmt.extend_from_slice(&48_000u32.to_le_bytes());
+            fmt.extend_from_slice(&(48_000 * 2 * u32::from(bytes)).to_le_bytes());
+            for field in [2 * bytes, 8 * bytes, 22, bits, 3, 0, tag, 0] {
+                fmt.extend_from_slice(&field.to_le_bytes());
+            }
+            fmt.extend_from_slice(&[0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9B, 0x71][..]);
+            let size = |bytes: &[u8]| (bytes.len() as u32).to_le_bytes();
+            [b"RIFF\0\0\0\0WAVEodd \x03\0\0\0abc\0fmt ", &size(&fmt)[..], &fmt, b"data", &size(data), data].concat()
+        };
+        let ints: Vec<u8> = [1 << 30, 1 << 29, -(1 << 30), 0].iter().flat_map(|v: &i32| v.to_le_bytes()).collect();
+        assert_eq!(read(&extensible(PCM, 24, 4, &ints)).unwrap().samples, [12_288, -8_192]);
+        let three: Vec<u8> = ints.chunks(4).flat_map(|v| v[1..].to_vec()).collect();
+        assert_eq!(read(&extensible(PCM, 24, 3, &three)).unwrap().samples, [12_288, -8_192]);
+        let floats: Vec<u8> = [0.5f64, 0.5, f64::NAN, -9.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(read(&extensible(FLOAT, 64, 8, &floats)).unwrap().samples, [16_384, -16_383]);
+        assert_eq!(read_channel(&extensible(PCM, 16, 2, &[1, 0, 2, 0, 3, 0, 4, 0, 5]), 0).unwrap().samples, [1, 3]);
+        for (tag, bytes) in [(2, 1), (PCM, 5), (FLOAT, 2), (0x55, 2)] {
+            let refused = read(&extensible(tag, 8 * bytes, bytes, &[0; 80]));
+            assert!(matches!(refused, Err(WavError::Unsupported { .. })), "{tag} {bytes}: {refused:?}");
+        }
     }
 
     #[test]

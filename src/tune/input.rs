@@ -77,28 +77,10 @@ pub fn sound(path: &Path) -> Result<Sound, String> {
     Ok(Sound { samples: clip.samples, notes })
 }
 
-/// The left channel of a linear file, as a mono file.
+/// The left channel of a file, as a mono file.
 fn left(audio: &[u8]) -> Result<Vec<u8>, String> {
-    // What `wav::read` says of a broken file is clearer than what hound does.
-    wav::read(audio).map_err(|e| e.to_string())?;
-    let unread = |e: hound::Error| match e {
-        hound::Error::Unsupported => "the WAV file has two channels of G.711; keep the caller's alone".to_owned(),
-        e => e.to_string(),
-    };
-    let reader = hound::WavReader::new(audio).map_err(unread)?;
-    let spec = reader.spec();
-    let bits = spec.bits_per_sample;
-    let samples: Result<Vec<i16>, hound::Error> = match spec.sample_format {
-        hound::SampleFormat::Float => {
-            let samples = reader.into_samples::<f32>().step_by(2);
-            samples.map(|s| s.map(|s| (s.clamp(-1.0, 1.0) * 32_767.0).round() as i16)).collect()
-        }
-        hound::SampleFormat::Int => {
-            let samples = reader.into_samples::<i32>().step_by(2);
-            samples.map(|s| s.map(|s| (if bits <= 16 { s << (16 - bits) } else { s >> (bits - 16) }) as i16)).collect()
-        }
-    };
-    Ok(wav::write(spec.sample_rate, 1, &samples.map_err(unread)?))
+    let wav = wav::read_channel(audio, 0).map_err(|e| e.to_string())?;
+    Ok(wav::write(wav.rate_hz, 1, &wav.samples))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
