@@ -1,5 +1,6 @@
 //! What the demo tells at its end: latencies per turn, the two legs, and where the folder is.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::phone::{PhoneReport, legs};
 use crate::rehearsal;
-use crate::report::{Report, Turn};
+use crate::report::{Latency, Report};
 
 /// A pause in the model's sending after which its next audio begins a reply.
 const REPLY_GAP: Duration = Duration::from_millis(300);
@@ -35,61 +36,79 @@ impl Legs {
     }
 }
 
-/// Prints everything.
-pub(super) fn print(report: &Report, phone: &PhoneReport, legs: &Legs, silence_ms: u32, folder: &Path, took: Duration) {
-    println!("\nLatency per turn, in milliseconds from the caller's last speech");
-    println!("  turn   decided  committed  response  model audio     sent    heard");
+/// All of it, as it is printed.
+pub(super) fn text(
+    report: &Report,
+    phone: &PhoneReport,
+    legs: &Legs,
+    silence_ms: u32,
+    folder: &Path,
+    took: Duration,
+) -> String {
+    let mut out = String::new();
+    let mut say = |text: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    say(format_args!("\nLatency per turn, in milliseconds from the caller's last speech to the answer's first sound"));
+    say(format_args!("  turn    waited =  silence  decision  response  model audio    queue     line"));
     for turn in &report.turns {
-        let from = turn.speech_end_at_ms;
-        let cell = |at: Option<u64>| match (from, at) {
-            (Some(from), Some(at)) => at.saturating_sub(from).to_string(),
-            _ => "-".to_owned(),
-        };
-        let Turn { turn: number, .. } = turn;
-        println!(
-            "  {number:>4}  {:>8}  {:>9}  {:>8}  {:>11}  {:>7}  {:>7}",
-            cell(turn.stop_decided_at_ms),
-            cell(turn.commit_at_ms),
-            cell(turn.response_at_ms),
-            cell(turn.first_model_audio_at_ms),
-            cell(turn.first_audio_sent_at_ms),
-            cell(turn.first_heard_at_ms),
-        );
+        let cell = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| ms.to_string());
+        let Latency { waited_ms, silence_ms, decision_ms, response_ms, model_audio_ms, queue_ms, line_ms } =
+            turn.latency;
+        say(format_args!(
+            "  {:>4}  {:>8}   {:>8}  {:>8}  {:>8}  {:>11}  {:>7}  {:>7}",
+            turn.turn,
+            cell(waited_ms),
+            cell(silence_ms),
+            cell(decision_ms),
+            cell(response_ms),
+            cell(model_audio_ms),
+            cell(queue_ms),
+            cell(line_ms),
+        ));
     }
-    println!("  (the server's own ears wait for {silence_ms} ms of silence; from commit to response the model thinks)");
-    println!("\nLegs through the server, from one socket's send to the other's receipt");
-    println!(
+    say(format_args!(
+        "  (the server's own ears wait for {silence_ms} ms of silence; until the response and its audio the model thinks)"
+    ));
+    say(format_args!("\nLegs through the server, from one socket's send to the other's receipt"));
+    say(format_args!(
         "  (of the caller, what is passed on as it comes: the model is sent speech only, and the beginning of each turn"
-    );
-    println!("  waits until it is certain to be one; of the model, the first audio of each reply: the rest is paced)");
-    println!("  leg                 count       p50       p99       max");
+    ));
+    say(format_args!(
+        "  waits until it is certain to be one; of the model, the first audio of each reply: the rest is paced)"
+    ));
+    say(format_args!("  leg                 count       p50       p99       max"));
     for (name, sorted) in [("caller -> model", &legs.caller_to_model_us), ("model -> caller", &legs.model_to_caller_us)]
     {
         let cell = |us: Option<u64>| us.map_or("-".to_owned(), |us| format!("{:.2} ms", us as f64 / 1_000.0));
         let (p50, p99, max) = (cell(at(sorted, 50)), cell(at(sorted, 99)), cell(sorted.last().copied()));
-        println!("  {name:<17} {:>7}  {p50:>8}  {p99:>8}  {max:>8}", sorted.len());
+        say(format_args!("  {name:<17} {:>7}  {p50:>8}  {p99:>8}  {max:>8}", sorted.len()));
     }
     let seconds = report.duration_ms as f64 / 1_000.0;
-    println!(
+    say(format_args!(
         "\nThe call lasted {seconds:.1} s, had {} turns, {} barge-in, {} note; it ended by {}.",
         report.turns.len(),
         report.interruptions.len(),
         report.notes.len(),
         report.end
-    );
-    println!(
+    ));
+    say(format_args!(
         "The caller heard {} ms of agent audio in {} spans; {} ms were cleared before being heard.",
         phone.heard.iter().map(|h| h.to_ms() - h.from_ms()).sum::<u64>(),
         phone.heard.len(),
         phone.clears.iter().map(|c| c.dropped_ms).sum::<u64>(),
-    );
+    ));
     let folder = folder.display();
-    println!("\n{folder} holds the call ({:.0} s in all):", took.as_secs_f64());
-    println!("  call.html      open it in a browser: both waveforms, turns, what was heard, with a player");
-    println!("  call.svg       the same picture alone");
-    println!("  recording.wav  stereo, caller left, agent right");
-    println!("  report.json    everything in numbers");
-    println!("  journal        the call's inputs: try `offhook replay {folder}` and `offhook verify {folder}`");
+    say(format_args!("\n{folder} holds the call ({:.0} s in all):", took.as_secs_f64()));
+    say(format_args!("  call.html      open it in a browser: both waveforms, turns, what was heard, with a player"));
+    say(format_args!("  call.svg       the same picture alone"));
+    say(format_args!("  recording.wav  stereo, caller left, agent right"));
+    say(format_args!("  report.json    everything in numbers"));
+    say(format_args!(
+        "  journal        the call's inputs: try `offhook replay {folder}` and `offhook verify {folder}`"
+    ));
+    out
 }
 
 /// A percentile of a sorted list, the nearest rank.

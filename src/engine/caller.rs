@@ -213,8 +213,9 @@ impl CallEngine {
             Progress::Sent { at, piece } => {
                 self.hearing.played(self.uplink.media_at(at), self.out.piece(&piece));
             }
-            Progress::FirstHeard(item) => {
+            Progress::FirstHeard { item, audible_at } => {
                 if let Some(turn) = self.stats.turn(item.turn) {
+                    turn.first_audible_at_ms.get_or_insert(audible_at.as_ms());
                     turn.first_heard_at_ms.get_or_insert(now.as_ms());
                 }
             }

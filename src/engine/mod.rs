@@ -51,7 +51,7 @@ use keys::Keypad;
 use local::Local;
 use outbox::{Outbox, OwnedCommand};
 use reply::Reply;
-use report::{Report, SCHEMA};
+use report::{Report, SCHEMA, Turn};
 use session::Session;
 use stats::Stats;
 use timer::Timers;
@@ -286,7 +286,7 @@ impl CallEngine {
                 _ => EndReason::Internal { why: "the call has not ended".to_owned() },
             },
             lines: self.conversation.report(rate_hz, self.now, |t| self.uplink.media_at(t), &playing),
-            turns: self.stats.turns.clone(),
+            turns: self.stats.turns.iter().cloned().map(Turn::with_latency).collect(),
             interruptions: self.stats.interruptions.clone(),
             shadows: self
                 .local
@@ -303,6 +303,7 @@ impl CallEngine {
             model_ms: self.model_open_ms(),
             cost_micros: self.cost_micros(),
             recording: None,
+            journal: None,
         }
     }
 

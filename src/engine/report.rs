@@ -74,6 +74,9 @@ pub struct Report {
     pub cost_micros: u64,
     /// The recording, when there is one.
     pub recording: Option<Recording>,
+    /// The journal, when one is kept.
+    #[serde(default)]
+    pub journal: Option<JournalKept>,
 }
 
 /// Something said.
@@ -118,8 +121,66 @@ pub struct Turn {
     pub first_model_audio_at_ms: Option<u64>,
     /// First audio sent to the line.
     pub first_audio_sent_at_ms: Option<u64>,
+    /// When it began to be audible: the first mark of it that came back played, less the audio before that mark.
+    #[serde(default)]
+    pub first_audible_at_ms: Option<u64>,
     /// First mark that came back played: the caller has heard the beginning by then.
     pub first_heard_at_ms: Option<u64>,
+    /// What the caller waited, and for what.
+    #[serde(default)]
+    pub latency: Latency,
+}
+
+/// How long a caller waited for an answer, and the parts of that in the order in which they pass. A part is `None` when one
+/// of its two moments is not known; where all are, they add up to the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// From the caller's last speech until the answer was audible.
+    pub waited_ms: Option<u64>,
+    /// Until the turn's end was decided: the silence that ends a turn, and what hearing it took.
+    pub silence_ms: Option<u64>,
+    /// Until the turn was committed.
+    pub decision_ms: Option<u64>,
+    /// Until the response to it began.
+    pub response_ms: Option<u64>,
+    /// Until the model's first audio.
+    pub model_audio_ms: Option<u64>,
+    /// Until that was sent to the line: what was still being said before it.
+    pub queue_ms: Option<u64>,
+    /// Until it was audible there, as the line's marks tell.
+    pub line_ms: Option<u64>,
+}
+
+impl Latency {
+    /// The parts by name, in their order.
+    pub fn parts(&self) -> [(&'static str, Option<u64>); 6] {
+        [
+            ("silence", self.silence_ms),
+            ("decision", self.decision_ms),
+            ("response", self.response_ms),
+            ("model audio", self.model_audio_ms),
+            ("queue", self.queue_ms),
+            ("line", self.line_ms),
+        ]
+    }
+}
+
+impl Turn {
+    /// The turn with its latency, as its moments tell it.
+    #[must_use]
+    pub fn with_latency(mut self) -> Turn {
+        let between = |from: Option<u64>, to: Option<u64>| Some(to?.saturating_sub(from?));
+        self.latency = Latency {
+            waited_ms: between(self.speech_end_at_ms, self.first_audible_at_ms),
+            silence_ms: between(self.speech_end_at_ms, self.stop_decided_at_ms),
+            decision_ms: between(self.stop_decided_at_ms, self.commit_at_ms),
+            response_ms: between(self.commit_at_ms, self.response_at_ms),
+            model_audio_ms: between(self.response_at_ms, self.first_model_audio_at_ms),
+            queue_ms: between(self.first_model_audio_at_ms, self.first_audio_sent_at_ms),
+            line_ms: between(self.first_audio_sent_at_ms, self.first_audible_at_ms),
+        };
+        self
+    }
 }
 
 /// The caller stopped the agent.
@@ -197,6 +258,17 @@ pub struct Recording {
     /// From where audio is missing, when the disk was full or too slow.
     pub missing_from_ms: Option<u64>,
     /// Why it is missing.
+    pub error: Option<String>,
+}
+
+/// The journal's own account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalKept {
+    /// From when lines are missing, when the disk was full or too slow.
+    pub missing_from_ms: Option<u64>,
+    /// How many.
+    pub lines_lost: u64,
+    /// Why.
     pub error: Option<String>,
 }
 
@@ -292,6 +364,20 @@ mod tests {
         let mut known = BTreeSet::new();
         keys("", &written, &mut known);
         same("Keys", &known);
+    }
+
+    #[test]
+    fn the_parts_of_a_latency_add_up_and_are_missing_where_a_moment_is() {
+        let turn: Turn = serde_json::from_value(example()["turns"][0].clone()).unwrap();
+        let again = Turn { latency: Latency::default(), ..turn.clone() }.with_latency();
+        assert_eq!(again, turn, "the example's latency is that of its moments");
+        let parts = turn.latency.parts();
+        assert_eq!(parts.iter().map(|(_, ms)| ms.unwrap()).sum::<u64>(), turn.latency.waited_ms.unwrap());
+        let unanswered = Turn { response_at_ms: None, first_audible_at_ms: None, ..turn }.with_latency().latency;
+        let known: Vec<_> = unanswered.parts().iter().filter(|(_, ms)| ms.is_some()).map(|(name, _)| *name).collect();
+        assert_eq!((unanswered.waited_ms, known), (None, vec!["silence", "decision", "queue"]));
+        let old: Turn = serde_json::from_value(serde_json::json!({ "turn": 1 })).unwrap();
+        assert_eq!(old.with_latency().latency, Latency::default());
     }
 
     #[test]

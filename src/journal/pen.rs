@@ -138,6 +138,11 @@ impl Pen {
     }
 }
 
+/// The line that stands where `lines` lines are missing, the first of which was made at `from`.
+pub fn lost_line(from: CallTime, lines: u64) -> String {
+    format!("{{\"at_us\":{},\"lost\":{lines}}}\n", from.as_us())
+}
+
 fn put_payload(to: &mut Vec<u8>, payload: &[u8], with_audio: bool) -> std::io::Result<()> {
     write!(to, r#","len":{}"#, payload.len())?;
     if with_audio {

@@ -22,8 +22,19 @@ pub struct Journal {
     pub entries: Vec<Entry>,
     /// The file ends in the middle of a line: the server was killed while it wrote. That line is left out.
     pub torn: bool,
+    /// Lines that found no room on the disk's way, in order. What follows does not come of what is there.
+    pub lost: Vec<Lost>,
     /// As much silence as the longest audio that was not kept.
     silence: Vec<u8>,
+}
+
+/// Lines that are missing from a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// When the first of them was made.
+    pub from: CallTime,
+    /// How many.
+    pub lines: u64,
 }
 
 /// One line of a journal.
@@ -100,7 +111,7 @@ impl Journal {
             None => (bytes, &[][..]),
         };
         let settings = parse_head(head)?;
-        let mut journal = Journal { settings, entries: Vec::new(), torn: false, silence: Vec::new() };
+        let mut journal = Journal { settings, entries: Vec::new(), torn: false, lost: Vec::new(), silence: Vec::new() };
         let mut longest = 0;
         let mut line = 1;
         while !rest.is_empty() {
@@ -114,7 +125,8 @@ impl Journal {
                 None => (std::mem::take(&mut rest), false),
             };
             match parse_entry(text) {
-                Ok(entry) => {
+                Ok(Line::Lost(lost)) => journal.lost.push(lost),
+                Ok(Line::Entry(entry)) => {
                     if let Kind::In(OwnedInput { payload: Payload::Length(bytes), .. }) = &entry.kind {
                         longest = longest.max(*bytes);
                     }
@@ -236,9 +248,15 @@ struct Head<'a> {
     settings: &'a RawValue,
 }
 
+/// A line that was read.
+enum Line {
+    Entry(Entry),
+    Lost(Lost),
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line<'a> {
+struct Wired<'a> {
     at_us: u64,
     #[serde(borrow, rename = "in")]
     input: Option<Wire<'a>>,
@@ -246,6 +264,7 @@ struct Line<'a> {
     output: Option<String>,
     hear: Option<(u16, i16)>,
     found: Option<Finding>,
+    lost: Option<u64>,
 }
 
 fn parse_head(head: &[u8]) -> Result<CallSettings, JournalError> {
@@ -262,12 +281,15 @@ fn parse_head(head: &[u8]) -> Result<CallSettings, JournalError> {
     serde_json::from_str(head.settings.get()).map_err(|e| error(1, format!("the settings cannot be read: {e}")))
 }
 
-fn parse_entry(line: &[u8]) -> Result<Entry, String> {
+fn parse_entry(line: &[u8]) -> Result<Line, String> {
     if line.len() > MAX_LINE_BYTES {
         return Err(format!("longer than {MAX_LINE_BYTES} bytes"));
     }
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
+    let line: Wired<'_> = serde_json::from_slice(line).map_err(|e| e.to_string())?;
     let at = CallTime::from_us(line.at_us);
+    if let Wired { lost: Some(lines), input: None, output: None, hear: None, found: None, .. } = line {
+        return Ok(Line::Lost(Lost { from: at, lines }));
+    }
     let kind = match (line.input, line.output, line.hear, line.found) {
         (Some(wire), None, None, None) => Kind::In(owned(wire)?),
         (None, Some(text), None, None) => Kind::Out(text),
@@ -278,9 +300,9 @@ fn parse_entry(line: &[u8]) -> Result<Entry, String> {
         (None, None, Some((per_mille, level)), None) => {
             return Err(format!("\"hear\" is [{per_mille},{level}]; allowed: [0 to 1000, -128 to 0]"));
         }
-        _ => return Err("expected one of \"in\", \"hear\", \"found\" and \"out\"".to_owned()),
+        _ => return Err("expected one of \"in\", \"hear\", \"found\", \"out\" and \"lost\"".to_owned()),
     };
-    Ok(Entry { at, kind })
+    Ok(Line::Entry(Entry { at, kind }))
 }
 
 fn owned(wire: Wire<'_>) -> Result<OwnedInput, String> {

@@ -179,7 +179,7 @@ const STAGES: [Stage; 5] = [
     ("turn taken", |t| t.commit_at_ms),
     ("model audio", |t| t.first_model_audio_at_ms),
     ("sent", |t| t.first_audio_sent_at_ms),
-    ("heard", |t| t.first_heard_at_ms),
+    ("audible", |t| t.first_audible_at_ms.or(t.first_heard_at_ms)),
 ];
 
 fn latencies(out: &mut String, report: &Report) -> fmt::Result {
@@ -199,7 +199,7 @@ fn latencies(out: &mut String, report: &Report) -> fmt::Result {
          is not known.",
     );
     if let (Some(median), Some(worst)) = (heard.get(heard.len() / 2), heard.last()) {
-        write!(out, " Heard after {median} ms in the middle, {worst} ms at worst.")?;
+        write!(out, " Audible after {median} ms in the middle, {worst} ms at worst.")?;
     }
     out.push_str("</p>\n<div class=\"scroll\"><table class=\"stages\">\n<thead><tr><th>Turn</th><th>speech ended</th>");
     for (stage, (name, _)) in STAGES.iter().enumerate() {

@@ -17,12 +17,12 @@ pub(super) struct Flag {
     pub(super) cut: bool,
 }
 
-/// Every answered turn: its number, the end of its speech (or when it was taken, if nobody listened for that) and the first of the answer that was heard on the media time
+/// Every answered turn: its number, the end of its speech (or when it was taken, if nobody listened for that) and the first of the answer that was audible on the media time
 /// line, and the milliseconds between.
 pub(super) fn waits(report: &Report) -> impl Iterator<Item = (u32, u64, u64, u64)> {
     report.turns.iter().filter_map(|turn| {
         let from = turn.speech_end_at_ms.or(turn.commit_at_ms)?;
-        let to = turn.first_heard_at_ms.or(turn.first_audio_sent_at_ms)?;
+        let to = turn.first_audible_at_ms.or(turn.first_heard_at_ms).or(turn.first_audio_sent_at_ms)?;
         Some((turn.turn, media_ms(report, from), media_ms(report, to), to.saturating_sub(from)))
     })
 }

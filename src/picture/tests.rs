@@ -32,8 +32,11 @@ fn turn(turn: u32, start: u64, end: u64, heard: u64) -> Turn {
         response_at_ms: Some(end + 640),
         first_model_audio_at_ms: Some(heard + 330),
         first_audio_sent_at_ms: Some(heard + 335),
+        first_audible_at_ms: Some(heard + 400),
         first_heard_at_ms: Some(heard + 400),
+        ..Turn::default()
     }
+    .with_latency()
 }
 
 /// A call of 14 s with one of everything, media beginning 400 ms after the webhook.
@@ -77,6 +80,7 @@ fn report() -> Report {
         model_ms: 0,
         cost_micros: 0,
         recording: Some(Recording { frames: 112_000, missing_from_ms: None, error: None }),
+        journal: None,
     }
 }
 
@@ -289,7 +293,7 @@ fn calls_of_any_length_can_be_drawn() {
     absurd.gaps = vec![Gap { media_at_ms: u64::MAX, ms: u64::MAX }];
     absurd.lines[0].media_end_ms = u64::MAX;
     absurd.lines[2].received_ms = u64::MAX;
-    absurd.turns[0].first_heard_at_ms = Some(0);
+    absurd.turns[0].first_audible_at_ms = Some(0);
     absurd.interruptions[0].media_at_ms = u64::MAX;
     let far = vec![u64::MAX, 0, 5_000_000];
     let marks = Marks { played_ms: far.clone(), cleared_ms: far, came_back: u64::MAX, ..Marks::default() };

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ use crate::link::http::fill;
 use crate::report::Report;
 use crate::template::{Values, Variables};
 
+use super::keeper::REPORT;
+use super::late::{Late, Then};
 use super::metrics::Metrics;
 use super::{Shared, request, text};
 
@@ -40,13 +42,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SCHEMA: u32 = 1;
 
 /// The calls of which more is to be found out.
-#[derive(Debug)]
 pub(super) struct AfterCalls {
     /// Where calls are kept.
     data: PathBuf,
     metrics: Arc<Metrics>,
-    waiting: AtomicUsize,
-    more: Notify,
+    late: Arc<Late>,
+    waiting: Arc<AtomicUsize>,
+    more: Arc<Notify>,
     busy: watch::Sender<bool>,
     running: Mutex<BTreeSet<String>>,
     stopped: watch::Sender<bool>,
@@ -61,12 +63,13 @@ struct Job {
 }
 
 impl AfterCalls {
-    pub(super) fn new(data: PathBuf, metrics: Arc<Metrics>) -> AfterCalls {
+    pub(super) fn new(data: PathBuf, metrics: Arc<Metrics>, late: Arc<Late>) -> AfterCalls {
         AfterCalls {
             data,
             metrics,
-            waiting: AtomicUsize::new(0),
-            more: Notify::new(),
+            late,
+            waiting: Arc::default(),
+            more: Arc::default(),
             busy: watch::Sender::new(false),
             running: Mutex::default(),
             stopped: watch::Sender::new(false),
@@ -88,21 +91,22 @@ impl AfterCalls {
             return;
         }
         let job = Job { call: call.to_owned(), agent: agent.name.clone(), variables: variables.clone() };
-        let path = self.path(call);
-        let writing = tokio::task::spawn_blocking(move || write(&path, &serde_json::to_vec(&job)?));
+        let (path, late) = (self.path(call), Arc::clone(&self.late));
+        let (waiting, more, busy) = (Arc::clone(&self.waiting), Arc::clone(&self.more), self.busy.clone());
+        let then: Then = Box::new(move |late| {
+            waiting.fetch_add(1, Ordering::Relaxed);
+            busy.send_replace(true);
+            if late {
+                more.notify_one();
+            }
+        });
+        let writing = tokio::task::spawn_blocking(move || late.write(path, serde_json::to_vec(&job)?, "after", then));
         let written = match timeout(PATIENCE, writing).await {
             Ok(written) => written.map_err(io::Error::other).and_then(|written| written),
             Err(_) => Err(io::Error::other("the disk is too slow")),
         };
-        match written {
-            Ok(()) => {
-                self.waiting.fetch_add(1, Ordering::Relaxed);
-                self.busy.send_replace(true);
-            }
-            Err(error) => {
-                self.metrics.after_dropped.add("disk", 1);
-                tracing::error!(%error, "nothing more is found out about a call: it cannot be kept that it waits");
-            }
+        if let Err(error) = written {
+            tracing::error!(%error, "more is found out about a call later: it cannot be kept yet that it waits");
         }
     }
 
@@ -200,7 +204,7 @@ pub(super) async fn work(shared: Arc<Shared>) {
     }
 }
 
-/// The report of a call that has just ended is not there yet.
+/// The report of a call that has just ended is not there yet, or there was no room for it.
 const LATER: &str = "later";
 
 /// All that is to be found out about one call; an error says why it is not begun.
@@ -209,12 +213,17 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> R
     let read = tokio::task::spawn_blocking(move || {
         let job: Option<Job> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let report: Option<Report> =
-            std::fs::read(folder.join("report.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            std::fs::read(folder.join(REPORT)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         (job, report)
     });
     let (job, report) = read.await.map_err(|_| "disk")?;
     let (Some(job), Some(report)) = (job, report) else {
-        return Err(if shared.registry.contains(call) { LATER } else { "no_report" });
+        let report = shared.after.folder(call).join(REPORT);
+        return Err(if shared.registry.contains(call) || shared.late.is_waiting(&report) {
+            LATER
+        } else {
+            "no_report"
+        });
     };
     let config = shared.config().await;
     let Some(agent) = config.agents.get(&job.agent).filter(|agent| !agent.after.is_empty()) else {
@@ -283,13 +292,14 @@ async fn keep(shared: &Shared, call: &str, found: &Value) {
     let folder = shared.after.folder(call);
     let mut bytes = serde_json::to_vec_pretty(found).unwrap_or_default();
     bytes.push(b'\n');
+    let late = Arc::clone(&shared.late);
     let written = tokio::task::spawn_blocking(move || {
         // A folder that is gone was not to be kept.
-        if folder.exists() { write(&folder.join("analysis.json"), &bytes) } else { Ok(()) }
+        let none = !folder.exists();
+        if none { Ok(()) } else { late.write(folder.join("analysis.json"), bytes, "analysis", Box::new(|_| {})) }
     });
     if let Err(error) = written.await.map_err(io::Error::other).and_then(|written| written) {
-        shared.metrics.files_failed.add("analysis", 1);
-        tracing::error!(call, %error, "analysis.json could not be written");
+        tracing::error!(call, %error, "analysis.json could not be written; it is tried again");
     }
     shared.store.set_analysis(call, found.clone());
     if let Some(observer) = &shared.observer {
@@ -361,17 +371,4 @@ fn result(report: &Report) -> Value {
         "interruptions": report.interruptions.len(),
         "report": report,
     })
-}
-
-/// Writes a file so that it is there whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let unfinished = path.with_extension("tmp");
-    let mut file = std::fs::File::create(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(unfinished, path)
 }

@@ -2,7 +2,10 @@
 //!
 //! A call collects journal bytes and audio in a [`Files`] and hands them over about once a second, without ever
 //! waiting. A few threads write them. When the disk is too slow, batches are dropped and counted, and the report says
-//! from when audio is missing; when it fails, the call goes on all the same.
+//! from when audio or lines of the journal are missing; when it fails, the call goes on all the same, and the report is
+//! written once there is room ([`late`](super::late)).
+
+mod gaps;
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -15,14 +18,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::audio::AudioFormat;
-use crate::config::Keep;
+use crate::config::{JournalKeep, Keep};
 use crate::engine::Record;
 use crate::picture;
 use crate::recording::RecordingFile;
 use crate::report::{Recording, Report};
 use crate::time::Samples;
 
+use super::late::{Late, Then};
 use super::metrics::Metrics;
+
+use gaps::{Gaps, Lost};
 
 /// Batches that may wait for one thread; at 16 KiB each that is 16 MiB.
 const QUEUE_JOBS: usize = 1_024;
@@ -38,10 +44,11 @@ const BATCH_BYTES: usize = 16 << 10;
 const FINISH: Duration = Duration::from_secs(10);
 
 /// The threads.
-#[derive(Debug)]
 pub(super) struct Keeper {
     writers: Vec<mpsc::Sender<Job>>,
+    /// In the order in which they end: the last draws pictures.
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    late: Arc<Late>,
     metrics: Arc<Metrics>,
 }
 
@@ -60,13 +67,23 @@ pub(super) struct Folder {
 
 enum Job {
     Batch(Arc<Folder>, Batch),
-    Finish(Arc<Folder>, Box<Report>, Option<Missing>, oneshot::Sender<Box<Report>>),
+    Finish(Arc<Folder>, Box<Report>, Dropped, oneshot::Sender<Box<Report>>),
     Stop,
+}
+
+/// What of a call found no room on its way to the threads.
+#[derive(Debug, Default)]
+struct Dropped {
+    audio: Option<Missing>,
+    journal: Gaps,
+    said: bool,
 }
 
 /// What a call made since the last hand-over.
 #[derive(Debug, Default)]
 struct Batch {
+    /// Lines that stand before those of `journal`: what was lost, and the first if it was.
+    before: Vec<u8>,
     journal: Vec<u8>,
     audio: Vec<u8>,
     chunks: Vec<(Side, Samples, usize)>,
@@ -85,14 +102,30 @@ struct Missing {
     why: String,
 }
 
+/// The report's name in a call's folder.
+pub(super) const REPORT: &str = "report.json";
+/// Why something found no room.
+const TOO_SLOW: &str = "the disk is too slow";
+
 impl Keeper {
-    /// Starts the threads.
-    pub(super) fn start(metrics: Arc<Metrics>) -> io::Result<Keeper> {
+    /// Starts the threads. `late` takes reports for which there is no room; `written` is told of those that were, later.
+    pub(super) fn start(
+        metrics: Arc<Metrics>,
+        late: Arc<Late>,
+        written: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<Keeper> {
+        let written: Arc<dyn Fn() + Send + Sync> = Arc::new(written);
         let (pictures, wanted) = std::sync::mpsc::sync_channel::<PathBuf>(QUEUE_PICTURES);
         let (mut writers, mut threads) = (Vec::new(), Vec::new());
         for n in 0..WRITERS {
             let (jobs, mut handed_over) = mpsc::channel(QUEUE_JOBS);
-            let mut writer = Writer { open: HashMap::new(), pictures: pictures.clone(), metrics: Arc::clone(&metrics) };
+            let mut writer = Writer {
+                open: HashMap::new(),
+                pictures: pictures.clone(),
+                metrics: Arc::clone(&metrics),
+                late: Arc::clone(&late),
+                written: Arc::clone(&written),
+            };
             let work = move || while handed_over.blocking_recv().is_some_and(|job| writer.work(job)) {};
             threads.push(thread::Builder::new().name(format!("files-{n}")).spawn(work)?);
             writers.push(jobs);
@@ -107,7 +140,7 @@ impl Keeper {
             }
         };
         threads.push(thread::Builder::new().name("pictures".to_owned()).spawn(draw)?);
-        Ok(Keeper { writers, threads: Mutex::new(threads), metrics })
+        Ok(Keeper { writers, threads: Mutex::new(threads), late, metrics })
     }
 
     /// The files of a new call.
@@ -118,7 +151,7 @@ impl Keeper {
             jobs: self.writers[shard % self.writers.len()].clone(),
             batch: Batch::default(),
             since: None,
-            missing: None,
+            dropped: Dropped::default(),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -129,8 +162,13 @@ impl Keeper {
             // A thread that is gone already has nothing to finish.
             let _ = jobs.blocking_send(Job::Stop);
         }
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // A thread that panicked has said so already.
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let pictures = threads.pop();
+        // A thread that panicked has said so already.
+        threads.drain(..).for_each(|thread| drop(thread.join()));
+        // Reports that are late are drawn too, so the last thread ends after theirs.
+        self.late.stop();
+        if let Some(thread) = pictures {
             let _ = thread.join();
         }
     }
@@ -143,7 +181,7 @@ pub(super) struct Files {
     jobs: mpsc::Sender<Job>,
     batch: Batch,
     since: Option<Instant>,
-    missing: Option<Missing>,
+    dropped: Dropped,
     metrics: Arc<Metrics>,
 }
 
@@ -187,7 +225,7 @@ impl Files {
         self.hand_over();
         let (done, finished) = oneshot::channel();
         let report = Box::new(report);
-        let job = Job::Finish(Arc::clone(&self.folder), report.clone(), self.missing.take(), done);
+        let job = Job::Finish(Arc::clone(&self.folder), report.clone(), std::mem::take(&mut self.dropped), done);
         let wait = async {
             self.jobs.send(job).await.ok()?;
             finished.await.ok()
@@ -208,14 +246,23 @@ impl Files {
             return;
         }
         let (bytes, chunks) = (self.batch.audio.len(), self.batch.chunks.len());
-        let room = Batch { journal: Vec::new(), audio: Vec::with_capacity(bytes), chunks: Vec::with_capacity(chunks) };
-        let batch = std::mem::replace(&mut self.batch, room);
-        let from = batch.chunks.iter().map(|(_, at, _)| *at).min();
-        if self.jobs.try_send(Job::Batch(Arc::clone(&self.folder), batch)).is_err() {
-            self.metrics.files_dropped.add(1);
-            if let (None, Some(from)) = (&self.missing, from) {
-                self.missing = Some(Missing { from, why: "the disk is too slow".to_owned() });
-            }
+        let room = Batch { audio: Vec::with_capacity(bytes), chunks: Vec::with_capacity(chunks), ..Batch::default() };
+        let mut batch = std::mem::replace(&mut self.batch, room);
+        batch.before = self.dropped.journal.before();
+        let Ok(room) = self.jobs.try_reserve() else { return self.drop_batch(&batch) };
+        self.dropped.journal.handed_over(&batch.journal);
+        room.send(Job::Batch(Arc::clone(&self.folder), batch));
+    }
+
+    fn drop_batch(&mut self, batch: &Batch) {
+        self.metrics.files_dropped.add(1);
+        if let (None, Some(from)) = (&self.dropped.audio, batch.chunks.iter().map(|(_, at, _)| *at).min()) {
+            self.dropped.audio = Some(Missing { from, why: TOO_SLOW.to_owned() });
+        }
+        self.dropped.journal.lose(&batch.journal, TOO_SLOW);
+        // Once a call: the report has the rest.
+        if !std::mem::replace(&mut self.dropped.said, true) {
+            tracing::warn!(call = self.folder.call, "the disk is too slow: audio or lines of the journal are missing");
         }
     }
 }
@@ -225,11 +272,18 @@ struct Writer {
     open: HashMap<String, Open>,
     pictures: std::sync::mpsc::SyncSender<PathBuf>,
     metrics: Arc<Metrics>,
+    late: Arc<Late>,
+    /// Told of reports that are written later than they should be.
+    written: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The open files of a call.
 struct Open {
     journal: Option<File>,
+    /// Lines for which there was no file; `None` as long as it takes all.
+    lost: Option<Lost>,
+    /// Why the journal is no longer written, or never was.
+    why: String,
     recording: Option<RecordingFile>,
     /// Why and from where the recording is not whole; it is then no longer written, but still finished.
     missing: Option<Missing>,
@@ -245,37 +299,63 @@ impl Writer {
                     let open = self.open(&folder);
                     self.open.insert(folder.call.clone(), open);
                 }
-                let Some(open) = self.open.get_mut(&folder.call) else { return true };
-                for (file, error) in open.write(&batch) {
-                    self.metrics.files_failed.add(file, 1);
-                    tracing::warn!(call = folder.call, file, %error, "file given up; the call goes on");
-                }
+                let Some(mut open) = self.open.remove(&folder.call) else { return true };
+                self.write(&folder, &mut open, &batch);
+                self.open.insert(folder.call.clone(), open);
             }
             Job::Finish(folder, mut report, dropped, done) => {
-                let open = self.open.remove(&folder.call);
+                let mut open = self.open.remove(&folder.call);
+                if folder.keep.journal != JournalKeep::Off {
+                    if let Some(open) = &mut open {
+                        let batch = Batch { before: dropped.journal.before(), ..Batch::default() };
+                        self.write(&folder, open, &batch);
+                    }
+                    report.journal = Some(dropped.journal.account(open.as_mut().and_then(|open| open.lost.take())));
+                }
                 if folder.keep.recording {
                     let total =
                         report.duration_ms.saturating_sub(report.media_start_at_ms.unwrap_or(report.duration_ms));
                     let rate_hz = folder.format.rate_hz;
-                    report.recording = Some(recording(open, dropped, Samples::from_ms(total, rate_hz), rate_hz));
+                    report.recording = Some(recording(open, dropped.audio, Samples::from_ms(total, rate_hz), rate_hz));
                 }
-                match write_report(&folder.path, &report) {
-                    Ok(()) if folder.keep.pictures => {
-                        if self.pictures.try_send(folder.path.clone()).is_err() {
-                            self.metrics.files_failed.add("pictures", 1);
-                        }
-                    }
-                    Ok(()) => {}
-                    Err(error) => {
-                        self.metrics.files_failed.add("report", 1);
-                        tracing::error!(call = folder.call, %error, "the report could not be written");
-                    }
-                }
+                self.write_report(&folder, &report);
                 // Whoever waits may have given up.
                 let _ = done.send(report);
             }
         }
         true
+    }
+
+    fn write(&self, folder: &Folder, open: &mut Open, batch: &Batch) {
+        for (file, error) in open.write(batch) {
+            self.metrics.files_failed.add(file, 1);
+            tracing::warn!(call = folder.call, file, %error, "file given up; the call goes on");
+        }
+    }
+
+    /// Writes `report.json`, later if there is no room now; then the pictures can be drawn.
+    fn write_report(&self, folder: &Folder, report: &Report) {
+        let mut text = match serde_json::to_vec_pretty(report) {
+            Ok(text) => text,
+            Err(error) => {
+                self.metrics.files_failed.add("report", 1);
+                return tracing::error!(call = folder.call, %error, "the report cannot be written as JSON");
+            }
+        };
+        text.push(b'\n');
+        let (pictures, metrics, path) = (self.pictures.clone(), Arc::clone(&self.metrics), folder.path.clone());
+        let (draw, written) = (folder.keep.pictures, Arc::clone(&self.written));
+        let then: Then = Box::new(move |late| {
+            if draw && pictures.try_send(path).is_err() {
+                metrics.files_failed.add("pictures", 1);
+            }
+            if late {
+                written();
+            }
+        });
+        if let Err(error) = self.late.write(folder.path.join(REPORT), text, "report", then) {
+            tracing::error!(call = folder.call, %error, "the report could not be written; it is tried again");
+        }
     }
 
     fn open(&self, folder: &Folder) -> Open {
@@ -284,17 +364,19 @@ impl Writer {
             tracing::warn!(call = folder.call, file, %error, "file could not be made; the call goes on");
             error.to_string()
         };
-        let mut open = Open { journal: None, recording: None, missing: None };
+        let mut open = Open { journal: None, lost: None, why: String::new(), recording: None, missing: None };
         let made = fs::create_dir_all(&folder.path);
         if let Err(error) = made {
-            let why = failed("folder", error);
-            open.missing = Some(Missing { from: Samples::ZERO, why });
+            open.why = failed("folder", error);
+            open.missing = Some(Missing { from: Samples::ZERO, why: open.why.clone() });
             return open;
         }
         // The pen writes nothing when no journal is kept, so an empty file is not left behind.
-        if folder.keep.journal != crate::config::JournalKeep::Off {
-            let file = OpenOptions::new().create(true).append(true).open(folder.path.join("journal"));
-            open.journal = file.map_err(|error| failed("journal", error)).ok();
+        if folder.keep.journal != JournalKeep::Off {
+            match OpenOptions::new().create(true).append(true).open(folder.path.join("journal")) {
+                Ok(file) => open.journal = Some(file),
+                Err(error) => open.why = failed("journal", error),
+            }
         }
         if folder.keep.recording {
             match RecordingFile::create(&folder.path.join("recording.wav"), folder.format) {
@@ -314,10 +396,16 @@ impl Open {
     fn write(&mut self, batch: &Batch) -> Vec<(&'static str, io::Error)> {
         let mut errors = Vec::new();
         if let Some(file) = &mut self.journal
-            && let Err(error) = file.write_all(&batch.journal)
+            && let Err(error) = file.write_all(&batch.before).and_then(|()| file.write_all(&batch.journal))
         {
             self.journal = None;
+            self.why = error.to_string();
             errors.push(("journal", error));
+        }
+        if self.journal.is_none()
+            && let Some(lost) = Lost::of(&batch.journal, &self.why)
+        {
+            gaps::add(&mut self.lost, lost);
         }
         if let (Some(file), None) = (&mut self.recording, &self.missing)
             && let Err(error) = batch.write_audio(file)
@@ -370,22 +458,9 @@ fn recording(open: Option<Open>, dropped: Option<Missing>, total: Samples, rate_
     account
 }
 
-/// Writes `report.json` so that it is there whole or not at all.
-fn write_report(folder: &Path, report: &Report) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let path = folder.join("report.json.tmp");
-    let mut text = serde_json::to_vec_pretty(report)?;
-    text.push(b'\n');
-    let mut file = File::create(&path)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&path, folder.join("report.json"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::JournalKeep;
     use crate::engine::EndReason;
 
     fn folder(path: &Path) -> Folder {
@@ -403,6 +478,29 @@ mod tests {
         .expect("a report")
     }
 
+    fn keeper() -> Keeper {
+        let metrics = Arc::default();
+        let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
+        Keeper::start(metrics, late, || {}).expect("threads")
+    }
+
+    /// A call's files before a thread that works when it is told to, and has room for so many batches.
+    fn before_a_thread(dir: &Path, batches: usize) -> (Files, Writer, mpsc::Receiver<Job>) {
+        let metrics = Arc::new(Metrics::default());
+        let (jobs, handed_over) = mpsc::channel(batches);
+        let files = Files {
+            folder: Arc::new(folder(dir)),
+            jobs,
+            batch: Batch::default(),
+            since: None,
+            dropped: Dropped::default(),
+            metrics: Arc::clone(&metrics),
+        };
+        let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
+        let (pictures, _) = std::sync::mpsc::sync_channel(1);
+        (files, Writer { open: HashMap::new(), pictures, metrics, late, written: Arc::new(|| {}) }, handed_over)
+    }
+
     /// Half a second of the caller, handed over at once.
     fn half_second(files: &mut Files, from_ms: u64) {
         let payload = vec![0x80; 4_000];
@@ -413,7 +511,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_handed_over_is_in_the_files_when_the_call_is_finished() {
         let dir = tempfile::tempdir().expect("a directory");
-        let keeper = Keeper::start(Arc::default()).expect("threads");
+        let keeper = keeper();
         let mut files = keeper.files(folder(dir.path()));
         half_second(&mut files, 0);
         let now = Instant::now();
@@ -433,17 +531,11 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_is_too_slow_costs_audio_from_there_on_and_never_waits() {
         let dir = tempfile::tempdir().expect("a directory");
-        let metrics = Arc::new(Metrics::default());
-        let (jobs, mut handed_over) = mpsc::channel(1);
-        let folder = Arc::new(folder(dir.path()));
-        let mut files =
-            Files { folder, jobs, batch: Batch::default(), since: None, missing: None, metrics: Arc::clone(&metrics) };
+        let (mut files, mut writer, mut handed_over) = before_a_thread(dir.path(), 1);
         half_second(&mut files, 0);
         half_second(&mut files, 500);
         half_second(&mut files, 1_000);
-        assert_eq!(metrics.files_dropped.get(), 2);
-        let (pictures, _wanted) = std::sync::mpsc::sync_channel(1);
-        let mut writer = Writer { open: HashMap::new(), pictures, metrics };
+        assert_eq!(writer.metrics.files_dropped.get(), 2);
         let slow = thread::spawn(move || while handed_over.blocking_recv().is_some_and(|job| writer.work(job)) {});
         let report = files.finish(Vec::new(), report()).await;
         slow.join().expect("an end");
@@ -453,12 +545,66 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn lines_of_the_journal_that_found_no_room_are_said_in_it_and_in_the_report() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut files, mut writer, mut handed_over) = before_a_thread(dir.path(), 1);
+        let line = |ms: u64| format!("{{\"at_us\":{},\"in\":\"tick\"}}\n", ms * 1_000);
+        let settings = crate::sim::scenario::settings();
+        let head = crate::journal::Pen::new(&settings, JournalKeep::Decisions).take();
+        let hand_over = |files: &mut Files, lines: Vec<u8>| {
+            files.batch.journal = lines;
+            files.hand_over();
+        };
+        // The first batch has room, but is not worked on before the next two.
+        half_second(&mut files, 0);
+        hand_over(&mut files, [head.as_slice(), line(1_000).as_bytes()].concat());
+        hand_over(&mut files, line(2_000).into_bytes());
+        let first = handed_over.recv().await.expect("a batch");
+        assert!(writer.work(first));
+        hand_over(&mut files, line(3_000).into_bytes());
+        hand_over(&mut files, [line(4_000), line(4_001)].concat().into_bytes());
+        let slow = thread::spawn(move || while handed_over.blocking_recv().is_some_and(|job| writer.work(job)) {});
+        let report = files.finish(Vec::new(), report()).await;
+        slow.join().expect("an end");
+        let journal = fs::read(dir.path().join("c1/journal")).expect("a journal");
+        let journal = crate::journal::Journal::parse(&journal).expect("it can be read");
+        let lost = |ms, lines| crate::journal::Lost { from: crate::time::CallTime::from_ms(ms), lines };
+        assert_eq!(journal.lost, [lost(1_000, 2), lost(4_000, 2)]);
+        assert_eq!(journal.entries.len(), 1);
+        let account = report.journal.expect("an account");
+        assert_eq!((account.missing_from_ms, account.lines_lost), (Some(1_000), 4));
+        assert_eq!(account.error.as_deref(), Some(TOO_SLOW));
+    }
+
+    #[tokio::test]
+    async fn a_report_and_a_journal_that_find_the_disk_full_are_late_and_said_to_be_short() {
+        let dir = tempfile::tempdir().expect("a directory");
+        // A file where the folder should be, as if there were no room for it.
+        fs::write(dir.path().join("c1"), "").expect("a file");
+        let (late, mut heard) = (Arc::new(Late::start(Arc::default()).expect("a thread")), mpsc::channel(1));
+        let told = heard.0.clone();
+        let keeper = Keeper::start(Arc::default(), Arc::clone(&late), move || told.try_send(()).expect("room"));
+        let mut files = keeper.expect("threads").files(folder(dir.path()));
+        half_second(&mut files, 0);
+        let report = files.finish(b"{}\n{\"at_us\":7000,\"in\":\"tick\"}\n".to_vec(), report()).await;
+        assert_eq!(report.journal.as_ref().map(|kept| kept.lines_lost), Some(2));
+        assert_eq!(report.recording.as_ref().expect("an account").missing_from_ms, Some(0));
+        let path = dir.path().join("c1").join(REPORT);
+        assert!(late.is_waiting(&path));
+        fs::remove_file(dir.path().join("c1")).expect("room");
+        tokio::task::spawn_blocking(move || late.stop()).await.expect("an end");
+        heard.1.recv().await.expect("what waits for it is told");
+        let kept: Report = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+        assert_eq!(kept, *report);
+    }
+
+    #[tokio::test]
     async fn a_recording_that_is_there_already_is_not_overwritten() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("c1/recording.wav");
         fs::create_dir_all(dir.path().join("c1")).expect("a folder");
         fs::write(&path, "another's").expect("a file");
-        let keeper = Keeper::start(Arc::default()).expect("threads");
+        let keeper = keeper();
         let mut files = keeper.files(folder(dir.path()));
         half_second(&mut files, 0);
         let report = files.finish(Vec::new(), report()).await;

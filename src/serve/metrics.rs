@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::turn::shadow::ShadowTally;
-use crate::{store, webhooks};
+use crate::{output, store, webhooks};
 
 use super::pressure::Pressure;
 
@@ -79,6 +79,9 @@ pub(super) struct Metrics {
     pub(super) files_dropped: Counter,
     /// Files that could not be written, by what.
     pub(super) files_failed: Family,
+    /// Files among them that were written later, and those that still wait.
+    pub(super) files_late: Counter,
+    pub(super) files_late_waiting: Counter,
     /// What calls counted, summed when each ends.
     pub(super) call_counters: Family,
     /// What candidates decided otherwise, summed when each call ends.
@@ -115,7 +118,11 @@ impl Metrics {
         page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
         page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
         page.family("api_requests_total", "Requests to the API.", "answer", &self.api);
-        page.counter("dial_states_lost_total", "States of placed calls that were not kept.", &self.ledger_failed);
+        page.counter(
+            "dial_states_lost_total",
+            "States of placed calls that were not kept at once.",
+            &self.ledger_failed,
+        );
         page.family("calls_refused_total", "Calls answered by a spoken refusal.", "reason", &self.refused);
         page.family("requests_rejected_total", "Requests turned away.", "reason", &self.rejected);
         page.family("media_rejected_total", "Media sockets turned away.", "reason", &self.media_rejected);
@@ -141,7 +148,15 @@ impl Metrics {
         page.head("after_waiting", "gauge", "Calls of which more is to be found out.");
         page.bare("after_waiting", self.after_waiting.get());
         page.counter("file_batches_dropped_total", "Batches dropped by a slow disk.", &self.files_dropped);
-        page.family("files_failed_total", "Files that could not be written.", "file", &self.files_failed);
+        page.family(
+            "files_failed_total",
+            "Files that could not be written at once, or at all.",
+            "file",
+            &self.files_failed,
+        );
+        page.counter("files_late_total", "Files that were written once the disk had room.", &self.files_late);
+        page.head("files_late_waiting", "gauge", "Files that wait for room on the disk.");
+        page.bare("files_late_waiting", self.files_late_waiting.get());
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
         page.shadows(&self.shadows);
         page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
@@ -151,10 +166,18 @@ impl Metrics {
         page.number("store_repaired_total", "counter", "Rows of calls made from their folders.", &store.repaired);
         page.number("store_lost_total", "counter", "Calls whose server was gone before they ended.", &store.lost);
         page.number("store_deleted_total", "counter", "Calls deleted for their age.", &store.deleted);
+        page.number(
+            "store_events_deleted_total",
+            "counter",
+            "Events deleted for their age that nobody had taken.",
+            &store.events_deleted,
+        );
         page.number("webhooks_delivered_total", "counter", "Events that an endpoint took.", &hooks.delivered);
         page.number("webhooks_failed_total", "counter", "Attempts to deliver an event that failed.", &hooks.failed);
         page.number("webhooks_dead_total", "counter", "Events that were given up.", &hooks.dead);
         page.number("webhooks_waiting", "gauge", "Events that wait for an endpoint.", &hooks.waiting);
+        page.head("log_lines_dropped_total", "counter", "Lines of the log that nobody read, or not fast enough.");
+        page.bare("log_lines_dropped_total", output::log::dropped());
         page.head("lag_microseconds", "gauge", "How late the server's threads are: the median of a second.");
         page.sample("lag_microseconds", "second", "last", pressure.late().as_micros() as u64);
         page.sample("lag_microseconds", "second", "worst_of_5", pressure.worst().as_micros() as u64);

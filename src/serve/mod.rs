@@ -12,7 +12,7 @@
 //!   [`model`] dials, [`effects`] asks the carrier, [`tools`] other servers: by [`request`], as far as [`reach`] lets them.
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`api`] is the operators' way in, [`dial`] places calls.
-//! - [`keeper`] writes files on threads of its own; the [`store`] and the sender of
+//! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
@@ -28,6 +28,7 @@ mod effects;
 mod ends;
 mod http;
 mod keeper;
+mod late;
 mod leg;
 mod lend;
 mod limits;
@@ -82,6 +83,7 @@ pub(crate) use tls::http_client;
 
 use after::AfterCalls;
 use keeper::Keeper;
+use late::Late;
 use media::Claim;
 use metrics::Metrics;
 use pressure::Pressure;
@@ -166,6 +168,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     pressure: Pressure,
     keeper: Keeper,
+    /// Files for which there was no room.
+    late: Arc<Late>,
     store: Store,
     /// Calls that were placed and are not over, and the keys that they were placed under.
     dials: dial::Book,
@@ -175,7 +179,7 @@ struct Shared {
     client: reqwest::Client,
     /// What agents ask of other servers.
     reach: Reach,
-    after: AfterCalls,
+    after: Arc<AfterCalls>,
     model_tls: Connector,
     random: SystemRandom,
     /// Bounds the media sockets that have not shown a token yet.
@@ -245,15 +249,24 @@ impl Server {
         let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
         let store = store.map_err(ServeError::Store)?;
         let no_client = |error: reqwest::Error| ServeError::System(format!("no HTTP client: {error}"));
+        let no_threads = |error: io::Error| ServeError::System(format!("no threads for files: {error}"));
+        let late = Arc::new(Late::start(Arc::clone(&metrics)).map_err(no_threads)?);
+        let after = Arc::new(AfterCalls::new(data.clone(), Arc::clone(&metrics), Arc::clone(&late)));
+        let (told, waiting) = (store.clone(), Arc::clone(&after));
+        let written = move || {
+            told.look_again();
+            waiting.ready();
+        };
+        let keeper = Keeper::start(Arc::clone(&metrics), Arc::clone(&late), written).map_err(no_threads)?;
         let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks)).map_err(no_client)?;
         let shared = Arc::new(Shared {
             source: options.source,
-            after: AfterCalls::new(data.clone(), Arc::clone(&metrics)),
+            after,
             data,
             observer: options.observer,
             registry: Arc::new(Registry::new()),
-            keeper: Keeper::start(Arc::clone(&metrics))
-                .map_err(|error| ServeError::System(format!("no threads for files: {error}")))?,
+            keeper,
+            late,
             dials: dial::Book::default(),
             ledger: dial::Ledger::new(store.clone()),
             api_rate: api::Rate::default(),

@@ -226,6 +226,7 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         model_ms: 0,
         cost_micros: 0,
         recording: None,
+        journal: None,
     }
 }
 

@@ -1,11 +1,17 @@
 //! Requests to dial out, by their idempotency keys: a repeated key finds the first request.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, SqlErr};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 pub use super::entity::dials::Model as Dial;
 use super::entity::dials::{ActiveModel, Column, Entity};
-use super::{Store, StoreError, now_ms};
+use super::{Core, Store, StoreError, now_ms};
 
 /// What of a dial has changed; `None` leaves what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,29 +93,129 @@ impl Store {
         self.in_time(async { Ok(found.one(self.db()).await?) }).await
     }
 
+    /// Notes what has become of a request, in the end: what cannot be written now is written once it can, the newest state
+    /// over those before it.
+    ///
+    /// # Errors
+    /// It is not written yet.
+    pub async fn note_dial(&self, key: &str, change: DialChange) -> Result<(), StoreError> {
+        self.core.unwritten.put(key, change)?;
+        // A statement that is let go of may still be carried out later, over a newer one: it keeps its turn to its end.
+        let (core, name) = (Arc::clone(&self.core), key.to_owned());
+        let writing = tokio::spawn(async move { write(&core, &name).await });
+        let written = self.in_time(async { writing.await.unwrap_or(Err(StoreError::Slow)) }).await;
+        if written.is_err() {
+            self.core.unwritten.more.notify_one();
+        }
+        written
+    }
+
     /// Notes what has become of a request. `false`: there is none with this key.
     ///
     /// # Errors
     /// The store cannot be written.
     pub async fn update_dial(&self, key: &str, change: DialChange) -> Result<bool, StoreError> {
-        let some = |value: Option<String>| value.map_or(NotSet, |value| Set(Some(value)));
-        let dial = ActiveModel {
-            key: Unchanged(key.to_owned()),
-            state: change.state.map_or(NotSet, Set),
-            carrier_call: some(change.carrier_call),
-            call: some(change.call),
-            error: some(change.error),
-            request_hash: NotSet,
-            created_ms: NotSet,
-        };
-        if !dial.is_changed() {
+        if change == DialChange::default() {
             return Ok(self.dial(key).await?.is_some());
         }
         self.in_time(async {
             let _turn = self.core.turn.lock().await;
-            let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(self.db()).await?;
-            Ok(updated.rows_affected > 0)
+            update(&self.core, key, change).await
         })
         .await
     }
+}
+
+/// What became of requests and is not written yet.
+#[derive(Debug, Default)]
+pub(super) struct Unwritten {
+    changes: Mutex<HashMap<String, DialChange>>,
+    more: Notify,
+}
+
+/// Requests of which something may be unwritten at once.
+const MAX_UNWRITTEN: usize = 10_000;
+/// The pause before another attempt.
+const AGAIN: Duration = Duration::from_secs(5);
+
+impl Unwritten {
+    fn changes(&self) -> MutexGuard<'_, HashMap<String, DialChange>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, key: &str, change: DialChange) -> Result<(), StoreError> {
+        let mut changes = self.changes();
+        if changes.len() >= MAX_UNWRITTEN && !changes.contains_key(key) {
+            return Err(StoreError::Io(format!("the states of {MAX_UNWRITTEN} placed calls are unwritten")));
+        }
+        let earlier = changes.entry(key.to_owned()).or_default();
+        *earlier = DialChange {
+            state: change.state.or(earlier.state.take()),
+            carrier_call: change.carrier_call.or(earlier.carrier_call.take()),
+            call: change.call.or(earlier.call.take()),
+            error: change.error.or(earlier.error.take()),
+        };
+        Ok(())
+    }
+}
+
+/// Until the store is stopped: writes what could not be written.
+pub(super) async fn write_later(core: Arc<Core>, mut stopping: watch::Receiver<bool>) {
+    loop {
+        let over = tokio::select! {
+            () = core.unwritten.more.notified() => tokio::select! {
+                () = sleep(AGAIN) => false,
+                () = stopped(&mut stopping) => true,
+            },
+            () = stopped(&mut stopping) => true,
+        };
+        let keys: Vec<String> = core.unwritten.changes().keys().cloned().collect();
+        for key in keys {
+            if let Err(error) = write(&core, &key).await {
+                core.trouble("cannot be written", &error);
+                core.unwritten.more.notify_one();
+                break;
+            }
+        }
+        if over {
+            return;
+        }
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error is that nobody is left who could stop it.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// Writes what is unwritten of a request.
+async fn write(core: &Core, key: &str) -> Result<(), StoreError> {
+    let _turn = core.turn.lock().await;
+    let Some(change) = core.unwritten.changes().get(key).cloned() else { return Ok(()) };
+    update(core, key, change.clone()).await?;
+    let mut changes = core.unwritten.changes();
+    // A newer one may have come meanwhile, whose turn is next.
+    if changes.get(key) == Some(&change) {
+        changes.remove(key);
+    }
+    Ok(())
+}
+
+/// `false`: there is no such request. Who asks has the turn.
+async fn update(core: &Core, key: &str, change: DialChange) -> Result<bool, StoreError> {
+    let some = |value: Option<String>| value.map_or(NotSet, |value| Set(Some(value)));
+    let dial = ActiveModel {
+        key: Unchanged(key.to_owned()),
+        state: change.state.map_or(NotSet, Set),
+        carrier_call: some(change.carrier_call),
+        call: some(change.call),
+        error: some(change.error),
+        request_hash: NotSet,
+        created_ms: NotSet,
+    };
+    if !dial.is_changed() {
+        return Ok(true);
+    }
+    let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(&core.db).await?;
+    Ok(updated.rows_affected > 0)
 }

@@ -31,7 +31,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{self, Connection as _};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -57,7 +58,7 @@ const QUEUE_JOBS: usize = 1_024;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one writer waits for another before it fails.
 const BUSY: Duration = Duration::from_secs(5);
-/// Connections: the writer, the outbox, and questions.
+/// Connections for the outbox and for questions, beside the one for transactions.
 const CONNECTIONS: u32 = 4;
 /// How long the end of a server waits for what was handed over.
 const STOP: Duration = Duration::from_secs(5);
@@ -77,13 +78,15 @@ struct Core {
     data: PathBuf,
     counters: Arc<Counters>,
     settings: watch::Sender<Settings>,
-    /// Whose turn it is to write. SQLite lets who finds it busy sleep and try again, which is nobody's turn; this is in
-    /// the order of asking.
-    turn: tokio::sync::Mutex<()>,
+    /// Whose turn it is to write, with the connection for transactions. SQLite lets who finds it busy sleep and try again,
+    /// which is nobody's turn; this is in the order of asking.
+    turn: tokio::sync::Mutex<DatabaseConnection>,
     /// The outbox may have something new.
     fresh: Notify,
     /// Something could not be written: the folders have it.
     missing: Notify,
+    /// States of placed calls that wait to be written.
+    unwritten: dials::Unwritten,
     /// When trouble was last said.
     said: Mutex<Option<Instant>>,
     /// When this server began, in milliseconds since 1970.
@@ -112,6 +115,8 @@ pub struct Counters {
     pub lost: AtomicU64,
     /// Calls that were deleted for their age.
     pub deleted: AtomicU64,
+    /// Events that were deleted with them, or for their own age, before anybody took them.
+    pub events_deleted: AtomicU64,
 }
 
 /// Why the store does not do what it should.
@@ -202,13 +207,14 @@ impl Store {
             Err(_) => None,
         };
         let core = Arc::new(Core {
-            db: connect(data, Mode::Server).await?,
+            db: connect(data, Mode::Server, CONNECTIONS).await?,
             data: data.to_owned(),
             counters,
             settings: watch::Sender::new(settings),
-            turn: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::new(connect(data, Mode::Server, 1).await?),
             fresh: Notify::new(),
             missing: Notify::new(),
+            unwritten: dials::Unwritten::default(),
             said: Mutex::new(None),
             since_ms: now_ms(),
         });
@@ -222,6 +228,7 @@ impl Store {
         let writer = Writer::new(Arc::clone(&core), handed_over, stopping.subscribe(), lock);
         let store = Store { core, jobs, stopping: Arc::new(stopping), tasks: Arc::default() };
         store.spawn(writer.run());
+        store.spawn(dials::write_later(Arc::clone(&store.core), store.stopping.subscribe()));
         Ok(store)
     }
 
@@ -233,7 +240,7 @@ impl Store {
         if !data.join(FILE).exists() {
             return Err(StoreError::Absent(data.join(FILE)));
         }
-        let db = connect(data, Mode::Command).await?;
+        let db = connect(data, Mode::Command, CONNECTIONS).await?;
         schema::check(&db).await?;
         Ok(Desk { db })
     }
@@ -263,6 +270,13 @@ impl Store {
         self.hand_over(Job::Analysis { call: call.to_owned(), analysis: Box::new(analysis) });
     }
 
+    /// A report that was missing is there: its call may have no row. Never waits.
+    pub fn look_again(&self) {
+        if self.core.counters.dropped.load(Ordering::Relaxed) > 0 {
+            self.core.missing.notify_one();
+        }
+    }
+
     /// Waits until what was handed over is written, but not for ever.
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
@@ -287,6 +301,7 @@ impl Store {
             }
         }
         // Nothing depends on it: a database that is left open is as good.
+        let _ = self.core.turn.lock().await.close_by_ref().await;
         let _ = self.core.db.close_by_ref().await;
     }
 
@@ -318,6 +333,15 @@ pub struct Desk {
 }
 
 impl Core {
+    /// A transaction has failed: its connection is not used again, since nobody knows what it is in the middle of.
+    async fn renew(&self, turn: &mut DatabaseConnection) {
+        // It opens no connection yet, so it does not fail.
+        let Ok(new) = connect(&self.data, Mode::Server, 1).await else { return };
+        let old = std::mem::replace(turn, new);
+        // One that does not let go is left behind.
+        let _ = tokio::time::timeout(PATIENCE, old.close()).await;
+    }
+
     /// Counts trouble, and says it now and then.
     fn trouble(&self, what: &str, error: &StoreError) {
         self.counters.failed.fetch_add(1, Ordering::Relaxed);
@@ -337,19 +361,32 @@ enum Mode {
     Command,
 }
 
-/// A pool that opens its first connection when it is used.
-async fn connect(data: &Path, mode: Mode) -> Result<DatabaseConnection, StoreError> {
+/// A pool of so many connections at most, which opens its first when it is used.
+async fn connect(data: &Path, mode: Mode, most: u32) -> Result<DatabaseConnection, StoreError> {
     let path = data.join(FILE);
     let create = matches!(mode, Mode::Server);
     let mut options = ConnectOptions::new("sqlite:offhook.db");
-    options.max_connections(CONNECTIONS).min_connections(0).connect_lazy(true).sqlx_logging(false);
+    options.max_connections(most).min_connections(0).connect_lazy(true).sqlx_logging(false);
     options.acquire_timeout(BUSY + Duration::from_secs(1)).record_stmt_in_spans(false).test_before_acquire(false);
     options.map_sqlx_sqlite_opts(move |sqlite| {
         let sqlite = sqlite.filename(&path).create_if_missing(create);
         let sqlite = if create { sqlite.journal_mode(SqliteJournalMode::Wal) } else { sqlite };
+        // What is deleted is written over: it may be somebody's words.
+        let sqlite = sqlite.pragma("secure_delete", "ON");
         sqlite.synchronous(SqliteSynchronous::Full).busy_timeout(BUSY).foreign_keys(true)
     });
+    options.map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(is_free(connection))));
     Ok(Database::connect(options).await?)
+}
+
+/// Whether a connection is in no transaction any more: SQLite takes some back by itself when the disk is full, its driver
+/// goes on counting them, and never begins another. One that cannot be taken back would keep its lock for ever.
+async fn is_free(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // What is dropped is taken back by the connection's thread, in the order of asking.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Takes the right to write at once: a transaction that reads first and then writes could otherwise fail in between.

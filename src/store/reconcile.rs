@@ -3,25 +3,27 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _, QuerySelect as _,
     TransactionTrait as _,
 };
 
+use crate::config::Webhook;
 use crate::report::Report;
 use crate::time::date;
 
 use super::calls::{self, Ended};
-use super::entity::calls::{Column, Entity, State};
+use super::entity::calls::{Column, Entity, Model, State};
 use super::{Core, StoreError, immediate, ms_of, schema};
 
 /// Folders that are looked at in one go.
 const CHUNK: usize = 200;
 /// A report this young may still be on its way through the queue.
-const YOUNG: Duration = Duration::from_secs(120);
+const YOUNG: Duration = Duration::from_secs(15);
 
 /// Ends the rows that a former process left running: by their reports, or as lost.
 pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
@@ -29,18 +31,33 @@ pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
     for row in running {
         let report = report(core, &row.id).await;
         let hooks = core.settings.borrow().webhooks.clone();
-        let _turn = core.turn.lock().await;
-        let txn = core.db.begin_with_options(immediate()).await?;
-        match &report {
-            Some(ended) => calls::end(&txn, &hooks, ended, false).await?,
-            None => calls::lose(&txn, &hooks, &row).await?,
+        let mut turn = core.turn.lock().await;
+        let done = end(&turn, &hooks, report.as_ref(), &row).await;
+        if done.is_err() {
+            core.renew(&mut turn).await;
         }
-        txn.commit().await?;
+        drop(turn);
+        done?;
         let counter = if report.is_some() { &core.counters.repaired } else { &core.counters.lost };
         counter.fetch_add(1, Ordering::Relaxed);
         core.fresh.notify_one();
     }
     Ok(())
+}
+
+/// Ends a row by the call's report, or as lost.
+async fn end(
+    db: &DatabaseConnection,
+    hooks: &[Arc<Webhook>],
+    report: Option<&Ended>,
+    row: &Model,
+) -> Result<(), StoreError> {
+    let txn = db.begin_with_options(immediate()).await?;
+    match report {
+        Some(ended) => calls::end(&txn, hooks, ended, false).await?,
+        None => calls::lose(&txn, hooks, row).await?,
+    }
+    Ok(txn.commit().await?)
 }
 
 /// Makes rows for folders that have none: from their reports, or as lost when no server will write one. Calls from
@@ -94,23 +111,39 @@ async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<()
     // Ids have whole seconds.
     let quiet = began_ms + 999 < born_ms;
     let hooks = if quiet { Vec::new() } else { core.settings.borrow().webhooks.clone() };
-    let _turn = core.turn.lock().await;
-    let txn = core.db.begin_with_options(immediate()).await?;
-    match &ended {
-        Some(ended) => calls::end(&txn, &hooks, ended, quiet).await?,
-        None => {
-            let row = calls::unknown(name);
-            if Entity::find_by_id(name.to_owned()).one(&txn).await?.is_none() {
-                sea_orm::IntoActiveModel::into_active_model(row.clone()).reset_all().insert(&txn).await?;
-                calls::lose(&txn, &hooks, &row).await?;
-            }
-        }
+    let mut turn = core.turn.lock().await;
+    let done = make(&turn, &hooks, ended.as_ref(), name, quiet).await;
+    if done.is_err() {
+        core.renew(&mut turn).await;
     }
-    txn.commit().await?;
+    drop(turn);
+    done?;
     let counter = if ended.is_some() { &core.counters.repaired } else { &core.counters.lost };
     counter.fetch_add(1, Ordering::Relaxed);
     core.fresh.notify_one();
     Ok(())
+}
+
+/// Makes the row of a folder by its report, or as lost.
+async fn make(
+    db: &DatabaseConnection,
+    hooks: &[Arc<Webhook>],
+    ended: Option<&Ended>,
+    name: &str,
+    quiet: bool,
+) -> Result<(), StoreError> {
+    let txn = db.begin_with_options(immediate()).await?;
+    match ended {
+        Some(ended) => calls::end(&txn, hooks, ended, quiet).await?,
+        None => {
+            let row = calls::unknown(name);
+            if Entity::find_by_id(name.to_owned()).one(&txn).await?.is_none() {
+                sea_orm::IntoActiveModel::into_active_model(row.clone()).reset_all().insert(&txn).await?;
+                calls::lose(&txn, hooks, &row).await?;
+            }
+        }
+    }
+    Ok(txn.commit().await?)
 }
 
 /// The report in a call's folder, if there is a whole one of this call.

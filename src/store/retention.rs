@@ -1,7 +1,8 @@
-//! What is old is deleted: a call's folder and its row together.
+//! What is old is deleted: a call's folder, its row and its events together.
 //!
-//! The folder is renamed aside, the row deleted, the folder removed, in this order: a process that is killed in between
-//! leaves a name that the next sweep recognises and finishes.
+//! The folder is renamed aside, row and events deleted, the folder removed, in this order: a process that is killed in
+//! between leaves a name that the next sweep recognises and finishes. Events hold numbers and, in reports, words: what
+//! nobody took within the time for which calls are kept is not kept for longer than they are.
 
 use std::fs;
 use std::io;
@@ -10,7 +11,8 @@ use std::sync::atomic::Ordering;
 
 use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 
 use super::entity::{calls, outbox};
@@ -39,6 +41,7 @@ pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
         return trouble;
     }
     let before = now_ms() - keep_days as i64 * DAY_MS;
+    trouble = trouble.and(forget_untaken(core, before).await);
     use calls::{Column, Entity, State};
     let over = Func::coalesce([Expr::col(Column::EndedMs), Expr::col(Column::StartedMs)]);
     let old: Vec<String> = Entity::find()
@@ -51,15 +54,21 @@ pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
         .into_tuple()
         .all(&core.db)
         .await?;
+    let any = !old.is_empty();
     for call in old {
         let deleted = delete(core, &call).await;
         core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
         trouble = trouble.and(deleted);
     }
+    if any {
+        // What was deleted is in the log of writes until that is written over. Who reads at this moment keeps it: then it
+        // is the next sweep's.
+        core.db.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    }
     trouble
 }
 
-/// Deletes a call. Its events stay in the outbox.
+/// Deletes a call.
 async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     let (folder, gone) = (folder(core, call), core.data.join("calls").join(format!("{ASIDE}{call}")));
     let from = folder.clone();
@@ -73,6 +82,8 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     }
     let turn = core.turn.lock().await;
     calls::Entity::delete_by_id(call.to_owned()).exec(&core.db).await?;
+    let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call)).exec(&core.db).await?;
+    core.counters.events_deleted.fetch_add(events.rows_affected, Ordering::Relaxed);
     drop(turn);
     let path = gone.clone();
     let removed = blocking(move || match fs::remove_dir_all(&path) {
@@ -94,6 +105,21 @@ fn aside(calls: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(calls) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter_map(|name| name.strip_prefix(ASIDE).map(str::to_owned)).take(MAX_CALLS as usize).collect()
+}
+
+/// Events from before a moment, whether they wait or were given up, also those whose call is gone.
+async fn forget_untaken(core: &Core, before_ms: i64) -> Result<(), StoreError> {
+    let _turn = core.turn.lock().await;
+    let old = outbox::Entity::delete_many().filter(outbox::Column::CreatedMs.lt(before_ms));
+    let deleted = old.exec(&core.db).await?.rows_affected;
+    core.counters.events_deleted.fetch_add(deleted, Ordering::Relaxed);
+    if deleted > 0 {
+        tracing::warn!(
+            events = deleted,
+            "events that nobody took were deleted for their age (`keep_days` in offhook.toml)"
+        );
+    }
+    Ok(())
 }
 
 /// Events that were given up are kept for a while, and not without end.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, TransactionTrait as _};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ impl Place {
     }
 
     async fn sql(&self, text: &str) {
-        let db = connect(self.data(), Mode::Command).await.unwrap();
+        let db = connect(self.data(), Mode::Command, CONNECTIONS).await.unwrap();
         db.execute_unprepared(text).await.unwrap();
         db.close().await.unwrap();
     }
@@ -362,9 +362,51 @@ async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished() {
     assert!(place.folder(&young).join("report.json").exists());
     assert_eq!(row(&store, &long).await.unwrap().state, CallState::Running, "a call that is up is never deleted");
     let kept = told(&store).await;
-    assert!(kept.contains(&(old.clone(), "call.ended".to_owned())), "what is still to be told stays: {kept:?}");
+    assert!(kept.iter().all(|(call, _)| call != &old && call != &half), "nothing of them is left: {kept:?}");
+    assert!(kept.contains(&(young.clone(), "call.ended".to_owned())), "what others have to tell stays: {kept:?}");
     assert_eq!(store.core.counters.deleted.load(Relaxed), 1);
     store.stop().await;
+}
+
+#[tokio::test]
+async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up() {
+    let place = Place::new();
+    let store = place.store().await;
+    let (old, young) = (id(31, "0a"), id(1, "0b"));
+    for call_id in [&old, &young] {
+        let began = time_of(reconcile::began_ms(call_id).unwrap());
+        store.begin_call(NewCall { started: began, from: Some(format!("+1555{call_id}")), ..call(call_id) });
+        let mut over = report(call_id, EndReason::AgentHungUp { why: format!("the words of {call_id}") });
+        over.started = written(ms_of(began));
+        store.end_call(EndedCall { ended: began, ..ended(over) });
+        store.set_analysis(call_id, json!({ "found": format!("a matter of {call_id}") }));
+    }
+    // One of a call whose row is gone already, by an earlier version.
+    let orphan = id(45, "0c");
+    store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
+    store.flush().await;
+    let events = outbox(&store).await;
+    let of = |call: &str| events.iter().filter(|event| event.call == call).map(|event| event.seq).collect::<Vec<_>>();
+    assert_eq!((of(&old).len(), of(&orphan).len()), (3, 1));
+    // Given up after the call's end, as the last of its events are.
+    store.failed(of(&old)[2], "HTTP 500", None).await.unwrap();
+    let aged = now_ms() - 45 * 86_400_000;
+    place.sql(&format!("UPDATE outbox SET created_ms = {aged} WHERE call = '{orphan}'")).await;
+    let mut settings = store.core.settings.borrow().clone();
+    settings.store.keep_days = 30;
+    store.set(settings);
+    retention::sweep(&store.core).await.unwrap();
+    let left = outbox(&store).await;
+    assert!(left.iter().all(|event| event.call == young) && left.len() == 3, "{left:?}");
+    assert_eq!(store.core.counters.events_deleted.load(Relaxed), 4);
+    store.stop().await;
+    for file in fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let bytes = fs::read(&file).unwrap();
+        for word in [&old, &orphan] {
+            let found = bytes.windows(word.len()).any(|window| window == word.as_bytes());
+            assert!(!found, "{} has {word}", file.display());
+        }
+    }
 }
 
 #[tokio::test]
@@ -471,5 +513,85 @@ async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id() {
     {
         assert_eq!(desk.find(part, 10).await.unwrap().len(), found, "{part}");
     }
+    store.stop().await;
+}
+
+/// A transaction that finds no room, in a connection of its own: the others know of no limit.
+async fn fail_for_want_of_room(db: &DatabaseConnection) {
+    let txn = db.begin_with_options(immediate()).await.unwrap();
+    txn.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    let full = txn.execute_unprepared("INSERT INTO dials VALUES (hex(zeroblob(500000)), '', 0, '', NULL, NULL, NULL)");
+    let why = full.await.unwrap_err().to_string();
+    assert!(why.contains("full"), "{why}");
+}
+
+#[tokio::test]
+async fn a_connection_whose_transaction_found_the_disk_full_is_not_used_again() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.begin_call(call("20261120T231455-1f00ca"));
+    store.flush().await;
+    for n in 0..2 * CONNECTIONS {
+        fail_for_want_of_room(store.db()).await;
+        let txn = store.db().begin_with_options(immediate()).await.expect("a transaction");
+        txn.execute_unprepared(&format!("INSERT INTO dials VALUES ('{n}', '', 0, '', NULL, NULL, NULL)"))
+            .await
+            .unwrap();
+        txn.commit().await.expect("room for a row");
+    }
+    // Written, and not only by a transaction within one that is open for ever; and nobody is locked out.
+    place.sql("PRAGMA busy_timeout = 100; BEGIN IMMEDIATE; INSERT INTO dials VALUES ('x', '', 0, '', NULL, NULL, NULL); COMMIT").await;
+    let db = connect(place.data(), Mode::Command, CONNECTIONS).await.unwrap();
+    let row =
+        db.query_one_raw(sea_orm::Statement::from_string(db.get_database_backend(), "SELECT count(*) FROM dials"));
+    assert_eq!(row.await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap(), i64::from(2 * CONNECTIONS + 1));
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn calls_are_kept_and_told_again_as_soon_as_there_is_room() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.begin_call(call("20261120T231455-1f00ca"));
+    store.flush().await;
+    // Known to this connection alone: it never finds room again, as if it were stuck in what has failed.
+    store.core.turn.lock().await.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    let long = EndReason::AgentHungUp { why: "at length ".repeat(20_000) };
+    store.end_call(ended(report("20261120T231455-1f00ca", long)));
+    store.begin_call(call("20261120T231500-2f00ca"));
+    until_row(&store, "20261120T231455-1f00ca", Some(CallState::Ended)).await;
+    until_row(&store, "20261120T231500-2f00ca", Some(CallState::Running)).await;
+    assert!(store.core.counters.failed.load(Relaxed) > 0, "it had failed");
+    let told = told(&store).await;
+    assert_eq!(told.iter().filter(|(_, kind)| kind == "call.ended").count(), 1, "told, and once: {told:?}");
+    assert_eq!(told.iter().filter(|(_, kind)| kind == "call.started").count(), 2);
+    place.sql("PRAGMA busy_timeout = 100; BEGIN IMMEDIATE; ROLLBACK").await;
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn the_state_of_a_placed_call_is_written_once_it_can_and_the_newest_wins() {
+    let place = Place::new();
+    let store = place.store().await;
+    store.insert_dial("k", "hash", "queued").await.unwrap();
+    let state = |name: &str| DialChange { state: Some(name.to_owned()), ..DialChange::default() };
+    // Another program holds the database for longer than anybody waits for it.
+    let other = connect(place.data(), Mode::Command, CONNECTIONS).await.unwrap();
+    let txn = other.begin_with_options(immediate()).await.unwrap();
+    let ringing = DialChange { carrier_call: Some("CA1".to_owned()), ..state("ringing") };
+    assert!(store.note_dial("k", ringing).await.is_err());
+    assert!(store.note_dial("k", state("answered")).await.is_err());
+    assert_eq!(store.dial("k").await.unwrap().unwrap().state, "queued");
+    txn.commit().await.unwrap();
+    for _ in 0..2_000 {
+        if store.dial("k").await.unwrap().unwrap().state == "answered" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let dial = store.dial("k").await.unwrap().unwrap();
+    assert_eq!((dial.state.as_str(), dial.carrier_call.as_deref()), ("answered", Some("CA1")));
+    store.note_dial("k", state("completed")).await.unwrap();
+    assert_eq!(store.dial("k").await.unwrap().unwrap().state, "completed");
     store.stop().await;
 }

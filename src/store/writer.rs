@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::{DbErr, RuntimeErr, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, TransactionTrait as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
@@ -44,7 +44,7 @@ enum Work {
 const BATCH: usize = 64;
 /// Pauses after failures: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) struct Writer {
     core: Arc<Core>,
@@ -147,9 +147,17 @@ impl Writer {
     }
 
     async fn transact(&self, works: &[Work]) -> Result<(), StoreError> {
+        let mut turn = self.core.turn.lock().await;
+        let done = self.transact_by(&turn, works).await;
+        if done.is_err() {
+            self.core.renew(&mut turn).await;
+        }
+        done
+    }
+
+    async fn transact_by(&self, db: &DatabaseConnection, works: &[Work]) -> Result<(), StoreError> {
         let hooks = self.core.settings.borrow().webhooks.clone();
-        let _turn = self.core.turn.lock().await;
-        let txn = self.core.db.begin_with_options(immediate()).await?;
+        let txn = db.begin_with_options(immediate()).await?;
         for work in works {
             match work {
                 Work::Begin(call) => {

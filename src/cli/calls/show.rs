@@ -40,10 +40,27 @@ pub(super) fn text(call: &CallRow) -> String {
         text += "\n";
         text += &columns(&lines);
     }
+    text += &latencies(&report);
     if let Some(analysis) = &call.analysis {
         text += &format!("\nanalysis  {analysis}\n");
     }
     text + &format!("\nended after {}: {}\n", length(report.duration_ms as i64), report.end)
+}
+
+/// What the caller waited for each answer, and for what; empty when nothing was answered.
+fn latencies(report: &Report) -> String {
+    let ms = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| ms.to_string());
+    let mut rows = Vec::new();
+    for turn in report.turns.iter().filter(|turn| turn.latency.waited_ms.is_some()) {
+        let parts = turn.latency.parts();
+        if rows.is_empty() {
+            let names = ["turn", "waited ms"].into_iter().chain(parts.iter().map(|(name, _)| *name));
+            rows.push(names.map(str::to_owned).collect::<Vec<_>>());
+        }
+        let cells = [turn.turn.to_string(), ms(turn.latency.waited_ms)].into_iter();
+        rows.push(cells.chain(parts.iter().map(|(_, part)| ms(*part))).collect());
+    }
+    if rows.is_empty() { String::new() } else { format!("\n{}", columns(&rows)) }
 }
 
 fn head(call: &CallRow) -> String {

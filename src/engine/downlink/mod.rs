@@ -102,8 +102,8 @@ pub(super) enum Progress {
     Begun(Item),
     /// Audio went to the line, which plays it from `at` on.
     Sent { at: CallTime, piece: Piece },
-    /// The first audio of an item was heard by now.
-    FirstHeard(Item),
+    /// The first audio of an item was heard by now; by reckoning back from the mark it began to be audible then.
+    FirstHeard { item: Item, audible_at: CallTime },
     /// An item was heard to its end.
     Heard(Item),
     /// No more is sent until marks come back.
@@ -527,7 +527,12 @@ impl Downlink {
             for index in 0..self.items.len() {
                 let (start, end) = (self.items[index].start, self.items[index].end);
                 if start >= before && start < position && end > start {
-                    on(Progress::FirstHeard(self.items[index].clone()));
+                    let item = self.items[index].clone();
+                    let ago_us = (position - start).as_us(self.format.rate_hz);
+                    let reckoned = CallTime::from_us(now.as_us().saturating_sub(ago_us));
+                    // Not before it could be, which marks that are late or given up would make it.
+                    let audible_at = item.begins_at.map_or(reckoned, |at| at.max(reckoned)).min(now);
+                    on(Progress::FirstHeard { item, audible_at });
                 }
                 if end > before && end <= position {
                     self.items[index].ended_at = Some(self.played_at(end).min(now));

@@ -39,7 +39,7 @@ impl Ledger {
         self.0.update_dial(key, change).await.map(drop)
     }
 
-    /// Notes how it is.
+    /// Notes how it is; what cannot be kept now is kept once it can.
     pub(in crate::serve) async fn note(&self, key: &str, view: &View) -> Result<(), StoreError> {
         let change = DialChange {
             state: Some(view.state.name().to_owned()),
@@ -48,6 +48,6 @@ impl Ledger {
             // Empty takes away what stood there of an earlier state.
             error: Some(view.why.clone().unwrap_or_default()),
         };
-        self.0.update_dial(key, change).await.map(drop)
+        self.0.note_dial(key, change).await
     }
 }

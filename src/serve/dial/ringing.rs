@@ -386,6 +386,6 @@ async fn keep(shared: &Shared, key: &str, view: &View) {
     if let Err(error) = shared.ledger.note(key, view).await {
         // The key is there, and finds the call at the carrier.
         shared.metrics.ledger_failed.add(1);
-        tracing::error!(%error, "the state of a call that was placed cannot be kept");
+        tracing::error!(%error, "the state of a call that was placed cannot be kept yet; it is tried again");
     }
 }

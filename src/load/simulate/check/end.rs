@@ -29,10 +29,15 @@ impl Watch {
                 turn.response_at_ms,
                 turn.first_model_audio_at_ms,
                 turn.first_audio_sent_at_ms,
+                turn.first_audible_at_ms,
                 turn.first_heard_at_ms,
             ];
             if !times.iter().flatten().is_sorted() {
                 self.breaks(now, format!("a turn's times are not in order: {turn:?}"));
+            }
+            let parts: Option<u64> = turn.latency.parts().iter().map(|(_, ms)| *ms).sum();
+            if parts.is_some_and(|sum| turn.latency.waited_ms.is_some_and(|all| all != sum)) {
+                self.breaks(now, format!("the parts of a turn's latency do not add up: {turn:?}"));
             }
         }
         // A call that is over takes what still comes, and answers nothing.
