@@ -148,7 +148,9 @@ impl AfterCalls {
         }
         let count = all.len();
         let running = self.running();
-        let next = all.into_iter().filter(|call| !running.contains(call)).take(room).collect();
+        // One whose report is late is looked at again once that is written.
+        let is_late = |call: &str| self.late.is_waiting(&self.folder(call).join(REPORT));
+        let next = all.into_iter().filter(|call| !running.contains(call) && !is_late(call)).take(room).collect();
         Ok((next, count))
     }
 }

@@ -168,14 +168,13 @@ impl Worker {
                 }
                 continue;
             }
-            let left = {
+            {
                 let mut waiting = lock(&self.waiting);
                 waiting.bytes -= file.bytes.len();
                 waiting.paths.remove(&file.path);
-                waiting.paths.len() as u64
-            };
+                self.metrics.files_late_waiting.set(waiting.paths.len() as u64);
+            }
             self.metrics.files_late.add(1);
-            self.metrics.files_late_waiting.set(left);
             tracing::info!(path = %file.path.display(), "written late: there was no room on the disk before");
             (file.then)(true);
         }

@@ -161,6 +161,7 @@ impl Metrics {
         page.shadows(&self.shadows);
         page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
         let (store, hooks) = (&self.store, &self.webhooks);
+        page.number("store_waiting", "gauge", "Rows and events that wait to be written.", &store.waiting);
         page.number("store_dropped_total", "counter", "Rows that found no room in the store's queue.", &store.dropped);
         page.number("store_failed_total", "counter", "Attempts to write the store that failed.", &store.failed);
         page.number("store_repaired_total", "counter", "Rows of calls made from their folders.", &store.repaired);

@@ -105,6 +105,8 @@ pub struct Settings {
 /// What the store counts.
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// What was handed over and is not written yet, when the writer last looked.
+    pub waiting: AtomicU64,
     /// What was handed over and found no room.
     pub dropped: AtomicU64,
     /// Attempts to write that failed.

@@ -15,7 +15,7 @@ use sea_orm::{
     QuerySelect as _,
 };
 
-use super::entity::{calls, outbox};
+use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
 use super::{Core, StoreError, now_ms};
 
@@ -107,12 +107,17 @@ fn aside(calls: &Path) -> Vec<String> {
     names.filter_map(|name| name.strip_prefix(ASIDE).map(str::to_owned)).take(MAX_CALLS as usize).collect()
 }
 
-/// Events from before a moment, whether they wait or were given up, also those whose call is gone.
+/// Events from before a moment, whether they wait or were given up, also those whose call is gone, and what was said of
+/// placed calls.
 async fn forget_untaken(core: &Core, before_ms: i64) -> Result<(), StoreError> {
     let _turn = core.turn.lock().await;
     let old = outbox::Entity::delete_many().filter(outbox::Column::CreatedMs.lt(before_ms));
     let deleted = old.exec(&core.db).await?.rows_affected;
     core.counters.events_deleted.fetch_add(deleted, Ordering::Relaxed);
+    // Keys of placed calls are remembered for longer than they may be; what the carrier said of one may quote its number.
+    let words = dials::Entity::update_many().col_expr(dials::Column::Error, Expr::value(None::<String>));
+    let said = dials::Column::CreatedMs.lt(before_ms).and(dials::Column::Error.is_not_null());
+    words.filter(said).exec(&core.db).await?;
     if deleted > 0 {
         tracing::warn!(
             events = deleted,

@@ -391,6 +391,10 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
     // Given up after the call's end, as the last of its events are.
     store.failed(of(&old)[2], "HTTP 500", None).await.unwrap();
     let aged = now_ms() - 45 * 86_400_000;
+    store.insert_dial("k", "hash", "failed").await.unwrap();
+    let error = format!("the number +1555{old} is not valid");
+    store.note_dial("k", DialChange { error: Some(error), ..DialChange::default() }).await.unwrap();
+    place.sql(&format!("UPDATE dials SET created_ms = {aged}")).await;
     place.sql(&format!("UPDATE outbox SET created_ms = {aged} WHERE call = '{orphan}'")).await;
     let mut settings = store.core.settings.borrow().clone();
     settings.store.keep_days = 30;

@@ -1,6 +1,7 @@
 //! The one writer: what calls hand over, in the order in which they did, many in one transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, TransactionTrait as _};
@@ -97,6 +98,7 @@ impl Writer {
             let (flushes, rest) = jobs.drain(..).partition::<Vec<_>, _>(|job| matches!(job, Job::Flush(_)));
             let mut works = shape(rest).await;
             while let Err(error) = self.write(&mut works).await {
+                self.count_waiting(works.len());
                 self.core.trouble("cannot be written", &error);
                 if self.pause().await {
                     tracing::error!(%error, "the store did not take the last of what was handed over");
@@ -104,6 +106,7 @@ impl Writer {
                 }
             }
             self.failures = 0;
+            self.count_waiting(0);
             for job in flushes {
                 if let Job::Flush(done) = job {
                     // Whoever waits may have given up.
@@ -111,6 +114,11 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// `beside`: what was taken from the queue already.
+    fn count_waiting(&self, beside: usize) {
+        self.core.counters.waiting.store((self.jobs.len() + beside) as u64, Ordering::Relaxed);
     }
 
     /// Takes the directory and makes the tables, and notes what became of the calls of a former process, before any call

@@ -219,7 +219,7 @@ async fn noted<F: Future<Output = Result<(), StoreError>>>(note: impl Fn() -> F)
     let mut pause = Duration::from_millis(100);
     while note().await.is_err() {
         sleep(pause).await;
-        pause = (2 * pause).min(Duration::from_secs(30));
+        pause = (2 * pause).min(Duration::from_secs(10));
     }
 }
 

@@ -178,6 +178,44 @@ fn an_untouched_call_passes_all_checks() {
 }
 
 #[test]
+fn a_latency_ends_where_the_recording_has_the_answers_first_sound() {
+    let (_dir, folder) = folder(JournalKeep::Audio);
+    let report = CallFiles::load(&folder).unwrap().report().unwrap().unwrap();
+    let turn = report.turns.iter().find(|turn| turn.latency.waited_ms.is_some()).unwrap();
+    let mut wav = hound::WavReader::open(folder.join("recording.wav")).unwrap();
+    let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
+    let media_start_ms = report.media_start_at_ms.unwrap();
+    let from = (turn.commit_at_ms.unwrap() - media_start_ms) as usize * 8;
+    let sound = samples.chunks(2).enumerate().skip(from).find(|(_, frame)| frame[1] != 0).unwrap().0;
+    let (audible_ms, sound_ms) = (turn.first_audible_at_ms.unwrap(), media_start_ms + sound as u64 / 8);
+    assert!(audible_ms.abs_diff(sound_ms) <= 25, "told at {audible_ms} ms, recorded at {sound_ms} ms");
+    assert_eq!(turn.latency.waited_ms, Some(audible_ms - turn.speech_end_at_ms.unwrap()));
+    assert!(turn.first_heard_at_ms.unwrap() > audible_ms, "a mark comes back after what it stands behind");
+    // A report of before this was told is no worse.
+    edit_report(&folder, |report| {
+        for turn in &mut report.turns {
+            (turn.first_audible_at_ms, turn.latency) = Default::default();
+        }
+    });
+    assert_eq!(failing(&folder), Vec::<&str>::new());
+}
+
+#[test]
+fn a_journal_that_lacks_lines_is_read_and_said_to() {
+    let (_dir, folder) = folder(JournalKeep::Decisions);
+    edit_journal(&folder, |text| {
+        let at = text.find("{\"at_us\":3000").unwrap();
+        text.insert_str(at, &offhook::journal::lost_line(CallTime::from_ms(2_990), 412));
+    });
+    let files = CallFiles::load(&folder).unwrap();
+    assert_eq!(files.journal.lost, [offhook::journal::Lost { from: CallTime::from_ms(2_990), lines: 412 }]);
+    let mut said = Vec::new();
+    replay::run_to(&replay_args(&folder), &mut said);
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("lacks 412 lines from 00:02.990 on"), "{said}");
+}
+
+#[test]
 fn drift_fails_and_up_to_20_ms_of_it_does_not() {
     for keep in [JournalKeep::Decisions, JournalKeep::Audio] {
         let (_dir, moved) = folder(keep);
