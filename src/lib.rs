@@ -30,6 +30,7 @@
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
 //! | [`journal`] | a call's inputs and decisions as a file, and the words of the trace |
 //! | [`sim`] | the engine with time in our hand, and scenarios as text |
+//! | [`output`] | standard output, standard error and the log, whose readers may go away |
 //! | [`recording`] | the stereo WAV file |
 //! | [`picture`] | `call.svg` and `call.html` |
 //! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
@@ -40,7 +41,6 @@
 //! | [`rehearsal`] | the built-in realtime model, scripted |
 //! | [`phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
-//! | [`output`] | standard output, standard error and the log, whose readers may go away |
 //! | [`demo`] | one call through all of it |
 //!
 //! Not there: SIP, WebRTC, chats. The line is Twilio's.
