@@ -188,7 +188,8 @@ fn a_latency_ends_where_the_recording_has_the_answers_first_sound() {
     let from = (turn.commit_at_ms.unwrap() - media_start_ms) as usize * 8;
     let sound = samples.chunks(2).enumerate().skip(from).find(|(_, frame)| frame[1] != 0).unwrap().0;
     let (audible_ms, sound_ms) = (turn.first_audible_at_ms.unwrap(), media_start_ms + sound as u64 / 8);
-    assert!(audible_ms.abs_diff(sound_ms) <= 25, "told at {audible_ms} ms, recorded at {sound_ms} ms");
+    // The recording has it where it was sent; this line takes 20 ms each way, and marks tell both.
+    assert!((sound_ms..=sound_ms + 45).contains(&audible_ms), "told at {audible_ms} ms, recorded at {sound_ms} ms");
     assert_eq!(turn.latency.waited_ms, Some(audible_ms - turn.speech_end_at_ms.unwrap()));
     assert!(turn.first_heard_at_ms.unwrap() > audible_ms, "a mark comes back after what it stands behind");
     // A report of before this was told is no worse.
