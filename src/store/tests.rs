@@ -524,7 +524,9 @@ async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id() {
 async fn fail_for_want_of_room(db: &DatabaseConnection) {
     let txn = db.begin_with_options(immediate()).await.unwrap();
     txn.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
-    let full = txn.execute_unprepared("INSERT INTO dials VALUES (hex(zeroblob(500000)), '', 0, '', NULL, NULL, NULL)");
+    let full = txn.execute_unprepared(
+        "INSERT INTO dials VALUES (hex(zeroblob(500000)), '', 9000000000000, '', NULL, NULL, NULL)",
+    );
     let why = full.await.unwrap_err().to_string();
     assert!(why.contains("full"), "{why}");
 }
@@ -538,13 +540,13 @@ async fn a_connection_whose_transaction_found_the_disk_full_is_not_used_again() 
     for n in 0..2 * CONNECTIONS {
         fail_for_want_of_room(store.db()).await;
         let txn = store.db().begin_with_options(immediate()).await.expect("a transaction");
-        txn.execute_unprepared(&format!("INSERT INTO dials VALUES ('{n}', '', 0, '', NULL, NULL, NULL)"))
+        txn.execute_unprepared(&format!("INSERT INTO dials VALUES ('{n}', '', 9000000000000, '', NULL, NULL, NULL)"))
             .await
             .unwrap();
         txn.commit().await.expect("room for a row");
     }
     // Written, and not only by a transaction within one that is open for ever; and nobody is locked out.
-    place.sql("BEGIN IMMEDIATE; INSERT INTO dials VALUES ('x', '', 0, '', NULL, NULL, NULL); COMMIT").await;
+    place.sql("BEGIN IMMEDIATE; INSERT INTO dials VALUES ('x', '', 9000000000000, '', NULL, NULL, NULL); COMMIT").await;
     let db = connect(place.data(), Mode::Command, CONNECTIONS).await.unwrap();
     let row =
         db.query_one_raw(sea_orm::Statement::from_string(db.get_database_backend(), "SELECT count(*) FROM dials"));
