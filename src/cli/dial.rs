@@ -15,7 +15,7 @@ use super::{Failure, remark, say};
 /// Flags of `offhook dial`.
 ///
 /// Exit status: 0 placed (with --wait: answered and over), 1 it failed, 2 not understood, 3 busy, 4 no answer, 5 canceled,
-/// 6 a machine answered and no message was left, 7 nobody knows whether it rang.
+/// 6 a machine answered and no message was left, 7 nobody knows whether it rang, or whether it was taken back.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The number to ring, in E.164: +, country and number
@@ -76,10 +76,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         tokio::time::sleep(LOOK).await;
         now = match state(&now) {
             // Repeated, the request has it looked up.
-            "unknown" => insist(|| client.post("/v1/calls", Some(&key), &body), &key).await?,
+            "unknown" | "canceling" => insist(|| client.post("/v1/calls", Some(&key), &body), &key).await?,
             _ => insist(|| client.get(&path), &key).await?,
         };
-        if state(&now) != "unknown" {
+        if !matches!(state(&now), "unknown" | "canceling") {
             seen = Instant::now();
         }
         show(&mut shown, &now, began);
@@ -156,7 +156,7 @@ fn state(call: &Value) -> &str {
 }
 
 fn is_over(call: &Value) -> bool {
-    !matches!(state(call), "queued" | "ringing" | "answered" | "unknown")
+    !matches!(state(call), "queued" | "ringing" | "answered" | "unknown" | "canceling")
 }
 
 /// One line for each state.
@@ -185,6 +185,10 @@ fn verdict(call: &Value, key: &str) -> ExitCode {
         "failed" | "not_placed" => 1,
         "unknown" => {
             remark(format_args!("it is not known whether it rings; --key {key} looks again and does not ring twice"));
+            7
+        }
+        "canceling" => {
+            eprintln!("it is being taken back, and the carrier has not confirmed that; --key {key} looks again");
             7
         }
         "completed" if matches!(why, "answering_machine" | "fax" | "voicemail_not_left") => 6,

@@ -179,6 +179,10 @@ impl World for Files<'_> {
         Ok(bytes)
     }
 
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
     fn locate(&self, path: &str) -> PathBuf {
         self.dir.join(path)
     }

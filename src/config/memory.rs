@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::files::{Digest, Env, decode};
 use super::problem::Problems;
@@ -56,6 +57,10 @@ impl World for Memory<'_> {
         let bytes = self.files.get(path).ok_or_else(|| format!("{path}: there is no such file"))?;
         self.digest.borrow_mut().add(path, bytes);
         Ok(bytes.clone())
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
     }
 
     fn locate(&self, path: &str) -> PathBuf {

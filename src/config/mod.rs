@@ -28,6 +28,7 @@ mod keys;
 mod memory;
 mod model;
 mod outbound;
+mod outgoing;
 mod problem;
 mod reader;
 mod resolve;
@@ -37,6 +38,7 @@ mod sound;
 mod sweep;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 mod tool_sound;
 mod tools;
 mod turns;

@@ -140,7 +140,7 @@ fn realtime(name: &str, mut table: Table<'_, '_>) -> Option<Arc<Model>> {
 
 fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
     let base_url = table.need("base_url", "the base of the API, such as https://api.openai.com/v1").and_then(|field| {
-        let url = values::url(&field, &["http", "https"])?;
+        let url = values::base(&field)?;
         if url.scheme() == "http" && !values::is_loopback(&url) {
             field.doubtful("transcripts and keys would travel in the clear; use https://");
         }

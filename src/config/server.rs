@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 
+use super::outgoing;
 use super::problem::{Place, Problem};
 use super::reader::Table;
-use super::types::{Api, Log, Server, Tls, Twilio};
+use super::tls;
+use super::types::{Api, Log, Server, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
 use super::webhooks;
 use super::world::World;
@@ -28,18 +30,29 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
             field.wrong_allowed("has a path", "scheme, host and port only, such as \"https://calls.example.com\"");
             return None;
         }
-        field.as_str().map(|text| text.trim_end_matches('/').to_owned())
+        if url.scheme() == "http" && !values::is_loopback(&url) {
+            field.doubtful(
+                "the carrier would tell of calls in the clear, and connects their audio by TLS only; use https://",
+            );
+        }
+        Some(url)
     });
+    let known_as = public_url.as_ref().filter(|url| url.scheme() == "https");
+    let host = known_as.and_then(|url| url.host_str()).map(|host| host.trim_matches(['[', ']']).to_owned());
+    // As the carrier writes it: host in lower case and ASCII, no port that the scheme implies, no slash.
+    let public_url = public_url.map(|url| url.origin().ascii_serialization());
     let server = Server {
         listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
         public_url,
         data_dir: table.string("data_dir", MAX_NAME).map_or_else(default_data_dir, PathBuf::from),
         max_calls: table.integer("max_calls", 100, 1..=10_000) as usize,
+        max_connections_per_address: table.integer("max_connections_per_address", 256, 16..=100_000) as usize,
         max_lag_ms: table.integer("max_lag_ms", 5, 0..=1_000),
         drain_s: table.integer("drain_s", 60, 0..=86_400),
-        tls: tls(table.table("tls"), world),
+        tls: tls::read(table.table("tls"), host.as_deref(), world),
         twilio: twilio(table.table("twilio"), world),
         api: api(table.table("api"), world),
+        outgoing: outgoing::read(table.table("outgoing"), world),
         store: webhooks::store(table.table("store")),
         webhooks: webhooks::webhooks(table.take("webhooks"), world),
         log: log(table.table("log")),
@@ -53,24 +66,6 @@ pub(super) fn default_data_dir() -> PathBuf {
     PathBuf::from("data")
 }
 
-fn tls(mut table: Table<'_, '_>, world: &dyn World) -> Option<Tls> {
-    let present = table.is_present();
-    let mut path = |key, what| {
-        // Asked for even when the table is absent, so that the key is known.
-        let field = if present { table.need(key, what) } else { table.take(key) }?;
-        let path = field.string(MAX_NAME)?;
-        if let Err(why) = world.file(&path, MAX_PEM_BYTES) {
-            field.wrong(why);
-            return None;
-        }
-        Some(world.locate(&path))
-    };
-    let cert = path("cert", "the PEM file of the certificate and its chain");
-    let key = path("key", "the PEM file of the certificate's private key");
-    table.finish();
-    Some(Tls { cert: cert?, key: key? })
-}
-
 fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
     let account_sid = table.take("account_sid").and_then(|field| {
         field.string_that(MAX_NAME, "AC and 32 hexadecimal digits, as the console shows it", |text| {
@@ -79,11 +74,11 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
     });
     let secret = table.take("auth_token").and_then(SecretRef::read);
     let rest_url = table.take("rest_url").and_then(|field| {
-        let url = values::url(&field, &["http", "https"])?;
+        let url = values::base(&field)?;
         if url.scheme() == "http" && !values::is_loopback(&url) {
             field.wrong_allowed("would send the auth token in the clear", "https://, or http:// to this machine");
         }
-        field.as_str().map(|text| text.trim_end_matches('/').to_owned())
+        Some(url.as_str().trim_end_matches('/').to_owned())
     });
     let check_signatures = table.boolean("check_signatures", true);
     let mut auth_token = None;
@@ -183,6 +178,3 @@ pub(super) fn doubts(server: &Server, file: &Place) -> Vec<Problem> {
     }
     doubts
 }
-
-/// A certificate chain or key; more is not one.
-const MAX_PEM_BYTES: u64 = 1_024 * 1_024;

@@ -82,6 +82,8 @@ pub struct Server {
     pub data_dir: PathBuf,
     /// Calls at once; one more is refused by a spoken line.
     pub max_calls: usize,
+    /// Connections at once of one address that belong to no call.
+    pub max_connections_per_address: usize,
     /// Milliseconds that the server's threads may be late, as the median of a second, before new calls are refused
     /// likewise; 0: never.
     pub max_lag_ms: u64,
@@ -93,6 +95,8 @@ pub struct Server {
     pub twilio: Twilio,
     /// The control API; `None`: there is none.
     pub api: Option<Api>,
+    /// How others are asked.
+    pub outgoing: Outgoing,
     /// How long calls are kept.
     pub store: StoreSettings,
     /// Who is told of calls.
@@ -108,6 +112,24 @@ pub struct Tls {
     pub cert: PathBuf,
     /// PEM private key.
     pub key: PathBuf,
+}
+
+/// By which proxy other servers are asked.
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing {
+    /// The proxies, by what is asked.
+    pub proxies: Proxies,
+    /// Hosts, with all below them, addresses and networks that are asked without one; `*`: all.
+    pub no_proxy: Vec<String>,
+}
+
+/// Proxies as URLs, with what they ask for of user name and password.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    /// For `http://` and `ws://`.
+    pub http: Option<Secret>,
+    /// For `https://` and `wss://`.
+    pub https: Option<Secret>,
 }
 
 /// Twilio account and how its requests are trusted.

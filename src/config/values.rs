@@ -172,6 +172,16 @@ pub(super) fn url(field: &Field<'_, '_>, schemes: &[&str]) -> Option<Url> {
     None
 }
 
+/// Reads a URL to which paths are added.
+pub(super) fn base(field: &Field<'_, '_>) -> Option<Url> {
+    let url = url(field, &["http", "https"])?;
+    if url.query().is_some() {
+        field.wrong_allowed("has a query, behind which no path fits", "a URL such as https://example.com/v1");
+        return None;
+    }
+    Some(url)
+}
+
 /// Whether `url` stays on this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -1,6 +1,7 @@
 //! What documents refer to outside of themselves, as the reader of documents sees it.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 /// The environment and the files that documents name. Reading documents is pure but for this.
 pub(super) trait World {
@@ -10,6 +11,9 @@ pub(super) trait World {
     /// The file at `path`, relative to the configuration directory, of at most `max` bytes. The error says in a few
     /// words why it cannot be read.
     fn file(&self, path: &str, max: u64) -> Result<Vec<u8>, String>;
+
+    /// The moment at which documents are read; certificates have dates.
+    fn now(&self) -> SystemTime;
 
     /// `path` as the rest of the program can open it.
     fn locate(&self, path: &str) -> PathBuf;

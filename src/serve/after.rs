@@ -157,7 +157,7 @@ impl AfterCalls {
 
 /// Works off what waits, also from before the server was started, until it is stopped.
 pub(super) async fn work(shared: Arc<Shared>) {
-    let http = match text::http() {
+    let http = match text::http(&shared.outgoing) {
         Ok(http) => http,
         Err(error) => return tracing::error!(%error, "no HTTP client: nothing is found out about calls"),
     };

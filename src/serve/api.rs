@@ -106,8 +106,9 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
     let call = match &record.call {
         Some(call) => call.clone(),
         None => {
-            let (call, ..) = wall::names(std::time::SystemTime::now(), &shared.random)
-                .map_err(|_| unavailable(Refused::NoRandomness))?;
+            let (calls, is_up) = (shared.data.join("calls"), |id: &str| shared.registry.contains(id));
+            let call = wall::new_id(SystemTime::now(), &shared.random, &calls, is_up).await;
+            let call = call.map_err(|_| unavailable(Refused::NoRandomness))?;
             // Before the carrier is asked: whoever finds the key finds the call.
             shared.ledger.name(key, &call).await.map_err(no_ledger)?;
             call
@@ -121,8 +122,8 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         None => {
             let look = asked && record.state != State::NotPlaced.name();
             let left = budget::left(&shared, &wanted.deployment, Some(&wanted.to), SystemTime::now()).await;
-            // One that was asked for already is only looked up.
-            let left = if look { left.or(Ok(None)) } else { left };
+            // One that was asked for already is only looked up, and keeps the limits that it began with.
+            let left = if look { left.or_else(|_| Ok(budget::at_most(&wanted.deployment))) } else { left };
             let budget = left.map_err(|why| {
                 shared.metrics.refused.add(why, 1);
                 let message =
@@ -178,12 +179,33 @@ async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     allowed(&shared, &headers).await?;
-    let Some(placed) = shared.dials.get(&call) else { return Err(no_call(&call)) };
-    if !matches!(placed.view.borrow().state, State::Queued | State::Ringing | State::Unknown) {
-        let message = format!("it was answered; end it by POST /v1/calls/{call}/end");
-        return Err(Problem::new(StatusCode::CONFLICT, "answered", message));
+    let Some(placed) = shared.dials.get(&call) else { return cancel_unseen(&shared, &call).await };
+    if !matches!(placed.view.borrow().state, State::Queued | State::Ringing | State::Unknown | State::Canceling) {
+        return Err(answered(&call));
     }
     order(&shared, &call, Control::End(EndReason::Operator))
+}
+
+/// Keeps the wish for a call that this server has lost sight of: looked up once more, it is canceled. Until then whoever
+/// picks up is hung up on.
+async fn cancel_unseen(shared: &Shared, call: &str) -> Result<Response, Problem> {
+    let placing = shared.dials.placing.lock().await;
+    let record = shared.ledger.of_call(call).await.map_err(no_ledger)?.ok_or_else(|| no_call(call))?;
+    if record.state == State::Answered.name() {
+        return Err(answered(call));
+    }
+    if is_settled(&record) || record.state == State::NotPlaced.name() {
+        return Err(no_call(call));
+    }
+    let view = View { state: State::Canceling, carrier_call: record.carrier_call, why: None };
+    shared.ledger.note(&record.key, &view).await.map_err(no_ledger)?;
+    drop(placing);
+    Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })))
+}
+
+fn answered(call: &str) -> Problem {
+    let message = format!("it was answered; end it by POST /v1/calls/{call}/end");
+    Problem::new(StatusCode::CONFLICT, "answered", message)
 }
 
 async fn commit(
@@ -319,7 +341,7 @@ fn hash(body: &Body) -> String {
 
 /// Whether the carrier's word on it is known, and it is over or was lost from sight.
 fn is_settled(record: &Record) -> bool {
-    let open = [State::Queued, State::Ringing, State::Unknown, State::NotPlaced].map(State::name);
+    let open = [State::Queued, State::Ringing, State::Unknown, State::Canceling, State::NotPlaced].map(State::name);
     !open.contains(&record.state.as_str())
 }
 
@@ -350,6 +372,9 @@ fn of_record(record: &Record) -> Value {
         state if state == State::Answered.name() => (State::Completed.name(), Some("server_lost")),
         state if state == State::Queued.name() || state == State::Ringing.name() => {
             (State::Unknown.name(), Some("the server was away; the same request with the same key looks it up"))
+        }
+        state if state == State::Canceling.name() => {
+            (state, Some("the carrier was not reached; the same request with the same key looks it up and cancels it"))
         }
         state => (state, record.error.as_deref().filter(|why| !why.is_empty())),
     };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::config::{Budget, Deployment};
+use crate::config::{Budget, Budgets, Deployment};
 use crate::store::Spender;
 
 use super::Shared;
@@ -43,6 +43,18 @@ pub(super) async fn left(
     Ok(least)
 }
 
+/// For a call that was let in while something was left, and is found again when nothing is: its own limit, or else the
+/// smallest of those that it shares, of which it could have had no more than all.
+pub(super) fn at_most(deployment: &Deployment) -> Option<Budget> {
+    of_budgets(&deployment.budgets)
+}
+
+fn of_budgets(budgets: &Budgets) -> Option<Budget> {
+    let of = |of: &str, micros: Option<u64>| Some(Budget { micros: micros?, of: of.to_owned() });
+    let shared = [of("day", budgets.day_micros), of("number", budgets.number_day_micros)];
+    of("call", budgets.call_micros).or_else(|| shared.into_iter().flatten().min_by_key(|budget| budget.micros))
+}
+
 /// When the day began, in UTC, in milliseconds since 1970.
 fn midnight_ms(now: SystemTime) -> i64 {
     const DAY: u64 = 86_400;
@@ -60,5 +72,17 @@ mod tests {
         assert_eq!(midnight_ms(at(1_795_216_495)), 1_795_132_800_000);
         assert_eq!(midnight_ms(at(1_795_132_800)), 1_795_132_800_000);
         assert_eq!(midnight_ms(at(5)), 0);
+    }
+
+    #[test]
+    fn a_call_that_was_let_in_keeps_a_limit_when_the_days_are_spent() {
+        let of = |call_micros, number_day_micros, day_micros| {
+            let found = of_budgets(&Budgets { call_micros, number_day_micros, day_micros });
+            found.map(|budget| (budget.micros, budget.of))
+        };
+        assert_eq!(of(Some(9), Some(5), Some(7)), Some((9, "call".to_owned())), "its own");
+        assert_eq!(of(None, Some(5), Some(7)), Some((5, "number".to_owned())));
+        assert_eq!(of(None, None, Some(7)), Some((7, "day".to_owned())));
+        assert_eq!(of(None, None, None), None);
     }
 }

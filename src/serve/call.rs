@@ -450,7 +450,7 @@ impl<'s> Call<'s> {
                     self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, &self.shared.metrics);
                 }
                 Action::DialModel => {
-                    let dial = model::dial(Arc::clone(&self.deployment.agent.model), self.shared.model_tls.clone());
+                    let dial = model::dial(Arc::clone(&self.deployment.agent.model), self.shared.model_way.clone());
                     let dial = match self.fetch.clone() {
                         // The session's instructions need what is fetched; both are on their way at once.
                         Some(fetch) => Box::pin(async move { join(dial, fetch).await.0 }),

@@ -113,8 +113,3 @@ impl Failed {
         Failed { brief: why.clone(), why, retry: false, perhaps_done }
     }
 }
-
-/// The HTTP client for all calls of a server.
-pub(super) fn client() -> reqwest::Result<reqwest::Client> {
-    super::tls::http_client().build()
-}

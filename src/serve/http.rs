@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::{Shared, api, lend, media, webhook};
+use super::{Shared, api, doors, lend, media, webhook};
 
 /// The largest webhook; the carrier's own are a few kilobytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -33,6 +33,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(ready))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), in_time))
+        .layer(middleware::from_fn(doors::attend))
         .with_state(shared)
 }
 

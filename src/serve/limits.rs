@@ -12,3 +12,8 @@ pub fn raise_file_limit() {
         tracing::warn!(?current, ?maximum, %error, "the limit of open files cannot be raised");
     }
 }
+
+/// How many files and sockets the process may have open; `None`: as many as there are.
+pub(super) fn open_files() -> Option<usize> {
+    getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok())
+}

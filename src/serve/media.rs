@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use crate::link::twilio::{self, Decoded, Stream, signature};
 use crate::output::words;
 
+use super::doors::Ticket;
 use super::leg::{Leg, READ_BUFFER_BYTES};
 use super::trust::Public;
 use super::webhook::TOKEN;
@@ -44,6 +46,7 @@ pub(super) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
+    ticket: Option<Extension<Arc<Ticket>>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let config = shared.config().await;
@@ -69,11 +72,16 @@ pub(super) async fn upgrade(
         .max_message_size(MAX_MESSAGE_BYTES)
         .max_frame_size(MAX_MESSAGE_BYTES)
         .protocols(["audio.twilio.com"])
-        .on_upgrade(move |socket| introduce(shared, socket, permit))
+        .on_upgrade(move |socket| introduce(shared, socket, permit, ticket.map(|Extension(ticket)| ticket)))
 }
 
 /// Reads up to the stream's `start`, and hands the socket to the call whose token it shows.
-async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSemaphorePermit) {
+async fn introduce(
+    shared: Arc<Shared>,
+    mut socket: WebSocket,
+    _permit: OwnedSemaphorePermit,
+    ticket: Option<Arc<Ticket>>,
+) {
     let mut stream = Stream::new();
     let mut more = String::new();
     let refused = match timeout(INTRODUCTION, start(&mut socket, &mut stream)).await {
@@ -81,6 +89,9 @@ async fn introduce(shared: Arc<Shared>, mut socket: WebSocket, _permit: OwnedSem
             let token = start.parameters.get(TOKEN).map_or("", String::as_str);
             match shared.registry.claim(token, &start.call_sid, Instant::now()) {
                 Ok(line) => {
+                    if let Some(ticket) = ticket {
+                        ticket.keep();
+                    }
                     let leg = Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE));
                     if line.send(Claim { leg, stream }).is_err() {
                         // The call ended in this very moment; dropping the socket is what it would have done.

@@ -39,6 +39,10 @@ pub(super) struct Metrics {
     pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
     pub(super) refused: Family,
+    /// Connections that belong to no call.
+    pub(super) connections: Counter,
+    /// Connections that were refused or sent away, by why.
+    pub(super) connections_closed: Family,
     /// Requests turned away, by what was wrong.
     pub(super) rejected: Family,
     /// Media sockets turned away, by what was wrong.
@@ -124,6 +128,14 @@ impl Metrics {
             &self.ledger_failed,
         );
         page.family("calls_refused_total", "Calls answered by a spoken refusal.", "reason", &self.refused);
+        page.head("connections", "gauge", "Connections that belong to no call.");
+        page.bare("connections", self.connections.get());
+        page.family(
+            "connections_closed_total",
+            "Connections refused, or closed for their silence.",
+            "reason",
+            &self.connections_closed,
+        );
         page.family("requests_rejected_total", "Requests turned away.", "reason", &self.rejected);
         page.family("media_rejected_total", "Media sockets turned away.", "reason", &self.media_rejected);
         page.family("carrier_reports_total", "Status callbacks of the carrier.", "event", &self.carrier_reports);

@@ -6,10 +6,11 @@
 //!  media socket, once its token fits ──────┘   └── dials ──► model ─┘
 //! ```
 //!
-//! - [`webhook`], [`lend`] and [`media`] are the carrier's ways in, [`trust`] holds them against its signature, [`http`]
-//!   has the routes.
+//! - [`doors`] bounds who is connected. [`webhook`], [`lend`] and [`media`] are the carrier's ways in, [`trust`] holds them
+//!   against its signature, [`http`] has the routes.
 //! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
-//!   [`model`] dials, [`effects`] asks the carrier, [`tools`] other servers: by [`request`], as far as [`reach`] lets them.
+//!   [`model`] dials, [`effects`] asks the carrier, both by [`outgoing`], [`tools`] other servers: by [`request`], as far
+//!   as [`reach`] lets them.
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`api`] is the operators' way in, [`dial`] places calls.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
@@ -24,6 +25,7 @@ mod budget;
 mod call;
 pub mod client;
 mod dial;
+mod doors;
 mod effects;
 mod ends;
 mod http;
@@ -35,6 +37,7 @@ mod limits;
 mod media;
 mod metrics;
 mod model;
+mod outgoing;
 mod outlet;
 mod pressure;
 mod reach;
@@ -59,15 +62,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum_server::Handle;
-use axum_server::accept::{Accept, NoDelayAcceptor};
 use axum_server::tls_rustls::RustlsAcceptor;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use ring::rand::SystemRandom;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio_tungstenite::Connector;
 
 use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
@@ -82,10 +82,12 @@ pub use task::About;
 pub(crate) use tls::http_client;
 
 use after::AfterCalls;
+use doors::Doors;
 use keeper::Keeper;
 use late::Late;
 use media::Claim;
 use metrics::Metrics;
+use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
 use registry::{Command, Registry};
@@ -180,7 +182,9 @@ struct Shared {
     /// What agents ask of other servers.
     reach: Reach,
     after: Arc<AfterCalls>,
-    model_tls: Connector,
+    model_way: model::Way,
+    /// How others are asked.
+    outgoing: Outgoing,
     random: SystemRandom,
     /// Bounds the media sockets that have not shown a token yet.
     unclaimed: Arc<Semaphore>,
@@ -210,8 +214,6 @@ impl Seldom {
 
 /// Media sockets without a token at once. Calls need theirs for an instant; the rest is strangers.
 const MAX_UNCLAIMED: usize = 256;
-/// Connections at once beyond two per call (a webhook and a media stream).
-const SPARE_CONNECTIONS: usize = 1_024;
 /// Time for a request's head, and for an idle connection to send the next.
 const HEAD: Duration = Duration::from_secs(15);
 /// Bytes of a request's head; hyper needs at least 8 KiB.
@@ -248,6 +250,11 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
         let store = store.map_err(ServeError::Store)?;
+        let registry = Registry::new();
+        match store.ended_carrier_calls(registry::MAX_OVER as u64).await {
+            Ok(over) => registry.are_over(over),
+            Err(error) => tracing::warn!(%error, "which of the carrier's calls are over is not known from before"),
+        }
         let no_client = |error: reqwest::Error| ServeError::System(format!("no HTTP client: {error}"));
         let no_threads = |error: io::Error| ServeError::System(format!("no threads for files: {error}"));
         let late = Arc::new(Late::start(Arc::clone(&metrics)).map_err(no_threads)?);
@@ -258,13 +265,15 @@ impl Server {
             waiting.ready();
         };
         let keeper = Keeper::start(Arc::clone(&metrics), Arc::clone(&late), written).map_err(no_threads)?;
-        let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks)).map_err(no_client)?;
+        let outgoing = Outgoing::new(config.server.outgoing.clone());
+        let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks), |client| outgoing.apply(client));
+        let sender = sender.map_err(no_client)?;
         let shared = Arc::new(Shared {
             source: options.source,
             after,
             data,
             observer: options.observer,
-            registry: Arc::new(Registry::new()),
+            registry: Arc::new(registry),
             keeper,
             late,
             dials: dial::Book::default(),
@@ -272,9 +281,10 @@ impl Server {
             api_rate: api::Rate::default(),
             store,
             sender,
-            client: effects::client().map_err(no_client)?,
+            client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
-            model_tls: model::tls(),
+            model_way: model::Way::new(outgoing.clone()),
+            outgoing,
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
             strangers: Seldom::default(),
@@ -283,22 +293,26 @@ impl Server {
             metrics,
         });
         let handle = Handle::new();
-        let acceptor = Bounded { handle: handle.clone(), max: 2 * config.server.max_calls + SPARE_CONNECTIONS };
+        let doors = Doors::new(Arc::clone(&shared.metrics));
+        bound(&doors, &config);
+        let outer = doors::Outer(Arc::clone(&doors));
         let app = http::router(Arc::clone(&shared)).into_make_service();
         let mut server = axum_server::from_tcp(listener).map_err(refused)?.handle(handle.clone());
         *server.http_builder() = builder();
         let server = match &certificates {
-            None => tokio::spawn(server.acceptor(acceptor).serve(app)),
+            None => tokio::spawn(server.acceptor(outer).serve(app)),
             Some(certificates) => {
-                let tls = RustlsAcceptor::new(certificates.config()).handshake_timeout(HANDSHAKE).acceptor(acceptor);
-                tokio::spawn(server.acceptor(tls).serve(app))
+                let tls = RustlsAcceptor::new(certificates.config()).handshake_timeout(HANDSHAKE).acceptor(outer);
+                tokio::spawn(server.acceptor(doors::Inner(tls)).serve(app))
             }
         };
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
-                watched.store.set(settings(&*watched.config().await));
+                let config = watched.config().await;
+                watched.store.set(settings(&config));
+                bound(&doors, &config);
                 if let Some(certificates) = &mut certificates {
                     match certificates.refresh().await {
                         None => {}
@@ -411,6 +425,12 @@ fn settings(config: &Config) -> store::Settings {
     store::Settings { store: config.server.store, webhooks: config.server.webhooks.clone() }
 }
 
+/// Tells the doors how many may come in.
+fn bound(doors: &Doors, config: &Config) {
+    let server = &config.server;
+    doors.set(server.max_calls, server.max_connections_per_address, limits::open_files());
+}
+
 /// HTTP/1 only: Twilio speaks it, and a media stream is an upgrade of it.
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
@@ -432,24 +452,4 @@ fn watch_server(server: JoinHandle<io::Result<()>>) -> JoinHandle<()> {
             tracing::error!(%error, "listening has ended");
         }
     })
-}
-
-/// Accepts without delay on small packets, and no more than so many connections.
-#[derive(Clone)]
-struct Bounded {
-    handle: Handle<SocketAddr>,
-    max: usize,
-}
-
-impl<S> Accept<TcpStream, S> for Bounded {
-    type Stream = TcpStream;
-    type Service = S;
-    type Future = std::future::Ready<io::Result<(TcpStream, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        if self.handle.connection_count() > self.max {
-            return std::future::ready(Err(io::Error::other("too many connections")));
-        }
-        NoDelayAcceptor::new().accept(stream, service)
-    }
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, Uri};
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
@@ -19,9 +18,10 @@ use crate::engine::ModelEvent;
 use crate::link::openai;
 
 use super::leg::{Leg, READ_BUFFER_BYTES};
+use super::outgoing::{self, Outgoing};
 
 /// A connection to a model.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<outgoing::Stream>>;
 
 /// A connection with what waits to be written to it.
 pub(super) type ModelLeg = Leg<Socket, Message, Error>;
@@ -38,16 +38,25 @@ const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// How long a connection that is no longer needed may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// TLS for connections to models: the public roots, one configuration for all so that sessions are resumed.
-pub(super) fn tls() -> Connector {
-    Connector::Rustls(Arc::new(super::tls::to_others()))
+/// How models are reached.
+#[derive(Clone)]
+pub(super) struct Way {
+    outgoing: Outgoing,
+    /// The public roots, one configuration for all so that sessions are resumed.
+    tls: Connector,
+}
+
+impl Way {
+    pub(super) fn new(outgoing: Outgoing) -> Way {
+        Way { outgoing, tls: Connector::Rustls(Arc::new(super::tls::to_others())) }
+    }
 }
 
 /// Connects and shakes hands, within the model's time for it.
-pub(super) fn dial(model: Arc<Model>, tls: Connector) -> Dial {
+pub(super) fn dial(model: Arc<Model>, way: Way) -> Dial {
     Box::pin(async move {
         let limit = Duration::from_millis(model.dial_timeout_ms);
-        match timeout(limit, connect(&model, tls)).await {
+        match timeout(limit, connect(&model, way)).await {
             Ok(Ok(socket)) => Ok(Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE))),
             Ok(Err(event)) => Err(event),
             Err(_) => Err(closed(format!("no connection within {} ms", limit.as_millis()), true)),
@@ -55,7 +64,7 @@ pub(super) fn dial(model: Arc<Model>, tls: Connector) -> Dial {
     })
 }
 
-async fn connect(model: &Model, tls: Connector) -> Result<Socket, ModelEvent<'static>> {
+async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>> {
     let wanted = openai::request(model);
     let mut request = wanted.url.as_str().into_client_request().map_err(|error| event(&error))?;
     for (name, value) in &wanted.headers {
@@ -66,25 +75,16 @@ async fn connect(model: &Model, tls: Connector) -> Result<Socket, ModelEvent<'st
         value.set_sensitive(true);
         request.headers_mut().insert(name, value);
     }
-    let address = address(request.uri()).ok_or_else(|| closed("the model's url names no host".to_owned(), false))?;
-    let stream = TcpStream::connect(&address).await.map_err(|error| closed(format!("connect: {error}"), true))?;
-    // Fails only on a socket that is gone, which the handshake will find out.
-    let _ = stream.set_nodelay(true);
+    let stream = way.outgoing.connect(request.uri()).await.map_err(|failed| closed(failed.to_string(), true))?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(16 << 10)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let (socket, _) =
-        client_async_tls_with_config(request, stream, Some(config), Some(tls)).await.map_err(|error| event(&error))?;
+    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(way.tls))
+        .await
+        .map_err(|error| event(&error))?;
     Ok(socket)
-}
-
-/// Where to connect; IPv6 addresses lose their brackets.
-fn address(uri: &Uri) -> Option<(String, u16)> {
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("ws") { 80 } else { 443 });
-    Some((host, port))
 }
 
 /// Ends a connection without making anyone wait for it.

@@ -1,6 +1,6 @@
 //! Which calls there are: admission by slots, single-use tokens, and the way to each call's task.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -21,6 +21,40 @@ struct State<L> {
     calls: BTreeMap<String, Entry<L>>,
     by_carrier: HashMap<String, String>,
     by_token: HashMap<String, String>,
+    over: Over,
+}
+
+/// Ids, of the carrier's, of calls that are over, the latest ones: a webhook that names one is a repetition from another
+/// day, or not the carrier's at all.
+#[derive(Debug, Default)]
+struct Over {
+    known: HashSet<Arc<str>>,
+    /// The same, the oldest first.
+    order: VecDeque<Arc<str>>,
+}
+
+/// Before the id of ours under which a call goes until the carrier has named it.
+pub(super) const UNNAMED: &str = "dial:";
+
+/// So many are remembered: some megabytes, and the calls of days.
+pub(super) const MAX_OVER: usize = 20_000;
+
+impl Over {
+    fn add(&mut self, carrier_call: &str) {
+        if carrier_call.is_empty() {
+            return;
+        }
+        let id: Arc<str> = carrier_call.into();
+        if !self.known.insert(Arc::clone(&id)) {
+            return;
+        }
+        self.order.push_back(id);
+        if self.order.len() > MAX_OVER
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
 }
 
 /// A call as the rest of the server sees it. `L` is what a claim hands to the call: its media socket.
@@ -63,6 +97,20 @@ pub(super) enum Admission<L> {
     Full,
     /// The server is on its way out.
     Draining,
+    /// The carrier's call is over, and does not begin again.
+    Over,
+    /// Another call has our id.
+    Taken,
+}
+
+/// What is known of one of the carrier's calls.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is up: the webhook's answer, for a carrier that asks once more.
+    Up(String),
+    /// It is over.
+    Over,
+    New,
 }
 
 /// Why a media stream was not let in. The names are labels of a metric.
@@ -94,6 +142,7 @@ impl<L> Registry<L> {
                 calls: BTreeMap::new(),
                 by_carrier: HashMap::new(),
                 by_token: HashMap::new(),
+                over: Over::default(),
             }),
             count: watch::Sender::new(0),
         }
@@ -104,6 +153,12 @@ impl<L> Registry<L> {
         let mut state = self.lock();
         if let Some(known) = state.by_carrier.get(&entry.carrier_call).and_then(|id| state.calls.get(id)) {
             return Admission::Again(known.twiml.clone());
+        }
+        if state.over.known.contains(entry.carrier_call.as_str()) {
+            return Admission::Over;
+        }
+        if state.calls.contains_key(id) {
+            return Admission::Taken;
         }
         if state.draining {
             return Admission::Draining;
@@ -203,10 +258,20 @@ impl<L> Registry<L> {
         self.lock().calls.contains_key(id)
     }
 
-    /// The answer to a carrier that asks once more about a call.
-    pub(super) fn again(&self, carrier_call: &str) -> Option<String> {
+    /// What is known of one of the carrier's calls.
+    pub(super) fn known(&self, carrier_call: &str) -> Known {
         let state = self.lock();
-        state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id)).map(|entry| entry.twiml.clone())
+        match state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id)) {
+            Some(entry) => Known::Up(entry.twiml.clone()),
+            None if state.over.known.contains(carrier_call) => Known::Over,
+            None => Known::New,
+        }
+    }
+
+    /// Of the carrier's calls these are over, the oldest first; for a server that starts.
+    pub(super) fn are_over(&self, carrier_calls: impl IntoIterator<Item = String>) {
+        let mut state = self.lock();
+        carrier_calls.into_iter().for_each(|id| state.over.add(&id));
     }
 
     /// Ids of the calls that are up, in order of their beginning.
@@ -237,6 +302,9 @@ impl<L> Drop for Slot<L> {
         if let Some(entry) = state.calls.remove(&self.id) {
             state.by_carrier.remove(&entry.carrier_call);
             state.by_token.remove(&entry.token);
+            if !entry.carrier_call.starts_with(UNNAMED) {
+                state.over.add(&entry.carrier_call);
+            }
         }
         self.registry.count.send_replace(state.calls.len());
     }
@@ -276,6 +344,33 @@ mod tests {
         assert!(matches!(admit(&registry, "b", 1), Admission::New(_)));
         registry.drain();
         assert!(matches!(admit(&registry, "c", 9), Admission::Draining));
+    }
+
+    #[test]
+    fn a_call_that_is_over_does_not_begin_again() {
+        let registry = Arc::new(Registry::new());
+        assert_eq!(registry.known("a"), Known::New);
+        let Admission::New(slot) = admit(&registry, "a", 9) else { panic!("no slot") };
+        assert_eq!(registry.known("a"), Known::Up("<a/>".to_owned()));
+        drop(slot);
+        assert_eq!(registry.known("a"), Known::Over);
+        assert!(matches!(admit(&registry, "a", 9), Admission::Over));
+        // What was refused never began.
+        assert!(matches!(admit(&registry, "b", 0), Admission::Full));
+        assert_eq!(registry.known("b"), Known::New);
+        // A server that starts knows of earlier ones; so many are remembered, and the oldest are forgotten.
+        registry.are_over((0..MAX_OVER).map(|n| n.to_string()));
+        assert_eq!((registry.known("a"), registry.known("0")), (Known::New, Known::Over));
+        let state = registry.lock();
+        assert_eq!((state.over.known.len(), state.over.order.len()), (MAX_OVER, MAX_OVER));
+    }
+
+    #[test]
+    fn an_id_of_ours_is_one_call() {
+        let registry = Arc::new(Registry::new());
+        let _slot = admit(&registry, "a", 9);
+        assert!(matches!(registry.admit("id-a", 9, entry("b").0), Admission::Taken));
+        assert_eq!(registry.known("a"), Known::Up("<a/>".to_owned()), "it is as it was");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing::subscriber::NoSubscriber;
 
 use crate::config::{Question, TextModel};
 
-use super::tls;
+use super::outgoing::Outgoing;
 
 /// An answer that meets its schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,8 +109,8 @@ fn client(http: &reqwest::Client, model: &TextModel) -> Result<Client<OpenAIConf
 }
 
 /// A client for all text models.
-pub(super) fn http() -> reqwest::Result<reqwest::Client> {
-    tls::http_client().connect_timeout(Duration::from_secs(10)).build()
+pub(super) fn http(outgoing: &Outgoing) -> reqwest::Result<reqwest::Client> {
+    outgoing.client().connect_timeout(Duration::from_secs(10)).build()
 }
 
 /// A failure in words that hold no key: vendors put parts of it into theirs.

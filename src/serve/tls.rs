@@ -1,6 +1,8 @@
 //! TLS from certificate files, read again when they change.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum_server::tls_rustls::RustlsConfig;
@@ -22,8 +24,7 @@ impl Certificates {
     pub(super) async fn load(files: Tls) -> Result<Self, String> {
         install_crypto();
         let version = version(&files);
-        let config =
-            RustlsConfig::from_pem_file(&files.cert, &files.key).await.map_err(|error| describe(&files, &error))?;
+        let config = RustlsConfig::from_config(opened(&files).await?);
         Ok(Certificates { files, version, config })
     }
 
@@ -39,8 +40,7 @@ impl Certificates {
             return None;
         }
         self.version = version;
-        let result = self.config.reload_from_pem_file(&self.files.cert, &self.files.key).await;
-        Some(result.map_err(|error| describe(&self.files, &error)))
+        Some(opened(&self.files).await.map(|config| self.config.reload_from_config(config)))
     }
 }
 
@@ -70,6 +70,15 @@ fn version(files: &Tls) -> Version {
     (modified(&files.cert), modified(&files.key))
 }
 
-fn describe(files: &Tls, error: &std::io::Error) -> String {
-    format!("TLS certificate {} and key {}: {error}", files.cert.display(), files.key.display())
+/// Opens the files as the check of the configuration does; an error says which and why.
+async fn opened(files: &Tls) -> Result<Arc<rustls::ServerConfig>, String> {
+    let at = |error: &dyn fmt::Display| {
+        format!("TLS certificate {} and key {}: {error}", files.cert.display(), files.key.display())
+    };
+    let (cert, key) = (files.cert.clone(), files.key.clone());
+    let read = move || Ok::<_, std::io::Error>((std::fs::read(cert)?, std::fs::read(key)?));
+    let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other);
+    let (cert, key) = read.and_then(|read| read).map_err(|error| at(&error))?;
+    let config = crate::config::tls::open(&cert, &key).and_then(crate::config::tls::Pair::config);
+    config.map(Arc::new).map_err(|fault| at(&fault))
 }

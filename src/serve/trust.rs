@@ -79,6 +79,14 @@ impl Public {
         format!("{}{}", self.base, uri.path_and_query().map_or("/", |path| path.as_str()))
     }
 
+    /// The same, with the host as the request spells it: the carrier may sign what stands in its console, in capitals.
+    fn webhook_as_asked(&self, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+        let (scheme, host) = self.base.split_once("://")?;
+        let asked = headers.get(header::HOST)?.to_str().ok()?;
+        let same = asked != host && asked.eq_ignore_ascii_case(host);
+        same.then(|| Public { base: format!("{scheme}://{asked}") }.webhook(uri))
+    }
+
     /// The same for the media stream. The carrier knows only `wss`, also when TLS ends before us or is left out on loopback.
     pub(super) fn media(&self, uri: &Uri) -> String {
         let url = self.webhook(uri);
@@ -111,12 +119,14 @@ fn trusted(
         Box::new(rejection.into_response())
     })?;
     if config.server.twilio.check_signatures {
-        let url = Public::of(&config.server, headers).webhook(uri);
+        let public = Public::of(&config.server, headers);
+        let urls = [Some(public.webhook(uri)), public.webhook_as_asked(uri, headers)];
         let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
         // A GET is signed by its URL, which has the fields already.
         let signed: &[_] = if *method == Method::GET { &[] } else { &fields };
         let token = config.server.twilio.auth_token.as_ref();
-        if !token.is_some_and(|token| signature::verify_form(token, &url, signed, given)) {
+        let right = |token| urls.iter().flatten().any(|url| signature::verify_form(token, url, signed, given));
+        if !token.is_some_and(right) {
             shared.metrics.rejected.add("signature", 1);
             if shared.strangers.due() {
                 let why = match token {

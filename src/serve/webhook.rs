@@ -19,7 +19,7 @@ use crate::store::Direction;
 
 use super::dial::Told;
 use super::lend::Way;
-use super::registry::{Admission, Command, Entry};
+use super::registry::{Admission, Command, Entry, Known};
 use super::task::{self, About, Setup};
 use super::trust::{MAX_FIELD, Public, Signed};
 use super::{Shared, budget, wall};
@@ -45,8 +45,10 @@ pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) ->
         let why = if config.deployment_for(to).is_some() { "inactive" } else { "unknown_number" };
         return refuse(&shared, why, &twilio.refuse_inactive);
     };
-    if let Some(twiml) = shared.registry.again(carrier_call) {
-        return xml(twiml);
+    match shared.registry.known(carrier_call) {
+        Known::Up(twiml) => return xml(twiml),
+        Known::Over => return over(&shared),
+        Known::New => {}
     }
     let public = Public::of(&config.server, &headers);
     let about = About {
@@ -57,11 +59,15 @@ pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) ->
         budget: None,
     };
     let left = budget::left(&shared, deployment, about.from.as_deref(), SystemTime::now()).await;
-    let answered = left.and_then(|budget| {
-        answer(&shared, &config, deployment, &public, carrier_call, About { budget, ..about }, began)
-    });
+    let answered = match left {
+        Ok(budget) => {
+            answer(&shared, &config, deployment, &public, carrier_call, About { budget, ..about }, began).await
+        }
+        Err(why) => Err(why),
+    };
     match answered {
         Ok(twiml) => xml(twiml),
+        Err("call_over") => over(&shared),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
     }
 }
@@ -141,7 +147,7 @@ pub(super) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Sign
 }
 
 /// Admits the call and starts its task: the TwiML for the carrier, or why not.
-fn answer(
+async fn answer(
     shared: &Arc<Shared>,
     config: &Arc<Config>,
     deployment: &Arc<Deployment>,
@@ -151,7 +157,10 @@ fn answer(
     began: Instant,
 ) -> Result<String, &'static str> {
     let started = SystemTime::now();
-    let (id, token, seed) = wall::names(started, &shared.random).map_err(|_| "no_randomness")?;
+    let (token, seed) = wall::lot(&shared.random).map_err(|_| "no_randomness")?;
+    let is_up = |id: &str| shared.registry.contains(id);
+    let id = wall::new_id(started, &shared.random, &shared.data.join("calls"), is_up).await;
+    let id = id.map_err(|_| "no_randomness")?;
     let way = Way::new(public.clone(), id.clone());
     let twiml = way.connect(&token);
     let (line, claimed) = oneshot::channel();
@@ -180,6 +189,8 @@ fn answer(
         }
         Admission::Full => return Err("full"),
         Admission::Draining => return Err("draining"),
+        Admission::Over => return Err("call_over"),
+        Admission::Taken => return Err("no_randomness"),
     };
     let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
     about.prepare(&mut settings, &id, deployment, started);
@@ -201,6 +212,15 @@ fn answer(
         commanded,
     }));
     Ok(twiml)
+}
+
+/// Repeats what a call that is over was told last: nobody is there to hear more.
+fn over(shared: &Shared) -> Response {
+    shared.metrics.refused.add("call_over", 1);
+    if shared.strangers.due() {
+        tracing::warn!("a webhook tells of a call that is over; it is hung up");
+    }
+    xml(twiml::hang_up())
 }
 
 fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {

@@ -262,6 +262,25 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The carrier's ids of the latest calls that have ended, no more than `limit`, the oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn ended_carrier_calls(&self, limit: u64) -> Result<Vec<String>, StoreError> {
+        let latest = Entity::find()
+            .select_only()
+            .column(Column::CarrierCall)
+            .filter(Column::State.eq(State::Ended))
+            .order_by_desc(Column::StartedMs)
+            .limit(limit)
+            .into_tuple::<String>();
+        let mut found = self.in_time(async { Ok(latest.all(self.db()).await?) }).await?;
+        found.reverse();
+        Ok(found)
+    }
+}
+
 impl Desk {
     /// Calls without their reports, the newest first.
     ///

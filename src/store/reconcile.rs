@@ -173,7 +173,7 @@ fn call_folders(path: &Path) -> Vec<String> {
     names
 }
 
-/// When a call began, by its id (`20261120T231455-1f00ca`), in milliseconds since 1970; `None`: it is no call's id.
+/// When a call began, by its id (`20261120T231455-1f00ca93b40d2e67`), in milliseconds since 1970; `None`: it is no call's id.
 pub(super) fn began_ms(id: &str) -> Option<i64> {
     let (moment, random) = id.split_once('-')?;
     if moment.len() != 15 || random.is_empty() || !random.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, ClientBuilder, StatusCode};
 
 use crate::config::Webhook;
 use crate::output::words;
@@ -35,16 +35,12 @@ pub(super) enum Outcome {
 }
 
 /// A client that goes where it was told and nowhere else.
-///
-/// # Errors
-/// TLS cannot be set up.
-pub(super) fn client() -> Result<Client, reqwest::Error> {
+pub(super) fn client() -> ClientBuilder {
     Client::builder()
         .redirect(Policy::none())
         .connect_timeout(CONNECT)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 /// Posts an event.

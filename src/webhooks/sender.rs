@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use reqwest::Client;
+use reqwest::{Client, ClientBuilder};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -38,15 +38,19 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Starts sending what is in the outbox of `store`.
+    /// Starts sending what is in the outbox of `store`. `way`: has the client go by a proxy, where there is one.
     ///
     /// # Errors
     /// There is no TLS for the client.
-    pub fn start(store: Store, counters: Arc<Counters>) -> Result<Sender, reqwest::Error> {
+    pub fn start(
+        store: Store,
+        counters: Arc<Counters>,
+        way: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Sender, reqwest::Error> {
         let stopping = watch::Sender::new(false);
         let work = Work {
             store,
-            client: post::client()?,
+            client: way(post::client()).build()?,
             counters,
             on_the_way: HashMap::new(),
             failing: HashMap::new(),

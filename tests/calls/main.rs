@@ -5,6 +5,7 @@
 mod crowd;
 mod demo;
 mod dial;
+mod doors;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
@@ -14,8 +15,10 @@ mod house;
 mod load;
 mod model;
 mod operations;
+mod outgoing;
 mod street;
 mod survival;
+mod taken_back;
 mod talk;
 mod tls;
 mod tools;

@@ -91,3 +91,22 @@ async fn connect(
     let name = ServerName::try_from("localhost").expect("a name");
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())
 }
+
+#[tokio::test]
+async fn a_handshake_says_nothing_yet() {
+    use tokio::io::AsyncReadExt as _;
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = certificate(dir.path());
+    let source = documents(dir.path());
+    let options = ServeOptions { source, listen: None, data: Some(dir.path().join("data")), observer: None };
+    let running = Server::start(options).await.expect("a server");
+    let mut stream = connect(running.addr(), &first).await.expect("a connection");
+    let mut nothing = tokio::net::TcpStream::connect(running.addr()).await.expect("a connection");
+    let began = std::time::Instant::now();
+    // An end without goodbye is one.
+    let _ = stream.read(&mut [0; 16]).await;
+    let took = began.elapsed();
+    assert!((4..9).contains(&took.as_secs()), "{took:?}");
+    let _ = nothing.read(&mut [0; 16]).await;
+    assert!(began.elapsed().as_secs() < 9, "nor does a connection without one");
+}

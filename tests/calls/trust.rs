@@ -38,6 +38,23 @@ async fn behind_a_proxy_the_public_url_is_what_is_signed() {
 }
 
 #[tokio::test]
+async fn the_public_url_may_be_spelled_in_capitals_here_and_there() {
+    let plan = Plan { server: "public_url = \"https://Calls.Example.com:443/\"\n".to_owned(), ..Plan::default() };
+    let house = House::build(plan).await;
+    for (sid, spelled) in [("CA1", "calls.example.com"), ("CA2", "CALLS.example.com")] {
+        let fields = [("CallSid", sid), ("To", NUMBER), ("From", "+15550100001")];
+        let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let url = format!("https://{spelled}/twilio/voice");
+        let signature = offhook::link::twilio::signature::sign(&Secret::new(TOKEN), &url, &params);
+        let request = reqwest::Client::new().post(house.url("/twilio/voice")).header("host", spelled);
+        let answer = request.header("x-twilio-signature", signature).form(&fields).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{spelled}");
+        let twiml = answer.text().await.expect("a body");
+        assert!(twiml.contains("wss://calls.example.com/twilio/media"), "{twiml}");
+    }
+}
+
+#[tokio::test]
 async fn a_media_upgrade_with_a_wrong_signature_is_forbidden_and_the_call_never_connects() {
     let plan = Plan { deployment: "[limits]\nmedia_start_s = 1\n".to_owned(), ..Plan::default() };
     let house = House::build(plan).await;

@@ -1,6 +1,6 @@
 //! What each bad document is told.
 
-use super::super::sound;
+use super::super::{outgoing, sound};
 use super::Dir;
 
 /// Each case replaces one document of the shipped configuration.
@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, data_dir, max_calls, max_lag_ms, drain_s, tls, twilio, api, store, webhooks, log",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, data_dir, max_calls, max_lag_ms, drain_s, tls, twilio, api, store, webhooks, log",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
@@ -46,6 +46,28 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("offhook.toml", "[tls]\ncert = \"no.pem\"".into(), &[
             "offhook.toml:1:1: tls.key is missing: the PEM file of the certificate's private key",
             "offhook.toml:2:8: cert = \"no.pem\": {dir}no.pem: there is no such file",
+        ]),
+        ("offhook.toml", "[tls]\ncert = \"models.toml\"\nkey = \"models.toml\"".into(), &[
+            "offhook.toml:2:8: cert = \"models.toml\": file has no certificate (-----BEGIN CERTIFICATE-----)",
+        ]),
+        ("offhook.toml", "max_connections_per_address = 3".into(), &[
+            "offhook.toml:1:31: max_connections_per_address = 3: out of range; allowed: 16-100000",
+        ]),
+        ("offhook.toml", "[outgoing]\nproxy = \"http://ann:pass@proxy.test:3128\"".into(), &[
+            "offhook.toml:2:9: proxy = (hidden): has a user name or password; allowed: {proxy}",
+        ]),
+        ("offhook.toml", "[outgoing]\nproxy = \"socks5://proxy.test\"\nno_proxy = [\"a b\"]".into(), &[
+            "offhook.toml:2:9: proxy = \"socks5://proxy.test\": is a proxy of another kind (socks5); allowed: {proxy}",
+            "offhook.toml:3:13: \"a b\": is not valid; allowed: a host such as \"model.internal\" (and all below it), an address, or a network such as \"10.0.0.0/8\"",
+        ]),
+        ("offhook.toml", "[outgoing]\nproxy = { env = \"TWO_LINES\" }".into(), &[
+            "offhook.toml:2:9: proxy = { env = \"TWO_LINES\" }: the secret is not one line of printable ASCII",
+        ]),
+        ("offhook.toml", "[twilio]\nrest_url = \"https://x.example/?a=b\"".into(), &[
+            "offhook.toml:2:12: rest_url = \"https://x.example/?a=b\": has a query, behind which no path fits; allowed: a URL such as https://example.com/v1",
+        ]),
+        ("offhook.toml", "public_url = \"https://calls example.com\"".into(), &[
+            "offhook.toml:1:14: public_url = \"https://calls example.com\": is not a URL (invalid international domain name); allowed: a URL such as https://example.com",
         ]),
         ("offhook.toml", "[api]".into(), &[
             "offhook.toml:1:1: api.token is missing: what users of the API must present, { env = \"NAME\" } or { file = \"path\" }",
@@ -238,8 +260,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         let dir = Dir::shipped();
         dir.write(file, &text);
         let prefix = format!("{}/", dir.path().display());
-        let expected: Vec<String> =
-            expected.iter().map(|e| e.replace("{dir}", "").replace("{wav}", sound::ALLOWED)).collect();
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|e| e.replace("{dir}", "").replace("{wav}", sound::ALLOWED).replace("{proxy}", outgoing::SHAPES))
+            .collect();
         let said: Vec<String> = dir.errors().iter().map(|line| line.replace(&prefix, "")).collect();
         assert_eq!(said, expected, "\n{file}:\n{text}");
         assert!(dir.load().is_err(), "{file}:\n{text}");

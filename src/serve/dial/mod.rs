@@ -14,6 +14,10 @@
 //! The model is dialled when somebody picks up, not before: nothing is paid for calls that nobody answers, and it is
 //! ready by the time at which the first words are due.
 //!
+//! **A call that is taken back stays taken back.** When the carrier cannot be asked, or has not said which call it is, the
+//! wish is kept, in the ledger too: the call is looked for as long as it may ring and canceled once it is found, and
+//! whoever picks up before is hung up on.
+//!
 //! [`ledger`] keeps the keys, [`carrier`] asks the carrier, [`ringing`] is a call's task until somebody picks up.
 
 pub(super) mod carrier;
@@ -34,7 +38,7 @@ use crate::link::twilio::rest::NewCall;
 use crate::store::Direction;
 
 use super::lend::Way;
-use super::registry::{Admission, Entry};
+use super::registry::{Admission, Entry, UNNAMED};
 use super::task::About;
 use super::trust::Public;
 use super::{Shared, wall};
@@ -66,6 +70,8 @@ pub(super) enum State {
     NotPlaced,
     /// Nobody knows whether the carrier placed it.
     Unknown,
+    /// It is to be taken back, which the carrier has not confirmed, or could not be asked yet.
+    Canceling,
 }
 
 impl State {
@@ -78,6 +84,7 @@ impl State {
             State::NotAnswered(how) => how.name(),
             State::NotPlaced => "not_placed",
             State::Unknown => "unknown",
+            State::Canceling => "canceling",
         }
     }
 
@@ -145,6 +152,11 @@ impl Placed {
         if view.state.is_final() || view.carrier_call.as_deref().is_some_and(|known| known != sid) {
             return None;
         }
+        if view.state == State::Canceling {
+            // It is hung up on; now it is known which call it is. One that is lost is found by a look.
+            self.tell(Told::Answered { sid: sid.to_owned(), at });
+            return None;
+        }
         // A carrier that asks again is answered again.
         let told = view.state == State::Answered || self.tell(Told::Answered { sid: sid.to_owned(), at });
         told.then(|| self.twiml.clone())
@@ -182,14 +194,14 @@ pub(super) fn place(
     let Wanted { deployment, to, variables, budget, public } = wanted;
     let began = Instant::now();
     let started = std::time::SystemTime::now();
-    let (_, token, seed) = wall::names(started, &shared.random).map_err(|_| Refused::NoRandomness)?;
+    let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
     let way = Way::new(Public::from_base(public.clone()), call.to_owned());
     let twiml = way.connect(&token);
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
     let entry = Entry {
         // Until the carrier has named it.
-        carrier_call: format!("dial:{call}"),
+        carrier_call: format!("{UNNAMED}{call}"),
         token,
         expires: began,
         twiml: twiml.clone(),
@@ -200,7 +212,7 @@ pub(super) fn place(
     let busy = shared.pressure.is_high(Duration::from_millis(config.server.max_lag_ms));
     let slot = match shared.registry.admit(call, if busy { 0 } else { config.server.max_calls }, entry) {
         Admission::New(slot) => slot,
-        Admission::Again(_) | Admission::Full => return Err(Refused::Full),
+        Admission::Again(_) | Admission::Over | Admission::Taken | Admission::Full => return Err(Refused::Full),
         Admission::Draining => return Err(Refused::Draining),
     };
     let mut settings = CallSettings::new(&deployment, &config.revision, AudioFormat::PHONE, seed);
@@ -223,8 +235,10 @@ pub(super) fn place(
         time_limit_s: (limits.max_duration_s > 0).then(|| limits.max_duration_s + limits.farewell_s + SPARE_S),
         answered_by_callback: deployment.outbound.detect.carrier().then(|| format!("{public}/twilio/amd?call={call}")),
     };
-    let (view, seen) =
-        watch::channel(View { state: State::Queued, carrier_call: record.carrier_call.clone(), why: None });
+    // Taken back before this server was: the wish still holds.
+    let unwanted = record.state == State::Canceling.name();
+    let state = if unwanted { State::Canceling } else { State::Queued };
+    let (view, seen) = watch::channel(View { state, carrier_call: record.carrier_call.clone(), why: None });
     let (told, reports) = mpsc::channel(QUEUE_REPORTS);
     let placed = Arc::new(Placed { view: seen, deployment: deployment.name.clone(), to: to.clone(), twiml, told });
     shared.dials.lock().insert(call.to_owned(), Arc::clone(&placed));
@@ -250,6 +264,8 @@ pub(super) fn place(
             claimed,
             commanded,
             early: None,
+            unwanted,
+            hurried: false,
         }
         .run(if look { First::Look } else { First::Ask }),
     );

@@ -1,5 +1,6 @@
 //! A call that was placed, until somebody picks up or nobody will.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,6 +23,10 @@ use crate::serve::task::{self, About, Setup};
 /// Pauses before each look for a call whose placing was not confirmed: the carrier may need a moment to list it.
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// The pause before each further look.
+const LATER: Duration = Duration::from_secs(10);
+/// Pauses between attempts to take a call back.
+const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
 /// Beyond the time that it may ring, the carrier has this long to say what became of it; then it is asked.
 const SPARE: Duration = Duration::from_secs(30);
 /// How long the carrier may take to say that a call that was taken back is over.
@@ -59,6 +64,10 @@ pub(super) struct Ringing {
     pub(super) commanded: mpsc::Receiver<Command>,
     /// The carrier's word on who picked up, that was quicker than the voice webhook.
     pub(super) early: Option<Control>,
+    /// It was taken back; the carrier may not know yet.
+    pub(super) unwanted: bool,
+    /// The server goes: nothing is waited for any more.
+    pub(super) hurried: bool,
 }
 
 /// How it came out.
@@ -101,12 +110,12 @@ impl Ringing {
     /// Has the carrier place it. `None`: it has.
     async fn ask(&mut self, first: First) -> Option<Outcome> {
         if first == First::Ask {
-            match self.carrier.create(&self.new).await {
+            match self.create().await {
                 Asked::Placed(call) => return self.adopt(call).await,
                 Asked::NotPlaced { why, brief, retry } => {
                     tracing::warn!(why = brief, "the call is not placed");
                     return Some(match retry {
-                        true => Outcome::NotPlaced(why),
+                        true => self.not_placed(why),
                         false => Outcome::Not(NotAnswered::Failed, why),
                     });
                 }
@@ -120,63 +129,111 @@ impl Ringing {
         match known {
             Some(sid) => {
                 self.know(&sid).await;
-                match self.carrier.status(&sid).await {
-                    Ok(status) => self.on_status(&status, "").await,
-                    Err(_) => None,
-                }
+                let status = self.carrier.status(&sid).await.unwrap_or_default();
+                self.on_status(&status, "").await
             }
             None => self.look(first).await,
         }
     }
 
-    /// Looks whether the carrier has placed it.
-    async fn look(&mut self, first: First) -> Option<Outcome> {
-        let mut seen = Err("the carrier was not asked".to_owned());
-        for pause in LOOKS {
+    /// Asks for the call; who takes it back meanwhile is heard, but what is asked is asked.
+    async fn create(&mut self) -> Asked {
+        let (carrier, new) = (self.carrier.clone(), self.new.clone());
+        let mut creating = pin!(async move { carrier.create(&new).await });
+        loop {
             tokio::select! {
-                () = sleep(pause) => {}
-                // The carrier may tell of it by itself.
-                told = self.reports.recv() => {
-                    if let Some(outcome) = self.on_told(told).await {
-                        return Some(outcome);
-                    }
+                asked = &mut creating => return asked,
+                Some(command) = self.commanded.recv() => self.on_command(command).await,
+            }
+        }
+    }
+
+    /// Looks whether the carrier has placed it, for as long as it may ring.
+    async fn look(&mut self, first: First) -> Option<Outcome> {
+        let until = Instant::now() + LOOKS.iter().sum::<Duration>() + self.ring_time();
+        let mut looks = LOOKS.into_iter();
+        let mut seen = Err("the carrier was not asked".to_owned());
+        loop {
+            let pause = match (looks.next(), seen) {
+                (_, seen) if self.hurried => {
+                    self.set(State::Unknown, seen.err()).await;
+                    return Some(Outcome::Unknown);
                 }
+                (Some(pause), _) => pause,
+                // After a restart the answer stands for all that can be known; the next request with this key asks anew.
+                (None, Ok(())) => {
+                    tracing::info!(?first, "the carrier has no such call");
+                    return Some(self.not_placed("the carrier has no such call: it was not placed".to_owned()));
+                }
+                // Nobody knows whether it rings. For as long as it may, who picks up is answered.
+                (None, Err(why)) => {
+                    self.set(State::Unknown, Some(why)).await;
+                    if Instant::now() >= until {
+                        return Some(Outcome::Unknown);
+                    }
+                    LATER
+                }
+            };
+            if let Some(outcome) = self.listen(pause).await {
+                return Some(outcome);
             }
             if self.view.borrow().carrier_call.is_some() {
                 return None;
             }
-            seen = self.carrier.find(&self.new, self.since_s).await;
-            let Ok(calls) = &seen else { continue };
-            let mut ours = Vec::new();
-            for call in calls {
-                // Without the ledger nobody knows whose it is.
-                if !self.shared.ledger.is_taken(&call.sid, &self.key).await.unwrap_or(true) {
-                    ours.push(call.clone());
+            seen = match self.candidates().await {
+                Ok(mut ours) if ours.len() == 1 => return self.adopt(ours.remove(0)).await,
+                Ok(ours) if ours.is_empty() => Ok(()),
+                Ok(ours) => {
+                    let n = ours.len();
+                    Err(format!("the carrier has {n} calls that may be this one; its console tells them apart"))
                 }
-            }
-            match ours.len() {
-                0 => {}
-                1 => return self.adopt(ours.remove(0)).await,
-                n => {
-                    let why = format!("the carrier has {n} calls that may be this one; its console tells them apart");
-                    return Some(self.give_up_on(why).await);
-                }
-            }
-        }
-        match seen {
-            // After a restart the answer stands for all that can be known; the next request with this key asks anew.
-            Ok(_) => {
-                tracing::info!(?first, "the carrier has no such call");
-                Some(Outcome::NotPlaced("the carrier has no such call: it was not placed".to_owned()))
-            }
-            Err(why) => Some(self.give_up_on(why).await),
+                Err(why) => Err(why),
+            };
         }
     }
 
-    /// Nobody knows whether it rings. For as long as it may, who picks up is answered.
-    async fn give_up_on(&mut self, why: String) -> Outcome {
-        self.set(State::Unknown, Some(why)).await;
-        tokio::time::timeout(self.ring_time(), self.next_told()).await.unwrap_or(Outcome::Unknown)
+    /// Calls of the carrier's that may be this one.
+    async fn candidates(&self) -> Result<Vec<Listed>, String> {
+        let mut ours = Vec::new();
+        for call in self.carrier.find(&self.new, self.since_s).await? {
+            // Without the ledger nobody knows whose it is.
+            if !self.shared.ledger.is_taken(&call.sid, &self.key).await.unwrap_or(true) {
+                ours.push(call);
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Hears what the carrier and others have to say, this long or until it is known which call it is.
+    async fn listen(&mut self, pause: Duration) -> Option<Outcome> {
+        let mut over = pin!(sleep(pause));
+        let known = self.view.borrow().carrier_call.is_some();
+        loop {
+            tokio::select! {
+                () = &mut over => return None,
+                // The carrier may tell of it by itself.
+                Some(told) = self.reports.recv() => {
+                    if let Some(outcome) = self.on_told(told).await {
+                        return Some(outcome);
+                    }
+                    if !known && self.view.borrow().carrier_call.is_some() {
+                        return None;
+                    }
+                }
+                Some(command) = self.commanded.recv() => self.on_command(command).await,
+            }
+            if self.hurried || known && self.unwanted {
+                return None;
+            }
+        }
+    }
+
+    /// There is certainly no call.
+    fn not_placed(&self, why: String) -> Outcome {
+        match self.unwanted {
+            true => Outcome::Not(NotAnswered::Canceled, String::new()),
+            false => Outcome::NotPlaced(why),
+        }
     }
 
     /// The carrier has it, and says how it is.
@@ -188,48 +245,37 @@ impl Ringing {
     /// Until somebody picks up or nobody will.
     async fn wait(&mut self) -> Outcome {
         loop {
-            match tokio::time::timeout(self.ring_time(), self.next_told()).await {
-                Ok(outcome) => return outcome,
-                Err(_) => {
-                    let Some(sid) = self.view.borrow().carrier_call.clone() else { break };
-                    match self.carrier.status(&sid).await {
-                        Ok(status) if matches!(status.as_str(), "queued" | "initiated" | "ringing") => continue,
-                        Ok(status) => {
-                            if let Some(outcome) = self.on_status(&status, "").await {
-                                return outcome;
-                            }
-                            break;
-                        }
-                        Err(_) => break,
+            if self.unwanted {
+                return self.take_back().await;
+            }
+            let until = self.ring_time();
+            if let Some(outcome) = self.listen(until).await {
+                return outcome;
+            }
+            if self.unwanted {
+                continue;
+            }
+            let Some(sid) = self.view.borrow().carrier_call.clone() else { break };
+            match self.carrier.status(&sid).await {
+                Ok(status) if matches!(status.as_str(), "queued" | "initiated" | "ringing") => continue,
+                Ok(status) => {
+                    if let Some(outcome) = self.on_status(&status, "").await {
+                        return outcome;
                     }
+                    break;
                 }
+                Err(_) => break,
             }
         }
         Outcome::Not(NotAnswered::Failed, "the carrier does not say what became of it".to_owned())
     }
 
-    async fn next_told(&mut self) -> Outcome {
-        loop {
-            tokio::select! {
-                told = self.reports.recv() => {
-                    if let Some(outcome) = self.on_told(told).await {
-                        return outcome;
-                    }
-                }
-                command = self.commanded.recv() => {
-                    if let Some(outcome) = self.on_command(command).await {
-                        return outcome;
-                    }
-                }
-            }
-        }
-    }
-
-    async fn on_told(&mut self, told: Option<Told>) -> Option<Outcome> {
-        match told? {
+    async fn on_told(&mut self, told: Told) -> Option<Outcome> {
+        match told {
             Told::Answered { sid, at } => {
                 self.know(&sid).await;
-                Some(Outcome::Answered(at))
+                // One that is taken back was hung up on, or will be.
+                (!self.unwanted).then_some(Outcome::Answered(at))
             }
             Told::Status { sid, status, detail } => {
                 if self.view.borrow().carrier_call.as_deref().is_some_and(|known| known != sid) {
@@ -252,6 +298,8 @@ impl Ringing {
             "no-answer" => not(NotAnswered::NoAnswer),
             "canceled" => not(NotAnswered::Canceled),
             "failed" => not(NotAnswered::Failed),
+            // Whoever picked up was hung up on.
+            "completed" if self.unwanted => not(NotAnswered::Canceled),
             // The voice webhook would have been first.
             "completed" => {
                 Some(Outcome::Not(NotAnswered::Failed, "it ended before it was put through here".to_owned()))
@@ -260,40 +308,70 @@ impl Ringing {
         }
     }
 
-    async fn on_command(&mut self, command: Option<Command>) -> Option<Outcome> {
-        match command? {
-            Command::Control(control @ Control::AnsweredBy(_)) => {
-                self.early = Some(control);
-                None
+    async fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Control(control @ Control::AnsweredBy(_)) => self.early = Some(control),
+            Command::Control(Control::End(_) | Control::EndNow(_)) => self.unwant().await,
+            Command::Kill => {
+                self.hurried = true;
+                self.unwant().await;
             }
-            Command::Control(Control::End(_) | Control::EndNow(_)) | Command::Kill => Some(self.take_back().await),
-            Command::Control(_) | Command::HungUp => None,
+            Command::Control(_) | Command::HungUp => {}
         }
     }
 
-    /// Somebody here wants it no more.
+    /// Somebody here wants it no more. Kept first: who asks again, even of another server, finds it so.
+    async fn unwant(&mut self) {
+        if !std::mem::replace(&mut self.unwanted, true) {
+            let why = self.view.borrow().why.clone();
+            self.set(State::Canceling, why).await;
+        }
+    }
+
+    /// Has the carrier take it back, again and again for as long as it may ring.
     async fn take_back(&mut self) -> Outcome {
-        let Some(sid) = self.view.borrow().carrier_call.clone() else {
-            return Outcome::Not(NotAnswered::Canceled, "before the carrier had confirmed it".to_owned());
-        };
-        if let Err(why) = self.carrier.cancel(&sid).await {
+        self.set(State::Canceling, None).await;
+        let Some(sid) = self.view.borrow().carrier_call.clone() else { return Outcome::Unknown };
+        let until = Instant::now() + self.ring_time();
+        let mut pauses = AGAIN.into_iter();
+        while let Err(why) = self.carrier.cancel(&sid).await {
             tracing::warn!(why, "the call could not be taken back");
-            return Outcome::Not(NotAnswered::Failed, format!("it could not be taken back: {why}"));
+            if self.hurried || Instant::now() >= until {
+                return Outcome::Not(NotAnswered::Failed, format!("it could not be taken back: {why}"));
+            }
+            if let Some(outcome) = self.last_word(pauses.next().unwrap_or(LATER)).await {
+                return outcome;
+            }
         }
         // What the carrier says may be that it came to another end just before.
-        let told = async {
-            while let Some(told) = self.reports.recv().await {
-                if let Told::Status { status, detail, .. } = told
-                    && let Some(outcome) = self.on_status(&status, &detail).await
-                {
-                    return Some(outcome);
+        match self.last_word(TAKING_BACK).await {
+            Some(outcome @ Outcome::Not(NotAnswered::Busy | NotAnswered::NoAnswer, _)) => outcome,
+            _ => Outcome::Not(NotAnswered::Canceled, String::new()),
+        }
+    }
+
+    /// The carrier's word on how a call ended that is taken back, if it comes in time.
+    async fn last_word(&mut self, limit: Duration) -> Option<Outcome> {
+        let mut over = pin!(sleep(limit));
+        loop {
+            tokio::select! {
+                () = &mut over => return None,
+                Some(told) = self.reports.recv() => match told {
+                    Told::Status { status, detail, .. } => {
+                        if let Some(outcome) = self.on_status(&status, &detail).await {
+                            return Some(outcome);
+                        }
+                    }
+                    // It can be ended now, if it could not be canceled.
+                    Told::Answered { .. } => return None,
+                },
+                Some(command) = self.commanded.recv() => {
+                    self.on_command(command).await;
+                    if self.hurried {
+                        return None;
+                    }
                 }
             }
-            None
-        };
-        match tokio::time::timeout(TAKING_BACK, told).await {
-            Ok(Some(outcome @ Outcome::Not(NotAnswered::Busy | NotAnswered::NoAnswer, _))) => outcome,
-            _ => Outcome::Not(NotAnswered::Canceled, String::new()),
         }
     }
 
@@ -358,6 +436,8 @@ impl Ringing {
     }
 
     async fn set(&mut self, state: State, why: Option<String>) {
+        let open = matches!(state, State::Queued | State::Ringing | State::Unknown);
+        let state = if self.unwanted && open { State::Canceling } else { state };
         note(&self.shared, &self.key, &self.view, state, why).await;
     }
 
@@ -371,7 +451,10 @@ impl Ringing {
     }
 
     fn leave(self) {
-        self.shared.dials.lock().remove(&self.call);
+        let Ringing { shared, call, slot, .. } = self;
+        // First: whoever does not find it in the book may place it again at once.
+        drop(slot);
+        shared.dials.lock().remove(&call);
     }
 }
 
