@@ -60,6 +60,11 @@ impl Spoken {
         }
     }
 
+    /// A turn of the caller's, whether its words are known or not.
+    fn is_turn(&self) -> bool {
+        self.who == Role::Caller && self.ended.is_some()
+    }
+
     /// The text split where the caller stopped hearing, at a word's edge.
     pub(super) fn heard_and_unheard(&self) -> (&str, &str) {
         if self.who == Role::Agent && !self.voiced {
@@ -126,6 +131,21 @@ impl Conversation {
     /// The line of an item, the latest first.
     pub(super) fn find(&self, who: Role, item: &str) -> Option<usize> {
         self.lines.iter().rposition(|l| l.session == self.session && l.who == who && l.item == item)
+    }
+
+    /// The model's item for a line that was begun before it had one, or in a session before. The last place, which further
+    /// lines share, keeps the name that it has.
+    pub(super) fn bind(&mut self, index: usize, item: &str) {
+        if self.is_full() && index + 1 == LINES_MAX {
+            return;
+        }
+        let session = self.session;
+        let line = &mut self.lines[index];
+        if !line.worded {
+            line.text.clear();
+        }
+        item.clone_into(&mut line.item);
+        line.session = session;
     }
 
     /// The model's session is over: its ids mean nothing any more, and a turn that is still open begins again.
@@ -206,7 +226,7 @@ impl Conversation {
             .iter()
             .enumerate()
             // What the model was told by us is of the conversation, but nobody said it.
-            .filter(|(_, l)| l.who != Role::System && (l.begun.is_some() || !l.text.is_empty()))
+            .filter(|(_, l)| l.who != Role::System && (l.begun.is_some() || !l.text.is_empty() || l.is_turn()))
             .map(|(index, l)| {
                 let mut l = Cow::Borrowed(l);
                 if let Some((_, heard, received)) = playing.iter().find(|(line, ..)| *line == index) {

@@ -239,6 +239,8 @@ pub enum CallEvent {
     SpeechStopped { rule: String, media_ms: u64 },
     /// The caller's turn was committed, by the named rule.
     TurnCommitted { turn: u32, rule: String },
+    /// A turn whose words are not there yet was given to the model again, for the named reason.
+    TurnSentAgain { turn: u32, rule: String },
     /// What the caller said is not part of the conversation, by the named rule.
     TurnDropped { rule: String, voiced_ms: u64 },
     /// The agent is stopped, and may go on: it is not certain yet that the caller interrupts.
@@ -353,6 +355,7 @@ impl fmt::Display for CallEvent {
             CallEvent::TurnDropped { rule, voiced_ms } => {
                 write!(f, "TurnDropped rule={} voiced_ms={voiced_ms}", Quoted(rule))
             }
+            CallEvent::TurnSentAgain { turn, rule } => write!(f, "TurnSentAgain turn={turn} rule={}", Quoted(rule)),
             CallEvent::AgentHeld { rule, heard_ms, unheard_ms } => {
                 write!(f, "AgentHeld rule={} heard_ms={heard_ms} unheard_ms={unheard_ms}", Quoted(rule))
             }

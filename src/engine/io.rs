@@ -102,6 +102,12 @@ pub enum ModelEvent<'a> {
         /// Whether this is the final transcript of the item.
         done: bool,
     },
+    /// There will be no words of a turn of the caller: they could not be written down.
+    TranscriptFailed {
+        /// The user item.
+        #[serde(borrow)]
+        item: Cow<'a, str>,
+    },
     /// A response has begun.
     ResponseStarted {
         /// The response.
@@ -172,6 +178,9 @@ pub enum ModelEvent<'a> {
         message: Cow<'a, str>,
         /// Which of our commands it is about, when known.
         about: Option<CommandKind>,
+        /// Which of that kind, where they are numbered ([`ModelCommand::CommitAudio`]) and the vendor says so.
+        #[serde(default)]
+        number: Option<u32>,
         /// Whether it is about quota, key, account or billing, and so ends the session for good.
         fatal: bool,
     },
@@ -293,7 +302,10 @@ pub enum ModelCommand<'a> {
     /// Caller audio in the line's format.
     AppendAudio(&'a [u8]),
     /// The appended audio is a turn.
-    CommitAudio,
+    CommitAudio {
+        /// Counts the commits of the call, so that an error tells which of them it is about.
+        number: u32,
+    },
     /// Forget the appended audio.
     ClearAudio,
     /// Respond now.
@@ -340,7 +352,7 @@ impl ModelCommand<'_> {
     pub fn kind(&self) -> CommandKind {
         match self {
             ModelCommand::AppendAudio(_) => CommandKind::AppendAudio,
-            ModelCommand::CommitAudio => CommandKind::CommitAudio,
+            ModelCommand::CommitAudio { .. } => CommandKind::CommitAudio,
             ModelCommand::ClearAudio => CommandKind::ClearAudio,
             ModelCommand::CreateResponse { .. } => CommandKind::CreateResponse,
             ModelCommand::CancelResponse => CommandKind::CancelResponse,

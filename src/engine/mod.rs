@@ -2,7 +2,7 @@
 //!
 //! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
-//! [`local`] what our own ears make of it, [`answering`] who picked up, [`tools`] what the model has asked for,
+//! [`local`] what our own ears make of it, [`commits`] turns whose words are not there yet, [`answering`] who picked up, [`tools`] what the model has asked for,
 //! [`away`] a line that is lent, [`budget`] what a call may use up, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
 //! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
@@ -10,6 +10,7 @@ mod answering;
 mod away;
 mod budget;
 mod caller;
+mod commits;
 mod conversation;
 mod downlink;
 mod ending;
@@ -43,6 +44,7 @@ use crate::time::{CallTime, Samples};
 use answering::Answering;
 use away::{Doubt, Errand};
 use budget::Spending;
+use commits::Commits;
 use conversation::Conversation;
 use downlink::{Downlink, ItemKind, Progress};
 use ending::Closing;
@@ -80,6 +82,7 @@ pub struct CallEngine {
     local: Option<Local>,
     downlink: Downlink,
     conversation: Conversation,
+    commits: Commits,
     session: Session,
     reply: Reply,
     floor: Floor,
@@ -167,6 +170,7 @@ impl CallEngine {
             local,
             downlink: Downlink::new(settings.format, &settings.playout, settings.tool_sound.as_ref()),
             conversation: Conversation::default(),
+            commits: Commits::default(),
             session: Session::new(settings.seed),
             reply: Reply::default(),
             floor: Floor::default(),
@@ -320,12 +324,15 @@ impl CallEngine {
         match event {
             ModelEvent::Ready { .. } => self.on_ready(),
             ModelEvent::Closed { reason, retry } => self.on_closed(&reason, retry),
-            ModelEvent::Error { code, message, about, fatal } => self.on_model_error(&code, &message, about, fatal),
+            ModelEvent::Error { code, message, about, number, fatal } => {
+                self.on_model_error(&code, &message, about, number, fatal);
+            }
             ModelEvent::Garbage => self.stats.count("model_garbage", 1),
             ModelEvent::SpeechStarted { item, audio_start_ms } => self.on_speech_started(&item, audio_start_ms),
             ModelEvent::SpeechStopped { audio_end_ms, .. } => self.on_speech_stopped(audio_end_ms),
             ModelEvent::Committed { item } => self.on_committed(&item),
             ModelEvent::CallerTranscript { item, text, done } => self.on_caller_words(&item, &text, done),
+            ModelEvent::TranscriptFailed { item } => self.on_transcript_failed(&item),
             ModelEvent::ResponseStarted { response } => self.on_response_started(&response),
             ModelEvent::Audio { response, item, payload } => self.on_agent_audio(&response, &item, payload),
             ModelEvent::AgentTranscript { item, text, done, .. } => self.on_agent_words(&item, &text, done),

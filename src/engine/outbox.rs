@@ -27,7 +27,7 @@ pub(super) type Piece = Range<u32>;
 /// A command to the model with its text owned: none of these is sent per frame.
 #[derive(Debug)]
 pub(super) enum OwnedCommand {
-    Commit,
+    Commit { number: u32 },
     Clear,
     Create { instructions: Option<String> },
     Cancel,
@@ -188,7 +188,7 @@ impl Outbox {
 impl OwnedCommand {
     fn borrow(&self) -> ModelCommand<'_> {
         match self {
-            OwnedCommand::Commit => ModelCommand::CommitAudio,
+            OwnedCommand::Commit { number } => ModelCommand::CommitAudio { number: *number },
             OwnedCommand::Clear => ModelCommand::ClearAudio,
             OwnedCommand::Create { instructions } => {
                 ModelCommand::CreateResponse { instructions: instructions.as_deref() }

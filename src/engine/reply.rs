@@ -159,6 +159,22 @@ impl CallEngine {
         }
     }
 
+    /// Whether what the model says, or is asked to say, answers this turn.
+    pub(super) fn answer_waits_on(&self, turn: u32) -> bool {
+        let running = self.reply.active.as_ref().map_or(self.reply.asked && !self.reply.cancel_next, |a| a.turn == turn);
+        matches!(self.phase, Phase::Talking) && turn == self.floor.committed_turn && (running || self.reply.owed.is_some())
+    }
+
+    /// What is asked or said does not answer what it should: it is asked for anew.
+    pub(super) fn withdraw_answer(&mut self) {
+        if self.reply.active.as_ref().is_some_and(|active| active.audible) {
+            self.stop_agent("commit_refused");
+        } else {
+            self.cancel_running();
+        }
+        self.reply.owed = None;
+    }
+
     pub(super) fn pay_owed(&mut self) {
         if !self.session.is_ready() || self.reply.is_occupied() || matches!(self.phase, Phase::Ringing { .. }) {
             return;
@@ -349,6 +365,9 @@ impl CallEngine {
         self.downlink.complete_last();
         if active.audible {
             self.reply.owed.take_if(|owed| owed.unless_audible);
+            if !self.settings.transcribed {
+                self.commits.answered();
+            }
         }
         match status {
             ResponseStatus::Failed => {
@@ -368,7 +387,14 @@ impl CallEngine {
         }
     }
 
-    pub(super) fn on_model_error(&mut self, code: &str, message: &str, about: Option<CommandKind>, fatal: bool) {
+    pub(super) fn on_model_error(
+        &mut self,
+        code: &str,
+        message: &str,
+        about: Option<CommandKind>,
+        number: Option<u32>,
+        fatal: bool,
+    ) {
         self.stats.count("model_errors", 1);
         let about_text = about.map_or(String::new(), |a| format!("{a:?}"));
         self.emit(CallEvent::ModelError { code: code.to_owned(), about: about_text });
@@ -376,7 +402,11 @@ impl CallEngine {
             self.fail(EndReason::ModelUnavailable { why: format!("{code}: {message}") });
             return;
         }
-        // Not every vendor says which command it complains about; this complaint can be about one only.
+        // Not every vendor says which command it complains about; these complaints can be about one only.
+        if about == Some(CommandKind::CommitAudio) || (about.is_none() && code == "input_audio_buffer_commit_empty") {
+            self.on_commit_refused(number);
+            return;
+        }
         let busy = code == "conversation_already_has_active_response";
         if (busy || about == Some(CommandKind::CreateResponse)) && std::mem::take(&mut self.reply.asked) {
             self.reply.cancel_next = false;

@@ -302,14 +302,23 @@ impl CallEngine {
         let mut lines = 0;
         let mut commands = Vec::new();
         for (index, line, text) in self.conversation.replay() {
+            lines += 1;
+            if self.commits.is_due_again(index) {
+                // Its words are not known, and what was said is.
+                commands.push(Err(index));
+                continue;
+            }
             line.ours = true;
             let id = Some(line_id(index));
-            commands.push(OwnedCommand::Add { role: line.who, text, id, first: false });
-            lines += 1;
+            commands.push(Ok(OwnedCommand::Add { role: line.who, text, id, first: false }));
         }
         for command in commands {
-            self.out.model(command);
+            match command {
+                Ok(command) => self.out.model(command),
+                Err(line) => self.send_commits_again(Some(line)),
+            }
         }
+        self.send_commits_again(None);
         self.emit(CallEvent::ConversationReplayed { lines });
     }
 }

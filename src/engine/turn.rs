@@ -118,19 +118,32 @@ impl CallEngine {
             self.on_local_committed(item);
             return;
         }
+        if matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
+            self.name_commit(item);
+            return;
+        }
         let line = self.caller_line(item);
         let ended = self.stats.turn(self.floor.open_turn).and_then(|t| t.speech_end_at_ms).map(CallTime::from_ms);
         self.conversation.line(line).ended = ended.or(Some(self.now));
-        if !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
-            self.turn_committed(self.turn_rule());
-            self.owe_answer_if_busy();
-        }
+        self.turn_committed(self.turn_rule());
+        let number = self.commits.number();
+        self.note_commit(number, Vec::new(), Some(item));
+        self.owe_answer_if_busy();
+    }
+
+    /// There will be no words of a turn.
+    pub(super) fn on_transcript_failed(&mut self, item: &str) {
+        self.name_by_words(item);
+        self.stats.count("transcripts_failed", 1);
+        self.commits.worded(item);
     }
 
     pub(super) fn on_caller_words(&mut self, item: &str, text: &str, done: bool) {
+        self.name_by_words(item);
         let line = self.caller_line(item);
         self.conversation.say(line, text, done);
         if done {
+            self.commits.worded(item);
             self.stats.count("caller_transcripts", 1);
             self.emit(CallEvent::Said { who: Role::Caller, text: text.to_owned(), unheard: String::new() });
         }
@@ -157,8 +170,7 @@ impl CallEngine {
             return;
         }
         self.caller_took_the_floor();
-        self.out.model(OwnedCommand::Commit);
-        self.turn_committed(rule);
+        self.commit_audio(rule);
         self.ask("turn_committed", None);
     }
 

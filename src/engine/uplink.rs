@@ -105,6 +105,8 @@ pub(super) struct Uplink {
     waits_until: Samples,
     /// Samples of turns that the session has and that are not committed.
     uncommitted: Samples,
+    /// Of these, what was said before the session was there.
+    waited: VecDeque<u8>,
     /// Samples appended to this session; where turns are passed on, samples heard.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
@@ -135,6 +137,7 @@ impl Uplink {
             gate,
             waits_until: Samples::ZERO,
             uncommitted: Samples::ZERO,
+            waited: VecDeque::new(),
             appended: Samples::ZERO,
             map: VecDeque::new(),
             restarted: false,
@@ -257,13 +260,64 @@ impl Uplink {
     }
 
     /// What was passed on becomes a turn of the conversation. One so short that it would be refused ends in silence.
-    pub(super) fn commit(&mut self, out: &mut Outbox) {
-        let short = self.samples(SHORTEST_COMMIT_MS).saturating_sub(std::mem::take(&mut self.uncommitted));
+    /// Answers with its audio, as far as that is still here.
+    pub(super) fn commit(&mut self, number: u32, out: &mut Outbox) -> Vec<u8> {
+        let lately = self.lately().min(self.recent.len());
+        let mut audio = Vec::from(std::mem::take(&mut self.waited));
+        audio.extend(self.recent.range(self.recent.len() - lately..));
+        let passed = std::mem::take(&mut self.uncommitted);
+        if matches!(self.gate, Gate::Turns { .. }) {
+            self.end_with_silence(passed, out);
+        }
+        out.model(OwnedCommand::Commit { number });
+        audio
+    }
+
+    /// How many of the latest bytes the session has, beside what had waited for it, and no turn was made of.
+    fn lately(&self) -> usize {
+        match self.gate {
+            Gate::Turns { .. } => self.format.bytes(self.uncommitted).saturating_sub(self.waited.len()),
+            // Of what it has, more is not here.
+            Gate::All | Gate::Untold => self.recent.len(),
+        }
+    }
+
+    /// A turn that the model refused is sent again, and behind it what it has of the one that goes on. `false`: that is
+    /// not all here any more, so nothing is done.
+    pub(super) fn commit_again(&mut self, audio: &[u8], number: u32, out: &mut Outbox) -> bool {
+        let goes_on = self.lately();
+        // Whoever hears turns begin would hear this one twice.
+        if !self.open || matches!(self.gate, Gate::All) || goes_on > self.recent.len() {
+            return false;
+        }
+        out.model(OwnedCommand::Clear);
+        self.commit_before(audio, number, out);
+        let (waited, recent) = (self.waited.as_slices(), tail(&self.recent, self.recent.len() - goes_on));
+        for parts in [waited, recent] {
+            if !(parts.0.is_empty() && parts.1.is_empty()) {
+                let piece = out.keep_parts(parts);
+                out.model_audio(piece);
+            }
+        }
+        true
+    }
+
+    /// A turn of which the audio was kept is one of the conversation; what the model has of others is none of it.
+    pub(super) fn commit_before(&self, audio: &[u8], number: u32, out: &mut Outbox) {
+        let piece = out.keep(audio);
+        out.model_audio(piece);
+        if matches!(self.gate, Gate::Turns { .. }) {
+            self.end_with_silence(self.format.samples(audio.len()), out);
+        }
+        out.model(OwnedCommand::Commit { number });
+    }
+
+    fn end_with_silence(&self, said: Samples, out: &mut Outbox) {
+        let short = self.samples(SHORTEST_COMMIT_MS).saturating_sub(said);
         if short > Samples::ZERO {
             let piece = out.keep_silence(self.format.silence_byte(), self.format.bytes(short));
             out.model_audio(piece);
         }
-        out.model(OwnedCommand::Commit);
     }
 
     /// The turn is over: nothing more is passed on until the next.
@@ -281,6 +335,7 @@ impl Uplink {
         if self.open {
             out.model(OwnedCommand::Clear);
             self.uncommitted = Samples::ZERO;
+            self.waited = VecDeque::new();
         } else {
             let of_turn = self.format.bytes(self.appended.saturating_sub(from));
             self.early.truncate(self.early.len().saturating_sub(of_turn));
@@ -324,14 +379,16 @@ impl Uplink {
         let early = std::mem::take(&mut self.early);
         let piece = out.keep_parts(early.as_slices());
         out.model_audio(piece);
-        if counts_session {
-            let end = self.expected.unwrap_or_default();
-            let at = end.saturating_sub(self.format.samples(early.len()));
-            self.note_appended(at, early.len());
-            let (a, b) = early.as_slices();
-            self.remember(a);
-            self.remember(b);
+        if !counts_session {
+            self.waited = early;
+            return;
         }
+        let end = self.expected.unwrap_or_default();
+        let at = end.saturating_sub(self.format.samples(early.len()));
+        self.note_appended(at, early.len());
+        let (a, b) = early.as_slices();
+        self.remember(a);
+        self.remember(b);
     }
 
     /// No session will come: audio is only recorded from here.
@@ -340,6 +397,7 @@ impl Uplink {
         self.early_cap = 0;
         self.early = VecDeque::new();
         self.recent = VecDeque::new();
+        self.waited = VecDeque::new();
     }
 
     /// The session is gone: audio waits, beginning with what the session had not yet made a turn of.
@@ -350,11 +408,11 @@ impl Uplink {
         self.waits_until = self.appended;
         match self.gate {
             Gate::All | Gate::Untold => self.early = std::mem::take(&mut self.recent),
-            Gate::Turns { turn: Some(from), .. } => {
-                let of_turn = self.format.bytes(self.appended.saturating_sub(from)).min(self.recent.len());
-                self.early = self.recent.range(self.recent.len() - of_turn..).copied().collect();
+            Gate::Turns { .. } => {
+                let lately = self.lately().min(self.recent.len());
+                self.early = std::mem::take(&mut self.waited);
+                self.early.extend(self.recent.range(self.recent.len() - lately..));
             }
-            Gate::Turns { turn: None, .. } => {}
         }
     }
 

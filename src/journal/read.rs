@@ -361,6 +361,7 @@ fn into_owned(event: ModelEvent<'_>) -> ModelEvent<'static> {
         ModelEvent::CallerTranscript { item, text, done } => {
             ModelEvent::CallerTranscript { item: own(item), text: own(text), done }
         }
+        ModelEvent::TranscriptFailed { item } => ModelEvent::TranscriptFailed { item: own(item) },
         ModelEvent::ResponseStarted { response } => ModelEvent::ResponseStarted { response: own(response) },
         ModelEvent::Audio { response, item, .. } => {
             ModelEvent::Audio { response: own(response), item: own(item), payload: &[] }
@@ -377,8 +378,8 @@ fn into_owned(event: ModelEvent<'_>) -> ModelEvent<'static> {
         ModelEvent::ResponseDone { response, status, detail, usage } => {
             ModelEvent::ResponseDone { response: own(response), status, detail: detail.map(own), usage }
         }
-        ModelEvent::Error { code, message, about, fatal } => {
-            ModelEvent::Error { code: own(code), message: own(message), about, fatal }
+        ModelEvent::Error { code, message, about, number, fatal } => {
+            ModelEvent::Error { code: own(code), message: own(message), about, number, fatal }
         }
         ModelEvent::Garbage => ModelEvent::Garbage,
     }

@@ -140,6 +140,7 @@ fn model_event() -> impl Strategy<Value = (ModelEvent<'static>, Vec<u8>)> {
             text: t.into(),
             done
         }),
+        text().prop_map(|i| ModelEvent::TranscriptFailed { item: i.into() }),
         (text(), text(), text(), text()).prop_map(|(r, c, n, a)| ModelEvent::ToolCall {
             response: r.into(),
             call: c.into(),
@@ -149,10 +150,11 @@ fn model_event() -> impl Strategy<Value = (ModelEvent<'static>, Vec<u8>)> {
         (text(), status, proptest::option::of(text()), tokens).prop_map(|(r, status, d, usage)| {
             ModelEvent::ResponseDone { response: r.into(), status, detail: d.map(Into::into), usage }
         }),
-        (text(), text(), about, any::<bool>()).prop_map(|(c, m, about, fatal)| ModelEvent::Error {
+        (text(), text(), about, any::<Option<u32>>(), any::<bool>()).prop_map(|(c, m, about, number, fatal)| ModelEvent::Error {
             code: c.into(),
             message: m.into(),
             about,
+            number,
             fatal
         }),
         Just(ModelEvent::Garbage),

@@ -71,7 +71,7 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
 fn write_command(command: &ModelCommand<'_>, out: &mut String) -> fmt::Result {
     match command {
         ModelCommand::AppendAudio(payload) => write!(out, "model append bytes={}", payload.len()),
-        ModelCommand::CommitAudio => out.write_str("model commit"),
+        ModelCommand::CommitAudio { .. } => out.write_str("model commit"),
         ModelCommand::ClearAudio => out.write_str("model clear_audio"),
         ModelCommand::CreateResponse { instructions: None } => out.write_str("model respond"),
         ModelCommand::CreateResponse { instructions: Some(text) } => {
@@ -129,6 +129,7 @@ fn write_model_event(event: &ModelEvent<'_>, out: &mut String) -> fmt::Result {
         ModelEvent::Error { code, message, fatal, .. } => {
             write!(out, "model error code={} message={} fatal={fatal}", Word(code), Word(message))
         }
+        ModelEvent::TranscriptFailed { item } => write!(out, "model transcript_failed item={}", Word(item)),
         ModelEvent::Garbage => out.write_str("model garbage"),
     }
 }
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn an_input_reads_as_one_line_whatever_it_carries() {
         let mut out = String::new();
-        let event = ModelEvent::Error { code: "".into(), message: "a\nb \"c\"".into(), about: None, fatal: false };
+        let event = ModelEvent::Error { code: "".into(), message: "a\nb \"c\"".into(), about: None, number: None, fatal: false };
         write_input(&Input::Model(event), &mut out);
         assert_eq!(out, r#"model error code="" message="a\nb \"c\"" fatal=false"#);
     }

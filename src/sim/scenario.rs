@@ -417,7 +417,7 @@ fn apply(sim: &mut Sim, step: &Step) {
             }
         }
         Step::Error { code, about, fatal } => {
-            ModelEvent::Error { code: cow(code), message: "said so".into(), about: *about, fatal: *fatal }
+            ModelEvent::Error { code: cow(code), message: "said so".into(), about: *about, number: None, fatal: *fatal }
         }
         Step::Garbage => ModelEvent::Garbage,
     };

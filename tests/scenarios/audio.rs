@@ -316,7 +316,7 @@ impl Call {
                     self.tool_due = false;
                 }
                 Action::SendModel(ModelCommand::ToolOutput { .. }) => self.tool_due = true,
-                Action::SendModel(ModelCommand::CommitAudio) => {
+                Action::SendModel(ModelCommand::CommitAudio { .. }) => {
                     self.commits += 1;
                     let end = self.caller.len();
                     let turns = self.turns.drain(..);

@@ -190,7 +190,7 @@ fn apply(sim: &mut Sim, happening: &Happening) {
             usage: Usage::default(),
         },
         Happening::Error { about, fatal } => {
-            ModelEvent::Error { code: "oops".into(), message: "m".into(), about: *about, fatal: *fatal }
+            ModelEvent::Error { code: "oops".into(), message: "m".into(), about: *about, number: None, fatal: *fatal }
         }
         Happening::Garbage => ModelEvent::Garbage,
     };

@@ -350,7 +350,7 @@ fn every_command() -> Vec<String> {
         let audio = [0xFF; 160];
         for command in [
             ModelCommand::AppendAudio(&audio),
-            ModelCommand::CommitAudio,
+            ModelCommand::CommitAudio { number: 1 },
             ModelCommand::ClearAudio,
             ModelCommand::CreateResponse { instructions: None },
             ModelCommand::CreateResponse { instructions: Some("Say \"hello\".") },

@@ -28,22 +28,15 @@ impl CallEngine {
 
     /// Makes the audio of the turn one of the conversation; answers whether the model is there to take it.
     pub(super) fn send_commit(&mut self, rule: &'static str) -> bool {
-        self.uplink.end_turn();
         if !self.session.is_ready() {
+            self.uplink.end_turn();
             self.stats.count("commits_deferred", 1);
             self.floor.commit_due = Some(rule);
             return false;
         }
         self.floor.joined = None;
-        self.uplink.commit(&mut self.out);
-        self.turn_committed(rule);
-        let turn = self.floor.committed_turn;
-        if let Some(local) = &mut self.local {
-            if local.unnamed.len() == UNNAMED_MAX {
-                local.unnamed.pop_front();
-            }
-            local.unnamed.push_back(Unnamed { turn, dropped: false });
-        }
+        self.commit_audio(rule);
+        self.uplink.end_turn();
         true
     }
 
@@ -90,39 +83,10 @@ impl CallEngine {
 
     /// The model named the item of a turn that our own ears ended.
     pub(in crate::engine) fn on_local_committed(&mut self, item: &str) {
-        let line = self.caller_line(item);
-        if self.conversation.line(line).ended.is_some() {
-            // Said twice.
-            return;
-        }
-        let Some(local) = &mut self.local else { return };
-        let unnamed = local.unnamed.pop_front();
-        let turn = unnamed.as_ref().map(|unnamed| unnamed.turn);
-        if let Some(verdict) = local.verdict.as_mut().filter(|verdict| Some(verdict.turn) == turn) {
+        let turn = self.name_commit(item);
+        let verdict = self.local.as_mut().and_then(|local| local.verdict.as_mut());
+        if let Some(verdict) = verdict.filter(|verdict| Some(verdict.turn) == turn) {
             verdict.item = Some(item.to_owned());
-        }
-        self.place_turn(line, turn);
-        if unnamed.is_some_and(|unnamed| unnamed.dropped) {
-            self.delete_turn(item.to_owned());
-        }
-    }
-
-    /// When a turn's line was said.
-    pub(super) fn place_turn(&mut self, line: usize, turn: Option<u32>) {
-        let turn = turn.and_then(|turn| self.stats.turn(turn));
-        let (begun, ended) = turn.map_or((None, None), |t| (t.speech_start_at_ms, t.speech_end_at_ms));
-        let now = self.now;
-        let line = self.conversation.line(line);
-        line.begun = begun.map(CallTime::from_ms).or(line.begun);
-        line.ended = Some(ended.map_or(now, CallTime::from_ms));
-    }
-
-    /// A turn that the model has as an item is none of the conversation's.
-    pub(super) fn delete_turn(&mut self, item: String) {
-        let line = self.caller_line(&item);
-        self.conversation.line(line).dropped = true;
-        if self.session.is_ready() {
-            self.out.model(OwnedCommand::Delete { item });
         }
     }
 }

@@ -20,8 +20,6 @@ mod commit;
 mod hold;
 mod verdict;
 
-use std::collections::VecDeque;
-
 use super::*;
 use crate::config::{Interruptions, TurnSettings};
 use crate::time::Samples;
@@ -35,8 +33,6 @@ const UNHEARD_MIN_MS: u64 = 200;
 const TAIL_MS: u64 = 1_000;
 /// A transcript that is to decide on an interruption must be there in this time.
 const VERDICT_MS: u64 = 3_000;
-/// Commits whose items the model has not named yet.
-const UNNAMED_MAX: usize = 16;
 
 /// What our own ears make of the call.
 #[derive(Debug)]
@@ -44,8 +40,6 @@ pub(super) struct Local {
     prefix: Samples,
     detector: TurnDetector,
     over: Over,
-    /// Turns that were committed and whose items the model has not named yet, the oldest first.
-    unnamed: VecDeque<Unnamed>,
     verdict: Option<Verdict>,
     pub(super) shadows: Vec<Shadow>,
 }
@@ -64,14 +58,6 @@ enum Over {
     Ignored { rule: &'static str },
 }
 
-/// A turn that was committed.
-#[derive(Debug)]
-struct Unnamed {
-    turn: u32,
-    /// It is none of the conversation's: its item is deleted as soon as it has a name.
-    dropped: bool,
-}
-
 /// A turn that is an interruption if it has enough words.
 #[derive(Debug)]
 struct Verdict {
@@ -88,7 +74,6 @@ impl Local {
             prefix: Samples::from_ms(u64::from(turn.prefix_padding_ms), rate_hz),
             detector: TurnDetector::new(turn, rate_hz),
             over: Over::Nobody,
-            unnamed: VecDeque::new(),
             verdict: None,
             shadows: settings.shadows.iter().map(|shadow| Shadow::new(shadow, &rule, rate_hz)).collect(),
         }

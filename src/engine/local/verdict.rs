@@ -18,12 +18,7 @@ impl CallEngine {
         if self.downlink.speaking() {
             self.settle_verdict(false, "model_lost");
         }
-        let unnamed = self.local.as_mut().map(|local| std::mem::take(&mut local.unnamed)).unwrap_or_default();
-        for Unnamed { turn, .. } in unnamed.into_iter().filter(|unnamed| !unnamed.dropped) {
-            // The next session is told that something was said.
-            let line = self.conversation.begin(Role::Caller, "");
-            self.place_turn(line, Some(turn));
-        }
+        self.forget_commits();
     }
 
     /// Too few words by the time they took, but their transcript may say otherwise.
@@ -91,12 +86,8 @@ impl CallEngine {
         }
         self.stats.count("turns_dropped", 1);
         self.emit(CallEvent::TurnDropped { rule: rule.to_owned(), voiced_ms: 0 });
-        match verdict.item {
-            Some(item) => self.delete_turn(item),
-            None => {
-                let unnamed = self.local.iter_mut().flat_map(|local| &mut local.unnamed);
-                unnamed.filter(|unnamed| unnamed.turn == verdict.turn).for_each(|unnamed| unnamed.dropped = true);
-            }
+        if let Some(item) = verdict.item.or_else(|| self.commits.drop_turn(verdict.turn)) {
+            self.delete_turn(item);
         }
     }
 }

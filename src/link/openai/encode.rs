@@ -74,7 +74,7 @@ impl<'a> ClientEvent<'a> {
     pub(super) fn of(command: &ModelCommand<'a>, event_id: &'a str) -> Option<Self> {
         Some(match *command {
             ModelCommand::AppendAudio(_) => return None,
-            ModelCommand::CommitAudio => ClientEvent::Commit { event_id },
+            ModelCommand::CommitAudio { .. } => ClientEvent::Commit { event_id },
             ModelCommand::ClearAudio => ClientEvent::Clear { event_id },
             ModelCommand::CreateResponse { instructions } => ClientEvent::CreateResponse {
                 event_id,
@@ -123,8 +123,8 @@ pub(super) const fn word(kind: CommandKind) -> &'static str {
     }
 }
 
-/// The kind of command that an event id of ours names.
-pub(super) fn kind_of(event_id: &str) -> Option<CommandKind> {
+/// The kind of command that an event id of ours names, and its number.
+pub(super) fn named_by(event_id: &str) -> Option<(CommandKind, u64)> {
     const KINDS: [CommandKind; 10] = [
         CommandKind::Configure,
         CommandKind::AppendAudio,
@@ -139,5 +139,6 @@ pub(super) fn kind_of(event_id: &str) -> Option<CommandKind> {
     ];
     let (name, number) = event_id.rsplit_once('-')?;
     number.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
-    KINDS.into_iter().find(|kind| word(*kind) == name)
+    let kind = KINDS.into_iter().find(|kind| word(*kind) == name)?;
+    Some((kind, number.parse().unwrap_or(u64::MAX)))
 }

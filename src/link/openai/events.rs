@@ -13,6 +13,8 @@ pub enum Kind {
     CallerTranscriptDelta,
     /// All of the caller's words.
     CallerTranscriptDone,
+    /// There will be no words of the caller's turn.
+    CallerTranscriptFailed,
     /// The far end's VAD heard speech begin.
     SpeechStarted,
     /// The far end's VAD heard speech end.
@@ -72,7 +74,7 @@ pub const SERVER_EVENTS: [(&str, Kind); 46] = [
     ("conversation.item.retrieved", Kind::Ignored),
     ("conversation.item.truncated", Kind::Ignored),
     // The caller's words are a side channel: a turn without them is still a turn.
-    ("conversation.item.input_audio_transcription.failed", Kind::Ignored),
+    ("conversation.item.input_audio_transcription.failed", Kind::CallerTranscriptFailed),
     ("conversation.item.input_audio_transcription.segment", Kind::Ignored),
     ("input_audio_buffer.cleared", Kind::Ignored),
     // An idle timeout is never asked for; keys come over SIP sessions only, playback events over WebRTC and SIP.

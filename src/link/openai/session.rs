@@ -148,6 +148,9 @@ impl Session {
             return;
         }
         self.name_command(command.kind());
+        if let ModelCommand::CommitAudio { number } = command {
+            self.name(CommandKind::CommitAudio, u64::from(*number));
+        }
         if let Some(event) = ClientEvent::of(command, &self.event_id)
             && let Ok(text) = serde_json::to_string(&event)
         {
@@ -199,6 +202,10 @@ impl Session {
                     text: or_empty(if done { piece.transcript } else { piece.delta }),
                     done,
                 })
+            }
+            Kind::CallerTranscriptFailed => {
+                let piece: Piece<'a> = read(text)?;
+                Taken::Event(ModelEvent::TranscriptFailed { item: or_empty(piece.item_id) })
             }
             Kind::SpeechStarted => {
                 let piece: Piece<'a> = read(text)?;
@@ -358,7 +365,10 @@ impl Session {
     }
 
     fn error<'a>(&self, error: ErrorBody<'a>) -> ModelEvent<'a> {
-        let about = error.event_id.as_ref().and_then(|id| encode::kind_of(&id.0));
+        let named = error.event_id.as_ref().and_then(|id| encode::named_by(&id.0));
+        let about = named.map(|(kind, _)| kind);
+        // Commits are numbered by the engine, all others by us.
+        let number = named.filter(|(kind, _)| *kind == CommandKind::CommitAudio).and_then(|(_, n)| n.try_into().ok());
         let anonymous = error.event_id.as_ref().is_none_or(|id| id.0.is_empty());
         let kind = or_empty(error.kind);
         let message = or_empty(error.message);
@@ -377,7 +387,7 @@ impl Session {
             let reason = Cow::Owned(format!("session.update refused: {code}: {message}"));
             return ModelEvent::Closed { reason, retry: false };
         }
-        ModelEvent::Error { code, message, about, fatal }
+        ModelEvent::Error { code, message, about, number, fatal }
     }
 
     fn garbage<'a>(&mut self) -> ModelEvent<'a> {
@@ -387,9 +397,13 @@ impl Session {
 
     fn name_command(&mut self, kind: CommandKind) {
         self.commands += 1;
+        self.name(kind, self.commands);
+    }
+
+    fn name(&mut self, kind: CommandKind, number: u64) {
         self.event_id.clear();
         // Writing to a string cannot fail.
-        let _ = write!(self.event_id, "{}-{}", encode::word(kind), self.commands);
+        let _ = write!(self.event_id, "{}-{number}", encode::word(kind));
     }
 }
 

@@ -299,6 +299,7 @@ fn tool_call_is_reported_once_and_only_when_whole() {
 fn only_quota_key_account_and_billing_are_fatal() {
     let mut session = phone();
     for (kind, code, event_id, about, fatal) in [
+        ("invalid_request_error", "input_audio_buffer_commit_empty", "commit-3", Some(CommandKind::CommitAudio), false),
         ("invalid_request_error", "response_cancel_not_active", "cancel-13", Some(CommandKind::CancelResponse), false),
         (
             "invalid_request_error",
@@ -320,6 +321,7 @@ fn only_quota_key_account_and_billing_are_fatal() {
             code: Cow::Borrowed(if code.is_empty() { kind } else { code }),
             message: "m".into(),
             about,
+            number: (about == Some(CommandKind::CommitAudio)).then_some(3),
             fatal,
         };
         assert_eq!(session.decode(&message.to_string()), Some(expected));
@@ -331,7 +333,7 @@ fn commands_are_client_events() {
     let mut session = phone();
     for (command, expected) in [
         (ModelCommand::AppendAudio(&[0xFF, 0x7F]), json!({ "type": "input_audio_buffer.append", "audio": "/38=" })),
-        (ModelCommand::CommitAudio, json!({ "type": "input_audio_buffer.commit", "event_id": "commit-2" })),
+        (ModelCommand::CommitAudio { number: 7 }, json!({ "type": "input_audio_buffer.commit", "event_id": "commit-7" })),
         (ModelCommand::ClearAudio, json!({ "type": "input_audio_buffer.clear", "event_id": "clear-3" })),
         (
             ModelCommand::CreateResponse { instructions: None },

@@ -131,7 +131,7 @@ impl Model {
                 self.appended += audio.len() as u64;
                 self.uncommitted += audio.len() as u64;
             }
-            ModelCommand::CommitAudio => return self.commit(now),
+            ModelCommand::CommitAudio { .. } => return self.commit(now),
             ModelCommand::ClearAudio => self.uncommitted = 0,
             ModelCommand::CreateResponse { .. } => self.begin(now, true),
             ModelCommand::CancelResponse => self.cancel(now),

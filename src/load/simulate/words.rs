@@ -123,7 +123,7 @@ impl Names {
                 ModelEvent::ResponseDone { response, status, detail: None, usage }
             }
             Say::Error { code, about, fatal } => {
-                ModelEvent::Error { code: code.into(), message: "it said so".into(), about, fatal }
+                ModelEvent::Error { code: code.into(), message: "it said so".into(), about, number: None, fatal }
             }
             Say::Garbage => ModelEvent::Garbage,
             Say::Unasked | Say::Hears(_) => return None,

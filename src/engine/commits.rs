@@ -1,0 +1,240 @@
+//! Turns that were committed and whose words are not there yet.
+//!
+//! ```text
+//!            the model names its item         its words are there, or will never be
+//!   sent ────────────────────────────► named ──────────────────────────────────────► forgotten
+//!    │ ▲                                 │
+//!    │ └─ sent again ◄── refused, or the session is lost, and its audio is kept
+//!    └──► given up: the model is told that something was said
+//! ```
+//!
+//! Commits of ours are named in the order in which they were sent, but for those that were refused: a refusal names the
+//! commit by its number. What the caller said is kept until its words are there, so that a session that is lost with it,
+//! or a model that refuses it, takes none of it away.
+
+use std::collections::VecDeque;
+
+use super::*;
+use crate::time::Samples;
+
+/// Turns whose words are awaited; of more the oldest are not any longer.
+const COMMITS_MAX: usize = 16;
+/// Audio that is kept of them, all together; beyond it the oldest is let go of.
+const AUDIO_KEPT_MS: u64 = 15_000;
+/// Words that took longer than this do not come: the audio is let go of.
+const WORDS_LATE_MS: u64 = 30_000;
+/// A turn that the model refuses is sent so many times more.
+const AGAIN_MAX: u8 = 2;
+
+/// Turns whose words are awaited, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    waiting: VecDeque<Commit>,
+    /// The number of the last one.
+    last: u32,
+}
+
+/// A turn that was committed.
+#[derive(Debug)]
+struct Commit {
+    number: u32,
+    turn: u32,
+    /// Its line of the conversation.
+    line: usize,
+    at: CallTime,
+    /// The model's name for it.
+    item: Option<String>,
+    /// What was said; empty when it is not kept (any more).
+    audio: Vec<u8>,
+    /// The session that is there has it, or will have: else the next one gets it.
+    sent: bool,
+    /// It is none of the conversation's: its item is deleted as soon as it has a name.
+    dropped: bool,
+    again: u8,
+}
+
+impl Commits {
+    /// The number for the next commit.
+    pub(super) fn number(&mut self) -> u32 {
+        self.last += 1;
+        self.last
+    }
+
+    /// The oldest that the model has not named yet.
+    fn unnamed(&mut self) -> Option<&mut Commit> {
+        self.waiting.iter_mut().find(|commit| commit.sent && commit.item.is_none())
+    }
+
+    /// Whether one is not named yet.
+    pub(super) fn has_unnamed(&self) -> bool {
+        self.waiting.iter().any(|commit| commit.sent && commit.item.is_none())
+    }
+
+    /// The line of a turn that the next session gets as audio.
+    pub(super) fn is_due_again(&self, line: usize) -> bool {
+        self.waiting.iter().any(|commit| !commit.sent && commit.line == line)
+    }
+
+    /// There are, or will be, no more words of it.
+    pub(super) fn worded(&mut self, item: &str) {
+        self.waiting.retain(|commit| commit.item.as_deref() != Some(item));
+    }
+
+    /// Nobody writes down what is said, and what was said until now is answered.
+    pub(super) fn answered(&mut self) {
+        self.waiting.retain(|commit| commit.item.is_none());
+    }
+
+    /// The turn is none of the conversation's. Answers its item, if it has one already.
+    pub(super) fn drop_turn(&mut self, turn: u32) -> Option<String> {
+        let commit = self.waiting.iter_mut().find(|commit| commit.turn == turn)?;
+        commit.dropped = true;
+        commit.item.clone()
+    }
+
+    fn trim(&mut self, now: CallTime, most: usize) {
+        let mut kept = 0;
+        for commit in self.waiting.iter_mut().rev() {
+            kept += commit.audio.len();
+            if kept > most || now.ms_since(commit.at) > WORDS_LATE_MS {
+                commit.audio = Vec::new();
+            }
+        }
+    }
+}
+
+impl CallEngine {
+    /// Makes what was passed on to the model a turn of the conversation. The model must be there.
+    pub(super) fn commit_audio(&mut self, rule: &str) {
+        let number = self.commits.number();
+        let audio = self.uplink.commit(number, &mut self.out);
+        self.turn_committed(rule);
+        self.note_commit(number, audio, None);
+    }
+
+    /// The last turn is one whose words are awaited. `item`: the model ended it itself, and has named it.
+    pub(super) fn note_commit(&mut self, number: u32, audio: Vec<u8>, item: Option<&str>) {
+        let turn = self.floor.committed_turn;
+        let line = match item {
+            Some(item) => self.caller_line(item),
+            None => self.conversation.begin(Role::Caller, ""),
+        };
+        if item.is_none() {
+            self.place_turn(line, Some(turn));
+        }
+        if self.commits.waiting.len() == COMMITS_MAX {
+            self.commits.waiting.pop_front();
+        }
+        let (at, item) = (self.now, item.map(str::to_owned));
+        let commit = Commit { number, turn, line, at, item, audio, sent: true, dropped: false, again: 0 };
+        self.commits.waiting.push_back(commit);
+        self.trim_commits();
+    }
+
+    /// The model named the item of a turn that was committed by us. Answers which turn.
+    pub(super) fn name_commit(&mut self, item: &str) -> Option<u32> {
+        let known = self.conversation.find(Role::Caller, item).filter(|_| !item.is_empty());
+        if known.is_some_and(|line| self.conversation.line(line).ended.is_some()) {
+            // Said twice.
+            return None;
+        }
+        let Some(commit) = self.commits.unnamed() else {
+            let line = self.caller_line(item);
+            self.place_turn(line, None);
+            return None;
+        };
+        commit.item = Some(item.to_owned());
+        let (turn, line, dropped) = (commit.turn, commit.line, commit.dropped);
+        self.conversation.bind(line, item);
+        if dropped {
+            self.delete_turn(item.to_owned());
+        }
+        Some(turn)
+    }
+
+    /// The words of a turn that the model has not named as one that was committed: so this is its name.
+    pub(super) fn name_by_words(&mut self, item: &str) {
+        let ours = self.local.is_some() || matches!(self.settings.turn_detection, TurnDetection::Disabled { .. });
+        if ours && self.commits.has_unnamed() && self.conversation.find(Role::Caller, item).is_none() {
+            self.on_committed(item);
+        }
+    }
+
+    /// The model did not take a commit. `number`: which, if it says so; else it is the oldest that has no name.
+    pub(super) fn on_commit_refused(&mut self, number: Option<u32>) {
+        let refused = |commit: &Commit| {
+            commit.sent && commit.item.is_none() && number.is_none_or(|number| commit.number == number)
+        };
+        let Some(index) = self.commits.waiting.iter().position(refused) else { return };
+        self.stats.count("commits_refused", 1);
+        let Some(mut commit) = self.commits.waiting.remove(index) else { return };
+        if commit.dropped {
+            return;
+        }
+        let turn = commit.turn;
+        let answered = self.answer_waits_on(turn);
+        if answered {
+            self.withdraw_answer();
+        }
+        let can = commit.again < AGAIN_MAX && !commit.audio.is_empty() && self.session.is_ready();
+        let number = self.commits.number();
+        if can && self.uplink.commit_again(&commit.audio, number, &mut self.out) {
+            commit.number = number;
+            commit.again += 1;
+            self.commits.waiting.insert(index, commit);
+            self.emit(CallEvent::TurnSentAgain { turn, rule: "commit_refused".to_owned() });
+        } else {
+            self.stats.count("turns_untold", 1);
+            self.tell_session(commit.line);
+        }
+        if answered {
+            self.ask("turn_sent_again", None);
+        }
+    }
+
+    /// The model's session is gone: what it had not put into words is for the next one.
+    pub(super) fn forget_commits(&mut self) {
+        let vendors = self.local.is_none() && !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. });
+        self.commits.waiting.retain(|commit| !commit.dropped && !commit.audio.is_empty() && !vendors);
+        for commit in &mut self.commits.waiting {
+            (commit.item, commit.sent) = (None, false);
+        }
+        self.trim_commits();
+    }
+
+    /// Gives a new session the audio of the turn that stands at this line; `None`: all that is left.
+    pub(super) fn send_commits_again(&mut self, line: Option<usize>) {
+        let mut waiting = std::mem::take(&mut self.commits.waiting);
+        for commit in waiting.iter_mut().filter(|commit| !commit.sent && line.is_none_or(|line| commit.line == line)) {
+            commit.number = self.commits.number();
+            commit.sent = true;
+            self.uplink.commit_before(&commit.audio, commit.number, &mut self.out);
+            self.emit(CallEvent::TurnSentAgain { turn: commit.turn, rule: "model_came_back".to_owned() });
+        }
+        self.commits.waiting = waiting;
+    }
+
+    /// When a turn's line was said.
+    pub(super) fn place_turn(&mut self, line: usize, turn: Option<u32>) {
+        let turn = turn.and_then(|turn| self.stats.turn(turn));
+        let (begun, ended) = turn.map_or((None, None), |t| (t.speech_start_at_ms, t.speech_end_at_ms));
+        let now = self.now;
+        let line = self.conversation.line(line);
+        line.begun = begun.map(CallTime::from_ms).or(line.begun);
+        line.ended = Some(ended.map_or(now, CallTime::from_ms));
+    }
+
+    /// A turn that the model has as an item is none of the conversation's.
+    pub(super) fn delete_turn(&mut self, item: String) {
+        let line = self.caller_line(&item);
+        self.conversation.line(line).dropped = true;
+        if self.session.is_ready() {
+            self.out.model(OwnedCommand::Delete { item });
+        }
+    }
+
+    fn trim_commits(&mut self) {
+        let most = Samples::from_ms(AUDIO_KEPT_MS, self.rate_hz());
+        self.commits.trim(self.now, self.settings.format.bytes(most));
+    }
+}
