@@ -70,7 +70,8 @@
 //! | line | the way to the caller's phone: one media stream of a carrier |
 //! | session | one connection to the voice model; a new one is a new conversation |
 //! | turn | what the caller says until it is the agent's turn, and the answer to it |
-//! | commit | the moment a turn becomes part of the model's conversation |
+//! | commit | the moment a turn becomes part of the model's conversation; its audio is kept until its words are there |
+//! | closing phase | between the end of the line and the report: the caller's last words are still being written down |
 //! | response, item | what the model says on one request; one stretch of audio with its words within it |
 //! | mark | a name in the audio sent to the line, which comes back when everything before it was played or cleared |
 //! | generation | counts the clears; marks of an older one are not play-outs |

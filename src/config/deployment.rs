@@ -109,6 +109,7 @@ fn limits(mut table: Table<'_, '_>) -> (Limits, (Budgets, Option<Place>)) {
         caller_gone_s: table.integer("caller_gone_s", 30, 5..=600),
         model_silence_ms: table.integer("model_silence_ms", 6_000, 500..=60_000),
         model_recovery_s: table.integer("model_recovery_s", 15, 0..=300),
+        transcript_wait_ms: table.integer("transcript_wait_ms", 3_000, 0..=10_000),
         media_start_s: table.integer("media_start_s", 30, 1..=300),
         early_audio_ms: table.integer("early_audio_ms", 15_000, 0..=60_000),
     };

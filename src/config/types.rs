@@ -420,6 +420,9 @@ pub struct Limits {
     pub model_silence_ms: u64,
     /// Seconds in which a lost model must be back before the call falls back.
     pub model_recovery_s: u64,
+    /// Milliseconds that the caller's last words are awaited once the line is over; 0: they are not.
+    #[serde(default)]
+    pub transcript_wait_ms: u64,
     /// Seconds from the webhook until the media stream must have started.
     pub media_start_s: u64,
     /// Milliseconds of caller audio kept while the model is not there yet; the oldest is dropped beyond that.

@@ -21,6 +21,8 @@ use crate::time::Samples;
 const COMMITS_MAX: usize = 16;
 /// Audio that is kept of them, all together; beyond it the oldest is let go of.
 const AUDIO_KEPT_MS: u64 = 15_000;
+/// A model that names a turn does so within this time.
+const NAMED_WITHIN_MS: u64 = 5_000;
 /// Words that took longer than this do not come: the audio is let go of.
 const WORDS_LATE_MS: u64 = 30_000;
 /// A turn that the model refuses is sent so many times more.
@@ -41,9 +43,12 @@ struct Commit {
     turn: u32,
     /// Its line of the conversation.
     line: usize,
+    /// When it was sent, last.
     at: CallTime,
     /// The model's name for it.
     item: Option<String>,
+    /// The model's own detection ended it: its audio is not kept here.
+    vendors: bool,
     /// What was said; empty when it is not kept (any more).
     audio: Vec<u8>,
     /// The session that is there has it, or will have: else the next one gets it.
@@ -70,9 +75,24 @@ impl Commits {
         self.waiting.iter().any(|commit| commit.sent && commit.item.is_none())
     }
 
+    /// Whether words may still come: not of what has waited for them for so long that none do.
+    pub(super) fn awaits_words(&self, now: CallTime) -> bool {
+        self.waiting.iter().any(|commit| !commit.dropped && now.ms_since(commit.at) <= WORDS_LATE_MS)
+    }
+
+    /// How many turns have no words yet.
+    pub(super) fn awaited(&self) -> u32 {
+        self.waiting.iter().filter(|commit| !commit.dropped).count() as u32
+    }
+
     /// The line of a turn that the next session gets as audio.
     pub(super) fn is_due_again(&self, line: usize) -> bool {
-        self.waiting.iter().any(|commit| !commit.sent && commit.line == line)
+        self.waiting.iter().any(|commit| !commit.sent && !commit.vendors && commit.line == line)
+    }
+
+    /// Whether the next session is to hear, by its own detection, a turn once more; or this one has named one.
+    pub(super) fn has_vendors(&self) -> bool {
+        self.waiting.iter().any(|commit| commit.vendors)
     }
 
     /// There are, or will be, no more words of it.
@@ -113,20 +133,31 @@ impl CallEngine {
     }
 
     /// The last turn is one whose words are awaited. `item`: the model ended it itself, and has named it.
-    pub(super) fn note_commit(&mut self, number: u32, audio: Vec<u8>, item: Option<&str>) {
+    pub(super) fn note_commit(&mut self, number: u32, mut audio: Vec<u8>, item: Option<&str>) {
         let turn = self.floor.committed_turn;
+        // Of a longer turn the end is kept.
+        audio.drain(..audio.len().saturating_sub(self.kept_bytes()));
         let line = match item {
             Some(item) => self.caller_line(item),
-            None => self.conversation.begin(Role::Caller, ""),
+            None => match self.floor.listed.take_if(|(listed, _)| *listed == turn) {
+                Some((_, line)) => line,
+                None => self.conversation.begin(Role::Caller, ""),
+            },
         };
         if item.is_none() {
             self.place_turn(line, Some(turn));
         }
+        // A name takes no time: what has none by now gets none, and must not take the next one's.
+        let now = self.now;
+        let named =
+            |commit: &Commit| commit.item.is_some() || !commit.sent || now.ms_since(commit.at) <= NAMED_WITHIN_MS;
+        self.commits.waiting.retain(named);
         if self.commits.waiting.len() == COMMITS_MAX {
             self.commits.waiting.pop_front();
         }
         let (at, item) = (self.now, item.map(str::to_owned));
-        let commit = Commit { number, turn, line, at, item, audio, sent: true, dropped: false, again: 0 };
+        let vendors = item.is_some();
+        let commit = Commit { number, turn, line, at, item, vendors, audio, sent: true, dropped: false, again: 0 };
         self.commits.waiting.push_back(commit);
         self.trim_commits();
     }
@@ -179,12 +210,19 @@ impl CallEngine {
         let can = commit.again < AGAIN_MAX && !commit.audio.is_empty() && self.session.is_ready();
         let number = self.commits.number();
         if can && self.uplink.commit_again(&commit.audio, number, &mut self.out) {
-            commit.number = number;
+            (commit.number, commit.at) = (number, self.now);
             commit.again += 1;
+            if answered {
+                // The one that was refused stays one that nobody answered.
+                commit.turn = self.stats.repeat_turn(turn, self.now);
+                self.floor.committed_turn = commit.turn;
+            }
+            let turn = commit.turn;
             self.commits.waiting.insert(index, commit);
             self.emit(CallEvent::TurnSentAgain { turn, rule: "commit_refused".to_owned() });
         } else {
             self.stats.count("turns_untold", 1);
+            self.uplink.clear_refused(&mut self.out);
             self.tell_session(commit.line);
         }
         if answered {
@@ -192,21 +230,65 @@ impl CallEngine {
         }
     }
 
-    /// The model's session is gone: what it had not put into words is for the next one.
-    pub(super) fn forget_commits(&mut self) {
-        let vendors = self.local.is_none() && !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. });
-        self.commits.waiting.retain(|commit| !commit.dropped && !commit.audio.is_empty() && !vendors);
+    /// The words of an item are there, or will never be.
+    pub(super) fn words_are_there(&mut self, item: &str) {
+        self.commits.worded(item);
+        if self.commits.waiting.is_empty() {
+            self.uplink.let_settled_go();
+        }
+    }
+
+    /// The model's session is gone: what it had not put into words is for the next one. `again`: that hears the turns of the
+    /// model's own detection once more.
+    pub(super) fn forget_commits(&mut self, again: bool) {
+        for commit in self.commits.waiting.iter().filter(|commit| commit.vendors) {
+            self.conversation.line(commit.line).ended.get_or_insert(self.now);
+        }
+        let last = self.floor.committed_turn;
+        let is_kept = |commit: &Commit| match commit.vendors {
+            true => again && commit.turn == last,
+            false => !commit.audio.is_empty(),
+        };
+        self.commits.waiting.retain(|commit| !commit.dropped && is_kept(commit));
         for commit in &mut self.commits.waiting {
             (commit.item, commit.sent) = (None, false);
         }
         self.trim_commits();
     }
 
+    /// The lines of turns that the model's own detection hears once more are open until it does.
+    pub(super) fn open_vendors_turns(&mut self) {
+        for commit in self.commits.waiting.iter().filter(|commit| commit.vendors) {
+            self.conversation.line(commit.line).ended = None;
+        }
+    }
+
+    /// The model's own detection hears a turn, or has heard it: the one that it is given once more, if there is one.
+    pub(super) fn speaks_again(&mut self, item: &str) {
+        let Some(index) = self.commits.waiting.iter().position(|commit| commit.vendors && !commit.sent) else { return };
+        if self.conversation.find(Role::Caller, item).is_some() {
+            return;
+        }
+        let Some(commit) = self.commits.waiting.remove(index) else { return };
+        self.conversation.bind(commit.line, item);
+        // It begins and ends anew, and until it has ended nothing answers it.
+        if self.floor.open_turn == 0 {
+            self.stats.close_turn(commit.turn);
+        }
+        if self.floor.committed_turn == commit.turn {
+            self.floor.committed_turn = 0;
+        }
+        self.emit(CallEvent::TurnSentAgain { turn: commit.turn, rule: "model_came_back".to_owned() });
+    }
+
     /// Gives a new session the audio of the turn that stands at this line; `None`: all that is left.
     pub(super) fn send_commits_again(&mut self, line: Option<usize>) {
         let mut waiting = std::mem::take(&mut self.commits.waiting);
-        for commit in waiting.iter_mut().filter(|commit| !commit.sent && line.is_none_or(|line| commit.line == line)) {
-            commit.number = self.commits.number();
+        for commit in waiting
+            .iter_mut()
+            .filter(|commit| !commit.sent && !commit.vendors && line.is_none_or(|line| commit.line == line))
+        {
+            (commit.number, commit.at) = (self.commits.number(), self.now);
             commit.sent = true;
             self.uplink.commit_before(&commit.audio, commit.number, &mut self.out);
             self.emit(CallEvent::TurnSentAgain { turn: commit.turn, rule: "model_came_back".to_owned() });
@@ -234,7 +316,11 @@ impl CallEngine {
     }
 
     fn trim_commits(&mut self) {
-        let most = Samples::from_ms(AUDIO_KEPT_MS, self.rate_hz());
-        self.commits.trim(self.now, self.settings.format.bytes(most));
+        let most = self.kept_bytes();
+        self.commits.trim(self.now, most);
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.settings.format.bytes(Samples::from_ms(AUDIO_KEPT_MS, self.rate_hz()))
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Spoken {
     pub(super) received: Samples,
     /// Received beyond that, and dropped for want of room.
     pub(super) refused: Samples,
+    /// The model was told that no more than this was heard.
+    pub(super) told: Option<Samples>,
     /// The caller did not hear it to its end.
     pub(super) cut: bool,
     /// The words are final.
@@ -119,6 +121,7 @@ impl Conversation {
             heard: Samples::ZERO,
             received: Samples::ZERO,
             refused: Samples::ZERO,
+            told: None,
             cut: false,
             worded: false,
             traced: false,

@@ -15,6 +15,8 @@ pub(super) struct Closing {
     then: AfterFailure,
     /// The effect that ends the call, once it runs.
     pub(super) effect: Option<EffectId>,
+    /// The model hangs up by this tool call, of this session, and nothing was said yet by which the caller could tell.
+    wordless: Option<(u32, String)>,
 }
 
 impl CallEngine {
@@ -68,8 +70,12 @@ impl CallEngine {
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
                 // A call that is ending already keeps its own reason.
-                let reason = if let Phase::Closing(closing) = &self.phase { closing.reason.clone() } else { reason };
-                self.finish(reason);
+                let reason = match &self.phase {
+                    Phase::Closing(closing) => closing.reason.clone(),
+                    Phase::Transcribing(reason) => reason.clone(),
+                    _ => reason,
+                };
+                self.end_now(reason);
             }
         }
     }
@@ -88,12 +94,12 @@ impl CallEngine {
             }
             Phase::Talking => {}
             // It is ending already.
-            Phase::Closing(_) | Phase::Over(_) => {
-                self.hang_up_model();
+            Phase::Closing(_) | Phase::Transcribing(_) | Phase::Over(_) => {
+                self.let_failed_model_go();
                 return;
             }
         }
-        self.hang_up_model();
+        self.let_failed_model_go();
         if self.downlink.only_sound() {
             self.clear_line(true);
         }
@@ -127,8 +133,7 @@ impl CallEngine {
                 self.make_room_for_farewell();
                 self.close(reason, AfterFailure::HangUp);
                 if self.session.is_ready() {
-                    let text = self.worded(&text);
-                    let instructions = format!("Say goodbye now. Say exactly this and nothing else: \"{text}\"");
+                    let instructions = say_goodbye_by(&self.worded(&text));
                     self.ask("farewell", Some(instructions));
                 }
             }
@@ -142,7 +147,7 @@ impl CallEngine {
         }
         self.close_keys();
         self.emit(CallEvent::Closing { why: reason.to_string() });
-        self.phase = Phase::Closing(Closing { reason, then, effect: None });
+        self.phase = Phase::Closing(Closing { reason, then, effect: None, wordless: None });
         self.close_local();
         self.reply.owed = None;
         self.reply.awaiting = None;
@@ -169,9 +174,55 @@ impl CallEngine {
     /// Once everything was heard, the way out.
     pub(super) fn leave_when_heard(&mut self) {
         let Phase::Closing(Closing { effect: None, .. }) = self.phase else { return };
-        if self.downlink.is_drained() && !self.reply.is_running() && self.reply.owed.is_none() {
+        let silent = self.downlink.is_drained() && !self.reply.is_running() && self.reply.owed.is_none();
+        if silent && !self.says_goodbye() {
             self.leave();
         }
+    }
+
+    /// The model hangs up by this tool call. Unless it says something with it, there is a goodbye first.
+    pub(super) fn hang_up_by_tool(&mut self, call: &str, why: String) {
+        if !matches!(self.phase, Phase::Talking) {
+            return;
+        }
+        let wordless = !self.downlink.speaking() && !self.reply.is_audible() && !self.answering.is_deaf();
+        let session = self.conversation.session();
+        self.close(EndReason::AgentHungUp { why }, AfterFailure::HangUp);
+        if let Phase::Closing(closing) = &mut self.phase {
+            closing.wordless = wordless.then(|| (session, call.to_owned()));
+        }
+    }
+
+    /// The agent says something while the call is being ended.
+    pub(super) fn goodbye_was_said(&mut self) {
+        if let Phase::Closing(closing) = &mut self.phase {
+            closing.wordless = None;
+        }
+    }
+
+    /// Nobody is hung up on in silence: the farewell is said, or, where there is none, the model is asked for a goodbye.
+    fn says_goodbye(&mut self) -> bool {
+        let Phase::Closing(closing) = &mut self.phase else { return false };
+        let Some((session, call)) = closing.wordless.take() else { return false };
+        let instructions = match self.settings.farewell.clone() {
+            Spoken::Play(sound) => {
+                self.play(ItemKind::Line, &sound, "farewell");
+                self.give_time_for_what_waits();
+                self.feed();
+                return true;
+            }
+            Spoken::Say(text) => say_goodbye_by(&self.worded(&text)),
+            Spoken::None => "The call ends now. Say goodbye to the caller in one short sentence.".to_owned(),
+        };
+        if !self.session.is_ready() {
+            return false;
+        }
+        if session == self.conversation.session() {
+            self.out.model(OwnedCommand::ToolOutput { call, output: r#"{"ok":true}"#.to_owned() });
+        }
+        self.ask("farewell", Some(instructions));
+        self.give_time_for_what_waits();
+        true
     }
 
     /// The way out, heard or not: the carrier is asked to end or to transfer the call.
@@ -185,7 +236,7 @@ impl CallEngine {
             AfterFailure::Transfer(number) => Effect::Transfer { to: number.clone(), back_after_s: None },
         };
         self.clear_line(true);
-        self.hang_up_model();
+        self.let_model_go();
         self.timers.clear(Timer::Farewell);
         self.run(effect);
     }
@@ -218,12 +269,33 @@ impl CallEngine {
         self.finish(reason);
     }
 
-    /// The end. What was heard until now is settled; nothing follows.
+    /// The line is over. What was heard until now is settled; only the caller's last words may still be awaited.
     pub(super) fn finish(&mut self, reason: EndReason) {
+        let reason = self.settle_line(reason);
+        self.end_open_turn();
+        if self.awaits_words() {
+            self.await_words(reason);
+        } else {
+            self.end(reason);
+        }
+    }
+
+    /// The end, whatever is awaited.
+    fn end_now(&mut self, reason: EndReason) {
+        let reason = if self.line_over_at.is_none() { self.settle_line(reason) } else { reason };
+        self.list_open_turn();
+        self.end(reason);
+    }
+
+    fn settle_line(&mut self, reason: EndReason) -> EndReason {
         self.close_keys();
         self.cancel_line_at_end();
         self.cancel_tools();
-        let reason = self.with_message(reason);
+        self.with_message(reason)
+    }
+
+    /// Nothing follows.
+    pub(super) fn end(&mut self, reason: EndReason) {
         self.hang_up_model();
         self.timers.clear_all();
         self.emit(CallEvent::Ended { reason: reason.clone() });
@@ -268,4 +340,8 @@ impl CallEngine {
         }
         self.timers.set(Timer::HangUp, self.now.plus_ms(HANG_UP_TIMEOUT_MS));
     }
+}
+
+fn say_goodbye_by(text: &str) -> String {
+    format!("Say goodbye now. Say exactly this and nothing else: \"{text}\"")
 }

@@ -319,6 +319,8 @@ pub enum CallEvent {
     EffectRun { id: u32, what: String },
     /// An effect came to its end.
     EffectDone { id: u32, result: EffectResult },
+    /// The line is over; so many turns of the caller have no words yet, and they are awaited.
+    LineOver { reason: EndReason, turns: u32 },
     /// The call is over.
     Ended { reason: EndReason },
 }
@@ -446,6 +448,7 @@ impl fmt::Display for CallEvent {
             CallEvent::EffectDone { id, result } => {
                 write!(f, "EffectDone id={id} result={}", result)
             }
+            CallEvent::LineOver { reason, turns } => write!(f, "LineOver reason={reason} turns={turns}"),
             CallEvent::Ended { reason } => write!(f, "Ended reason={reason}"),
         }
     }

@@ -281,6 +281,9 @@ pub enum Action<'a> {
     Found(Finding),
     /// A line of the trace. Owned and small; most subscribers only print it.
     Emit(CallEvent),
+    /// The line is done with: nothing more is sent to it, and what still comes from it is of no use. What the caller said
+    /// last is still being written down; [`Action::End`] follows. Left out where nothing is awaited.
+    LineOver,
     /// The call is over: nothing follows.
     End(EndReason),
 }

@@ -4,7 +4,7 @@
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
 //! [`local`] what our own ears make of it, [`commits`] turns whose words are not there yet, [`answering`] who picked up, [`tools`] what the model has asked for,
 //! [`away`] a line that is lent, [`budget`] what a call may use up, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
-//! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`conversation`] and [`stats`] what is left behind. This file only routes.
+//! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`words`] the caller's last words, [`conversation`] and [`stats`] what is left behind. This file only routes.
 
 mod answering;
 mod away;
@@ -30,6 +30,7 @@ mod tools;
 mod turn;
 mod uplink;
 mod variables;
+mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,6 +102,8 @@ pub struct CallEngine {
     tools_running: bool,
     keypad: Keypad,
     idle: IdleState,
+    /// When the line was over, if words were awaited after that.
+    line_over_at: Option<CallTime>,
     /// Used again by every step, so that reporting progress allocates nothing.
     progress: Vec<Progress>,
     effects: u32,
@@ -113,9 +116,13 @@ pub struct CallEngine {
 ///  Ringing ───────────────► Talking ───── an operator, shutdown ─────► Closing
 ///     │                        │                                         │ all was heard, or its time is up:
 ///     │ no media in time       │ caller hung up, line dead               │ effect run and done, or its time is up
-///     ▼                        ▼                                         ▼
-///    Over ◄────────────────── Over ◄──────────────────────────────────  Over
+///     │                        ▼                                         │
+///     │               words are awaited ◄────────────────────────────────┤ words of the caller are awaited, else
+///     ▼                        ▼ all are there, or their time is up      ▼
+///    Over ◄────────────────── Over ◄─────────────────────────────────── Over
 /// ```
+///
+/// While words are awaited there is no line any more, and no place is taken that a caller could need.
 ///
 /// The model's connection has states of its own ([`session`]); it is dialled while the phase is still `Ringing`.
 #[derive(Debug)]
@@ -129,6 +136,8 @@ enum Phase {
     Talking,
     /// The last words, then the way out.
     Closing(Closing),
+    /// The line is over; what the caller said last is still being written down.
+    Transcribing(EndReason),
     /// Nothing follows.
     Over(EndReason),
 }
@@ -186,6 +195,7 @@ impl CallEngine {
             tools_running: false,
             keypad: Keypad::default(),
             idle: IdleState::default(),
+            line_over_at: None,
             progress: Vec::new(),
             effects: 0,
             settings,
@@ -207,6 +217,9 @@ impl CallEngine {
         self.now = self.now.max(at);
         self.out.begin_step();
         match input {
+            // There is no line, and nothing that the world does or asks is of use any more.
+            Input::Caller(_) | Input::Effect(..) if self.line_over_at.is_some() => {}
+            Input::Control(control) if self.line_over_at.is_some() && !matches!(control, Control::EndNow(_)) => {}
             Input::Caller(event) => self.on_caller(event),
             Input::Model(event) => self.on_model(event),
             Input::Effect(id, result) => self.on_effect(id, result),
@@ -245,6 +258,7 @@ impl CallEngine {
             Phase::Ringing { .. } => "ringing",
             Phase::Talking => "talking",
             Phase::Closing(_) => "closing",
+            Phase::Transcribing(_) => "transcribing",
             Phase::Over(_) => "over",
         }
     }
@@ -258,6 +272,7 @@ impl CallEngine {
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
     pub fn report(&self) -> Report {
         let rate_hz = self.settings.format.rate_hz;
+        let over_at = self.line_over_at.unwrap_or(self.now);
         // A call that was cut off by the server's end has lines in the middle of being heard.
         let spoken = self.downlink.playing(self.now).filter(|(item, _)| item.kind != ItemKind::Sound);
         let playing: Vec<_> = spoken.map(|(item, heard)| (item.line, heard, item.received())).collect();
@@ -281,15 +296,15 @@ impl CallEngine {
             agent: self.settings.agent.clone(),
             revision: self.settings.revision.clone(),
             rate_hz,
-            duration_ms: self.now.as_ms(),
+            duration_ms: over_at.as_ms(),
             media_start_at_ms: self.uplink.started_at().map(CallTime::as_ms),
             model_ready_at_ms: self.stats.model_ready_at.map(CallTime::as_ms),
             end: match &self.phase {
-                Phase::Over(reason) => reason.clone(),
+                Phase::Over(reason) | Phase::Transcribing(reason) => reason.clone(),
                 Phase::Closing(closing) => closing.reason.clone(),
                 _ => EndReason::Internal { why: "the call has not ended".to_owned() },
             },
-            lines: self.conversation.report(rate_hz, self.now, |t| self.uplink.media_at(t), &playing),
+            lines: self.conversation.report(rate_hz, over_at, |t| self.uplink.media_at(t), &playing),
             turns: self.stats.turns.iter().cloned().map(Turn::with_latency).collect(),
             interruptions: self.stats.interruptions.clone(),
             shadows: self
@@ -328,6 +343,9 @@ impl CallEngine {
                 self.on_model_error(&code, &message, about, number, fatal);
             }
             ModelEvent::Garbage => self.stats.count("model_garbage", 1),
+            // The line is over: only words, and what was spent, are still taken.
+            ModelEvent::SpeechStarted { .. } | ModelEvent::SpeechStopped { .. } | ModelEvent::ToolCall { .. }
+                if self.line_over_at.is_some() => {}
             ModelEvent::SpeechStarted { item, audio_start_ms } => self.on_speech_started(&item, audio_start_ms),
             ModelEvent::SpeechStopped { audio_end_ms, .. } => self.on_speech_stopped(audio_end_ms),
             ModelEvent::Committed { item } => self.on_committed(&item),
@@ -375,11 +393,16 @@ impl CallEngine {
             Timer::Away => self.on_away_due(),
             Timer::Budget => self.watch_budget(),
             Timer::HangUp => self.on_hang_up_timeout(),
+            Timer::Words => self.on_words_due(),
         }
     }
 
     /// What follows from the new state, whatever brought it about.
     fn settle(&mut self) {
+        if self.line_over_at.is_some() {
+            self.end_when_worded();
+            return;
+        }
         self.settle_idle_verdict();
         if !matches!(self.phase, Phase::Talking) {
             // Last words are heard.

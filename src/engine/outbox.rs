@@ -53,6 +53,7 @@ enum Out {
     Heard(Step),
     Found(Finding),
     Emit(Box<CallEvent>),
+    LineOver,
     End(EndReason),
 }
 
@@ -156,6 +157,10 @@ impl Outbox {
         self.queue.push_back(Out::Emit(Box::new(event)));
     }
 
+    pub(super) fn line_over(&mut self) {
+        self.queue.push_back(Out::LineOver);
+    }
+
     pub(super) fn end(&mut self, reason: EndReason) {
         self.queue.push_back(Out::End(reason));
     }
@@ -180,6 +185,7 @@ impl Outbox {
             Out::Heard(step) => Action::Heard(*step),
             Out::Found(finding) => Action::Found(*finding),
             Out::Emit(event) => Action::Emit(event.as_ref().clone()),
+            Out::LineOver => Action::LineOver,
             Out::End(reason) => Action::End(reason.clone()),
         })
     }

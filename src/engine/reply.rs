@@ -9,6 +9,8 @@ use super::*;
 use crate::config::Spoken;
 use crate::time::Samples;
 
+/// Items of one response of which the model is told that they were not heard.
+const UNHEARD_MAX: usize = 16;
 /// Cancelled responses that are remembered, so that their late audio is known.
 const CANCELLED_MAX: usize = 16;
 /// A failed response is asked for again after this long.
@@ -44,7 +46,11 @@ struct Active {
     tools: bool,
     /// The caller may not interrupt it.
     protected: bool,
+    unheard: Unheard,
 }
+
+/// Items of a response of which audio was not taken: when it is over the model is told how much of them was.
+type Unheard = Vec<String>;
 
 #[derive(Debug)]
 struct Cancelled {
@@ -52,6 +58,7 @@ struct Cancelled {
     late: Samples,
     /// The model has not said yet that it is over.
     running: bool,
+    unheard: Unheard,
 }
 
 /// A response that is wanted.
@@ -93,6 +100,11 @@ impl Reply {
         if let Some(active) = &mut self.active {
             active.tools = true;
         }
+    }
+
+    /// Whether the response that runs was heard, or will be.
+    pub(super) fn is_audible(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.audible)
     }
 
     /// Whether a response was cancelled that the model still sends.
@@ -161,8 +173,11 @@ impl CallEngine {
 
     /// Whether what the model says, or is asked to say, answers this turn.
     pub(super) fn answer_waits_on(&self, turn: u32) -> bool {
-        let running = self.reply.active.as_ref().map_or(self.reply.asked && !self.reply.cancel_next, |a| a.turn == turn);
-        matches!(self.phase, Phase::Talking) && turn == self.floor.committed_turn && (running || self.reply.owed.is_some())
+        let running =
+            self.reply.active.as_ref().map_or(self.reply.asked && !self.reply.cancel_next, |a| a.turn == turn);
+        matches!(self.phase, Phase::Talking)
+            && turn == self.floor.committed_turn
+            && (running || self.reply.owed.is_some())
     }
 
     /// What is asked or said does not answer what it should: it is asked for anew.
@@ -176,7 +191,8 @@ impl CallEngine {
     }
 
     pub(super) fn pay_owed(&mut self) {
-        if !self.session.is_ready() || self.reply.is_occupied() || matches!(self.phase, Phase::Ringing { .. }) {
+        let nobody_hears = matches!(self.phase, Phase::Ringing { .. } | Phase::Transcribing(_));
+        if !self.session.is_ready() || self.reply.is_occupied() || nobody_hears {
             return;
         }
         let Some(Owed { why, instructions, .. }) = self.reply.owed.take() else { return };
@@ -191,7 +207,7 @@ impl CallEngine {
     pub(super) fn cancel_running(&mut self) {
         if let Some(active) = self.reply.active.take() {
             self.out.model(OwnedCommand::Cancel);
-            self.remember_cancelled(active.id, true);
+            self.remember_cancelled(active, true);
         } else if self.reply.asked {
             self.reply.cancel_next = true;
         }
@@ -212,7 +228,7 @@ impl CallEngine {
         self.reply.cancelled.iter_mut().for_each(|c| c.running = false);
         if let Some(before) = self.reply.active.take_if(|a| a.id != response) {
             self.downlink.complete_last();
-            self.remember_cancelled(before.id, false);
+            self.remember_cancelled(before, false);
         }
         // It answers all that was said before it, so what was withheld for that is moot if it says something.
         if let Some(owed) = self.reply.owed.as_mut().filter(|o| !ours && o.instructions.is_none()) {
@@ -226,6 +242,7 @@ impl CallEngine {
             audible: false,
             tools: false,
             protected,
+            unheard: Unheard::new(),
         });
         // A response that begins while the caller speaks answers what was said before: the caller goes on.
         if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
@@ -244,7 +261,8 @@ impl CallEngine {
             return;
         }
         // Nothing new is begun in a call that ends: the goodbye stays the last word.
-        if !ours && matches!(self.phase, Phase::Closing(_)) {
+        let ends = matches!(self.phase, Phase::Closing(_));
+        if (!ours && ends) || matches!(self.phase, Phase::Transcribing(_)) {
             self.stats.count("responses_while_closing", 1);
             self.cancel_running();
             return;
@@ -259,17 +277,18 @@ impl CallEngine {
         let samples = self.settings.format.samples(payload.len());
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.late += samples;
+            note_unheard(&mut cancelled.unheard, item);
             self.stats.count("late_audio_samples", samples.0);
             // Its words tell of it too.
-            if let Some(line) = self.conversation.find(Role::Agent, item) {
-                let line = self.conversation.line(line);
-                line.refused += samples;
-                line.cut = true;
-            }
+            let line = self.agent_line(item);
+            let line = self.conversation.line(line);
+            line.refused += samples;
+            line.cut = true;
             return;
         }
         if matches!(self.phase, Phase::Ringing { .. }) {
             self.stats.count("audio_before_media", 1);
+            self.leave_unheard(item, samples);
             return;
         }
         if self.reply.active.as_ref().is_none_or(|a| a.id != response) {
@@ -287,6 +306,8 @@ impl CallEngine {
             self.emit(CallEvent::FirstAudio { response: response.to_owned(), after_ms });
             self.reply.awaiting = None;
             self.timers.clear(Timer::ModelSilent);
+            // What is answered is not for another session to hear.
+            self.uplink.let_settled_go();
         }
         if self.reply.refused_item == item {
             self.refuse_audio(item, samples);
@@ -305,6 +326,7 @@ impl CallEngine {
             let line = self.conversation.line(line);
             line.voiced = true;
             line.ended = None;
+            self.goodbye_was_said();
         }
         let dropped = self.downlink.push(payload);
         if dropped > Samples::ZERO {
@@ -316,14 +338,50 @@ impl CallEngine {
     /// There is no room: the rest of the item is dropped, since audio with holes in it helps nobody.
     fn refuse_audio(&mut self, item: &str, samples: Samples) {
         self.stats.count("agent_audio_dropped_samples", samples.0);
-        let line = self.agent_line(item);
-        let line = self.conversation.line(line);
-        line.refused += samples;
-        line.cut = true;
+        self.leave_unheard(item, samples);
         if self.reply.refused_item != item {
             self.reply.refused_item = item.to_owned();
             self.emit(CallEvent::AgentAudioDropped { rule: "playout_queue_full".to_owned(), item: item.to_owned() });
         }
+    }
+
+    /// Audio that nobody will hear.
+    fn leave_unheard(&mut self, item: &str, samples: Samples) {
+        if let Some(active) = &mut self.reply.active {
+            note_unheard(&mut active.unheard, item);
+        }
+        let line = self.agent_line(item);
+        let line = self.conversation.line(line);
+        line.refused += samples;
+        line.cut = true;
+    }
+
+    /// The response is over: the model is told how much was taken of items that were not taken whole. What is yet to be
+    /// played of them counts as heard until it is cut off.
+    fn tell_model_of_unheard(&mut self, items: Unheard) {
+        for item in items {
+            let Some(index) = self.conversation.find(Role::Agent, &item) else { continue };
+            let taken = self.downlink.received_of(&item);
+            let line = self.conversation.line(index);
+            let (taken, made) = match taken {
+                Some(received) => (received, received + line.refused),
+                None => (line.heard, line.received + line.refused),
+            };
+            self.truncate(index, item, taken, made);
+        }
+    }
+
+    /// The model remembers an item only as far as it was heard. Told once, unless it is less by now.
+    pub(super) fn truncate(&mut self, line: usize, item: String, heard: Samples, made: Samples) {
+        let known = self.conversation.line(line);
+        let moot = self.line_over_at.is_some() || known.told.is_some_and(|told| told <= heard);
+        if moot || heard >= made {
+            return;
+        }
+        known.told = Some(heard);
+        let (heard_ms, received_ms) = (heard.as_ms(self.rate_hz()), made.as_ms(self.rate_hz()));
+        self.out.model(OwnedCommand::Truncate { item: item.clone(), audio_end_ms: heard_ms });
+        self.emit(CallEvent::Truncated { item, heard_ms, received_ms });
     }
 
     pub(super) fn on_agent_words(&mut self, item: &str, text: &str, done: bool) {
@@ -351,19 +409,23 @@ impl CallEngine {
         self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text.clone() });
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.running = false;
-            let late = std::mem::take(&mut cancelled.late);
+            let (late, unheard) = (std::mem::take(&mut cancelled.late), std::mem::take(&mut cancelled.unheard));
             if late > Samples::ZERO {
                 let ms = late.as_ms(self.rate_hz());
                 self.emit(CallEvent::LateAudioDropped { response: response.to_owned(), ms });
             }
+            self.tell_model_of_unheard(unheard);
             self.pay_owed();
             return;
         }
-        let Some(active) = self.reply.active.take_if(|a| a.id == response) else { return };
+        let Some(mut active) = self.reply.active.take_if(|a| a.id == response) else { return };
+        let (audible, tools) = (active.audible, active.tools);
+        let unheard = std::mem::take(&mut active.unheard);
         // Audio of it that is still on its way comes too late.
-        self.remember_cancelled(active.id, false);
+        self.remember_cancelled(active, false);
         self.downlink.complete_last();
-        if active.audible {
+        self.tell_model_of_unheard(unheard);
+        if audible {
             self.reply.owed.take_if(|owed| owed.unless_audible);
             if !self.settings.transcribed {
                 self.commits.answered();
@@ -377,7 +439,7 @@ impl CallEngine {
                     self.timers.set(Timer::ModelSilent, self.now.plus_ms(RETRY_FAILED_MS));
                 }
             }
-            _ if active.audible || active.tools => {}
+            _ if audible || tools => {}
             ResponseStatus::Cancelled => {}
             // Nothing was said: the time that the caller waits goes on.
             _ => self.stats.count("responses_empty", 1),
@@ -414,6 +476,9 @@ impl CallEngine {
                 // The model's own detection was first, with the same conversation before it.
                 self.reply.owed =
                     Some(Owed { why: "refused_while_another_ran", instructions: None, unless_audible: true });
+            } else if !busy {
+                // What waited for the end of one that never began.
+                self.pay_owed();
             }
         }
     }
@@ -507,7 +572,7 @@ impl CallEngine {
         index
     }
 
-    fn remember_cancelled(&mut self, id: String, running: bool) {
+    fn remember_cancelled(&mut self, Active { id, unheard, .. }: Active, running: bool) {
         if id.is_empty() {
             // A vendor without ids: nothing tells the late audio of one from that of the next.
             return;
@@ -515,6 +580,12 @@ impl CallEngine {
         if self.reply.cancelled.len() == CANCELLED_MAX {
             self.reply.cancelled.pop_front();
         }
-        self.reply.cancelled.push_back(Cancelled { id, late: Samples::ZERO, running });
+        self.reply.cancelled.push_back(Cancelled { id, late: Samples::ZERO, running, unheard });
+    }
+}
+
+fn note_unheard(unheard: &mut Unheard, item: &str) {
+    if unheard.len() < UNHEARD_MAX && !unheard.iter().any(|known| known == item) {
+        unheard.push(item.to_owned());
     }
 }

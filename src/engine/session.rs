@@ -119,13 +119,21 @@ impl CallEngine {
         if self.downlink.only_sound() {
             self.clear_line(true);
         }
-        self.replay_conversation();
+        if self.line_over_at.is_some() {
+            self.send_commits_again(None);
+        } else {
+            self.replay_conversation();
+        }
         // Words first, then the audio that waited: it is what is said now.
         self.uplink.open(&mut self.out);
         if matches!(self.phase, Phase::Talking) {
             self.greet();
         }
         self.commit_what_is_due();
+        if self.commits.has_vendors() {
+            // It hears the turn anew; should it hear none, it is asked.
+            self.await_reply();
+        }
         self.pay_owed();
         self.model_opened();
     }
@@ -142,18 +150,22 @@ impl CallEngine {
         self.model_shut();
         self.timers.clear(Timer::ModelDial);
         self.timers.clear(Timer::ModelRenew);
-        self.uplink.close();
+        let again = was_ready && self.let_session_go();
         if was_ready {
-            self.drop_session_state();
+            self.drop_session_state(again);
         }
         if !retry {
             let why = self.session.reason.clone();
             self.fail(EndReason::ModelUnavailable { why });
             return;
         }
-        if matches!(self.phase, Phase::Closing(_)) {
-            self.hang_up_model();
-            return;
+        if matches!(self.phase, Phase::Closing(_) | Phase::Transcribing(_)) {
+            self.reply.owed = None;
+            // Nothing more is said; but what the caller said may still be written down by another.
+            if !self.needs_words() {
+                self.hang_up_model();
+                return;
+            }
         }
         if was_ready {
             let lasted = self.now.ms_since(self.session.ready_at) >= LASTING_MS;
@@ -172,7 +184,7 @@ impl CallEngine {
             self.timers.set(Timer::ModelRecovery, self.now.plus_ms(self.settings.limits.model_recovery_s * 1_000));
         }
         // Counted from the loss, however many dials fail after it.
-        if !self.timers.is_set(Timer::Hold) {
+        if !self.timers.is_set(Timer::Hold) && self.line_over_at.is_none() {
             self.timers.set(Timer::Hold, self.now.plus_ms(HOLD_AFTER_MS));
         }
     }
@@ -221,11 +233,13 @@ impl CallEngine {
             && self.reply.owed.is_none()
             // A new session would not know what the old one has called.
             && !self.tools.excuse_silence()
+            // What the old one is writing down would be for the new one to do.
+            && !self.commits.awaits_words(self.now)
             && self.downlink.is_drained();
         if idle {
             self.stats.count("sessions_renewed", 1);
-            self.uplink.close();
-            self.drop_session_state();
+            let again = self.let_session_go();
+            self.drop_session_state(again);
             self.model_shut();
             self.session.attempt = 0;
             self.dial();
@@ -245,6 +259,29 @@ impl CallEngine {
         for timer in [Timer::ModelDial, Timer::ModelRedial, Timer::ModelRecovery, Timer::ModelRenew, Timer::Hold] {
             self.timers.clear(timer);
         }
+    }
+
+    /// The model has nothing more to say; its session is kept as long as words of the caller may come of it.
+    pub(super) fn let_model_go(&mut self) {
+        if !self.needs_words() {
+            self.hang_up_model();
+            return;
+        }
+        self.cancel_running();
+        self.reply.owed = None;
+        for timer in [Timer::ModelRenew, Timer::Hold] {
+            self.timers.clear(timer);
+        }
+    }
+
+    /// The same, but one that is not there is not waited for.
+    pub(super) fn let_failed_model_go(&mut self) {
+        if self.session.is_ready() { self.let_model_go() } else { self.hang_up_model() }
+    }
+
+    /// Whether there is a session, or will be one.
+    pub(super) fn is_hoped_for(&self) -> bool {
+        self.session.state != State::Off
     }
 
     /// Replaces a line that the session knows as text by what was heard of it.
@@ -274,16 +311,25 @@ impl CallEngine {
         }
     }
 
-    /// What the lost session would have gone on with is owed by the next one.
-    fn drop_session_state(&mut self) {
+    /// The session takes no audio any more. Answers whether the next one, which detects turns itself, is given the last turn
+    /// once more: nobody has answered it, and its words are not known.
+    fn let_session_go(&mut self) -> bool {
+        let unanswered = !self.reply.is_audible()
+            && (self.reply.is_running() || self.reply.awaiting.is_some() || self.reply.owed.is_some());
+        self.uplink.close(unanswered && self.commits.has_vendors())
+    }
+
+    /// What the lost session would have gone on with is owed by the next one. `again`: it will go on with it by itself.
+    fn drop_session_state(&mut self, again: bool) {
         self.downlink.complete_last();
         self.downlink.forget_model();
-        self.forget_session_locally();
+        self.forget_session_locally(again);
         self.conversation.forget_session();
+        self.open_vendors_turns();
         let owes = self.reply.is_running() || self.reply.awaiting.is_some() || self.reply.owed.is_some();
         self.reply.forget_session();
         let takes_the_floor = self.floor.is_speaking() && !self.local.as_ref().is_some_and(Local::is_in_doubt);
-        if owes && !takes_the_floor {
+        if owes && !takes_the_floor && !again {
             self.owe("model_came_back", None);
         }
         self.timers.clear(Timer::ModelSilent);

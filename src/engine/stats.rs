@@ -47,6 +47,20 @@ impl Stats {
         self.turns.len() as u32
     }
 
+    /// A turn that is sent again because the model refused it: said as it was, and committed now. Answers its number.
+    pub(super) fn repeat_turn(&mut self, turn: u32, now: CallTime) -> u32 {
+        let room = self.turns.len() < LIST_MAX;
+        let Some(said) = self.turn(turn).filter(|_| room).cloned() else { return turn };
+        let number = self.open_turn();
+        if let Some(again) = self.turn(number) {
+            again.speech_start_at_ms = said.speech_start_at_ms;
+            again.speech_end_at_ms = said.speech_end_at_ms;
+            again.stop_decided_at_ms = said.stop_decided_at_ms;
+            again.commit_at_ms = Some(now.as_ms());
+        }
+        number
+    }
+
     /// Takes back a turn that turned out to be none, if it is the last one.
     pub(super) fn close_turn(&mut self, turn: u32) {
         if turn > 0 && turn as usize == self.turns.len() {

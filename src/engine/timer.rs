@@ -55,10 +55,12 @@ pub enum Timer {
     Budget,
     /// The carrier has had its time to end the call.
     HangUp,
+    /// The caller's last words must be there.
+    Words,
 }
 
 impl Timer {
-    const COUNT: usize = Timer::HangUp as usize + 1;
+    const COUNT: usize = Timer::Words as usize + 1;
 
     const fn bit(self) -> u32 {
         1 << self as u32
@@ -90,6 +92,7 @@ impl Timer {
         Timer::Away,
         Timer::Budget,
         Timer::HangUp,
+        Timer::Words,
     ];
 }
 

@@ -13,7 +13,7 @@
 //! ```
 
 use super::*;
-use crate::config::{AfterFailure, Tool, ToolKind};
+use crate::config::{Tool, ToolKind};
 
 /// Tools at once; one more is refused.
 const RUNNING_MAX: usize = 8;
@@ -147,7 +147,7 @@ impl CallEngine {
             }
             ToolKind::HangUp => {
                 self.stats.used(self.now, &running.name, "", 0);
-                self.close(EndReason::AgentHungUp { why: text("reason") }, AfterFailure::HangUp);
+                self.hang_up_by_tool(&running.call, text("reason"));
             }
             ToolKind::Transfer | ToolKind::SendDtmf | ToolKind::PressToContinue | ToolKind::Wait if overtaken => {
                 self.answer_tool(running, error("the caller interrupted; nothing was done"));

@@ -23,6 +23,8 @@ pub(super) struct Floor {
     pub(super) open_turn: u32,
     /// The last turn that was committed; 0 for none.
     pub(super) committed_turn: u32,
+    /// A turn that is a line of the conversation though it is not committed, and its line.
+    pub(super) listed: Option<(u32, usize)>,
     /// A turn was ended while the model was away: by which rule.
     pub(super) commit_due: Option<&'static str>,
     /// A turn that was ended while the model was away reached it in one piece with the one that goes on: by which rule.
@@ -55,6 +57,7 @@ impl CallEngine {
         // Speech right at the beginning has a shorter lead-in than is configured.
         let media_now = self.uplink.media_at(self.now);
         let media = self.uplink.media_of_appended_ms(audio_start_ms.saturating_add(lead_in)).min(media_now);
+        self.speaks_again(item);
         let begun = self.speech_began(media);
         self.uplink.speech_began();
         let line = self.caller_line(item);
@@ -122,6 +125,7 @@ impl CallEngine {
             self.name_commit(item);
             return;
         }
+        self.speaks_again(item);
         let line = self.caller_line(item);
         let ended = self.stats.turn(self.floor.open_turn).and_then(|t| t.speech_end_at_ms).map(CallTime::from_ms);
         self.conversation.line(line).ended = ended.or(Some(self.now));
@@ -135,7 +139,7 @@ impl CallEngine {
     pub(super) fn on_transcript_failed(&mut self, item: &str) {
         self.name_by_words(item);
         self.stats.count("transcripts_failed", 1);
-        self.commits.worded(item);
+        self.words_are_there(item);
     }
 
     pub(super) fn on_caller_words(&mut self, item: &str, text: &str, done: bool) {
@@ -143,7 +147,7 @@ impl CallEngine {
         let line = self.caller_line(item);
         self.conversation.say(line, text, done);
         if done {
-            self.commits.worded(item);
+            self.words_are_there(item);
             self.stats.count("caller_transcripts", 1);
             self.emit(CallEvent::Said { who: Role::Caller, text: text.to_owned(), unheard: String::new() });
         }
@@ -270,20 +274,13 @@ impl CallEngine {
 
     /// The model remembers an item only as far as the caller heard it.
     pub(super) fn tell_model_of(&mut self, cut: downlink::Cut) {
-        let rate_hz = self.rate_hz();
-        let received = cut.received;
-        if cut.heard >= received {
-            return;
-        }
         match cut.item.kind {
             ItemKind::Reply => {
-                let heard_ms = cut.heard.as_ms(rate_hz);
-                let received_ms = received.as_ms(rate_hz);
-                self.out.model(OwnedCommand::Truncate { item: cut.item.name.clone(), audio_end_ms: heard_ms });
-                self.emit(CallEvent::Truncated { item: cut.item.name, heard_ms, received_ms });
+                let made = cut.received + self.conversation.line(cut.item.line).refused;
+                self.truncate(cut.item.line, cut.item.name, cut.heard, made);
             }
-            ItemKind::Line => self.replace_in_session(cut.item.line),
-            ItemKind::Sound => {}
+            ItemKind::Line if cut.heard < cut.received => self.replace_in_session(cut.item.line),
+            ItemKind::Line | ItemKind::Sound => {}
         }
     }
 
@@ -301,9 +298,9 @@ impl CallEngine {
         self.timers.clear(Timer::Interrupt);
         let now = self.now;
         if let Some(entry) = self.stats.turn(turn) {
-            entry.commit_at_ms = Some(now.as_ms());
+            entry.commit_at_ms.get_or_insert(now.as_ms());
         }
-        self.uplink.committed();
+        self.uplink.committed(!self.settings.transcribed);
         self.emit(CallEvent::TurnCommitted { turn, rule: rule.to_owned() });
         self.await_reply();
     }

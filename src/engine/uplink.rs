@@ -100,6 +100,8 @@ pub(super) struct Uplink {
     recent: VecDeque<u8>,
     /// Whether `recent` is known to hold speech.
     speech: bool,
+    /// So much of the beginning of `recent` is a turn already: kept until its words are there.
+    settled: usize,
     gate: Gate,
     /// Of a turn that waits, up to where it was heard: what follows it does not repeat it.
     waits_until: Samples,
@@ -134,6 +136,7 @@ impl Uplink {
             early_cap: format.bytes(Samples::from_ms(early_audio_ms, format.rate_hz)),
             recent: VecDeque::new(),
             speech: false,
+            settled: 0,
             gate,
             waits_until: Samples::ZERO,
             uncommitted: Samples::ZERO,
@@ -302,6 +305,13 @@ impl Uplink {
         true
     }
 
+    /// What the model refused is none of the next turn's; of one that is open it cannot be told apart.
+    pub(super) fn clear_refused(&self, out: &mut Outbox) {
+        if self.open && self.lately() == 0 && !matches!(self.gate, Gate::All) {
+            out.model(OwnedCommand::Clear);
+        }
+    }
+
     /// A turn of which the audio was kept is one of the conversation; what the model has of others is none of it.
     pub(super) fn commit_before(&self, audio: &[u8], number: u32, out: &mut Outbox) {
         let piece = out.keep(audio);
@@ -397,14 +407,21 @@ impl Uplink {
         self.early_cap = 0;
         self.early = VecDeque::new();
         self.recent = VecDeque::new();
+        self.settled = 0;
         self.waited = VecDeque::new();
     }
 
-    /// The session is gone: audio waits, beginning with what the session had not yet made a turn of.
-    pub(super) fn close(&mut self) {
+    /// The session is gone: audio waits, beginning with what the session had not yet made a turn of. `again`: where the
+    /// model detects turns, the last ones are for the next session, too. Answers whether there are such.
+    pub(super) fn close(&mut self, again: bool) -> bool {
         if !std::mem::take(&mut self.open) {
-            return;
+            return false;
         }
+        let again = again && self.settled > 0;
+        if !again {
+            self.let_settled_go();
+        }
+        self.settled = 0;
         self.waits_until = self.appended;
         match self.gate {
             Gate::All | Gate::Untold => self.early = std::mem::take(&mut self.recent),
@@ -414,6 +431,7 @@ impl Uplink {
                 self.early.extend(self.recent.range(self.recent.len() - lately..));
             }
         }
+        again
     }
 
     /// The model heard speech begin: what is sent from now on matters until it is a turn.
@@ -421,12 +439,23 @@ impl Uplink {
         self.speech = true;
     }
 
-    /// What was sent is a turn of the conversation now.
-    pub(super) fn committed(&mut self) {
+    /// What was sent is a turn of the conversation now. `worded`: nothing more will come of it.
+    pub(super) fn committed(&mut self, worded: bool) {
         self.speech = false;
-        if !matches!(self.gate, Gate::Turns { .. }) {
-            self.recent.clear();
+        match self.gate {
+            Gate::All if !worded => self.settled = self.recent.len(),
+            Gate::All | Gate::Untold => {
+                self.recent.clear();
+                self.settled = 0;
+            }
+            Gate::Turns { .. } => {}
         }
+    }
+
+    /// All turns have their words.
+    pub(super) fn let_settled_go(&mut self) {
+        self.recent.drain(..std::mem::take(&mut self.settled));
+        self.trim_recent();
     }
 
     /// Media time at `now`; zero before the stream began.
@@ -561,11 +590,12 @@ impl Uplink {
         let keep = match self.gate {
             Gate::Turns { lead_in, turn: None } => lead_in,
             Gate::Turns { lead_in, .. } => speech.max(lead_in),
-            Gate::All if !self.speech => self.format.bytes(self.samples(LEAD_IN_KEPT_MS)),
+            Gate::All if !self.speech && self.settled == 0 => self.format.bytes(self.samples(LEAD_IN_KEPT_MS)),
             Gate::All | Gate::Untold => speech,
         };
         let over = self.recent.len().saturating_sub(keep);
         self.recent.drain(..over);
+        self.settled = self.settled.saturating_sub(over);
     }
 
     fn note_appended(&mut self, at: Samples, bytes: usize) {

@@ -87,6 +87,7 @@ pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Go
         "limits.caller_gone_s" => in_deployment(limits.caller_gone_s),
         "limits.model_silence_ms" => in_deployment(limits.model_silence_ms),
         "limits.model_recovery_s" => in_deployment(limits.model_recovery_s),
+        "limits.transcript_wait_ms" => in_deployment(limits.transcript_wait_ms),
         "limits.media_start_s" => in_deployment(limits.media_start_s),
         "playout.lead_ms" => in_deployment(playout.lead_ms),
         "playout.max_queue_s" => in_deployment(playout.max_queue_s),

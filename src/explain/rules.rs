@@ -70,6 +70,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::Away => ("the carrier must have answered, or the line be back", ""),
         Timer::Budget => ("what the call may use up is looked at", "limits.max_model_minutes"),
         Timer::HangUp => ("the carrier has had its time to end the call", ""),
+        Timer::Words => ("the caller's last words must be there", "limits.transcript_wait_ms"),
     };
     if key.is_empty() { format!("{timer:?}: {words}") } else { format!("{timer:?}: {words} ({key})") }
 }
@@ -144,6 +145,16 @@ const TABLE: &[Row] = &[
         "shorter_than_after_ms",
         "speech over the agent that is too short to interrupt",
         &["interruptions"],
+    ),
+    ("TurnCommitted", "line_over", "what the caller was saying when the line was over", &["limits.transcript_wait_ms"]),
+    ("TurnSentAgain", "commit_refused", "the model refused the turn, so its audio is sent again", &[]),
+    ("TurnSentAgain", "model_came_back", "the session was lost before the turn's words were there", &[]),
+    ("SpeechStopped", "line_over", "the line was over while the caller spoke", &[]),
+    (
+        "LineOver",
+        "",
+        "the line is over; the caller's last words are awaited",
+        &["limits.transcript_wait_ms", "transcription"],
     ),
     ("TurnDropped", "fewer_than_min_words", "what was said over the agent has too few words", &["interruptions"]),
     (
@@ -276,6 +287,7 @@ const TABLE: &[Row] = &[
     ("MachineEnded", "", BY_CARRIER, MESSAGE),
     ("TurnDropped", "answering_machine", "said by a machine, not to the agent", MACHINE),
     ("TurnDropped", "answered", "said before it was known who is there", DECIDE),
+    ("AgentStopped", "commit_refused", "what was said answers a turn that the model did not take", &[]),
     ("AgentStopped", "answering_machine", "a machine has no use for what was said", MACHINE),
     ("ResponseAsked", "answered", "who picks up waits for whoever has called", &["greeting"]),
     ("ResponseAsked", "message", "the message for a machine", MESSAGE),
@@ -292,6 +304,7 @@ const TABLE: &[Row] = &[
     ("ResponseAsked", "tool_answered", "the agent goes on with what its tools answered", &["tools"]),
     ("ResponseAsked", "transfer", "the agent says what is said before a transfer", &["tools", "keys.actions"]),
     ("ResponseAsked", "line_back", "the caller, who pressed a key for a transfer, is back", &["keys.actions"]),
+    ("ResponseAsked", "turn_sent_again", "the model had refused the turn that is to be answered", &[]),
     ("ResponseAsked", "model_silent", "the model was asked once more, since it had not answered in time", SILENT),
     ("ResponseAsked", "model_came_back", "the answer that the lost session owed", LOST),
     ("ResponseAsked", "refused_while_another_ran", "the model's own response was first; this one follows it", &[]),

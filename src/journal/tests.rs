@@ -49,6 +49,7 @@ pub(crate) fn settings() -> CallSettings {
             caller_silence_s: 60,
             caller_gone_s: 10,
             model_silence_ms: 4_000,
+            transcript_wait_ms: 3_000,
             model_recovery_s: 10,
             media_start_s: 15,
             early_audio_ms: 5_000,
@@ -150,12 +151,8 @@ fn model_event() -> impl Strategy<Value = (ModelEvent<'static>, Vec<u8>)> {
         (text(), status, proptest::option::of(text()), tokens).prop_map(|(r, status, d, usage)| {
             ModelEvent::ResponseDone { response: r.into(), status, detail: d.map(Into::into), usage }
         }),
-        (text(), text(), about, any::<Option<u32>>(), any::<bool>()).prop_map(|(c, m, about, number, fatal)| ModelEvent::Error {
-            code: c.into(),
-            message: m.into(),
-            about,
-            number,
-            fatal
+        (text(), text(), about, any::<Option<u32>>(), any::<bool>()).prop_map(|(c, m, about, number, fatal)| {
+            ModelEvent::Error { code: c.into(), message: m.into(), about, number, fatal }
         }),
         Just(ModelEvent::Garbage),
     ];

@@ -32,6 +32,7 @@ pub fn write_action(action: &Action<'_>, out: &mut String) -> bool {
         Action::Run(id, Effect::Fetch) => write!(out, "run {} fetch", id.0),
         Action::Cancel(id) => write!(out, "cancel {}", id.0),
         Action::Emit(event) => write!(out, "{event}"),
+        Action::LineOver => out.write_str("line over"),
         Action::End(reason) => write!(out, "End {reason}"),
     };
     true
@@ -183,7 +184,13 @@ mod tests {
     #[test]
     fn an_input_reads_as_one_line_whatever_it_carries() {
         let mut out = String::new();
-        let event = ModelEvent::Error { code: "".into(), message: "a\nb \"c\"".into(), about: None, number: None, fatal: false };
+        let event = ModelEvent::Error {
+            code: "".into(),
+            message: "a\nb \"c\"".into(),
+            about: None,
+            number: None,
+            fatal: false,
+        };
         write_input(&Input::Model(event), &mut out);
         assert_eq!(out, r#"model error code="" message="a\nb \"c\"" fatal=false"#);
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 ///
 /// ```toml
 /// think_ms = 350                  # from a turn's end to the first audio of its answer, 0–60000
+/// transcript_ms = 120             # from a turn's end to its transcript, 0–60000
 /// pace = 5.0                      # times real time at which audio is sent, 0.1–1000
 /// delta_ms = 200                  # audio per message, 10–2000
 /// api_key = "secret"              # demanded as a bearer token; absent: any or none
@@ -41,6 +42,9 @@ pub struct Script {
     /// Milliseconds from a turn's end to the first audio of its answer.
     #[serde(default = "think_ms")]
     pub think_ms: u64,
+    /// Milliseconds from a turn's end to the caller's transcript of it.
+    #[serde(default = "transcript_ms")]
+    pub transcript_ms: u64,
     /// How many times faster than real time audio is sent.
     #[serde(default = "pace")]
     pub pace: f64,
@@ -190,6 +194,7 @@ impl Script {
             ("think_ms", "0 to 60000 is allowed", {
                 self.think_ms <= 60_000 && all().all(|turn| turn.think_ms.is_none_or(|ms| ms <= 60_000))
             }),
+            ("transcript_ms", "0 to 60000 is allowed", self.transcript_ms <= 60_000),
             ("pace", "0.1 to 1000 is allowed", (0.1..=1_000.0).contains(&self.pace)),
             ("delta_ms", "10 to 2000 is allowed", (10..=2_000).contains(&self.delta_ms)),
             ("refuse", "a status of 400 to 599 is allowed", {
@@ -282,6 +287,10 @@ impl std::error::Error for ScriptError {}
 
 fn think_ms() -> u64 {
     350
+}
+
+fn transcript_ms() -> u64 {
+    120
 }
 
 fn pace() -> f64 {

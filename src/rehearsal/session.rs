@@ -72,8 +72,6 @@ struct Append<'a> {
     event_id: Option<String>,
 }
 
-/// How long after a commit its transcript comes.
-const TRANSCRIPT_AFTER: Duration = Duration::from_millis(120);
 /// As long as the real thing's.
 const SESSION_LIMIT: Duration = Duration::from_secs(3_600);
 /// Less is refused as empty.
@@ -361,7 +359,7 @@ impl Session {
         }
         let shared = Arc::clone(&self.shared);
         let hears = &shared.script.turn(self.conversation.user_items).1.hears;
-        let at = now + TRANSCRIPT_AFTER;
+        let at = now + Duration::from_millis(shared.script.transcript_ms);
         if !hears.is_empty() {
             self.transcripts.push_back((
                 at,

@@ -36,7 +36,7 @@ use super::{Shared, request, text};
 const MAX_RUNNING: usize = 4;
 /// Calls that wait. Of one more nothing is found out.
 const MAX_WAITING: usize = 10_000;
-/// The call's slot is free only after this.
+/// Its report is written only after this.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The version of `analysis.json`.
 const SCHEMA: u32 = 1;
@@ -221,7 +221,7 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> R
     let (job, report) = read.await.map_err(|_| "disk")?;
     let (Some(job), Some(report)) = (job, report) else {
         let report = shared.after.folder(call).join(REPORT);
-        return Err(if shared.registry.contains(call) || shared.late.is_waiting(&report) {
+        return Err(if shared.registry.is_unfinished(call) || shared.late.is_waiting(&report) {
             LATER
         } else {
             "no_report"

@@ -37,10 +37,10 @@ use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
 use super::lend::Way;
 use super::media::Claim;
-use super::metrics::Metrics;
+use super::metrics::{Counter, Metrics};
 use super::model;
 use super::outlet::Kind;
-use super::registry::Command;
+use super::registry::{Command, Slot};
 use super::tools::Hands;
 
 /// Rounds through the sources, one message each, before the other calls of the thread have their turn.
@@ -57,6 +57,7 @@ pub(super) struct Call<'s> {
     began: Instant,
     deployment: &'s Deployment,
     settings: &'s CallSettings,
+    slot: &'s Slot<Claim>,
     carrier: Carrier,
     hands: Hands,
     /// What `{{…}}` stands for: as the call began, and what was fetched since.
@@ -83,6 +84,8 @@ pub(super) struct Call<'s> {
     asked: Asked,
     /// The stream is being closed by us, until then at the latest; the effect that asked for it, if one did.
     closing: Option<(Instant, Option<EffectId>)>,
+    /// Nothing is read from the line any more, unless it is being closed.
+    line_rests: bool,
     ended: Option<EndReason>,
     phase: PhaseGauge<'s>,
 }
@@ -117,6 +120,7 @@ impl<'s> Call<'s> {
         began: Instant,
         deployment: &'s Deployment,
         settings: &'s Arc<CallSettings>,
+        slot: &'s Slot<Claim>,
         carrier: Carrier,
         way: Way,
         claimed: oneshot::Receiver<Claim>,
@@ -129,6 +133,7 @@ impl<'s> Call<'s> {
             began,
             deployment,
             settings,
+            slot,
             carrier,
             hands: Hands::new(shared.reach.clone(), Arc::clone(&deployment.agent), Arc::clone(&shared.metrics)),
             variables: Arc::new(settings.variables.clone()),
@@ -149,6 +154,7 @@ impl<'s> Call<'s> {
             alarm_at: None,
             asked: Asked::default(),
             closing: None,
+            line_rests: false,
             ended: None,
             phase: PhaseGauge::waiting(&shared.metrics),
         }
@@ -208,6 +214,9 @@ impl<'s> Call<'s> {
 
     /// At most one message of each source, so that none waits for another.
     fn round(&mut self, cx: &mut Context<'_>, files: &mut Files) {
+        if self.line_rests && self.closing.is_none() {
+            self.asked.line = true;
+        }
         if !self.asked.line {
             match self.line.poll_next(cx) {
                 Poll::Ready(wake) => self.take(wake, Instant::now(), files),
@@ -261,7 +270,7 @@ impl<'s> Call<'s> {
                 self.line = Line::Up(leg);
                 self.stream = stream;
                 self.shared.metrics.started.add(1);
-                self.phase.talking();
+                self.phase.set(Phase::Talking);
                 tracing::info!(parent: self.span, "media stream up");
                 self.input(now, Input::Caller(CallerEvent::Started), Origin::Line(now), files);
             }
@@ -476,6 +485,7 @@ impl<'s> Call<'s> {
                         observer.event(self.id, at, &event);
                     }
                 }
+                Action::LineOver => self.line_over(),
                 Action::End(reason) => self.ended = Some(reason),
             }
         }
@@ -483,7 +493,9 @@ impl<'s> Call<'s> {
 
     /// Writes what the sockets take now; never waits. After an error the socket is read again, which says what it was.
     fn flush(&mut self, cx: &mut Context<'_>) {
-        if let Line::Up(leg) = &mut self.line {
+        if let Line::Up(leg) = &mut self.line
+            && !(self.line_rests && self.closing.is_none())
+        {
             self.asked.line &= leg.flush(cx);
             if let Some(took) = leg.take_latency() {
                 self.shared.metrics.model_to_caller.observe(took);
@@ -524,6 +536,30 @@ impl<'s> Call<'s> {
         true
     }
 
+    /// The line is done with, and the call's place is free; the model's session goes on. A stream that we do not close yet
+    /// rests: whoever sees its end knows that the report is next.
+    fn line_over(&mut self) {
+        self.slot.end();
+        self.phase.set(Phase::Closing);
+        self.line_rests = true;
+        self.back = None;
+        if let Line::Awaited(claimed) = &mut self.line {
+            claimed.close();
+            self.line = Line::Gone;
+        }
+    }
+
+    fn let_line_go(&mut self) {
+        if self.closing.is_none() {
+            self.hang_up_by_closing(None, Instant::now());
+        }
+        self.back = None;
+        if let Line::Awaited(claimed) = &mut self.line {
+            claimed.close();
+            self.line = Line::Gone;
+        }
+    }
+
     /// After the end: lets go of both sockets properly, and of effects that still run.
     async fn close(&mut self, files: &mut Files) {
         self.model.replace(Model::Off);
@@ -531,14 +567,7 @@ impl<'s> Call<'s> {
         for handle in std::mem::take(&mut self.handles).into_values() {
             handle.abort();
         }
-        let now = Instant::now();
-        if self.closing.is_none() {
-            self.hang_up_by_closing(None, now);
-        }
-        if let Line::Awaited(claimed) = &mut self.line {
-            claimed.close();
-            self.line = Line::Gone;
-        }
+        self.let_line_go();
         // Effects have time-outs of their own, the stream's end has one here.
         let over = |call: &Self| call.effects.is_empty() && !matches!(call.line, Line::Up(_));
         if !over(self) {
@@ -551,30 +580,47 @@ impl Asked {
     const ALL: Asked = Asked { line: true, model: true, effects: true, commands: true, alarm: true };
 }
 
+/// How far a call has come, for the gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Talking,
+    Closing,
+}
+
 /// Counts a call in the gauge of its phase for as long as it is there, however it ends.
 struct PhaseGauge<'s> {
     metrics: &'s Metrics,
-    talking: bool,
+    phase: Phase,
 }
 
 impl<'s> PhaseGauge<'s> {
     fn waiting(metrics: &'s Metrics) -> Self {
         metrics.waiting.add(1);
-        PhaseGauge { metrics, talking: false }
+        PhaseGauge { metrics, phase: Phase::Waiting }
     }
 
-    fn talking(&mut self) {
-        if !self.talking {
-            self.talking = true;
-            self.metrics.waiting.take_back(1);
-            self.metrics.talking.add(1);
+    /// A line that came back is no new call.
+    fn set(&mut self, phase: Phase) {
+        if self.phase != phase {
+            self.gauge().take_back(1);
+            self.phase = phase;
+            self.gauge().add(1);
+        }
+    }
+
+    fn gauge(&self) -> &'s Counter {
+        match self.phase {
+            Phase::Waiting => &self.metrics.waiting,
+            Phase::Talking => &self.metrics.talking,
+            Phase::Closing => &self.metrics.closing,
         }
     }
 }
 
 impl Drop for PhaseGauge<'_> {
     fn drop(&mut self) {
-        if self.talking { self.metrics.talking.take_back(1) } else { self.metrics.waiting.take_back(1) }
+        self.gauge().take_back(1);
     }
 }
 

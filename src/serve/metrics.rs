@@ -25,6 +25,8 @@ pub(super) struct Metrics {
     pub(super) waiting: Counter,
     /// Calls whose media stream runs.
     pub(super) talking: Counter,
+    /// Calls without a line, of which the caller's last words are awaited.
+    pub(super) closing: Counter,
     /// Calls that began without it being known what was spent that day.
     pub(super) budgets_unknown: Counter,
     /// Calls that were placed.
@@ -110,9 +112,10 @@ impl Metrics {
         let mut page = Page(String::with_capacity(8 * 1024));
         page.counter("calls_started_total", "Calls answered with a media stream.", &self.started);
         page.family("calls_ended_total", "Calls that are over.", "reason", &self.ended);
-        page.head("calls", "gauge", "Calls that are up, by phase.");
+        page.head("calls", "gauge", "Calls by phase; in `closing` the line is over and the last words are awaited.");
         page.sample("calls", "phase", "waiting", self.waiting.get());
         page.sample("calls", "phase", "talking", self.talking.get());
+        page.sample("calls", "phase", "closing", self.closing.get());
         page.counter(
             "budgets_unknown_total",
             "Calls that began without it being known what was spent that day.",

@@ -21,6 +21,8 @@ struct State<L> {
     calls: BTreeMap<String, Entry<L>>,
     by_carrier: HashMap<String, String>,
     by_token: HashMap<String, String>,
+    /// Calls without a line, of which words are still awaited: they take no slot.
+    closing: HashMap<String, mpsc::Sender<Command>>,
     over: Over,
 }
 
@@ -143,6 +145,7 @@ impl<L> Registry<L> {
                 by_carrier: HashMap::new(),
                 by_token: HashMap::new(),
                 over: Over::default(),
+                closing: HashMap::new(),
             }),
             count: watch::Sender::new(0),
         }
@@ -169,7 +172,7 @@ impl<L> Registry<L> {
         state.by_carrier.insert(entry.carrier_call.clone(), id.to_owned());
         state.by_token.insert(entry.token.clone(), id.to_owned());
         state.calls.insert(id.to_owned(), entry);
-        self.count.send_replace(state.calls.len());
+        self.count.send_replace(state.count());
         Admission::New(Slot { registry: Arc::clone(self), id: id.to_owned() })
     }
 
@@ -236,11 +239,12 @@ impl<L> Registry<L> {
         entry.is_some_and(|entry| entry.commands.try_send(command).is_ok())
     }
 
-    /// The same to every call.
+    /// The same to every call, those included of which only words are awaited.
     pub(super) fn command_all(&self, command: &Command) {
-        for entry in self.lock().calls.values() {
+        let state = self.lock();
+        for commands in state.calls.values().map(|entry| &entry.commands).chain(state.closing.values()) {
             // A full queue means that the call has commands enough to chew on; Kill is repeated by the caller.
-            let _ = entry.commands.try_send(command.clone());
+            let _ = commands.try_send(command.clone());
         }
     }
 
@@ -256,6 +260,12 @@ impl<L> Registry<L> {
     /// Whether a call is up.
     pub(super) fn contains(&self, id: &str) -> bool {
         self.lock().calls.contains_key(id)
+    }
+
+    /// Whether a call's report is yet to come.
+    pub(super) fn is_unfinished(&self, id: &str) -> bool {
+        let state = self.lock();
+        state.calls.contains_key(id) || state.closing.contains_key(id)
     }
 
     /// What is known of one of the carrier's calls.
@@ -279,7 +289,7 @@ impl<L> Registry<L> {
         self.lock().calls.keys().cloned().collect()
     }
 
-    /// How many calls are up, as it changes.
+    /// How many calls are up or have no report yet, as it changes.
     pub(super) fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }
@@ -289,24 +299,45 @@ impl<L> Registry<L> {
     }
 }
 
-/// A call's place among `max_calls`; free again when dropped.
+/// A call's place among `max_calls`; free again when it [ends](Slot::end) or is dropped.
 #[derive(Debug)]
 pub(super) struct Slot<L> {
     registry: Arc<Registry<L>>,
     id: String,
 }
 
+impl<L> Slot<L> {
+    /// The call has no line any more: its place is free. Whoever waits until all calls are over goes on waiting for it.
+    pub(super) fn end(&self) {
+        let mut state = self.registry.lock();
+        if let Some(entry) = state.remove(&self.id) {
+            state.closing.insert(self.id.clone(), entry.commands);
+        }
+    }
+}
+
 impl<L> Drop for Slot<L> {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
-        if let Some(entry) = state.calls.remove(&self.id) {
-            state.by_carrier.remove(&entry.carrier_call);
-            state.by_token.remove(&entry.token);
-            if !entry.carrier_call.starts_with(UNNAMED) {
-                state.over.add(&entry.carrier_call);
-            }
+        state.remove(&self.id);
+        state.closing.remove(&self.id);
+        self.registry.count.send_replace(state.count());
+    }
+}
+
+impl<L> State<L> {
+    fn count(&self) -> usize {
+        self.calls.len() + self.closing.len()
+    }
+
+    fn remove(&mut self, id: &str) -> Option<Entry<L>> {
+        let entry = self.calls.remove(id)?;
+        self.by_carrier.remove(&entry.carrier_call);
+        self.by_token.remove(&entry.token);
+        if !entry.carrier_call.starts_with(UNNAMED) {
+            self.over.add(&entry.carrier_call);
         }
-        self.registry.count.send_replace(state.calls.len());
+        Some(entry)
     }
 }
 
@@ -371,6 +402,21 @@ mod tests {
         let _slot = admit(&registry, "a", 9);
         assert!(matches!(registry.admit("id-a", 9, entry("b").0), Admission::Taken));
         assert_eq!(registry.known("a"), Known::Up("<a/>".to_owned()), "it is as it was");
+    }
+
+    #[test]
+    fn a_call_whose_words_are_awaited_takes_no_slot_and_is_not_over() {
+        let registry = Arc::new(Registry::new());
+        let Admission::New(slot) = admit(&registry, "a", 1) else { panic!("no slot") };
+        slot.end();
+        assert!(!registry.contains("id-a") && registry.is_unfinished("id-a"));
+        assert_eq!(registry.claim("token-a", "a", Instant::now()).map(drop), Err(Refused::UnknownToken));
+        let Admission::New(other) = admit(&registry, "b", 1) else { panic!("no slot") };
+        assert_eq!(*registry.count().borrow(), 2, "a server that drains waits for both");
+        drop(slot);
+        assert!(!registry.is_unfinished("id-a"));
+        drop(other);
+        assert_eq!(*registry.count().borrow(), 0);
     }
 
     #[test]

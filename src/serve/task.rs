@@ -113,7 +113,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         keep: deployment.keep.clone(),
     });
     let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
-    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, carrier, way, claimed, commanded);
+    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, &slot, carrier, way, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
     let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);
@@ -127,7 +127,8 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     report.started = rfc3339(started);
     let end = report.end.clone();
     shared.after.add(&id, &deployment.agent, &variables).await;
-    finish(&shared, files, journal, report).instrument(span).await;
+    let ended = started + Duration::from_millis(report.duration_ms);
+    finish(&shared, files, journal, report, ended).instrument(span).await;
     drop(slot);
     shared.after.ready();
     end
@@ -166,10 +167,11 @@ pub(super) async fn keep_unanswered(
     report.call = id.to_owned();
     report.carrier_call = carrier_call.to_owned();
     report.started = rfc3339(started);
-    finish(shared, files, Vec::new(), report).await;
+    finish(shared, files, Vec::new(), report, SystemTime::now()).await;
 }
 
-async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report) {
+/// `ended`: when the line was over, which is before its last words were there.
+async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report, ended: SystemTime) {
     let path = files.path().to_owned();
     let report = files.finish(journal, report).await;
     shared.metrics.ended.add(report.end.kind(), 1);
@@ -194,7 +196,7 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report)
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
-    shared.store.end_call(EndedCall { report, ended: SystemTime::now() });
+    shared.store.end_call(EndedCall { report, ended });
 }
 
 /// The report of a call whose engine cannot be asked: it failed, or there was none.

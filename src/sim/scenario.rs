@@ -85,6 +85,7 @@ enum Step {
         item: String,
         text: String,
     },
+    TranscriptFailed(String),
     Response(String),
     Audio {
         response: String,
@@ -111,6 +112,7 @@ enum Step {
     Error {
         code: String,
         about: Option<crate::engine::CommandKind>,
+        number: Option<u32>,
         fatal: bool,
     },
     Garbage,
@@ -172,6 +174,11 @@ impl Scenario {
         for (at, step) in &self.steps {
             sim.run_until(*at);
             apply(sim, step);
+        }
+        while sim.engine().phase() == "transcribing"
+            && let Some(at) = sim.next_at()
+        {
+            sim.run_until(at);
         }
     }
 
@@ -252,6 +259,7 @@ pub fn settings() -> CallSettings {
             caller_gone_s: 20,
             model_silence_ms: 4_000,
             model_recovery_s: 8,
+            transcript_wait_ms: 0,
             media_start_s: 15,
             early_audio_ms: 10_000,
         },
@@ -294,6 +302,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["speech_started", item, ms] => Step::SpeechStarted { item: own(item), at_ms: number(ms)? },
         ["speech_stopped", item, ms] => Step::SpeechStopped { item: own(item), at_ms: number(ms)? },
         ["committed", item] => Step::Committed(own(item)),
+        ["unheard", item] => Step::TranscriptFailed(own(item)),
         ["heard", item, text] => Step::CallerWords { item: own(item), text: own(text) },
         ["response", response] => Step::Response(own(response)),
         ["words", response, item, text] => {
@@ -309,12 +318,16 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["done", response, "cancelled"] => done(response, ResponseStatus::Cancelled, None),
         ["done", response, "failed"] => done(response, ResponseStatus::Failed, None),
         ["done", response, "failed", detail] => done(response, ResponseStatus::Failed, Some(detail)),
-        ["error", code] => Step::Error { code: own(code), about: None, fatal: false },
+        ["error", code] => Step::Error { code: own(code), about: None, number: None, fatal: false },
         ["error", code, "create"] => {
             let about = Some(crate::engine::CommandKind::CreateResponse);
-            Step::Error { code: own(code), about, fatal: false }
+            Step::Error { code: own(code), about, number: None, fatal: false }
         }
-        ["fatal", code] => Step::Error { code: own(code), about: None, fatal: true },
+        ["error", code, "commit", which] => {
+            let about = Some(crate::engine::CommandKind::CommitAudio);
+            Step::Error { code: own(code), about, number: Some(number(which)? as u32), fatal: false }
+        }
+        ["fatal", code] => Step::Error { code: own(code), about: None, number: None, fatal: true },
         ["garbage"] => Step::Garbage,
         ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, result: EffectResult::Done },
         ["effect", id, "failed", why] => {
@@ -392,6 +405,7 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::CallerWords { item, text } => {
             ModelEvent::CallerTranscript { item: cow(item), text: cow(text), done: true }
         }
+        Step::TranscriptFailed(item) => ModelEvent::TranscriptFailed { item: cow(item) },
         Step::Response(response) => ModelEvent::ResponseStarted { response: cow(response) },
         Step::Audio { response, item, ms } => {
             let payload = vec![0x55; (ms * 8) as usize];
@@ -416,9 +430,13 @@ fn apply(sim: &mut Sim, step: &Step) {
                 usage,
             }
         }
-        Step::Error { code, about, fatal } => {
-            ModelEvent::Error { code: cow(code), message: "said so".into(), about: *about, number: None, fatal: *fatal }
-        }
+        Step::Error { code, about, number, fatal } => ModelEvent::Error {
+            code: cow(code),
+            message: "said so".into(),
+            about: *about,
+            number: *number,
+            fatal: *fatal,
+        },
         Step::Garbage => ModelEvent::Garbage,
     };
     sim.input(Input::Model(event));

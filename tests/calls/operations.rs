@@ -69,6 +69,32 @@ async fn calls_that_outlast_the_drain_are_ended_politely_and_reported() {
 }
 
 #[tokio::test]
+async fn a_server_that_drains_waits_for_the_callers_last_words_and_one_that_is_hurried_does_not() {
+    for (hurried, words) in [(false, "Thursday."), (true, "")] {
+        let script = "think_ms = 100\ntranscript_ms = 1500\n[greeting]\nsay = \"Hello.\"\n\
+            [otherwise]\nhears = \"Thursday.\"\nsay = \"Thank you.\"\n";
+        let plan = Plan { server: "drain_s = 3600\n".to_owned(), script: script.to_owned(), ..Plan::default() };
+        let house = House::build(plan).await;
+        let agent_speaks = Step::WaitAgentSpeaking { after_ms: 100, max_ms: 10_000 };
+        let script = vec![agent_speaks, crate::talk::speech(300), Step::HangUp];
+        let call = tokio::spawn(place(house.caller(script)));
+        until("words are awaited", || house.metric("offhook_calls{phase=\"closing\"}") == 1).await;
+        let hurry = async {
+            if hurried {
+                house.running.hurry();
+            }
+        };
+        let over = futures_util::future::join(house.running.shutdown(), hurry);
+        tokio::time::timeout(Duration::from_secs(20), over).await.expect("a server that goes");
+        call.await.expect("a call");
+        let (report, folder) = house.report(0).await;
+        assert_eq!(report.end, EndReason::CallerHungUp);
+        assert_eq!(report.lines.last().expect("a turn").text, words, "{report:#?}");
+        assert!(folder.join("report.json").exists());
+    }
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_costs_the_files_and_not_the_call() {
     let dir = tempfile::tempdir().expect("a directory");
     let blocked = dir.path().join("a-file");

@@ -172,6 +172,50 @@ async fn an_endpoint_that_was_down_gets_everything_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn last_words_are_awaited_without_a_slot_and_reach_whoever_is_told_of_the_call() {
+    let receiver = Receiver::new();
+    receiver.up().await;
+    let server = format!(
+        "max_calls = 1\n[[webhooks]]\nname = \"crm\"\nurl = \"http://{}/hook\"\nsecret = {{ file = \"hook\" }}\n",
+        receiver.addr
+    );
+    let agent = "greeting = { say = \"Greet.\" }\n\
+        [analysis]\nmodel = \"writer\"\nprompt = \"Sum up: {{result.transcript}}\"\n\
+        schema = { type = \"object\", additionalProperties = false }\n";
+    let script = "think_ms = 100\ntranscript_ms = 1500\n[greeting]\nsay = \"Hello.\"\n\
+        [otherwise]\nhears = \"My number is 555 0199.\"\nsay = \"Thank you.\"\n";
+    let plan = Plan { server, agent: agent.to_owned(), script: script.to_owned(), ..Plan::default() };
+    let site = Site::build(&plan).await;
+    write(&site.config().join("hook"), SECRET);
+    let house = House::open(site, None).await;
+
+    // The caller hangs up in the middle of a word.
+    let call = tokio::spawn(place(house.caller(short_call())));
+    until("words are awaited", || house.metric("offhook_calls{phase=\"closing\"}") == 1).await;
+    assert_eq!(house.metric("offhook_calls_ended_total{reason=\"caller_hung_up\"}"), 0, "there is no report yet");
+    let (status, twiml) = house.ring("CA00000000000000000000000000000077", NUMBER, TOKEN).await;
+    assert!(status == 200 && twiml.contains("<Connect>"), "the only slot is free: {twiml}");
+
+    call.await.expect("a call");
+    let (report, _) = house.report(0).await;
+    let last = report.lines.iter().rfind(|line| line.who == offhook::engine::Role::Caller).expect("a turn");
+    assert_eq!((last.text.as_str(), report.end.kind()), ("My number is 555 0199.", "caller_hung_up"));
+    assert!(report.model_ms + 1_000 > report.duration_ms, "the session was open for longer than the line: {report:#?}");
+    until("it is analysed", || receiver.kinds().iter().any(|kind| kind == "analysis.ready")).await;
+    let of_call = |came: &Came| came.call() == report.call;
+    let kinds: Vec<String> =
+        receiver.took().iter().filter(|came| of_call(came)).map(|came| came.kind().to_owned()).collect();
+    assert_eq!(kinds, ["call.started", "call.ended", "recording.ready", "analysis.ready"]);
+    let ended = receiver.took().into_iter().find(|came| of_call(came) && came.kind() == "call.ended").expect("an end");
+    assert_eq!(ended.event["data"]["report"], serde_json::to_value(&report).expect("JSON"));
+    assert!(
+        house.reports.analyses()[0]["errors"].as_object().expect("errors").is_empty(),
+        "there was something to say"
+    );
+    assert_eq!(house.metric("offhook_calls{phase=\"closing\"}"), 0);
+}
+
+#[tokio::test]
 async fn what_was_pending_when_the_server_was_killed_comes_with_the_same_ids() {
     let receiver = Receiver::new();
     receiver.answers(|_, _| 500);

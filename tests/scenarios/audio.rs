@@ -90,6 +90,8 @@ struct Call {
     turns: Vec<(usize, Option<usize>)>,
     /// What the model's session has and did not commit.
     buffer: Vec<u8>,
+    /// What was committed, in order.
+    committed: Vec<Vec<u8>>,
     dialled: bool,
     ready: bool,
     responses: u32,
@@ -143,6 +145,7 @@ impl Call {
             caller: Vec::new(),
             turns: Vec::new(),
             buffer: Vec::new(),
+            committed: Vec::new(),
             dialled: false,
             ready: false,
             responses: 0,
@@ -189,8 +192,6 @@ impl Call {
                 self.running = None;
                 self.tool_due = false;
                 self.buffer.clear();
-                // What it had of a turn that a running one was joined to is gone.
-                self.turns.retain(|(_, to)| to.is_none());
                 self.input(Input::Model(ModelEvent::Closed { reason: "gone".into(), retry: true }));
             }
             Happening::Lose => {}
@@ -318,12 +319,23 @@ impl Call {
                 Action::SendModel(ModelCommand::ToolOutput { .. }) => self.tool_due = true,
                 Action::SendModel(ModelCommand::CommitAudio { .. }) => {
                     self.commits += 1;
+                    self.committed.push(std::mem::take(&mut self.buffer));
+                }
+                // What had no words yet when the model was lost: as it was.
+                Action::Emit(CallEvent::TurnSentAgain { .. }) => {
+                    let again = self.committed.pop().unwrap_or_default();
+                    // Of a long one the end is kept.
+                    if !self.committed.iter().any(|committed| committed.ends_with(&again)) {
+                        self.faults.push(format!("{} ms: {} bytes were sent again", self.now_ms, again.len()));
+                    }
+                }
+                Action::Emit(CallEvent::TurnCommitted { .. }) => {
                     let end = self.caller.len();
                     let turns = self.turns.drain(..);
                     let mut expected: Vec<u8> =
                         turns.flat_map(|(from, to)| self.caller[from..to.unwrap_or(end)].iter().copied()).collect();
                     expected.resize(expected.len().max(100 * self.ms), self.silence);
-                    let buffer = std::mem::take(&mut self.buffer);
+                    let buffer = self.committed.last().cloned().unwrap_or_default();
                     if buffer != expected {
                         let same = buffer.iter().zip(&expected).take_while(|(a, b)| a == b).count();
                         let (is, was) = (buffer.len(), expected.len());

@@ -223,6 +223,12 @@ impl Downlink {
         true
     }
 
+    /// Audio of an item of the model's that has arrived, while some of it is still to be heard.
+    pub(super) fn received_of(&self, name: &str) -> Option<Samples> {
+        let item = self.items.iter().rfind(|i| i.kind == ItemKind::Reply && i.name == name)?;
+        Some(item.received())
+    }
+
     /// Whether audio of this item goes on where the last audio ended.
     pub(super) fn continues(&self, name: &str) -> bool {
         self.items.back().is_some_and(|i| !i.complete && i.name == name)

@@ -13,7 +13,12 @@ impl CallEngine {
     }
 
     pub(super) fn commit_local(&mut self, rule: &'static str) {
-        if matches!(self.phase, Phase::Closing(_) | Phase::Over(_)) {
+        if !matches!(self.phase, Phase::Talking | Phase::Ringing { .. }) {
+            if self.is_written_down() && self.session.is_ready() {
+                // Nobody answers, and it was said.
+                self.send_commit(rule);
+                return;
+            }
             let rate_hz = self.rate_hz();
             let voiced_ms = self.local.as_ref().map_or(0, |local| local.voiced_ms(rate_hz));
             self.drop_turn("closing", voiced_ms);

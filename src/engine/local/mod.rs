@@ -83,6 +83,15 @@ impl Local {
         self.detector.voiced().as_ms(rate_hz)
     }
 
+    /// The line is over. Answers whether the caller was speaking.
+    pub(super) fn stop_listening(&mut self) -> bool {
+        self.over = Over::Nobody;
+        self.verdict = None;
+        let speaks = self.detector.is_speaking();
+        self.detector.reset();
+        speaks
+    }
+
     /// Whether it is open if what is being said interrupts the agent.
     pub(super) fn is_in_doubt(&self) -> bool {
         matches!(self.over, Over::Held { .. } | Over::Waiting { .. })

@@ -13,12 +13,15 @@ impl CallEngine {
     }
 
     /// The model's session is gone: what it was to name or to write down will not come.
-    pub(in crate::engine) fn forget_session_locally(&mut self) {
-        self.floor.joined = None;
+    pub(in crate::engine) fn forget_session_locally(&mut self, again: bool) {
+        if let Some(rule) = self.floor.joined.take() {
+            // What was joined to the turn that goes on waits with it.
+            self.floor.commit_due.get_or_insert(rule);
+        }
         if self.downlink.speaking() {
             self.settle_verdict(false, "model_lost");
         }
-        self.forget_commits();
+        self.forget_commits(again);
     }
 
     /// Too few words by the time they took, but their transcript may say otherwise.

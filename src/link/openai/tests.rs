@@ -333,7 +333,10 @@ fn commands_are_client_events() {
     let mut session = phone();
     for (command, expected) in [
         (ModelCommand::AppendAudio(&[0xFF, 0x7F]), json!({ "type": "input_audio_buffer.append", "audio": "/38=" })),
-        (ModelCommand::CommitAudio { number: 7 }, json!({ "type": "input_audio_buffer.commit", "event_id": "commit-7" })),
+        (
+            ModelCommand::CommitAudio { number: 7 },
+            json!({ "type": "input_audio_buffer.commit", "event_id": "commit-7" }),
+        ),
         (ModelCommand::ClearAudio, json!({ "type": "input_audio_buffer.clear", "event_id": "clear-3" })),
         (
             ModelCommand::CreateResponse { instructions: None },

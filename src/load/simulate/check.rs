@@ -1,16 +1,21 @@
 //! What holds for every call, whatever happens in it, checked as it happens.
 
 mod end;
+mod items;
 #[cfg(test)]
 mod tests;
+mod turns;
 
-use crate::config::CallSettings;
+use crate::config::{CallSettings, TurnDetection};
+use crate::engine::report::Report;
 use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, Input, ModelCommand, ModelEvent, Record};
 use crate::sim::Sim;
 use crate::sim::line::Line;
 use crate::time::{CallTime, Samples};
 
 use super::settings::SOUND;
+use items::Item;
+use turns::Turns;
 
 /// The most actions that one input may lead to: a replay of a long conversation is the most that there is.
 const ACTIONS_MAX: u64 = 500;
@@ -53,20 +58,21 @@ pub(super) struct Watch {
     doubt: Option<Broken>,
     /// The line was emptied since the last look.
     look: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Item {
-    number: u32,
-    received: u64,
-    sent: u64,
-    /// It was stopped for good: none of it may be heard any more.
-    stopped: bool,
+    /// An item, or a response, is over since then.
+    told: bool,
+    /// The response that began last, and the one that was cancelled last.
+    response: u32,
+    cancelled: u32,
+    /// There is no line any more.
+    over: bool,
+    pub(super) turns: Turns,
 }
 
 impl Watch {
     pub(super) fn new(settings: &CallSettings) -> Self {
-        Watch { rate_hz: settings.format.rate_hz, batch_ms: settings.playout.batch_ms, ..Watch::default() }
+        let local = matches!(settings.turn_detection, TurnDetection::Local(_));
+        let turns = Turns::new(local);
+        Watch { rate_hz: settings.format.rate_hz, batch_ms: settings.playout.batch_ms, turns, ..Watch::default() }
     }
 
     /// The byte that an item's audio is made of: recordings have others.
@@ -75,16 +81,17 @@ impl Watch {
     }
 
     /// The model's item with this number gets more audio.
-    pub(super) fn receives(&mut self, number: u32, bytes: u64) {
+    fn receives(&mut self, number: u32, bytes: u64) -> &mut Item {
         let index = usize::from(Self::byte_of(number)) - 1;
         if self.items.len() <= index {
             self.items.resize(index + 1, Item::default());
         }
         let item = &mut self.items[index];
         if item.number != number {
-            *item = Item { number, ..Item::default() };
+            *item = Item::new(number);
         }
         item.received += bytes;
+        item
     }
 
     /// Something is about to be handled.
@@ -92,10 +99,8 @@ impl Watch {
         if matches!(input, Input::Caller(CallerEvent::Started)) {
             self.media_start.get_or_insert(at);
         }
-        if let Input::Model(ModelEvent::Audio { item, payload, .. }) = input
-            && let Some(number) = item.strip_prefix("item_").and_then(|n| n.parse().ok())
-        {
-            self.receives(number, payload.len() as u64);
+        if let Input::Model(event) = input {
+            self.hears_model(event);
         }
     }
 
@@ -104,6 +109,8 @@ impl Watch {
         if self.ended {
             self.breaks(at, format!("{action:?} after the end"));
         }
+        self.turns.action(action);
+        self.tells_model(action);
         match action {
             Action::SendCaller(CallerCommand::Audio(bytes)) => self.audio(at, bytes),
             Action::SendCaller(CallerCommand::Mark(mark)) if mark.generation != self.clears => {
@@ -155,6 +162,9 @@ impl Watch {
                 self.breaks(now, format!("the agent is recorded up to {to}, and it is {now_at}"));
             }
         }
+        if std::mem::take(&mut self.told) {
+            self.compare_items(sim);
+        }
         if std::mem::take(&mut self.look) {
             self.compare_with_line(sim);
         }
@@ -182,7 +192,7 @@ impl Watch {
             return self.breaks(at, format!("audio of no item goes to the line: {first} to {last}"));
         };
         item.sent += bytes.len() as u64;
-        let Item { number, received, sent, stopped } = *item;
+        let Item { number, received, sent, stopped, .. } = *item;
         if stopped {
             self.breaks(at, format!("audio of item_{number} after it was stopped"));
         } else if sent > received * (1 + self.holds) {
@@ -202,6 +212,7 @@ impl Watch {
                 self.held = false;
                 self.barge_ins += u64::from(matches!(event, CallEvent::BargeIn { .. }));
                 self.items.iter_mut().for_each(|item| item.stopped = true);
+                self.told = true;
             }
             _ => {}
         }
@@ -209,9 +220,14 @@ impl Watch {
 
     fn truncate(&mut self, line: &Line, at: CallTime, item: &str, audio_end_ms: u64) {
         self.truncations += 1;
-        let Some(number) = item.strip_prefix("item_").and_then(|n| n.parse().ok()) else {
+        let Some(number) = items::number_of(item) else {
             return self.breaks(at, format!("{item:?} is truncated, which is no item of the model's"));
         };
+        // What a full queue refused is truncated while the rest may still be heard.
+        let goes_on = |item: &&Item| item.number == number && !item.stopped;
+        if self.items.iter().any(|item| goes_on(&item)) {
+            return;
+        }
         // What is under way when the clear is sent is played until that arrives.
         let played = line.played_of(Self::byte_of(number), at.plus_ms(line.delay_ms())).as_ms(self.rate_hz);
         if audio_end_ms > played + (self.batch_ms + RECKONING_MS) * (1 + self.holds) {

@@ -30,11 +30,12 @@ pub(super) enum Fault {
     ModelGarbage,
     StrayReply,
     CommitUnnamed,
+    CommitRefused,
 }
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Fault; 24] = {
+    pub(super) const ALL: [Fault; 25] = {
         use Fault::*;
         [
             NeverConnects,
@@ -61,6 +62,7 @@ impl Fault {
             ModelGarbage,
             StrayReply,
             CommitUnnamed,
+            CommitRefused,
         ]
     };
 
@@ -91,6 +93,7 @@ impl Fault {
             Fault::ModelGarbage => "model sends garbage",
             Fault::StrayReply => "model speaks unasked",
             Fault::CommitUnnamed => "turn never named",
+            Fault::CommitRefused => "turn refused",
         }
     }
 }

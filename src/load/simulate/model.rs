@@ -50,6 +50,10 @@ pub(super) struct Model {
     speech: Option<u32>,
     /// When the last turn gets its name: what answers it begins later.
     named_at: CallTime,
+    /// The item that the last commit became, and the commit's number; for whoever watches.
+    pub(super) took: Option<(u32, u32)>,
+    /// A turn has got no name: what others are by their order is a guess from then on.
+    pub(super) unnamed: bool,
     pub(super) faults: Faults,
 }
 
@@ -73,6 +77,8 @@ impl Model {
             heard_from_ms: 0,
             speech: None,
             named_at: CallTime::ZERO,
+            took: None,
+            unnamed: false,
             faults: Faults::default(),
         }
     }
@@ -131,7 +137,7 @@ impl Model {
                 self.appended += audio.len() as u64;
                 self.uncommitted += audio.len() as u64;
             }
-            ModelCommand::CommitAudio { .. } => return self.commit(now),
+            ModelCommand::CommitAudio { number } => return self.commit(now, *number),
             ModelCommand::ClearAudio => self.uncommitted = 0,
             ModelCommand::CreateResponse { .. } => self.begin(now, true),
             ModelCommand::CancelResponse => self.cancel(now),
@@ -215,17 +221,29 @@ impl Model {
         Some(Say::SpeechStopped { item, ms })
     }
 
-    fn commit(&mut self, now: CallTime) -> Result<(), String> {
+    fn commit(&mut self, now: CallTime, number: u32) -> Result<(), String> {
+        // Some say which they mean; for the others the code does.
+        let tells = |random: &mut Random| random.chance(700).then_some((CommandKind::CommitAudio, number)).unzip();
+        if self.random.chance(15) {
+            self.faults.met(Fault::CommitRefused);
+            let (about, number) = tells(&mut self.random);
+            let code = "input_audio_buffer_commit_empty";
+            let after_ms = self.in_order(now, 30);
+            self.later(now, after_ms, Say::Error { code, about, number, fatal: false });
+            return Ok(());
+        }
         if std::mem::take(&mut self.uncommitted) < SHORTEST_COMMIT_MS * PER_MS {
             if self.temper.local {
                 return Err("less than 100 ms of audio is committed".to_owned());
             }
-            let (code, about) = ("input_audio_buffer_commit_empty", Some(CommandKind::CommitAudio));
-            self.later(now, 30, Say::Error { code, about, fatal: false });
+            let (about, number) = tells(&mut self.random);
+            let code = "input_audio_buffer_commit_empty";
+            self.later(now, 30, Say::Error { code, about, number, fatal: false });
             return Ok(());
         }
         self.items += 1;
         self.named(now, self.items);
+        self.took = Some((self.items, number));
         Ok(())
     }
 
@@ -233,15 +251,22 @@ impl Model {
     fn named(&mut self, now: CallTime, item: u32) {
         if self.random.chance(10) {
             self.faults.met(Fault::CommitUnnamed);
+            self.unnamed = true;
             return;
         }
         let (named_ms, words_ms) = (self.random.range(5, 120), self.random.skewed(150, 4_000));
+        let named_ms = self.in_order(now, named_ms);
         self.later(now, named_ms, Say::Committed { item });
         self.named_at = now.plus_ms(named_ms);
         if self.temper.transcribes {
             let words = self.random.skewed(1, 12);
             self.later(now, named_ms + words_ms, Say::CallerWords { item, words });
         }
+    }
+
+    /// What becomes of commits is told in their order.
+    fn in_order(&self, now: CallTime, after_ms: u64) -> u64 {
+        after_ms.max((self.named_at.as_us().saturating_sub(now.as_us())).div_ceil(1_000) + 1)
     }
 
     fn later(&mut self, now: CallTime, after_ms: u64, say: Say) {

@@ -90,6 +90,7 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
             model_silence_ms: random.range(1_500, 6_000),
             model_recovery_s: random.range(3, 12),
             media_start_s: random.range(5, 15),
+            transcript_wait_ms: random.pick(&[0, 1_000, 3_000]),
             early_audio_ms: random.pick(&[0, 2_000, 10_000]),
         },
         playout: Playout {

@@ -133,7 +133,10 @@ impl Temper {
             }
             Flaw::Quota => {
                 let about = Some(CommandKind::CreateResponse);
-                Some((random.skewed(100, 60_000), Say::Error { code: "insufficient_quota", about, fatal: true }))
+                Some((
+                    random.skewed(100, 60_000),
+                    Say::Error { code: "insufficient_quota", about, number: None, fatal: true },
+                ))
             }
             Flaw::Garbles => Some((random.skewed(100, 60_000), Say::Garbage)),
             Flaw::Strays => Some((random.skewed(100, 30_000), Say::Unasked)),
@@ -173,7 +176,7 @@ impl Temper {
             }
             Flaw::Complains if random.chance(500) => {
                 let about = random.pick(&[None, Some(CommandKind::AppendAudio), Some(CommandKind::CreateResponse)]);
-                let error = Say::Error { code: "server_error", about, fatal: false };
+                let error = Say::Error { code: "server_error", about, number: None, fatal: false };
                 reply.besides = Some((random.skewed(10, 3_000), error));
             }
             Flaw::Garbles => reply.besides = Some((random.skewed(10, 3_000), Say::Garbage)),

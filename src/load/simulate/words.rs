@@ -53,6 +53,7 @@ pub(super) enum Say {
     Error {
         code: &'static str,
         about: Option<CommandKind>,
+        number: Option<u32>,
         fatal: bool,
     },
     Garbage,
@@ -101,8 +102,10 @@ impl Names {
             Say::SpeechStarted { ms, .. } => ModelEvent::SpeechStarted { item: named, audio_start_ms: ms },
             Say::SpeechStopped { ms, .. } => ModelEvent::SpeechStopped { item: named, audio_end_ms: ms },
             Say::Committed { .. } => ModelEvent::Committed { item: named },
-            Say::CallerWords { words, .. } => {
-                ModelEvent::CallerTranscript { item: named, text: said(words).into(), done: true }
+            Say::CallerWords { item, words } => {
+                // They tell in which turn they were said.
+                let text = format!("{} {}", Watch::words_of(item), said(words));
+                ModelEvent::CallerTranscript { item: named, text: text.into(), done: true }
             }
             Say::Started { .. } => ModelEvent::ResponseStarted { response },
             Say::Audio { item, bytes, .. } => {
@@ -122,8 +125,8 @@ impl Names {
                 let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
                 ModelEvent::ResponseDone { response, status, detail: None, usage }
             }
-            Say::Error { code, about, fatal } => {
-                ModelEvent::Error { code: code.into(), message: "it said so".into(), about, number: None, fatal }
+            Say::Error { code, about, number, fatal } => {
+                ModelEvent::Error { code: code.into(), message: "it said so".into(), about, number, fatal }
             }
             Say::Garbage => ModelEvent::Garbage,
             Say::Unasked | Say::Hears(_) => return None,

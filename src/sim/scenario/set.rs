@@ -108,6 +108,7 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
         ["caller_gone_s", n] => s.limits.caller_gone_s = number(n)?,
         ["model_silence_ms", n] => s.limits.model_silence_ms = number(n)?,
         ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,
+        ["transcript_wait_ms", n] => s.limits.transcript_wait_ms = number(n)?,
         ["early_audio_ms", n] => s.limits.early_audio_ms = number(n)?,
         ["max_session_min", n] => s.max_session_min = number(n)?,
         ["tool_sound", grace_ms, fade_in_ms, fade_out_ms] => {

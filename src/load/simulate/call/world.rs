@@ -33,6 +33,10 @@ impl World {
                 if let Err(what) = self.model.command(at, command) {
                     self.watch.breaks(at, what);
                 }
+                if let Some((item, number)) = self.model.took.take() {
+                    self.watch.turns.took(item, number);
+                }
+                self.watch.turns.guessed |= self.model.unnamed;
             }
             Action::DialModel => self.model.dial(at),
             Action::CloseModel => self.model.close(),

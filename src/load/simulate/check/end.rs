@@ -11,6 +11,7 @@ impl Watch {
         if sim.seen.end.as_ref() != Some(&report.end) {
             self.breaks(now, format!("it ended by {:?} and reports {:?}", sim.seen.end, report.end));
         }
+        self.compare_turns(now, &report);
         for line in &report.lines {
             let sorted = line.at_ms <= line.end_at_ms && line.media_at_ms <= line.media_end_ms;
             if line.heard_ms > line.received_ms || !sorted {

@@ -8,7 +8,9 @@ use crate::sim::scenario;
 /// The promise that a sequence of actions breaks, as it would be told.
 fn broken(items: &[(u32, u64)], actions: &[Action<'_>]) -> String {
     let mut watch = Watch::new(&scenario::settings());
-    items.iter().for_each(|(number, bytes)| watch.receives(*number, *bytes));
+    for (number, bytes) in items {
+        watch.receives(*number, *bytes);
+    }
     let mut line = Line::new(AudioFormat::PHONE, 20);
     for (n, action) in actions.iter().enumerate() {
         let at = CallTime::from_ms(20 * n as u64);
@@ -48,7 +50,7 @@ fn planted_violations_are_caught() {
         ("1120 samples are sent", vec![say(), say(), say(), say(), say(), say(), say()]),
         ("is recorded at 0", vec![record(0), record(0)]),
         ("of no item", vec![Action::SendCaller(CallerCommand::Audio(&[99; 160]))]),
-        ("the line has played", vec![say(), truncate("item_1", 20), truncate("item_1", 900)]),
+        ("the line has played", vec![say(), stop(), truncate("item_1", 20), truncate("item_1", 900)]),
     ];
     for (expected, actions) in cases {
         let told = broken(&[(1, 1_000)], &actions);

@@ -22,7 +22,7 @@ impl Model {
             if asked {
                 let about = self.random.chance(700).then_some(CommandKind::CreateResponse);
                 let code = "conversation_already_has_active_response";
-                self.later(now, 25, Say::Error { code, about, fatal: false });
+                self.later(now, 25, Say::Error { code, about, number: None, fatal: false });
             }
             return;
         }
@@ -100,7 +100,7 @@ impl Model {
     pub(super) fn cancel(&mut self, now: CallTime) {
         let Some(active) = self.active.as_mut().filter(|a| !a.cancelled) else {
             let (code, about) = ("response_cancel_not_active", Some(CommandKind::CancelResponse));
-            return self.later(now, 25, Say::Error { code, about, fatal: false });
+            return self.later(now, 25, Say::Error { code, about, number: None, fatal: false });
         };
         active.cancelled = true;
         let id = active.id;
