@@ -49,6 +49,9 @@ pub(crate) struct Trial {
 /// By the defaults but for what is tried, with this silence at a turn's end.
 pub(crate) fn settings(silence_duration_ms: u32, trial: Trial) -> CallSettings {
     let mut settings = scenario::settings();
+    // Nobody writes down what is said here: length alone decides what interrupts.
+    settings.transcribed = false;
+    settings.false_interruptions.untranscribed_ms = settings.false_interruptions.shorter_than_ms;
     let turn = TurnSettings { silence_duration_ms, ..TurnSettings::default() };
     settings.turn_detection = TurnDetection::Local(turn);
     settings.noise_reduction = trial.noise_reduction;

@@ -28,6 +28,8 @@ const DEFAULT_DIR: &str = "config";
 pub(super) struct Chosen {
     /// With what was `--set`.
     pub(super) settings: TurnSettings,
+    /// What interrupts, of that agent.
+    pub(super) unless: FalseInterruptions,
     /// In words.
     pub(super) from: String,
     /// The agent's document, where the settings are an agent's.
@@ -117,13 +119,14 @@ impl Ears {
                 agent.name
             )],
         };
-        Ok(Chosen { settings, from, document: Some(Document { path, settings: own }), notes })
+        let unless = agent.false_interruptions;
+        Ok(Chosen { settings, unless, from, document: Some(Document { path, settings: own }), notes })
     }
 }
 
 fn defaults(otherwise: Option<(TurnSettings, String)>, why: &str) -> Chosen {
     let (settings, from) = otherwise.unwrap_or_else(|| (TurnSettings::default(), format!("the defaults ({why})")));
-    Chosen { settings, from, document: None, notes: Vec::new() }
+    Chosen { settings, unless: FalseInterruptions::default(), from, document: None, notes: Vec::new() }
 }
 
 /// `key=value` each; the value as in TOML, quotes optional.

@@ -62,7 +62,8 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     });
     let transcription = transcription(&mut table);
     let max_output_tokens = table.take("max_output_tokens").and_then(|f| f.integer(1..=4_096)).map(|n| n as u32);
-    let Turns { turn_detection, interruptions, false_interruptions, echo_guard, shadows } = turns::read(&mut table);
+    let Turns { turn_detection, interruptions, false_interruptions, back_channels, echo_guard, shadows } =
+        turns::read(&mut table, language.as_deref());
     let noise_reduction = table.choice(
         "noise_reduction",
         NoiseReduction::NearField,
@@ -100,6 +101,7 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
         shadows,
         interruptions,
         false_interruptions,
+        back_channels: back_channels.into(),
         noise_reduction,
         noise_engine,
         echo_guard,

@@ -19,6 +19,7 @@
 
 mod after;
 mod agent;
+mod back_channels;
 mod check;
 mod deployment;
 mod files;
@@ -50,6 +51,7 @@ mod world;
 
 use std::path::Path;
 
+pub use back_channels::{BackChannels, Remark};
 pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
 pub use memory::from_memory;
 pub use problem::{Problem, Problems, Severity};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::back_channels::{BackChannels, LISTS_MAX, PHRASE_MAX, PHRASES_MAX};
 use super::problem::{Problem, Problems};
 use super::reader::{self, Field, Table};
 use super::types::{
@@ -14,12 +15,13 @@ pub(super) struct Turns {
     pub(super) turn_detection: TurnDetection,
     pub(super) interruptions: Interruptions,
     pub(super) false_interruptions: FalseInterruptions,
+    pub(super) back_channels: BackChannels,
     pub(super) echo_guard: bool,
     pub(super) shadows: Vec<Shadow>,
 }
 
-/// Reads the keys of turns from the document of an agent.
-pub(super) fn read(table: &mut Table<'_, '_>) -> Turns {
+/// Reads the keys of turns from the document of an agent who talks in `language`.
+pub(super) fn read(table: &mut Table<'_, '_>, language: Option<&str>) -> Turns {
     let turn_detection = turn_detection(table.table("turn_detection"));
     let interruptions = table.take("interruptions").and_then(interruptions).unwrap_or(Interruptions::On);
     // What needs our own detection is legal without it, so that one can go back and forth, and has no effect.
@@ -35,10 +37,15 @@ pub(super) fn read(table: &mut Table<'_, '_>) -> Turns {
     let false_interruptions = FalseInterruptions {
         resume: ours("resume_false_interruption").and_then(|f| f.boolean()).unwrap_or(default.resume),
         shorter_than_ms: ms(ours("min_interruption_ms"), MIN_INTERRUPTION_MS, default.shorter_than_ms),
+        verdict_ms: ms(ours("verdict_ms"), VERDICT_MS, default.verdict_ms),
+        untranscribed_ms: ms(ours(UNTRANSCRIBED), MIN_INTERRUPTION_MS, default.untranscribed_ms),
     };
+    let own = ours("back_channels").map(back_channels).unwrap_or_default();
+    let back_channels = BackChannels::of(language, &own);
     let echo_guard = ours("echo_guard").and_then(|f| f.boolean()).unwrap_or(true);
     let shadows = ours("shadow").map(|field| shadows(field, &turn_detection, interruptions, false_interruptions));
-    Turns { turn_detection, interruptions, false_interruptions, echo_guard, shadows: shadows.unwrap_or_default() }
+    let shadows = shadows.unwrap_or_default();
+    Turns { turn_detection, interruptions, false_interruptions, back_channels, echo_guard, shadows }
 }
 
 /// The candidate that differs from `live` by what `text` says: lines such as `threshold = 0.6`, of the keys that a
@@ -213,8 +220,28 @@ fn overlay(table: &mut Table<'_, '_>, live: &Shadow) -> Shadow {
                 MIN_INTERRUPTION_MS,
                 false_interruptions.shorter_than_ms,
             ),
+            // What is not known of a candidate's words is not known sooner either.
+            verdict_ms: false_interruptions.verdict_ms,
+            untranscribed_ms: ms(table.take(UNTRANSCRIBED), MIN_INTERRUPTION_MS, false_interruptions.untranscribed_ms),
         },
     }
+}
+
+/// `{ en = ["mm-hm", …] }`: lists by language.
+fn back_channels(field: Field<'_, '_>) -> Vec<(String, Vec<String>)> {
+    let Some(mut table) = field.table() else { return Vec::new() };
+    let mut lists = Vec::new();
+    for (language, field) in table.rest() {
+        if !(2..=3).contains(&language.len()) || !language.bytes().all(|b| b.is_ascii_lowercase()) {
+            field.wrong_allowed("is no language", "ISO 639-1 codes such as en or pl");
+        } else if lists.len() == LISTS_MAX {
+            field.wrong_allowed("is one language too many", format!("at most {LISTS_MAX}"));
+        } else {
+            let phrases = field.list(PHRASES_MAX).into_iter().filter_map(|phrase| phrase.string(PHRASE_MAX));
+            lists.push((language.to_owned(), phrases.collect()));
+        }
+    }
+    lists
 }
 
 fn ms(field: Option<Field<'_, '_>>, range: RangeInclusive<u64>, default: u32) -> u32 {
@@ -270,4 +297,6 @@ const PREFIX_PADDING_MS: RangeInclusive<u64> = 0..=1_000;
 pub(super) const SILENCE_DURATION_MS: RangeInclusive<u64> = 50..=2_000;
 pub(super) const MIN_SPEECH_MS: RangeInclusive<u64> = 0..=1_000;
 const MIN_INTERRUPTION_MS: RangeInclusive<u64> = 0..=5_000;
+const VERDICT_MS: RangeInclusive<u64> = 100..=5_000;
+const UNTRANSCRIBED: &str = "untranscribed_interruption_ms";
 const INTERRUPTIONS_SHAPES: &str = "\"on\", \"off\", { after_ms = 1-5000 }, { min_words = 1-20 }";

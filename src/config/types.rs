@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::back_channels::BackChannels;
 use crate::audio::AudioFormat;
 use crate::template::Variables;
 pub use hearing::*;
@@ -245,6 +246,8 @@ pub struct Agent {
     pub interruptions: Interruptions,
     /// Speech that stopped the agent and turns out to be none.
     pub false_interruptions: FalseInterruptions,
+    /// What callers say to show that they listen.
+    pub back_channels: Arc<BackChannels>,
     /// Noise reduction.
     pub noise_reduction: NoiseReduction,
     /// Who reduces the noise.
@@ -487,6 +490,9 @@ pub struct CallSettings {
     pub interruptions: Interruptions,
     /// See [`Agent::false_interruptions`].
     pub false_interruptions: FalseInterruptions,
+    /// See [`Agent::back_channels`].
+    #[serde(default)]
+    pub back_channels: Arc<BackChannels>,
     /// Noise reduction by this server; none when the provider does it.
     pub noise_reduction: NoiseReduction,
     /// See [`Agent::echo_guard`].
@@ -555,6 +561,7 @@ impl CallSettings {
             shadows: agent.shadows.clone(),
             interruptions: agent.interruptions,
             false_interruptions: agent.false_interruptions,
+            back_channels: agent.back_channels.clone(),
             noise_reduction: match agent.noise_engine {
                 NoiseEngine::Local => agent.noise_reduction,
                 NoiseEngine::Provider => NoiseReduction::None,

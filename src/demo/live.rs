@@ -69,6 +69,11 @@ impl Live {
             CallEvent::TurnDropped { voiced_ms, .. } => {
                 ("server", DIM, format!("takes {voiced_ms} ms of voice for no turn: the model is told nothing"))
             }
+            CallEvent::BackChannel { voiced_ms, .. } => (
+                "server",
+                DIM,
+                format!("takes {voiced_ms} ms of voice for a remark: the model hears it, and is asked nothing"),
+            ),
             CallEvent::AgentResumed { .. } => {
                 ("agent", YELLOW, "GOES ON at the very sample where it was held".to_owned())
             }

@@ -178,12 +178,13 @@ fn documents(model_url: &str, rest: SocketAddr) -> BTreeMap<String, Vec<u8>> {
 
 /// The demo fails when the call was not what it set out to show.
 fn judge(report: &Report, heard: &phone::PhoneReport) -> Result<(), String> {
+    let answered = report.turns.iter().filter(|turn| !turn.back_channel).count();
     let wrong = if report.interruptions.len() != 1 {
         format!("{} barge-ins instead of one", report.interruptions.len())
     } else if report.counters.get("false_interruptions") != Some(&1) {
         "the agent was not held for one \"yes\", to go on after it".to_owned()
-    } else if report.turns.len() != 3 {
-        format!("{} turns instead of three", report.turns.len())
+    } else if answered != 3 {
+        format!("{answered} turns instead of three")
     } else if report.notes.is_empty() {
         "no note was taken".to_owned()
     } else if !matches!(report.end, EndReason::AgentHungUp { .. }) {

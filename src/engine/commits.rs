@@ -53,8 +53,6 @@ struct Commit {
     audio: Vec<u8>,
     /// The session that is there has it, or will have: else the next one gets it.
     sent: bool,
-    /// It is none of the conversation's: its item is deleted as soon as it has a name.
-    dropped: bool,
     again: u8,
 }
 
@@ -77,12 +75,12 @@ impl Commits {
 
     /// Whether words may still come: not of what has waited for them for so long that none do.
     pub(super) fn awaits_words(&self, now: CallTime) -> bool {
-        self.waiting.iter().any(|commit| !commit.dropped && now.ms_since(commit.at) <= WORDS_LATE_MS)
+        self.waiting.iter().any(|commit| now.ms_since(commit.at) <= WORDS_LATE_MS)
     }
 
     /// How many turns have no words yet.
     pub(super) fn awaited(&self) -> u32 {
-        self.waiting.iter().filter(|commit| !commit.dropped).count() as u32
+        self.waiting.len() as u32
     }
 
     /// The line of a turn that the next session gets as audio.
@@ -105,11 +103,9 @@ impl Commits {
         self.waiting.retain(|commit| commit.item.is_none());
     }
 
-    /// The turn is none of the conversation's. Answers its item, if it has one already.
-    pub(super) fn drop_turn(&mut self, turn: u32) -> Option<String> {
-        let commit = self.waiting.iter_mut().find(|commit| commit.turn == turn)?;
-        commit.dropped = true;
-        commit.item.clone()
+    /// The line of a turn, while its words are awaited.
+    pub(super) fn line_of(&self, turn: u32) -> Option<usize> {
+        self.waiting.iter().find(|commit| commit.turn == turn).map(|commit| commit.line)
     }
 
     fn trim(&mut self, now: CallTime, most: usize) {
@@ -157,7 +153,7 @@ impl CallEngine {
         }
         let (at, item) = (self.now, item.map(str::to_owned));
         let vendors = item.is_some();
-        let commit = Commit { number, turn, line, at, item, vendors, audio, sent: true, dropped: false, again: 0 };
+        let commit = Commit { number, turn, line, at, item, vendors, audio, sent: true, again: 0 };
         self.commits.waiting.push_back(commit);
         self.trim_commits();
     }
@@ -175,11 +171,8 @@ impl CallEngine {
             return None;
         };
         commit.item = Some(item.to_owned());
-        let (turn, line, dropped) = (commit.turn, commit.line, commit.dropped);
+        let (turn, line) = (commit.turn, commit.line);
         self.conversation.bind(line, item);
-        if dropped {
-            self.delete_turn(item.to_owned());
-        }
         Some(turn)
     }
 
@@ -199,9 +192,6 @@ impl CallEngine {
         let Some(index) = self.commits.waiting.iter().position(refused) else { return };
         self.stats.count("commits_refused", 1);
         let Some(mut commit) = self.commits.waiting.remove(index) else { return };
-        if commit.dropped {
-            return;
-        }
         let turn = commit.turn;
         let answered = self.answer_waits_on(turn);
         if answered {
@@ -249,7 +239,7 @@ impl CallEngine {
             true => again && commit.turn == last,
             false => !commit.audio.is_empty(),
         };
-        self.commits.waiting.retain(|commit| !commit.dropped && is_kept(commit));
+        self.commits.waiting.retain(is_kept);
         for commit in &mut self.commits.waiting {
             (commit.item, commit.sent) = (None, false);
         }
@@ -304,15 +294,6 @@ impl CallEngine {
         let line = self.conversation.line(line);
         line.begun = begun.map(CallTime::from_ms).or(line.begun);
         line.ended = Some(ended.map_or(now, CallTime::from_ms));
-    }
-
-    /// A turn that the model has as an item is none of the conversation's.
-    pub(super) fn delete_turn(&mut self, item: String) {
-        let line = self.caller_line(&item);
-        self.conversation.line(line).dropped = true;
-        if self.session.is_ready() {
-            self.out.model(OwnedCommand::Delete { item });
-        }
     }
 
     fn trim_commits(&mut self) {

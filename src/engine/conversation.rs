@@ -41,8 +41,8 @@ pub(super) struct Spoken {
     pub(super) worded: bool,
     /// The trace has it.
     pub(super) traced: bool,
-    /// The model was told to forget it: of the report, and not of the conversation.
-    pub(super) dropped: bool,
+    /// The caller said it over the agent, who went on: it is not answered.
+    pub(super) back_channel: bool,
     /// The model's current session has it as an item of our making, so it can be replaced.
     pub(super) ours: bool,
 }
@@ -52,7 +52,6 @@ impl Spoken {
     pub(super) fn for_replay(&self) -> Option<String> {
         let (heard, unheard) = self.heard_and_unheard();
         match self.who {
-            _ if self.dropped => None,
             // A turn of which the words never came is a turn all the same. One that is still open is not: its audio goes
             // to the new session.
             Role::Caller if heard.is_empty() => self.ended.map(|_| UNKNOWN_WORDS.to_owned()),
@@ -125,7 +124,7 @@ impl Conversation {
             cut: false,
             worded: false,
             traced: false,
-            dropped: false,
+            back_channel: false,
             ours: false,
         });
         self.lines.len() - 1
@@ -250,6 +249,7 @@ impl Conversation {
                     unheard: unheard.to_owned(),
                     heard_ms: l.heard.as_ms(rate_hz),
                     received_ms: (l.received + l.refused).as_ms(rate_hz),
+                    back_channel: l.back_channel,
                 }
             })
             .collect()

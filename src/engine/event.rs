@@ -243,6 +243,8 @@ pub enum CallEvent {
     TurnSentAgain { turn: u32, rule: String },
     /// What the caller said is not part of the conversation, by the named rule.
     TurnDropped { rule: String, voiced_ms: u64 },
+    /// What the caller said over the agent is of the conversation and is not answered, by the named rule: the agent goes on.
+    BackChannel { turn: u32, rule: String, voiced_ms: u64 },
     /// The agent is stopped, and may go on: it is not certain yet that the caller interrupts.
     AgentHeld { rule: String, heard_ms: u64, unheard_ms: u64 },
     /// The agent who was stopped goes on, at this position of its item, by the named rule.
@@ -358,6 +360,9 @@ impl fmt::Display for CallEvent {
                 write!(f, "TurnDropped rule={} voiced_ms={voiced_ms}", Quoted(rule))
             }
             CallEvent::TurnSentAgain { turn, rule } => write!(f, "TurnSentAgain turn={turn} rule={}", Quoted(rule)),
+            CallEvent::BackChannel { turn, rule, voiced_ms } => {
+                write!(f, "BackChannel turn={turn} rule={} voiced_ms={voiced_ms}", Quoted(rule))
+            }
             CallEvent::AgentHeld { rule, heard_ms, unheard_ms } => {
                 write!(f, "AgentHeld rule={} heard_ms={heard_ms} unheard_ms={unheard_ms}", Quoted(rule))
             }

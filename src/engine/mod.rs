@@ -370,6 +370,7 @@ impl CallEngine {
             Timer::Pad => self.on_pad(),
             Timer::Interrupt => self.on_interrupt_due(),
             Timer::Verdict => self.on_verdict_due(),
+            Timer::Held => self.on_held_due(),
             Timer::ModelDial => self.on_dial_timeout(),
             Timer::ModelRedial => self.dial(),
             Timer::ModelRecovery => self.on_recovery_timeout(),

@@ -100,6 +100,9 @@ pub struct Line {
     pub heard_ms: u64,
     /// Agent only: audio of this line that the model made.
     pub received_ms: u64,
+    /// Caller only: said over the agent, who went on. It is of the conversation and was not answered.
+    #[serde(default)]
+    pub back_channel: bool,
 }
 
 /// A turn of the caller and how soon it was answered.
@@ -126,6 +129,9 @@ pub struct Turn {
     pub first_audible_at_ms: Option<u64>,
     /// First mark that came back played: the caller has heard the beginning by then.
     pub first_heard_at_ms: Option<u64>,
+    /// It was said over the agent, who went on, and was not answered.
+    #[serde(default)]
+    pub back_channel: bool,
     /// What the caller waited, and for what.
     #[serde(default)]
     pub latency: Latency,

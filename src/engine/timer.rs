@@ -21,6 +21,8 @@ pub enum Timer {
     Interrupt,
     /// The transcript that decides on an interruption must be there.
     Verdict,
+    /// The agent who is held goes on.
+    Held,
     /// The model's session must be set up.
     ModelDial,
     /// A lost model is dialled again.
@@ -75,6 +77,7 @@ impl Timer {
         Timer::CallerSilent,
         Timer::Interrupt,
         Timer::Verdict,
+        Timer::Held,
         Timer::ModelDial,
         Timer::ModelRedial,
         Timer::ModelRecovery,

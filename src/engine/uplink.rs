@@ -103,7 +103,7 @@ pub(super) struct Uplink {
     /// So much of the beginning of `recent` is a turn already: kept until its words are there.
     settled: usize,
     gate: Gate,
-    /// Of a turn that waits, up to where it was heard: what follows it does not repeat it.
+    /// Of what waits, for a session or a commit, up to where it was heard: what follows it does not repeat it.
     waits_until: Samples,
     /// Samples of turns that the session has and that are not committed.
     uncommitted: Samples,
@@ -247,7 +247,8 @@ impl Uplink {
     pub(super) fn begin_turn(&mut self, from: Samples, out: &mut Outbox) {
         let Gate::Turns { turn, .. } = &mut self.gate else { return };
         let held = self.format.samples(self.recent.len());
-        let waits_until = if self.early.is_empty() { Samples::ZERO } else { self.waits_until };
+        let waits = !self.early.is_empty() || self.uncommitted > Samples::ZERO;
+        let waits_until = if waits { self.waits_until } else { Samples::ZERO };
         let from = from.max(self.appended.saturating_sub(held)).max(waits_until);
         *turn = Some(from);
         let skip = self.recent.len() - self.format.bytes(self.appended.saturating_sub(from));
@@ -338,6 +339,12 @@ impl Uplink {
         self.trim_recent();
     }
 
+    /// The same, and what was passed on of it is committed with the next.
+    pub(super) fn keep_turn(&mut self) {
+        self.end_turn();
+        self.waits_until = self.appended;
+    }
+
     /// The same, and what was passed on of it is forgotten.
     pub(super) fn drop_turn(&mut self, out: &mut Outbox) {
         let Gate::Turns { turn, .. } = &mut self.gate else { return };
@@ -351,6 +358,13 @@ impl Uplink {
             self.early.truncate(self.early.len().saturating_sub(of_turn));
         }
         self.trim_recent();
+    }
+
+    /// What was passed on since the last commit, and belongs to no turn that is open, is forgotten.
+    pub(super) fn forget_kept(&mut self, out: &mut Outbox) {
+        if self.open && std::mem::take(&mut self.uncommitted) > Samples::ZERO {
+            out.model(OwnedCommand::Clear);
+        }
     }
 
     /// Silence for the model in place of audio that does not come, so that its VAD can end the turn. Returns whether

@@ -27,6 +27,9 @@ pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Go
     let (value, file) = match key {
         "interruptions" => in_agent(settings.interruptions.to_string()),
         "min_interruption_ms" => in_agent(settings.false_interruptions.shorter_than_ms.to_string()),
+        "verdict_ms" => in_agent(settings.false_interruptions.verdict_ms.to_string()),
+        "untranscribed_interruption_ms" => in_agent(settings.false_interruptions.untranscribed_ms.to_string()),
+        "back_channels" => in_agent(format!("{} phrases", settings.back_channels.len())),
         "resume_false_interruption" => in_agent(settings.false_interruptions.resume.to_string()),
         "echo_guard" => in_agent(settings.echo_guard.to_string()),
         "greeting_interruptible" => in_agent(settings.greeting_interruptible.to_string()),

@@ -113,10 +113,14 @@ impl Steps {
             ("SpeechStarted", Some("local_vad")) => {
                 Some(self.why_started(decided, number("media_ms")?, turn, limits, rate_hz))
             }
-            ("TurnDropped", Some("shorter_than_min_interruption_ms")) => {
-                let (voiced, min) = (number("voiced_ms")?, settings.false_interruptions.shorter_than_ms);
+            ("BackChannel", Some(rule)) => {
+                let (voiced, by) = (number("voiced_ms")?, settings.false_interruptions);
+                let (key, value) = match rule {
+                    "untranscribed" | "model_lost" => ("untranscribed_interruption_ms", by.untranscribed_ms),
+                    _ => ("min_interruption_ms", by.shorter_than_ms),
+                };
                 Some(format!(
-                    "the speech was {voiced} ms; min_interruption_ms = {min}; {voiced} or less would have let it interrupt"
+                    "the speech was {voiced} ms; {key} = {value}; {voiced} or less would have let it interrupt by its length"
                 ))
             }
             _ => None,

@@ -52,7 +52,8 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::CallerGone => ("no caller audio for too long", "limits.caller_gone_s"),
         Timer::CallerSilent => ("the caller has said nothing for too long", "limits.caller_silence_s"),
         Timer::Interrupt => ("the caller has spoken long enough to interrupt", "interruptions"),
-        Timer::Verdict => ("the transcript that decides on an interruption must be there", "interruptions"),
+        Timer::Verdict => ("the transcript that decides on an interruption must be there", "verdict_ms"),
+        Timer::Held => ("the agent who is held goes on, though it is not known yet what was said", ""),
         Timer::ModelDial => ("the model's session must be set up", "dial_timeout_ms"),
         Timer::ModelRedial => ("a lost model is dialled again", ""),
         Timer::ModelRecovery => ("a lost model must be back", "limits.model_recovery_s"),
@@ -85,6 +86,8 @@ const OURS: &[&str] =
 const OURS_END: &[&str] =
     &["turn_detection.silence_duration_ms", "turn_detection.threshold", "turn_detection.hysteresis"];
 const FALSE: &[&str] = &["min_interruption_ms", "resume_false_interruption", "interruptions"];
+const WORDS: &[&str] = &["min_interruption_ms", "verdict_ms", "back_channels", "transcription", "interruptions"];
+const UNTRANSCRIBED: &[&str] = &["untranscribed_interruption_ms", "transcription", "interruptions"];
 const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
@@ -130,20 +133,35 @@ const TABLE: &[Row] = &[
     ("TurnCommitted", "max_turn", "we commit a turn that lasted as long as one may", MAX_TURN),
     (
         "TurnCommitted",
-        "min_words",
-        "what was said over the agent is given to the model for its transcript, which decides whether it interrupts",
-        &["interruptions"],
+        "words_decide",
+        "short speech over the agent is given to the model for its transcript, which decides whether it interrupts",
+        WORDS,
     ),
     (
-        "TurnDropped",
-        "shorter_than_min_interruption_ms",
-        "speech over the agent that is too short to interrupt: a cough, a click, a bare \"mm-hm\"",
-        FALSE,
+        "TurnCommitted",
+        "set_aside",
+        "speech over the agent that is too short to interrupt is of the conversation, and not answered",
+        UNTRANSCRIBED,
+    ),
+    ("BackChannel", "back_channel", "all that was said over the agent is that somebody listens: it goes on", WORDS),
+    ("BackChannel", "no_words", "the transcript of what was heard over the agent has no words: it goes on", WORDS),
+    (
+        "BackChannel",
+        "untranscribed",
+        "no transcripts come in this call, and for an interruption by its length alone it is too short",
+        UNTRANSCRIBED,
     ),
     (
+        "BackChannel",
+        "model_lost",
+        "the model was lost before the words came, and for an interruption by its length alone it is too short",
+        UNTRANSCRIBED,
+    ),
+    ("BackChannel", "closing", "said over the last words while the call was ending", &["limits.farewell_s"]),
+    (
         "TurnDropped",
-        "shorter_than_after_ms",
-        "speech over the agent that is too short to interrupt",
+        "shorter_than_a_word",
+        "a sound over the agent of less than 200 ms is a click or a cough, and nothing followed it within 3 s",
         &["interruptions"],
     ),
     ("TurnCommitted", "line_over", "what the caller was saying when the line was over", &["limits.transcript_wait_ms"]),
@@ -156,21 +174,7 @@ const TABLE: &[Row] = &[
         "the line is over; the caller's last words are awaited",
         &["limits.transcript_wait_ms", "transcription"],
     ),
-    ("TurnDropped", "fewer_than_min_words", "what was said over the agent has too few words", &["interruptions"]),
-    (
-        "TurnDropped",
-        "no_transcript_in_time",
-        "no transcript came that could have said how many words it was",
-        &["interruptions", "transcription"],
-    ),
     ("TurnDropped", "closing", "said while the call was ending", &["limits.farewell_s"]),
-    (
-        "TurnDropped",
-        "spoke_again",
-        "the caller spoke again before a transcript said how many words it was",
-        &["interruptions"],
-    ),
-    ("TurnDropped", "model_lost", "the model was lost before it could say how many words it was", &["interruptions"]),
     (
         "AgentHeld",
         "local_vad",
@@ -183,14 +187,46 @@ const TABLE: &[Row] = &[
         "the speech was too short to interrupt: the agent goes on at the sample where it stopped",
         FALSE,
     ),
+    (
+        "AgentResumed",
+        "back_channel",
+        "what was said is no interruption by its words: the agent goes on at the sample where it stopped",
+        WORDS,
+    ),
+    (
+        "AgentResumed",
+        "undecided",
+        "it is not known yet whether that was an interruption, and the agent has been silent for a second: it goes on meanwhile",
+        WORDS,
+    ),
+    (
+        "AgentResumed",
+        "spoke_at_its_end",
+        "short speech in the last second of what the agent says: it finishes, and answers then",
+        FALSE,
+    ),
     ("AgentResumed", "closing", "the call is ending: the last words are said to their end", &["limits.farewell_s"]),
     ("BargeIn", "local_vad", "the caller spoke over the agent for long enough", FALSE),
     ("BargeIn", "min_words", "the caller spoke over the agent for as long as so many words take", &["interruptions"]),
+    ("BargeIn", "words", "what the caller said over the agent is more than a back-channel", WORDS),
+    ("BargeIn", "no_transcript_in_time", "no transcript came in time that could have said otherwise", WORDS),
     (
         "BargeIn",
-        "spoke_at_its_end",
-        "short speech in the last second of what the agent says answers it: it is a turn",
+        "said_again",
+        "what the caller said over the agent within 3 s is together long enough to interrupt",
         FALSE,
+    ),
+    (
+        "BargeIn",
+        "untranscribed",
+        "no transcripts come in this call, and the speech over the agent was long enough to interrupt without",
+        UNTRANSCRIBED,
+    ),
+    (
+        "BargeIn",
+        "model_lost",
+        "the model was lost before the words came, and the speech over the agent was long enough to interrupt without",
+        UNTRANSCRIBED,
     ),
     ("BargeIn", "the_agent_is_done", "the agent has finished: what was said over it is a turn", &["interruptions"]),
     ("TurnCommitted", "key", "the caller pressed the key that commits", &["turn_detection.commit_key"]),
@@ -216,13 +252,7 @@ const TABLE: &[Row] = &[
     (
         "InterruptionIgnored",
         "fewer_than_min_words",
-        "the caller spoke too short for so many words",
-        &["interruptions", "transcription"],
-    ),
-    (
-        "InterruptionIgnored",
-        "min_words_awaits_transcript",
-        "too short for so many words by the time they took; the transcript decides",
+        "what the caller said has too few words to stop the agent; it is answered when the agent is done",
         &["interruptions", "transcription"],
     ),
     (
@@ -230,6 +260,30 @@ const TABLE: &[Row] = &[
         "shorter_than_after_ms",
         "the caller's speech was too short to stop the agent",
         &["interruptions"],
+    ),
+    (
+        "InterruptionIgnored",
+        "shorter_than_a_word",
+        "less than 200 ms is a click or a cough; it goes to the model with what is said within 3 s",
+        &["interruptions"],
+    ),
+    (
+        "InterruptionIgnored",
+        "spoke_at_its_end",
+        "short speech in the last second of what the agent says answers it: the agent finishes first",
+        FALSE,
+    ),
+    (
+        "InterruptionIgnored",
+        "no_transcript_in_time",
+        "no transcript came that could have said how many words it was; it is answered when the agent is done",
+        &["interruptions", "transcription"],
+    ),
+    (
+        "InterruptionIgnored",
+        "model_away",
+        "too short to interrupt by its length, and no words come from a model that is away; it is answered when it is back",
+        UNTRANSCRIBED,
     ),
     (
         "InterruptionIgnored",
@@ -488,12 +542,22 @@ mod tests {
         for (call, decision) in [
             ("drop_turn(", "TurnDropped"),
             ("release_agent(", "AgentResumed"),
+            ("release_if_settled(", "AgentResumed"),
+            ("resume_agent(", "AgentResumed"),
             ("self.interrupt(", "BargeIn"),
+            ("give_way(", "BargeIn"),
+            ("is_interruption(", "BargeIn"),
+            ("interrupt_by_verdict(", "BargeIn"),
+            ("Over::Agent { until_ms: min_ms, rule: ", "BargeIn"),
+            ("Over::Agent { until_ms: untranscribed_ms, rule: ", "BargeIn"),
             ("Over::Ignored { rule: ", "InterruptionIgnored"),
+            ("InterruptionIgnored { rule: ", "InterruptionIgnored"),
             ("ignore_interruption(", "InterruptionIgnored"),
-            ("settle_verdict(true, ", "BargeIn"),
-            ("settle_verdict(false, ", "TurnDropped"),
-            ("send_commit(", "TurnCommitted"),
+            ("answer_later(", "InterruptionIgnored"),
+            ("Interruptions::MinWords(_) => ", "InterruptionIgnored"),
+            ("set_aside(", "BackChannel"),
+            ("commit_aside(", "BackChannel"),
+            ("commit_unasked(", "TurnCommitted"),
         ] {
             for rest in source.split(call).skip(1) {
                 let Some(rule) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) else { continue };
@@ -502,7 +566,7 @@ mod tests {
                 found += 1;
             }
         }
-        assert!(found > 10, "{found}");
+        assert!(found > 25, "{found}");
     }
 
     /// The texts of a folder of the code, and of those in it.

@@ -22,6 +22,7 @@ pub(crate) fn settings() -> CallSettings {
         shadows: Vec::new(),
         interruptions: Interruptions::On,
         false_interruptions: Default::default(),
+        back_channels: Default::default(),
         noise_reduction: crate::config::NoiseReduction::None,
         echo_guard: true,
         transcribed: true,

@@ -19,6 +19,7 @@ fn line(who: Role, media_at_ms: u64, media_end_ms: u64, text: &str, unheard: &st
         unheard: unheard.into(),
         heard_ms: media_end_ms - media_at_ms,
         received_ms: media_end_ms - media_at_ms + unheard_ms,
+        back_channel: false,
     }
 }
 

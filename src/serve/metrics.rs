@@ -261,7 +261,7 @@ pub(super) struct Shadows(Mutex<BTreeMap<Candidate, Sums>>);
 
 /// Deployment and name.
 type Candidate = (String, String);
-type Sums = [(&'static str, u64); 12];
+type Sums = [(&'static str, u64); 13];
 
 /// More candidates than this are not counted.
 const SHADOWS_MAX: usize = 128;

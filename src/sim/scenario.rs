@@ -234,6 +234,7 @@ pub fn settings() -> CallSettings {
         shadows: Vec::new(),
         interruptions: Interruptions::On,
         false_interruptions: FalseInterruptions::default(),
+        back_channels: Default::default(),
         noise_reduction: NoiseReduction::None,
         echo_guard: true,
         transcribed: true,

@@ -6,9 +6,11 @@ use super::corpus::LabelledClip;
 use super::run::{LINE, decide, listen_beside, without_tail};
 use super::words::FindingView;
 use crate::audio::clip::Span;
-use crate::config::{TurnSettings, VadEngine};
+use crate::config::{FalseInterruptions, TurnSettings, VadEngine};
 use crate::time::Samples;
 use crate::turn::score::{ClipScore, Spoken, Summary, TrueTurn, Truth, percentile, score};
+use crate::turn::shadow::CLICK_MS;
+use crate::turn::{TurnDetector, TurnEvent};
 use crate::vad::Step;
 
 /// Speech that is labelled without turns is taken for turns where it is apart by this much.
@@ -120,6 +122,8 @@ pub struct Measured {
     pub scores: Vec<ClipScore>,
     /// All of them.
     pub total: Summary,
+    /// Speech in each turn that was heard, pauses left out, in ms.
+    pub voiced_ms: Vec<u64>,
 }
 
 /// Hears all clips by one configuration.
@@ -132,8 +136,30 @@ impl Measured {
     /// From the steps of each clip by the settings' engine.
     pub fn new(cases: &[Case], steps: &[&[Step]], settings: &TurnSettings) -> Measured {
         let scores: Vec<ClipScore> = cases.iter().zip(steps).map(|(case, steps)| case.score(steps, settings)).collect();
-        Measured { settings: settings.clone(), total: scores.iter().sum(), scores }
+        let voiced_ms = steps.iter().flat_map(|steps| voiced_ms(steps, settings)).collect();
+        Measured { settings: settings.clone(), total: scores.iter().sum(), scores, voiced_ms }
     }
+
+    /// Of the turns that were heard, had they been said over an agent: how many would have interrupted by their length, how many
+    /// would have been left to their words, and how many are too short for one.
+    pub fn over_agent(&self, unless: FalseInterruptions) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for ms in &self.voiced_ms {
+            let class = if *ms >= u64::from(unless.shorter_than_ms) { 0 } else { 1 + usize::from(*ms < CLICK_MS) };
+            counts[class] += 1;
+        }
+        counts
+    }
+}
+
+/// Speech in each turn, pauses left out.
+fn voiced_ms(steps: &[Step], settings: &TurnSettings) -> Vec<u64> {
+    let mut detector = TurnDetector::new(settings, LINE.rate_hz);
+    let mut ended = |step: &Step| {
+        let event = detector.step(*step);
+        matches!(event, Some(TurnEvent::Ended { .. })).then(|| detector.voiced().as_ms(LINE.rate_hz))
+    };
+    steps.iter().filter_map(|step| ended(step)).collect()
 }
 
 /// A score in numbers, for programs and tables.

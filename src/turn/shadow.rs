@@ -23,6 +23,8 @@ use crate::vad::Step;
 
 /// One word takes about this long: 200 words a minute.
 pub(crate) const WORD_MS: u64 = 300;
+/// Speech over the agent that is shorter is no word: a click, a cough.
+pub(crate) const CLICK_MS: u64 = 200;
 
 /// One candidate beside the live settings.
 #[derive(Clone, Debug)]
@@ -66,6 +68,8 @@ pub enum Otherwise {
     LosesInterruption,
     /// It interrupted the agent when the live settings did not.
     InterruptsAlone,
+    /// One of the two left it to the words whether the agent is interrupted, and the other did not.
+    LeftToWords,
 }
 
 /// How often a candidate decided otherwise, and how often alike.
@@ -101,11 +105,15 @@ pub struct ShadowTally {
     pub interruptions_lost: u64,
     /// Interruptions by the candidate only.
     pub interruptions_alone: u64,
+    /// Speech over the agent that one of the two left to its words, and the other did not: nobody knows what they would have
+    /// said.
+    #[serde(default)]
+    pub interruptions_open: u64,
 }
 
 impl ShadowTally {
     /// What adds up over calls, by name.
-    pub fn counts(&self) -> [(&'static str, u64); 12] {
+    pub fn counts(&self) -> [(&'static str, u64); 13] {
         [
             ("ends_same", self.ends_same),
             ("ends_earlier", self.ends_earlier),
@@ -119,14 +127,16 @@ impl ShadowTally {
             ("interruptions_kept", self.interruptions_kept),
             ("interruptions_lost", self.interruptions_lost),
             ("interruptions_alone", self.interruptions_alone),
+            ("interruptions_open", self.interruptions_open),
         ]
     }
 }
 
 impl Shadow {
-    /// The candidate beside a live rule for interruptions, for audio at `rate_hz`.
-    pub fn new(candidate: &crate::config::Shadow, live: &Rule, rate_hz: u32) -> Self {
-        let rule = Rule::new(candidate.interruptions, candidate.false_interruptions, rate_hz);
+    /// The candidate beside a live rule for interruptions, where the model sends transcripts or does not, for audio at
+    /// `rate_hz`.
+    pub fn new(candidate: &crate::config::Shadow, live: &Rule, transcribed: bool, rate_hz: u32) -> Self {
+        let rule = Rule::new(candidate.interruptions, candidate.false_interruptions, transcribed, rate_hz);
         Shadow {
             name: candidate.name.clone(),
             detector: TurnDetector::new(&candidate.turn, rate_hz),
@@ -153,12 +163,17 @@ impl Shadow {
     }
 }
 
-/// When caller speech over the agent is an interruption: after so much of it.
+/// When caller speech over the agent is an interruption: after so much of it, or by its words. What was said before does not
+/// count here: whether it adds up depends on its words.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// `None`: never.
     after: Option<u64>,
+    /// Of speech that is over and this long the words decide. `None`: never.
+    words_from: Option<u64>,
     turn: Option<Speech>,
+    /// The speech that ended with the last step is left to its words.
+    asks_words: bool,
 }
 
 /// A running turn, as its interruption rule sees it.
@@ -172,17 +187,21 @@ struct Speech {
 }
 
 impl Rule {
-    /// The rule of these settings, for audio at `rate_hz`.
-    pub fn new(interruptions: Interruptions, unless: FalseInterruptions, rate_hz: u32) -> Self {
+    /// The rule of these settings, where the model sends transcripts or does not, for audio at `rate_hz`.
+    pub fn new(interruptions: Interruptions, unless: FalseInterruptions, transcribed: bool, rate_hz: u32) -> Self {
+        let by_words = matches!(interruptions, Interruptions::On | Interruptions::MinWords(_)) && transcribed;
         let after_ms = match interruptions {
             Interruptions::Off => None,
             // Without resuming there is no taking back.
             Interruptions::On if !unless.resume => Some(0),
+            Interruptions::On if !transcribed => Some(u64::from(unless.shorter_than_ms.min(unless.untranscribed_ms))),
             Interruptions::On => Some(u64::from(unless.shorter_than_ms)),
             Interruptions::AfterMs(ms) => Some(u64::from(ms)),
             Interruptions::MinWords(words) => Some(u64::from(words) * WORD_MS),
         };
-        Rule { after: after_ms.map(|ms| Samples::from_ms(ms, rate_hz).0), turn: None }
+        let samples = |ms: u64| Samples::from_ms(ms, rate_hz).0;
+        let words_from = by_words.then(|| samples(CLICK_MS));
+        Rule { after: after_ms.map(samples), words_from, turn: None, asks_words: false }
     }
 
     /// Takes what became known at the end of a step. `audible`: the agent has the floor, or lost it by an interruption.
@@ -205,15 +224,24 @@ impl Rule {
             }
             (_, None) => return,
         }
-        let after = self.after;
+        let (after, words_from) = (self.after, self.words_from);
+        self.asks_words = false;
         if let Some(turn) = &mut self.turn {
             // An agent who has finished by itself is not interrupted, nor one who answers what is still being said.
             turn.over_agent &= audible;
             turn.interrupted |= turn.over_agent && after.is_some_and(|after| turn.voiced >= after);
         }
-        if matches!(event, Some(TurnEvent::Ended { .. })) {
-            self.turn = None;
+        if matches!(event, Some(TurnEvent::Ended { .. }))
+            && let Some(turn) = self.turn.take()
+        {
+            let undecided = turn.over_agent && !turn.interrupted;
+            self.asks_words = undecided && words_from.is_some_and(|from| turn.voiced >= from);
         }
+    }
+
+    /// Whether the speech that ended with the last step is left to its words.
+    pub(crate) fn asks_words(&self) -> bool {
+        self.asks_words
     }
 
     /// Whether the running turn has interrupted the agent.
@@ -242,12 +270,14 @@ struct Side {
     open: bool,
     turned: bool,
     interrupted: bool,
+    asks_words: bool,
 }
 
 impl Side {
     fn step(&mut self, now: u64, event: Option<TurnEvent>, audible: bool) {
         self.rule.step(now, event, audible);
         self.interrupted |= self.rule.has_interrupted();
+        self.asks_words |= self.rule.asks_words();
         match event {
             Some(TurnEvent::Started { .. }) => (self.open, self.turned) = (true, true),
             Some(TurnEvent::Ended { .. }) => self.open = false,
@@ -255,14 +285,18 @@ impl Side {
         }
     }
 
+    fn leaves_to_words(&self) -> bool {
+        self.asks_words && !self.interrupted
+    }
+
     fn settle(&mut self) {
-        (self.turned, self.interrupted) = (false, false);
+        (self.turned, self.interrupted, self.asks_words) = (false, false, false);
     }
 }
 
 impl Compare {
     fn new(live: Rule, mine: Rule, rate_hz: u32) -> Self {
-        let side = |rule| Side { rule, open: false, turned: false, interrupted: false };
+        let side = |rule| Side { rule, open: false, turned: false, interrupted: false, asks_words: false };
         Compare {
             rate_hz,
             live: side(live),
@@ -330,6 +364,9 @@ impl Compare {
         }
         match (self.live.interrupted, self.mine.interrupted) {
             (true, true) => self.tally.interruptions_kept += 1,
+            _ if self.live.leaves_to_words() != self.mine.leaves_to_words() => {
+                self.differs(now, Otherwise::LeftToWords, on);
+            }
             (true, false) => self.differs(now, Otherwise::LosesInterruption, on),
             (false, true) => self.differs(now, Otherwise::InterruptsAlone, on),
             (false, false) => {}
@@ -360,6 +397,7 @@ impl Compare {
             Otherwise::MissesStart => tally.starts_missed += 1,
             Otherwise::LosesInterruption => tally.interruptions_lost += 1,
             Otherwise::InterruptsAlone => tally.interruptions_alone += 1,
+            Otherwise::LeftToWords => tally.interruptions_open += 1,
         }
         on(Difference { at, what });
     }
@@ -378,7 +416,7 @@ mod tests {
             name: "live".into(),
             turn: TurnSettings::default(),
             interruptions: Interruptions::On,
-            false_interruptions: FalseInterruptions { resume: true, shorter_than_ms: 700 },
+            false_interruptions: FalseInterruptions::default(),
         }
     }
 
@@ -390,9 +428,9 @@ mod tests {
     ) -> (ShadowTally, Vec<Otherwise>) {
         let mut settings = live();
         let mut detector = TurnDetector::new(&settings.turn, RATE);
-        let rule = Rule::new(settings.interruptions, settings.false_interruptions, RATE);
+        let rule = Rule::new(settings.interruptions, settings.false_interruptions, true, RATE);
         candidate(&mut settings);
-        let mut shadow = Shadow::new(&settings, &rule, RATE);
+        let mut shadow = Shadow::new(&settings, &rule, true, RATE);
         let length = step_samples(settings.turn.engine, RATE).0;
         let (mut end, mut until, mut found) = (0, 0, Vec::new());
         for &(ms, per_mille, audible) in script {
@@ -467,24 +505,31 @@ mod tests {
     fn interruptions_are_kept_lost_or_made_alone() {
         let short = [(300, 900, true), (1_000, 0, true)];
         let long = [(900, 900, true), (1_000, 0, false)];
-        let counts = |t: &ShadowTally| (t.interruptions_kept, t.interruptions_lost, t.interruptions_alone);
+        let counts =
+            |t: &ShadowTally| (t.interruptions_kept, t.interruptions_lost, t.interruptions_alone, t.interruptions_open);
         let script = [short, long].concat();
-        assert_eq!(counts(&run(|_| {}, &script).0), (1, 0, 0));
+        assert_eq!(counts(&run(|_| {}, &script).0), (1, 0, 0, 0), "of the short one the words decide for both");
         let at_once = |s: &mut crate::config::Shadow| s.false_interruptions.resume = false;
-        assert_eq!(counts(&run(at_once, &script).0), (1, 0, 1));
+        assert_eq!(counts(&run(at_once, &script).0), (1, 0, 0, 1));
         let never = |s: &mut crate::config::Shadow| s.interruptions = Interruptions::Off;
-        assert_eq!(counts(&run(never, &script).0), (0, 1, 0));
+        assert_eq!(counts(&run(never, &script).0), (0, 1, 0, 1));
         let words = |s: &mut crate::config::Shadow| s.interruptions = Interruptions::MinWords(4);
-        assert_eq!(counts(&run(words, &script).0), (0, 1, 0));
+        assert_eq!(counts(&run(words, &script).0), (0, 0, 0, 1), "both leave the short one to its words");
+        // A click is none by any of them, but for those whom all speech stops.
+        let click = [(120, 900, true), (1_000, 0, true)];
+        assert_eq!(counts(&run(|_| {}, &click).0), (0, 0, 0, 0));
+        assert_eq!(counts(&run(at_once, &click).0), (0, 0, 1, 0));
+        let sooner = |s: &mut crate::config::Shadow| s.false_interruptions.shorter_than_ms = 250;
+        assert_eq!(counts(&run(sooner, &short).0), (0, 0, 0, 1));
         // Whom nobody hears nobody interrupts.
         let silent: Vec<_> = script.iter().map(|&(ms, p, _)| (ms, p, false)).collect();
-        assert_eq!(counts(&run(at_once, &silent).0), (0, 0, 0));
+        assert_eq!(counts(&run(at_once, &silent).0), (0, 0, 0, 0));
         // The live settings silence the agent before the candidate has heard enough: it would have been heard on.
         let later = |s: &mut crate::config::Shadow| s.false_interruptions.shorter_than_ms = 1_000;
         let silenced = [(750, 900, true), (600, 900, false), (1_000, 0, false)];
-        assert_eq!(counts(&run(later, &silenced).0), (1, 0, 0));
+        assert_eq!(counts(&run(later, &silenced).0), (1, 0, 0, 0));
         // A pause is no speech.
         let broken = [(400, 900, true), (150, 0, true), (200, 900, true), (1_000, 0, true)];
-        assert_eq!(counts(&run(at_once, &broken).0), (0, 0, 1));
+        assert_eq!(counts(&run(at_once, &broken).0), (0, 0, 0, 1));
     }
 }

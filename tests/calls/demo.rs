@@ -29,8 +29,8 @@ fn the_demo_shows_what_interrupts_and_what_does_not_a_tool_and_a_long_pause_and_
         assert!(out.join(part).exists(), "{part} is missing");
     }
     let report: Report = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
-    let speech =
-        |turn: usize| (report.turns[turn].speech_start_at_ms.unwrap(), report.turns[turn].speech_end_at_ms.unwrap());
+    let turns: Vec<_> = report.turns.iter().filter(|turn| !turn.back_channel).collect();
+    let speech = |turn: usize| (turns[turn].speech_start_at_ms.unwrap(), turns[turn].speech_end_at_ms.unwrap());
     let pause_ms = speech(2).0 - speech(1).1;
     assert!(pause_ms > 6_000, "the caller thinks for 4 s after a reply of 5 s, but was silent for {pause_ms} ms");
     // Nothing else is left beside the folder.

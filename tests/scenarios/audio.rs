@@ -33,6 +33,8 @@ enum Happening {
     Commit,
     /// How the model answers from now on.
     Answers(Answer),
+    /// What transcripts say from now on, if they come.
+    Words(Option<&'static str>),
 }
 
 /// How the model answers: how many frames after it was asked it begins, then speaks, then is done.
@@ -50,6 +52,14 @@ enum How {
     SaysNothing,
     Fails,
 }
+
+/// A commit is named, and written down, after so many frames.
+const NAMED_FRAMES: u32 = 3;
+const WRITTEN_FRAMES: u32 = 18;
+/// Sounds of less than this over the agent are no words, and may be forgotten.
+const CLICK_MS: u64 = 200;
+/// The agent is held for no longer, and what is due is done within a millisecond here.
+const HELD_MAX_MS: u64 = 1_001;
 
 const AT_ONCE: Answer = Answer { how: How::Speaks, frames: [0, 0, 0] };
 
@@ -72,6 +82,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => Just(Ready),
         1 => (0u64..250).prop_map(Gap),
         1 => Just(Commit),
+        2 => prop_oneof![Just(None), Just(Some("Mm-hm.")), Just(Some("Stop!")), Just(Some(""))].prop_map(Words),
         2 => (how, [0u32..40, 0u32..20, 0u32..40]).prop_map(|(how, frames)| Answers(Answer { how, frames })),
     ]
 }
@@ -113,6 +124,11 @@ struct Call {
     commits: usize,
     /// The reply that was cancelled while it ran, last; counts from 1.
     cancelled: u32,
+    /// Commits that are not named, and those that are not written down: since how many frames.
+    unnamed: VecDeque<(u32, usize)>,
+    unwritten: VecDeque<(u32, usize)>,
+    words: Option<&'static str>,
+    held_since_ms: Option<u64>,
     faults: Vec<String>,
 }
 
@@ -162,6 +178,10 @@ impl Call {
             recorded: Vec::new(),
             commits: 0,
             cancelled: 0,
+            unnamed: VecDeque::new(),
+            unwritten: VecDeque::new(),
+            words: None,
+            held_since_ms: None,
             faults: Vec::new(),
         };
         call.drain();
@@ -192,6 +212,8 @@ impl Call {
                 self.running = None;
                 self.tool_due = false;
                 self.buffer.clear();
+                self.unnamed.clear();
+                self.unwritten.clear();
                 self.input(Input::Model(ModelEvent::Closed { reason: "gone".into(), retry: true }));
             }
             Happening::Lose => {}
@@ -202,6 +224,7 @@ impl Call {
                 self.caller.resize(self.caller.len() + ms as usize * self.ms, self.silence);
             }
             Happening::Answers(answer) => self.answer = *answer,
+            Happening::Words(words) => self.words = *words,
             Happening::Commit => self.input(Input::Control(Control::CommitTurn)),
         }
     }
@@ -220,6 +243,16 @@ impl Call {
 
     /// The model goes on with its answer, if it has one to give.
     fn go_on(&mut self) {
+        self.unnamed.iter_mut().chain(&mut self.unwritten).for_each(|(frames, _)| *frames += 1);
+        while let Some((_, n)) = self.unnamed.pop_front_if(|(frames, _)| *frames >= NAMED_FRAMES) {
+            self.input(Input::Model(ModelEvent::Committed { item: format!("u{n}").into() }));
+        }
+        while let Some((_, n)) = self.unwritten.pop_front_if(|(frames, _)| *frames >= WRITTEN_FRAMES) {
+            if let Some(words) = self.words {
+                let item = format!("u{n}").into();
+                self.input(Input::Model(ModelEvent::CallerTranscript { item, text: words.into(), done: true }));
+            }
+        }
         if std::mem::take(&mut self.asked) {
             let id = format!("r{}", self.responses);
             self.running = Some(Running { id, answer: self.answer, cancelled: false });
@@ -318,6 +351,8 @@ impl Call {
                 }
                 Action::SendModel(ModelCommand::ToolOutput { .. }) => self.tool_due = true,
                 Action::SendModel(ModelCommand::CommitAudio { .. }) => {
+                    self.unnamed.push_back((0, self.commits));
+                    self.unwritten.push_back((0, self.commits));
                     self.commits += 1;
                     self.committed.push(std::mem::take(&mut self.buffer));
                 }
@@ -351,7 +386,22 @@ impl Call {
                     let end = self.caller.len();
                     self.turns.last_mut().into_iter().for_each(|turn| turn.1 = Some(end));
                 }
-                Action::Emit(CallEvent::TurnDropped { .. }) => drop(self.turns.pop()),
+                Action::Emit(CallEvent::TurnDropped { rule, voiced_ms }) => {
+                    if rule != "shorter_than_a_word" || voiced_ms >= CLICK_MS {
+                        self.faults.push(format!("{} ms: {voiced_ms} ms are erased, {rule}", self.now_ms));
+                    }
+                    // All that waits for what is said next, and nothing did.
+                    self.turns.clear();
+                }
+                Action::Emit(CallEvent::AgentHeld { .. }) => self.held_since_ms = Some(self.now_ms),
+                Action::Emit(
+                    CallEvent::AgentResumed { .. } | CallEvent::BargeIn { .. } | CallEvent::AgentStopped { .. },
+                ) => {
+                    let held_ms = self.held_since_ms.take().map_or(0, |since| self.now_ms - since);
+                    if held_ms > HELD_MAX_MS {
+                        self.faults.push(format!("{} ms: the agent was held for {held_ms} ms", self.now_ms));
+                    }
+                }
                 Action::SendCaller(CallerCommand::Audio(audio)) => {
                     self.line.extend(audio);
                     self.sent += audio.len();
@@ -401,7 +451,7 @@ proptest! {
     fn every_sample_is_where_it_belongs(
         (silence_duration_ms, prefix_padding_ms, min_speech_ms) in (50u32..500, prop_oneof![Just(0u32), 0u32..900], prop_oneof![Just(0u32), 0u32..300]),
         shorter_than_ms in 0u32..1_000,
-        interruptions in prop_oneof![4 => Just(Interruptions::On), 1 => Just(Interruptions::Off), 1 => Just(Interruptions::AfterMs(400))],
+        interruptions in prop_oneof![4 => Just(Interruptions::On), 1 => Just(Interruptions::Off), 1 => Just(Interruptions::AfterMs(400)), 1 => Just(Interruptions::MinWords(2))],
         (engine, format) in prop_oneof![
             Just((VadEngine::Earshot, AudioFormat::PHONE)),
             Just((VadEngine::Silero, AudioFormat { codec: Codec::Pcma, rate_hz: 8_000 })),
@@ -411,7 +461,7 @@ proptest! {
     ) {
         let turn =
             TurnSettings { engine, silence_duration_ms, prefix_padding_ms, min_speech_ms, ..TurnSettings::default() };
-        let mut call = Call::new(format, turn, FalseInterruptions { resume: true, shorter_than_ms }, interruptions);
+        let mut call = Call::new(format, turn, FalseInterruptions { shorter_than_ms, ..FalseInterruptions::default() }, interruptions);
         call.speak(400);
         for (what, ms) in &script {
             call.apply(what);
@@ -436,8 +486,9 @@ proptest! {
         prop_assert!(call.recorded.len().abs_diff(heard as usize * call.ms) <= 1_000 * call.ms, "{heard}");
         // Whoever was silent for so long has heard all there is to hear, and waits for nothing.
         if call.engine.phase() == "talking" {
-            let answered = report.turns.last().is_none_or(|turn| turn.response_at_ms.is_some());
-            prop_assert!(answered, "nobody answers {:?}", report.turns.last());
+            let last = report.turns.iter().rfind(|turn| !turn.back_channel);
+            let answered = last.is_none_or(|turn| turn.response_at_ms.is_some());
+            prop_assert!(answered, "nobody answers {last:?}");
             prop_assert!(!call.tool_due, "what the tool answered is not spoken of");
             let last = format!("a{}", call.responses.saturating_sub(1));
             let cut = call.cancelled == call.responses || report.interruptions.iter().any(|i| i.item == last);

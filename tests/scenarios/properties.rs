@@ -9,8 +9,8 @@ use offhook::config::{
     Tool, ToolKind, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
 use offhook::engine::{
-    Action, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, Record,
-    ResponseStatus, TransferOutcome, Usage,
+    Action, CallEvent, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent,
+    Record, ResponseStatus, TransferOutcome, Usage,
 };
 use offhook::journal::Journal;
 use offhook::replay::{Replay, Seen};
@@ -225,7 +225,7 @@ fn any_settings() -> impl Strategy<Value = offhook::config::CallSettings> {
             max_turn_s,
             ..TurnSettings::default()
         };
-        (turn, FalseInterruptions { resume, shorter_than_ms })
+        (turn, FalseInterruptions { resume, shorter_than_ms, ..FalseInterruptions::default() })
     });
     let local = prop::option::weighted(0.7, local);
     (greeting, farewell, interruptions, any::<bool>(), 1u64..60, local).prop_map(
@@ -359,6 +359,23 @@ proptest! {
             } else if let Some((_, mark)) = line.split_once("line mark g") {
                 let of: u32 = mark.split_once('-').unwrap().0.parse().unwrap();
                 prop_assert_eq!(of, generation, "audio of an earlier generation after a clear");
+            }
+        }
+        // Nobody is held for longer than a second before it is known what was said.
+        let mut since = None;
+        for (at, event) in &sim.seen.events {
+            match event {
+                CallEvent::AgentHeld { .. } => since = Some(*at),
+                CallEvent::AgentResumed { .. } | CallEvent::BargeIn { .. } | CallEvent::AgentStopped { .. } => {
+                    let held_ms = since.take().map_or(0, |since| at.ms_since(since));
+                    prop_assert!(held_ms <= 1_000, "the agent was held for {held_ms} ms until {at}");
+                }
+                // What the caller says over the agent is kept, but for what is too short for a word.
+                CallEvent::TurnDropped { rule, voiced_ms } => {
+                    let click = rule == "shorter_than_a_word" && *voiced_ms < 200;
+                    prop_assert!(click || rule == "closing", "{voiced_ms} ms are erased at {at}: {rule}");
+                }
+                _ => {}
             }
         }
         // An agent who is held says nothing.

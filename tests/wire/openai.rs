@@ -394,6 +394,7 @@ fn agent(url: &str) -> Agent {
         shadows: Vec::new(),
         interruptions: Interruptions::On,
         false_interruptions: Default::default(),
+        back_channels: Default::default(),
         noise_engine: Default::default(),
         echo_guard: true,
         disclaimer: None,

@@ -89,7 +89,7 @@ impl Calls {
             out.push('\n');
         }
         for (name, measured) in columns {
-            out += &format!("{name}: {}", report::summary(&self.cases, measured));
+            out += &format!("{name}: {}", report::summary(&self.cases, measured, chosen.unless));
         }
         out += &format!(
             "\nNobody labelled these calls. Speech is what Silero hears with {LOOK_MS} ms of look-ahead, shorter stretches and \

@@ -1,6 +1,6 @@
 //! What `offhook tune` prints.
 
-use offhook::config::Prefer;
+use offhook::config::{FalseInterruptions, Prefer};
 use offhook::tune::measure::{Case, Measured, Numbers, Source, TURN_GAP_MS};
 use offhook::tune::sweep::Tried;
 use offhook::tune::table::{Align, Table, or_dash};
@@ -50,7 +50,7 @@ pub(super) fn clips(chosen: &Chosen, cases: &[Case], measured: &Measured) -> Str
         ]);
     }
     out += &table.text();
-    out += &format!("\n{}", summary(cases, measured));
+    out += &format!("\n{}", summary(cases, measured, chosen.unless));
     out + &mistakes(cases, measured)
 }
 
@@ -60,7 +60,7 @@ pub(super) fn head(chosen: &Chosen) -> String {
 }
 
 /// All clips together.
-pub(super) fn summary(cases: &[Case], measured: &Measured) -> String {
+pub(super) fn summary(cases: &[Case], measured: &Measured, unless: FalseInterruptions) -> String {
     let n = Numbers::from(&measured.total);
     let audio = length(cases.iter().map(Case::duration_ms).sum());
     let count = |source| cases.iter().filter(|case| case.source == source).count();
@@ -82,6 +82,12 @@ pub(super) fn summary(cases: &[Case], measured: &Measured) -> String {
         n.starts,
         n.false_starts,
         n.on_distractors
+    );
+    let [by_length, by_words, clicks] = measured.over_agent(unless);
+    out += &format!(
+        "over agent  {by_length} would interrupt by their length (min_interruption_ms = {}), {by_words} by their words, {clicks} by \
+         neither: too short for one\n",
+        unless.shorter_than_ms
     );
     let (assumed, coarse) = (count(Source::TurnsAssumed), count(Source::Coarse));
     if assumed > 0 {

@@ -148,7 +148,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("agents/reception.toml", agent("[[shadow]]\nname = \"a\"\nthreshold = 2\n[[shadow]]\nname = \"a\"\nsilence = 3\n[[shadow]]\nname = \"a b\""), &[
             "agents/reception.toml:5:13: threshold = 2: out of range; allowed: 0-1",
             "agents/reception.toml:7:8: name = \"a\": another candidate has this name",
-            "agents/reception.toml:8:1: silence: unknown key; allowed: name, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, interruptions, resume_false_interruption, min_interruption_ms",
+            "agents/reception.toml:8:1: silence: unknown key; allowed: name, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, interruptions, resume_false_interruption, min_interruption_ms, untranscribed_interruption_ms",
             "agents/reception.toml:10:8: name = \"a b\": is not valid; allowed: 1 to 32 letters, digits, - and _",
         ]),
         ("agents/reception.toml", agent("shadow = [{ name = \"a\" }, { name = \"b\" }, { name = \"c\" }, { name = \"d\" }]"), &[
@@ -165,6 +165,9 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ]),
         ("agents/reception.toml", agent("interruptions = true"), &[
             "agents/reception.toml:3:17: interruptions = true: is of the wrong type; allowed: \"on\", \"off\", { after_ms = 1-5000 }, { min_words = 1-20 }",
+        ]),
+        ("agents/reception.toml", agent("verdict_ms = 50"), &[
+            "agents/reception.toml:3:14: verdict_ms = 50: out of range; allowed: 100-5000",
         ]),
         ("agents/reception.toml", agent("interruptions = { min_words = 21 }"), &[
             "agents/reception.toml:3:31: min_words = 21: out of range; allowed: 1-20",

@@ -59,6 +59,7 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
         "prompt",
         "commit_key",
         "shadow",
+        "back_channels",
         "disclaimer",
         "meaning",
         "actions",

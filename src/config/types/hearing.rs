@@ -121,17 +121,22 @@ pub enum Interruptions {
 
 /// Speech that stopped the agent and turns out to be none: a cough, a click, a bare "uh-huh". Local detection only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct FalseInterruptions {
     /// Whether the agent goes on at the sample where it stopped.
     pub resume: bool,
-    /// 0–5000: speech that is shorter interrupts nothing.
+    /// 0–5000: speech as long as this interrupts by its length; of shorter speech the words decide.
     pub shorter_than_ms: u32,
+    /// 100–5000: without a transcript in this time it interrupts.
+    pub verdict_ms: u32,
+    /// 0–5000: the same as `shorter_than_ms` where no transcripts come: shorter speech does not interrupt.
+    pub untranscribed_ms: u32,
 }
 
 impl Default for FalseInterruptions {
     fn default() -> Self {
-        // A "mm-hm" takes half a second.
-        FalseInterruptions { resume: true, shorter_than_ms: 700 }
+        // A "mm-hm" takes half a second; docs/turns.md says where the last one is from.
+        FalseInterruptions { resume: true, shorter_than_ms: 700, verdict_ms: 800, untranscribed_ms: 450 }
     }
 }
 

@@ -42,6 +42,10 @@ impl CallEngine {
         self.floor.joined = None;
         self.commit_audio(rule);
         self.uplink.end_turn();
+        if let Some(local) = &mut self.local {
+            local.wordless = local.wordless.saturating_add(1);
+            local.click = None;
+        }
         true
     }
 
@@ -53,7 +57,9 @@ impl CallEngine {
         if let Some(local) = &mut self.local {
             local.detector.reset();
             local.over = Over::Nobody;
+            local.verdict = None;
         }
+        self.timers.clear(Timer::Verdict);
         if speaks {
             let heard = self.uplink.appended();
             self.speech_stopped(self.uplink.media_of_appended(heard), rule);
@@ -89,9 +95,43 @@ impl CallEngine {
     /// The model named the item of a turn that our own ears ended.
     pub(in crate::engine) fn on_local_committed(&mut self, item: &str) {
         let turn = self.name_commit(item);
-        let verdict = self.local.as_mut().and_then(|local| local.verdict.as_mut());
-        if let Some(verdict) = verdict.filter(|verdict| Some(verdict.turn) == turn) {
-            verdict.item = Some(item.to_owned());
+        let stretches = self.local.iter_mut().flat_map(|local| &mut local.verdict).flat_map(|v| &mut v.stretches);
+        for stretch in stretches.filter(|stretch| Some(stretch.turn) == turn) {
+            stretch.item = Some(item.to_owned());
         }
+    }
+
+    /// Too short for a word: it stays where it is, and goes along with what is said next.
+    pub(super) fn keep_click(&mut self, voiced_ms: u64) {
+        self.stats.count("clicks", 1);
+        self.emit(CallEvent::InterruptionIgnored { rule: "shorter_than_a_word".to_owned() });
+        self.uplink.keep_turn();
+        let until = self.now.plus_ms(TOGETHER_MS);
+        if let Some(local) = &mut self.local {
+            let before_ms = local.click.map_or(0, |click| click.voiced_ms);
+            local.click = Some(Lately { voiced_ms: before_ms + voiced_ms, until });
+        }
+        if self.floor.commit_due.is_none() {
+            self.stats.close_turn(std::mem::take(&mut self.floor.open_turn));
+        }
+        // The model's time does not run out while the caller speaks.
+        if self.reply.awaiting.is_some() {
+            self.watch_dead_air();
+        }
+        self.pay_owed();
+    }
+
+    /// A click that nothing followed for long is none of the conversation's.
+    pub(super) fn forget_old_click(&mut self) {
+        let Some(local) = &mut self.local else { return };
+        let Some(click) = local.click.filter(|click| self.now > click.until) else { return };
+        local.click = None;
+        if !self.session.is_ready() || self.floor.commit_due.is_some() || self.floor.joined.is_some() {
+            return;
+        }
+        self.stats.count("turns_dropped", 1);
+        let rule = "shorter_than_a_word".to_owned();
+        self.emit(CallEvent::TurnDropped { rule, voiced_ms: click.voiced_ms });
+        self.uplink.forget_kept(&mut self.out);
     }
 }

@@ -1,20 +1,26 @@
 //! Local detection: what follows from the steps that our own ears hear.
 //!
 //! ```text
-//!                         started                                ended
-//!  nobody speaks ──────────────────────────► over nobody ───────────────────► committed, answered
-//!        │ the agent has the floor                ▲
-//!        │                                        │ as long as an interruption must be: barge-in
-//!        ├── interruptions = "on" ─────► held ────┤
-//!        │    (the line is cleared,               │ ended sooner: dropped, the agent goes on at the sample
-//!        │     the audio is kept)
-//!        ├── after_ms, min_words ──────► waiting ─┤ (the agent is still heard)
-//!        │                                        │ ended sooner: dropped, or the transcript decides
+//!                         started                              ended
+//!  nobody speaks ─────────────────────────► over nobody ───────────────────► committed, answered
+//!        │ the agent has the floor               ▲
+//!        │                                       │ as long as an interruption must be: barge-in
+//!        ├── interruptions = "on" ─────► held ───┤
+//!        │    (the line is cleared, the audio    │ ended sooner: committed, and the words decide; a click: the agent goes on
+//!        │     is kept, for a second at most)    │
+//!        ├── after_ms, min_words ──────► heard ──┤
+//!        │                                       │ ended sooner: committed, and the words decide
 //!        └── off, protected, closing ──► ignored ──► committed, answered when the agent is done
+//!
+//!  the words ([`verdict`]):  none, a back-channel ──► aside: the agent goes on at the sample, nothing is asked
+//!                            anything else ─────────► barge-in, answered (after_ms, min_words: answered when the agent is done)
+//!                            not there in time ─────► the same
+//!                            never any in this call ► length decides
 //! ```
 //!
-//! A barge-in that is not yet certain costs the model nothing: its response runs on into the queue, and is cancelled and
-//! truncated only when it is certain.
+//! What a caller says is never taken back: it is committed whatever becomes of it, and only what is too short for a word may
+//! be forgotten. A barge-in that is not yet certain costs the model nothing: its response runs on into the queue, and is
+//! cancelled and truncated only when it is certain.
 
 mod commit;
 mod hold;
@@ -26,13 +32,14 @@ use crate::time::Samples;
 use crate::turn::shadow::{Rule, Shadow, WORD_MS};
 use crate::turn::{EndRule, TurnDetector, TurnEvent};
 use crate::vad::{Probability, Step};
+use verdict::{TOGETHER_MS, Verdict};
 
 /// Before any of a reply was heard, speech this long is no cough: nothing is lost by asking again, but words would be.
 const UNHEARD_MIN_MS: u64 = 200;
-/// Speech this close to the reply's end answers it: it is a turn, however short.
+/// Speech this close to the reply's end answers it: it is a turn, however short, and the agent finishes first.
 const TAIL_MS: u64 = 1_000;
-/// A transcript that is to decide on an interruption must be there in this time.
-const VERDICT_MS: u64 = 3_000;
+/// After so many commits without a transcript of any, none is expected in this call until one comes.
+const WORDLESS_MAX: u32 = 3;
 
 /// What our own ears make of the call.
 #[derive(Debug)]
@@ -41,6 +48,15 @@ pub(super) struct Local {
     detector: TurnDetector,
     over: Over,
     verdict: Option<Verdict>,
+    lately: Lately,
+    /// A sound that was too short for a word waits in the model's buffer for what is said next.
+    click: Option<Lately>,
+    /// The agent was held, and went on before it was known what was said.
+    went_on: bool,
+    /// Commits since the call began, or since the last transcript.
+    wordless: u32,
+    /// A transcript has come in this call.
+    worded: bool,
     pub(super) shadows: Vec<Shadow>,
 }
 
@@ -50,32 +66,38 @@ enum Over {
     /// Nobody: it is a turn.
     #[default]
     Nobody,
-    /// The agent, who was stopped and may go on: certain after so much speech. `tail`: the reply was nearly over.
-    Held { until_ms: u64, tail: bool },
-    /// The agent, who is still heard: an interruption after so much speech.
-    Waiting { until_ms: u64 },
+    /// The agent, held or still heard: an interruption after so much speech, by this rule.
+    Agent { until_ms: u64, rule: &'static str, tail: bool },
     /// The agent, who is not interrupted, by this rule.
     Ignored { rule: &'static str },
 }
 
-/// A turn that is an interruption if it has enough words.
-#[derive(Debug)]
-struct Verdict {
-    min_words: u32,
-    turn: u32,
-    item: Option<String>,
+/// What was said over the agent, and has not been settled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately {
+    voiced_ms: u64,
+    until: CallTime,
 }
 
 impl Local {
     pub(super) fn new(settings: &CallSettings, turn: &TurnSettings) -> Self {
         let rate_hz = settings.format.rate_hz;
-        let rule = Rule::new(settings.interruptions, settings.false_interruptions, rate_hz);
+        let rule = Rule::new(settings.interruptions, settings.false_interruptions, settings.transcribed, rate_hz);
         Local {
             prefix: Samples::from_ms(u64::from(turn.prefix_padding_ms), rate_hz),
             detector: TurnDetector::new(turn, rate_hz),
             over: Over::Nobody,
             verdict: None,
-            shadows: settings.shadows.iter().map(|shadow| Shadow::new(shadow, &rule, rate_hz)).collect(),
+            lately: Lately::default(),
+            click: None,
+            went_on: false,
+            wordless: 0,
+            worded: false,
+            shadows: settings
+                .shadows
+                .iter()
+                .map(|shadow| Shadow::new(shadow, &rule, settings.transcribed, rate_hz))
+                .collect(),
         }
     }
 
@@ -94,7 +116,12 @@ impl Local {
 
     /// Whether it is open if what is being said interrupts the agent.
     pub(super) fn is_in_doubt(&self) -> bool {
-        matches!(self.over, Over::Held { .. } | Over::Waiting { .. })
+        matches!(self.over, Over::Agent { .. })
+    }
+
+    /// Speech over the agent that ended so lately that what is said now belongs to it.
+    fn lately_ms(&self, now: CallTime) -> u64 {
+        if now <= self.lately.until { self.lately.voiced_ms } else { 0 }
     }
 }
 
@@ -152,6 +179,7 @@ impl CallEngine {
     }
 
     fn on_local_start(&mut self, at: Samples) {
+        self.forget_old_click();
         let Some(local) = &mut self.local else { return };
         local.over = Over::Nobody;
         let from = at.saturating_sub(local.prefix);
@@ -176,15 +204,13 @@ impl CallEngine {
             Interruptions::Off => Over::Ignored { rule: "off" },
             Interruptions::On if !resume || min_ms == 0 => {
                 self.interrupt("local_vad");
+                self.join_verdict();
                 Over::Nobody
             }
             Interruptions::On => {
                 self.hold_agent();
-                let audible = self.downlink.speaking();
-                let unheard_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
-                let tail = audible && unheard_ms <= TAIL_MS && !self.reply.is_running();
                 match self.agent_has_the_floor() {
-                    true => Over::Held { until_ms: if audible { min_ms } else { min_ms.min(UNHEARD_MIN_MS) }, tail },
+                    true => self.over_agent(min_ms),
                     // The last sample was heard just now.
                     false => {
                         self.let_agent_go();
@@ -192,15 +218,31 @@ impl CallEngine {
                     }
                 }
             }
-            Interruptions::AfterMs(ms) => Over::Waiting { until_ms: u64::from(ms) },
-            Interruptions::MinWords(words) => Over::Waiting { until_ms: u64::from(words) * WORD_MS },
+            Interruptions::AfterMs(ms) => Over::Agent { until_ms: u64::from(ms), rule: "after_ms", tail: false },
+            Interruptions::MinWords(words) => {
+                Over::Agent { until_ms: u64::from(words) * WORD_MS, rule: "min_words", tail: false }
+            }
         };
         match over {
             Over::Ignored { rule } => self.emit(CallEvent::InterruptionIgnored { rule: rule.to_owned() }),
             Over::Nobody => self.caller_took_the_floor(),
-            Over::Held { .. } | Over::Waiting { .. } => {}
+            Over::Agent { .. } => {}
         }
         self.speak_over(over);
+    }
+
+    /// How much speech over an agent who may be interrupted by any is certain.
+    fn over_agent(&self, min_ms: u64) -> Over {
+        if !self.downlink.speaking() {
+            return Over::Agent { until_ms: min_ms.min(UNHEARD_MIN_MS), rule: "local_vad", tail: false };
+        }
+        let unheard_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+        let tail = unheard_ms <= TAIL_MS && !self.reply.is_running();
+        let untranscribed_ms = u64::from(self.settings.false_interruptions.untranscribed_ms);
+        match self.words_come() || untranscribed_ms >= min_ms {
+            true => Over::Agent { until_ms: min_ms, rule: "local_vad", tail },
+            false => Over::Agent { until_ms: untranscribed_ms, rule: "untranscribed", tail },
+        }
     }
 
     fn speak_over(&mut self, over: Over) {
@@ -214,26 +256,29 @@ impl CallEngine {
         let rate_hz = self.rate_hz();
         let Some(local) = self.local.as_ref().filter(|local| local.detector.is_speaking()) else { return };
         let voiced_ms = local.voiced_ms(rate_hz);
+        let together_ms = voiced_ms + local.lately_ms(self.now);
+        let min_ms = u64::from(self.settings.false_interruptions.shorter_than_ms);
+        let adds_up = matches!(self.settings.interruptions, Interruptions::On) && together_ms >= min_ms;
         match local.over {
-            Over::Held { until_ms, .. } | Over::Waiting { until_ms } if voiced_ms >= until_ms => {
-                let rule = match (local.over, self.settings.interruptions) {
-                    (Over::Held { .. }, _) => "local_vad",
-                    (_, Interruptions::MinWords(_)) => "min_words",
-                    _ => "after_ms",
-                };
+            Over::Agent { until_ms, rule, .. } if voiced_ms >= until_ms => self.is_interruption(rule),
+            Over::Agent { .. } if adds_up => self.is_interruption("said_again"),
+            Over::Agent { .. } | Over::Ignored { .. } if !self.agent_has_the_floor() => {
                 self.speak_over(Over::Nobody);
-                self.give_way(rule);
-                self.caller_took_the_floor();
-            }
-            Over::Held { .. } => {}
-            Over::Waiting { .. } | Over::Ignored { .. } if !self.agent_has_the_floor() => {
-                self.speak_over(Over::Nobody);
+                self.let_agent_go();
                 self.caller_took_the_floor();
             }
             // What may not be interrupted is over, and the caller still speaks.
             Over::Ignored { rule: "protected" } if !self.is_protected() => self.speak_over_agent(),
-            Over::Waiting { .. } | Over::Ignored { .. } | Over::Nobody => {}
+            Over::Agent { .. } | Over::Ignored { .. } | Over::Nobody => {}
         }
+    }
+
+    /// What is being said stops the agent for good, and is a turn.
+    fn is_interruption(&mut self, rule: &str) {
+        self.speak_over(Over::Nobody);
+        self.give_way(rule);
+        self.join_verdict();
+        self.caller_took_the_floor();
     }
 
     /// The agent is silent from here, and what was owed is moot: what is being said is answered when it is a turn.
@@ -256,21 +301,11 @@ impl CallEngine {
         let Some(local) = &mut self.local else { return };
         let voiced_ms = local.voiced_ms(rate_hz);
         match std::mem::take(&mut local.over) {
-            Over::Held { tail: false, .. } => {
-                self.drop_turn("shorter_than_min_interruption_ms", voiced_ms);
-                self.release_agent("false_interruption");
-            }
-            Over::Held { tail: true, .. } => {
-                self.give_way("spoke_at_its_end");
+            Over::Agent { tail, .. } if self.agent_has_the_floor() => self.weigh_short_speech(rule, voiced_ms, tail),
+            Over::Agent { .. } => {
+                self.let_agent_go();
                 self.commit_local(rule);
             }
-            Over::Waiting { .. } if self.agent_has_the_floor() => match self.settings.interruptions {
-                Interruptions::MinWords(min_words) if self.settings.transcribed && self.session.is_ready() => {
-                    self.ask_transcript(min_words);
-                }
-                Interruptions::MinWords(_) => self.ignore_interruption("fewer_than_min_words", voiced_ms),
-                _ => self.ignore_interruption("shorter_than_after_ms", voiced_ms),
-            },
             _ => self.commit_local(rule),
         }
     }
@@ -286,11 +321,7 @@ impl CallEngine {
         local.over = Over::Nobody;
         self.speech_stopped(self.uplink.media_of_appended(heard), rule);
         self.give_way(rule);
+        self.join_verdict();
         self.commit_local(rule);
-    }
-
-    fn ignore_interruption(&mut self, rule: &str, voiced_ms: u64) {
-        self.emit(CallEvent::InterruptionIgnored { rule: rule.to_owned() });
-        self.drop_turn(rule, voiced_ms);
     }
 }

@@ -38,6 +38,7 @@ fn agent(format: AudioFormat) -> Agent {
         shadows: Vec::new(),
         interruptions: Interruptions::On,
         false_interruptions: Default::default(),
+        back_channels: Default::default(),
         noise_engine: Default::default(),
         echo_guard: true,
         disclaimer: None,

@@ -23,6 +23,11 @@ const ACTIONS_MAX: u64 = 500;
 const INPUTS_AT_ONCE_MAX: u64 = 20_000;
 /// Jitter that the reckoning of what was heard may be off by at a clear, beyond one message.
 const RECKONING_MS: u64 = 60;
+/// While it is not known whether the caller interrupts, the agent is held for this long at most; deadlines are noticed late here.
+const HELD_MAX_MS: u64 = 1_000;
+const LATE_MS: u64 = 20;
+/// Speech over the agent that is longer is a word, and is given to the model.
+const CLICK_MS: u64 = 200;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +52,9 @@ pub(super) struct Watch {
     clears: u32,
     holds: u64,
     held: bool,
+    held_at: CallTime,
+    /// A click is about to be erased.
+    erases: bool,
     ended: bool,
     sent: u64,
     recorded: u64,
@@ -132,7 +140,10 @@ impl Watch {
                 self.recorded_to = position.0 + payload.len() as u64;
                 self.recorded += payload.len() as u64;
             }
-            Action::Emit(event) => self.event(event),
+            Action::SendModel(ModelCommand::ClearAudio) if !std::mem::take(&mut self.erases) => {
+                self.breaks(at, "what the caller said is erased".to_owned());
+            }
+            Action::Emit(event) => self.event(at, event),
             Action::End(_) => self.ended = true,
             _ => {}
         }
@@ -201,20 +212,32 @@ impl Watch {
         }
     }
 
-    fn event(&mut self, event: &CallEvent) {
+    fn event(&mut self, at: CallTime, event: &CallEvent) {
         match event {
             CallEvent::AgentHeld { .. } => {
                 self.held = true;
+                self.held_at = at;
                 self.holds += 1;
             }
-            CallEvent::AgentResumed { .. } => self.held = false,
+            // What is not the caller's to decide may be forgotten, and a click.
+            CallEvent::TurnDropped { rule, voiced_ms } => {
+                self.erases = rule != "shorter_than_a_word" || *voiced_ms < CLICK_MS;
+            }
+            CallEvent::AgentResumed { .. } => self.released(at),
             CallEvent::BargeIn { .. } | CallEvent::AgentStopped { .. } => {
-                self.held = false;
+                self.released(at);
                 self.barge_ins += u64::from(matches!(event, CallEvent::BargeIn { .. }));
                 self.items.iter_mut().for_each(|item| item.stopped = true);
                 self.told = true;
             }
             _ => {}
+        }
+    }
+
+    fn released(&mut self, at: CallTime) {
+        let held_ms = at.ms_since(self.held_at);
+        if std::mem::take(&mut self.held) && held_ms > HELD_MAX_MS + LATE_MS {
+            self.breaks(at, format!("the agent was held for {held_ms} ms"));
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
         false_interruptions: FalseInterruptions {
             resume: random.chance(800),
             shorter_than_ms: random.range(0, 1_200) as u32,
+            verdict_ms: random.range(100, 2_000) as u32,
+            untranscribed_ms: random.range(0, 1_000) as u32,
         },
         // The frames here hold no echo, and looking for one costs more than all the rest of a call.
         echo_guard: false,

@@ -22,6 +22,8 @@ const AHEAD_MS: u64 = 1_000;
 /// One call on its media time line.
 pub(super) struct Course {
     format: AudioFormat,
+    /// The model sent transcripts.
+    transcribed: bool,
     /// What the caller said, in order.
     caller: Vec<(Samples, Vec<u8>)>,
     /// What the caller heard, in order.
@@ -43,6 +45,8 @@ pub(super) struct Turn {
     pub(super) ended: Option<(Samples, Samples)>,
     /// Where it interrupted the agent.
     pub(super) interrupted: Option<Samples>,
+    /// Where it was left to its words whether it does.
+    pub(super) asks_words: Option<Samples>,
 }
 
 impl Turn {
@@ -63,6 +67,7 @@ impl Course {
         let rate_hz = format.rate_hz;
         let mut course = Course {
             format,
+            transcribed: journal.settings.transcribed,
             caller: Vec::new(),
             agent: Vec::new(),
             floor: Vec::new(),
@@ -121,7 +126,7 @@ impl Course {
         let rate_hz = self.format.rate_hz;
         let mut hearing = Hearing::new(ears, self.format);
         let mut detector = TurnDetector::new(&settings.turn, rate_hz);
-        let mut rule = Rule::new(settings.interruptions, settings.false_interruptions, rate_hz);
+        let mut rule = Rule::new(settings.interruptions, settings.false_interruptions, self.transcribed, rate_hz);
         let mut turns: Vec<Turn> = Vec::new();
         let mut agent = self.agent.iter().peekable();
         // Where the two time lines part: heard, media.
@@ -161,6 +166,11 @@ impl Course {
                         }
                     }
                     _ => {}
+                }
+                if rule.asks_words()
+                    && let Some(turn) = turns.last_mut()
+                {
+                    turn.asks_words = Some(now);
                 }
                 if rule.has_interrupted()
                     && let Some(turn) = turns.last_mut()

@@ -251,11 +251,11 @@ fn document(set: &[String]) -> Result<String, String> {
 fn words(settings: &Shadow) -> String {
     let TurnSettings { engine, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, .. } =
         &settings.turn;
-    let FalseInterruptions { resume, shorter_than_ms } = settings.false_interruptions;
+    let FalseInterruptions { resume, shorter_than_ms, untranscribed_ms, .. } = settings.false_interruptions;
     format!(
         "engine={} threshold={threshold} hysteresis={hysteresis} silence_duration_ms={silence_duration_ms} \
          min_speech_ms={min_speech_ms} max_turn_s={max_turn_s} interruptions={} min_interruption_ms={shorter_than_ms} \
-         resume_false_interruption={resume}",
+         untranscribed_interruption_ms={untranscribed_ms} resume_false_interruption={resume}",
         engine.name(),
         settings.interruptions
     )
@@ -311,7 +311,9 @@ fn rows(then: &[Turn], now: &[Turn], rate_hz: u32) -> Vec<Row> {
         }
     }
     for old in then.iter().filter(|old| old.interrupted.is_some()) {
-        let new = now.iter().filter(|new| new.overlaps(old)).find_map(|new| new.interrupted);
+        // The same words say the same now.
+        let of = |new: &Turn| new.interrupted.or(new.asks_words);
+        let new = now.iter().filter(|new| new.overlaps(old)).find_map(of);
         row(What::Interruption, old.interrupted, new, new.map(|_| Difference::Kept));
     }
     for new in now.iter().filter(|new| new.interrupted.is_some()) {

@@ -15,6 +15,8 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
         ["interruptions", "min_words", n] => s.interruptions = Interruptions::MinWords(number(n)? as u32),
         ["resume_false_interruption", "off"] => s.false_interruptions.resume = false,
         ["min_interruption_ms", ms] => s.false_interruptions.shorter_than_ms = number(ms)? as u32,
+        ["verdict_ms", ms] => s.false_interruptions.verdict_ms = number(ms)? as u32,
+        ["untranscribed_interruption_ms", ms] => s.false_interruptions.untranscribed_ms = number(ms)? as u32,
         ["transcription", "off"] => s.transcribed = false,
         ["greeting_interruptible", "off"] => s.greeting_interruptible = false,
         ["disclaimer", ms, text] => s.disclaimer = Some(sound("disclaimer", text, number(ms)?)),
