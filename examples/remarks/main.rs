@@ -19,12 +19,12 @@ use sounds::{Kind, Sound};
 
 /// The rate of a phone line.
 const RATE_HZ: u32 = 8_000;
-/// Before a sound the agent has been heard for this long, and for a step's parts more.
+/// Before a sound the agent has been heard for this long, and for a part of a step more.
 const BEFORE_MS: u64 = 2_000;
-const LEADS_MS: [u64; 2] = [0, 11];
+const LEADS_MS: [u64; 1] = [7];
 const AFTER_MS: u64 = 3_000;
 const WORDS_MS: [u64; 4] = [150, 300, 500, 700];
-const LENGTHS_MS: [u32; 9] = [200, 250, 300, 350, 400, 450, 500, 600, 700];
+const LENGTHS_MS: [u32; 6] = [250, 350, 400, 450, 550, 700];
 const DIGITS: [&str; 11] = ["zero", "seven", "four", "three", "two", "one", "two", "three", "four", "five", "six"];
 
 /// What became of one sound.
