@@ -259,7 +259,7 @@ impl Model {
         self.later(now, named_ms, Say::Committed { item });
         self.named_at = now.plus_ms(named_ms);
         if self.temper.transcribes {
-            let words = self.random.skewed(1, 13) - 1;
+            let words = self.random.skewed(1, 12);
             self.later(now, named_ms + words_ms, Say::CallerWords { item, words });
         }
     }

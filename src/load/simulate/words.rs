@@ -134,16 +134,6 @@ impl Names {
     }
 }
 
-/// So many words of a caller: none are a noise, and some only say that somebody listens.
-fn said_by_caller(words: u64) -> &'static str {
-    match words {
-        0 => "",
-        n if n % 3 == 1 => "Mm-hm.",
-        n if n % 3 == 2 => "Yeah, okay.",
-        n => said(n),
-    }
-}
-
 /// So many words.
 fn said(words: u64) -> &'static str {
     const WORDS: &str =
