@@ -43,13 +43,17 @@ pub(crate) struct Trial {
     pub echo_guard: bool,
     /// The agent has greeted before, as it does in most calls.
     pub greeting: bool,
+    /// `None`: by the default.
+    pub level_margin_db: Option<u32>,
     pub as_json: bool,
 }
 
 /// By the defaults but for what is tried, with this silence at a turn's end.
 pub(crate) fn settings(silence_duration_ms: u32, trial: Trial) -> CallSettings {
     let mut settings = scenario::settings();
-    let turn = TurnSettings { silence_duration_ms, ..TurnSettings::default() };
+    let default = TurnSettings::default();
+    let level_margin_db = trial.level_margin_db.unwrap_or(default.level_margin_db);
+    let turn = TurnSettings { silence_duration_ms, level_margin_db, ..default };
     settings.turn_detection = TurnDetection::Local(turn);
     settings.noise_reduction = trial.noise_reduction;
     settings.echo_guard = trial.echo_guard;

@@ -113,8 +113,13 @@ fn drive(part: Part, clips: &[LabelledClip], seconds: usize, stretch: &mut dyn F
             }
         }
         Part::Engine => {
-            let trial =
-                Trial { noise_reduction: NoiseReduction::None, echo_guard: true, greeting: false, as_json: false };
+            let trial = Trial {
+                noise_reduction: NoiseReduction::None,
+                echo_guard: true,
+                greeting: false,
+                level_margin_db: None,
+                as_json: false,
+            };
             let mut engine = CallEngine::told(settings(200, trial).into());
             let mut now = CallTime::ZERO;
             engine.handle(now, Input::Model(ModelEvent::Ready { session: "session".into() }));

@@ -152,6 +152,7 @@ fn turn_detection(key: &str, detection: &TurnDetection) -> Option<String> {
             "turn_detection.silence_duration_ms" => turn.silence_duration_ms.to_string(),
             "turn_detection.min_speech_ms" => turn.min_speech_ms.to_string(),
             "turn_detection.max_turn_s" => turn.max_turn_s.to_string(),
+            "turn_detection.level_margin_db" => turn.level_margin_db.to_string(),
             _ => return None,
         },
         ("turn_detection.threshold", TurnDetection::Provider { threshold, .. }) => threshold.to_string(),

@@ -80,8 +80,13 @@ type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 const VAD: &[&str] = &["turn_detection.mode", "turn_detection.threshold", "turn_detection.prefix_padding_ms"];
 const VAD_END: &[&str] = &["turn_detection.mode", "turn_detection.silence_duration_ms", "turn_detection.threshold"];
-const OURS: &[&str] =
-    &["turn_detection.threshold", "turn_detection.min_speech_ms", "turn_detection.engine", "echo_guard"];
+const OURS: &[&str] = &[
+    "turn_detection.threshold",
+    "turn_detection.min_speech_ms",
+    "turn_detection.engine",
+    "turn_detection.level_margin_db",
+    "echo_guard",
+];
 const OURS_END: &[&str] =
     &["turn_detection.silence_duration_ms", "turn_detection.threshold", "turn_detection.hysteresis"];
 const FALSE: &[&str] = &["min_interruption_ms", "resume_false_interruption", "interruptions"];

@@ -7,6 +7,7 @@
 //! 00:00.200 start                  the media stream begins; caller audio flows from here
 //! 00:01.000 speech_started u1 500  by the model's VAD, offset in appended audio
 //! 00:01.000 speaks 900             in local mode: what our own ears are told they hear
+//! 00:01.000 speaks 900 -36         the same at a level in dBFS, of a television for instance
 //! 00:02.000 agent r1 a1 3000       3 s of agent audio, in deltas of 200 ms at five times its own pace
 //! ```
 //!
@@ -37,6 +38,10 @@ const DELTA_MS: u64 = 200;
 /// ... this many times faster than it is played.
 const PACE: u64 = 5;
 
+/// How loud a caller is who speaks, and the line when nobody does, in dBFS.
+const SPEECH_DB: i8 = -20;
+const QUIET_DB: i8 = -60;
+
 /// A script, read.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -56,8 +61,8 @@ enum Step {
         at_ms: u64,
         ms: u64,
     },
-    /// How likely every step is speech from here on, in per mille; for local detection.
-    Voice(u16),
+    /// How likely every step is speech from here on, in per mille, and its level; for local detection.
+    Voice(u16, i8),
     /// What the ears tell of who picked up, with the next audio.
     Found(Finding),
     Key(char),
@@ -209,8 +214,14 @@ impl Scenario {
             // For local detection: the caller speaks for so long.
             [at, "speaks", ms] => {
                 let at = time(at)?;
-                self.steps.push((at, Step::Voice(900)));
-                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0)));
+                self.steps.push((at, Step::Voice(900, SPEECH_DB)));
+                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0, QUIET_DB)));
+                Ok(())
+            }
+            [at, "speaks", ms, level_db] => {
+                let at = time(at)?;
+                self.steps.push((at, Step::Voice(900, level(level_db)?)));
+                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0, QUIET_DB)));
                 Ok(())
             }
             [at, rest @ ..] => {
@@ -273,6 +284,11 @@ pub fn settings() -> CallSettings {
     }
 }
 
+/// A level in dBFS.
+fn level(text: &str) -> Result<i8, String> {
+    text.parse().ok().filter(|db| *db <= 0).ok_or_else(|| format!("{text:?} is no level in dBFS"))
+}
+
 fn step(words: &[&str]) -> Result<Step, String> {
     let own = |s: &str| s.to_owned();
     let done = |response: &str, status, detail: Option<&&str>| Step::Done {
@@ -285,7 +301,11 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["caller", "on"] => Step::CallerAudio(true),
         ["caller", "off"] => Step::CallerAudio(false),
         ["frame", at_ms, ms] => Step::Frame { at_ms: number(at_ms)?, ms: number(ms)? },
-        ["probability", per_mille] => Step::Voice(number(per_mille)? as u16),
+        ["probability", per_mille] => {
+            let per_mille = number(per_mille)? as u16;
+            Step::Voice(per_mille, if per_mille >= 500 { SPEECH_DB } else { QUIET_DB })
+        }
+        ["probability", per_mille, level_db] => Step::Voice(number(per_mille)? as u16, level(level_db)?),
         ["found", what] => Step::Found(found(what)?),
         ["answered_by", by] => Step::Control(Control::AnsweredBy(AnsweredBy::from_name(by))),
         ["key", digit] => Step::Key(digit.chars().next().ok_or("which key?")?),
@@ -367,10 +387,7 @@ fn apply(sim: &mut Sim, step: &Step) {
             let payload = vec![0xFF; (ms * 8) as usize];
             return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));
         }
-        Step::Voice(per_mille) => {
-            let level_db = if *per_mille >= 500 { -20 } else { -60 };
-            return sim.hears(Probability::from_per_mille(*per_mille), level_db);
-        }
+        Step::Voice(per_mille, level_db) => return sim.hears(Probability::from_per_mille(*per_mille), *level_db),
         Step::Found(finding) => return sim.finds(*finding),
         Step::Key(digit) => return sim.input(Input::Caller(CallerEvent::Dtmf(*digit))),
         Step::Mark(id) => return sim.input(Input::Caller(CallerEvent::MarkPlayed(*id))),

@@ -23,7 +23,10 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
             let engine = VadEngine::Earshot;
             s.turn_detection = TurnDetection::Local(TurnSettings { engine, ..TurnSettings::default() });
         }
-        [key @ ("silence_duration_ms" | "prefix_padding_ms" | "max_turn_s" | "min_speech_ms"), n] => {
+        [
+            key @ ("silence_duration_ms" | "prefix_padding_ms" | "max_turn_s" | "level_margin_db" | "min_speech_ms"),
+            n,
+        ] => {
             let TurnDetection::Local(turn) = &mut s.turn_detection else {
                 return Err("set mode local first".into());
             };
@@ -32,6 +35,7 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
                 "silence_duration_ms" => turn.silence_duration_ms = n,
                 "prefix_padding_ms" => turn.prefix_padding_ms = n,
                 "max_turn_s" => turn.max_turn_s = n,
+                "level_margin_db" => turn.level_margin_db = n,
                 _ => turn.min_speech_ms = n,
             }
         }
