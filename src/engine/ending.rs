@@ -66,6 +66,7 @@ impl CallEngine {
             Control::CommitTurn => self.commit("operator"),
             Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
             Control::AnsweredBy(by) => self.on_answered_by(by),
+            Control::LineReturns => self.line_returns(),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
@@ -319,7 +320,7 @@ impl CallEngine {
 
     /// What is queued is heard even when it is longer than the farewell's time, up to its own length.
     pub(super) fn give_time_for_what_waits(&mut self) {
-        let waiting_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+        let waiting_ms = self.downlink.unheard_at(self.line_now()).as_ms(self.rate_hz());
         let farewell_ms = self.settings.limits.farewell_s * 1_000;
         self.timers.set(Timer::Farewell, self.now.plus_ms(farewell_ms.max(waiting_ms + LINE_MARGIN_MS)));
     }

@@ -279,6 +279,8 @@ pub enum CallEvent {
     TransferBegun { to: String },
     /// The carrier has the line.
     LineLent,
+    /// The media stream broke off, by the named rule: it may come back.
+    LineBroken { rule: String },
     /// The line is ours again, or was never lent, by the named rule.
     LineBack { rule: String, after_ms: u64 },
     /// The sound that is heard while tools run begins.
@@ -407,6 +409,7 @@ impl fmt::Display for CallEvent {
             }
             CallEvent::TransferBegun { to } => write!(f, "TransferBegun to={}", Quoted(to)),
             CallEvent::LineLent => f.write_str("LineLent"),
+            CallEvent::LineBroken { rule } => write!(f, "LineBroken rule={}", Quoted(rule)),
             CallEvent::LineBack { rule, after_ms } => {
                 write!(f, "LineBack rule={} after_ms={after_ms}", Quoted(rule))
             }

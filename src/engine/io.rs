@@ -243,6 +243,8 @@ pub enum Control {
     Transfer(TransferOutcome),
     /// The carrier says who picked up a call that was placed.
     AnsweredBy(AnsweredBy),
+    /// The carrier asks what to do now that the stream is gone, and is told to open it again.
+    LineReturns,
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.

@@ -1,6 +1,7 @@
 //! THE CALL: every decision about one call, and no socket, clock, task, thread or file.
 //!
-//! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
+//! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`stamps`] where it belongs, [`clock`] the
+//! line's clock beside ours, [`downlink`] the playout ledger,
 //! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
 //! [`local`] what our own ears make of it, [`commits`] turns whose words are not there yet, [`answering`] who picked up, [`tools`] what the model has asked for,
 //! [`away`] a line that is lent, [`budget`] what a call may use up, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
@@ -10,6 +11,7 @@ mod answering;
 mod away;
 mod budget;
 mod caller;
+mod clock;
 mod commits;
 mod conversation;
 mod downlink;
@@ -23,6 +25,7 @@ mod outbox;
 mod reply;
 pub mod report;
 mod session;
+mod stamps;
 mod stats;
 pub mod timer;
 mod tool_sound;
@@ -41,7 +44,7 @@ pub use timer::Timer;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
-use crate::time::{CallTime, Samples};
+use crate::time::{CallTime, LineTime, Samples};
 use answering::Answering;
 use away::{Doubt, Errand};
 use budget::Spending;
@@ -91,6 +94,10 @@ pub struct CallEngine {
     /// The line is lent, or about to be.
     away: Option<Errand>,
     doubt: Option<Doubt>,
+    /// How often the line broke off.
+    line_breaks: u32,
+    /// When the caller hung up, if that is only known since.
+    hung_up_at: Option<CallTime>,
     /// What is still being fetched, if anything.
     fetch: Option<EffectId>,
     fetching: bool,
@@ -186,6 +193,8 @@ impl CallEngine {
             tools: Tools::default(),
             away: None,
             doubt: None,
+            line_breaks: 0,
+            hung_up_at: None,
             fetch: None,
             fetching: settings.fetches,
             variables: settings.variables.clone(),
@@ -272,9 +281,9 @@ impl CallEngine {
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
     pub fn report(&self) -> Report {
         let rate_hz = self.settings.format.rate_hz;
-        let over_at = self.line_over_at.unwrap_or(self.now);
+        let over_at = self.hung_up_at.or(self.line_over_at).unwrap_or(self.now);
         // A call that was cut off by the server's end has lines in the middle of being heard.
-        let spoken = self.downlink.playing(self.now).filter(|(item, _)| item.kind != ItemKind::Sound);
+        let spoken = self.downlink.playing(self.line_now()).filter(|(item, _)| item.kind != ItemKind::Sound);
         let playing: Vec<_> = spoken.map(|(item, heard)| (item.line, heard, item.received())).collect();
         let mut counters = self.stats.counters();
         let more = [
@@ -285,6 +294,7 @@ impl CallEngine {
             ("marks_of_cleared_audio", self.downlink.marks_cleared),
             ("marks_unknown", self.downlink.marks_unknown),
             ("lines_unlisted", self.conversation.refused),
+            ("line_stamps_ignored", u64::from(self.uplink.ignores_stamps())),
         ];
         counters.extend(more.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
         Report {
@@ -298,6 +308,8 @@ impl CallEngine {
             rate_hz,
             duration_ms: over_at.as_ms(),
             media_start_at_ms: self.uplink.started_at().map(CallTime::as_ms),
+            media_ms: self.uplink.started_at().map(|_| self.uplink.media_at(over_at).as_ms(rate_hz)),
+            line_clock_ppm: self.uplink.clock.skew_ppm(),
             model_ready_at_ms: self.stats.model_ready_at.map(CallTime::as_ms),
             end: match &self.phase {
                 Phase::Over(reason) | Phase::Transcribing(reason) => reason.clone(),
@@ -419,6 +431,11 @@ impl CallEngine {
 
     fn emit(&mut self, event: CallEvent) {
         self.out.emit(event);
+    }
+
+    /// Now by the line's clock.
+    fn line_now(&self) -> LineTime {
+        self.uplink.clock.line_at(self.now)
     }
 
     fn rate_hz(&self) -> u32 {

@@ -147,7 +147,7 @@ impl CallEngine {
 
     /// Dead air is what the caller hears: the model's time runs from when everything so far was heard.
     pub(super) fn watch_dead_air(&mut self) {
-        let unheard = if self.downlink.speaking() { self.downlink.unheard_at(self.now) } else { Samples::ZERO };
+        let unheard = if self.downlink.speaking() { self.downlink.unheard_at(self.line_now()) } else { Samples::ZERO };
         let wait_ms = unheard.as_ms(self.rate_hz()) + self.settings.limits.model_silence_ms;
         self.timers.set(Timer::ModelSilent, self.now.plus_ms(wait_ms));
     }

@@ -196,7 +196,7 @@ impl CallEngine {
 
     /// Whether what the caller hears, or is about to hear, may not be interrupted.
     pub(super) fn is_protected(&self) -> bool {
-        match self.downlink.heard_of_current(self.now) {
+        match self.downlink.heard_of_current(self.line_now()) {
             Some((item, _)) if self.downlink.speaking() => item.protected,
             _ => self.reply.is_protected(),
         }
@@ -243,8 +243,8 @@ impl CallEngine {
     /// The item that is being heard, how much of it was heard, and how much of everything was not.
     pub(super) fn heard_so_far(&self) -> (String, u64, u64) {
         let rate_hz = self.rate_hz();
-        let unheard_ms = self.downlink.unheard_at(self.now).as_ms(rate_hz);
-        let current = self.downlink.heard_of_current(self.now);
+        let unheard_ms = self.downlink.unheard_at(self.line_now()).as_ms(rate_hz);
+        let current = self.downlink.heard_of_current(self.line_now());
         let (item, heard_ms) = current.map_or_else(Default::default, |(i, h)| (i.name.clone(), h.as_ms(rate_hz)));
         (item, heard_ms, unheard_ms)
     }

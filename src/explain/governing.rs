@@ -85,6 +85,7 @@ pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Go
         "limits.farewell_s" => in_deployment(limits.farewell_s),
         "limits.caller_silence_s" => in_deployment(limits.caller_silence_s),
         "limits.caller_gone_s" => in_deployment(limits.caller_gone_s),
+        "limits.line_back_s" => in_deployment(limits.line_back_s),
         "limits.model_silence_ms" => in_deployment(limits.model_silence_ms),
         "limits.model_recovery_s" => in_deployment(limits.model_recovery_s),
         "limits.transcript_wait_ms" => in_deployment(limits.transcript_wait_ms),

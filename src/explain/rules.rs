@@ -67,7 +67,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
         Timer::Tools => ("a tool must have answered", "tools"),
-        Timer::Away => ("the carrier must have answered, or the line be back", ""),
+        Timer::Away => ("the carrier must have answered, or the line be back", "limits.line_back_s"),
         Timer::Budget => ("what the call may use up is looked at", "limits.max_model_minutes"),
         Timer::HangUp => ("the carrier has had its time to end the call", ""),
         Timer::Words => ("the caller's last words must be there", "limits.transcript_wait_ms"),
@@ -92,6 +92,7 @@ const OURS_END: &[&str] =
 const FALSE: &[&str] = &["min_interruption_ms", "resume_false_interruption", "interruptions"];
 const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
+const LINE_BACK: &[&str] = &["limits.line_back_s"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
 const TOOL_FADE: &[&str] = &["tool_sound.fade_out_ms"];
@@ -357,10 +358,18 @@ const TABLE: &[Row] = &[
         &["tools", "keys.actions"],
     ),
     ("LineLent", "", "the carrier has the line: its stream ends, the call does not", &[]),
+    ("LineBroken", "stopped", "the stream was stopped: a hang-up, unless the carrier asks for it anew", LINE_BACK),
+    ("LineBroken", "lost", "the stream's socket died; the carrier is led back to this call", LINE_BACK),
+    ("LineBack", "line_broken", "the stream broke off before the carrier was asked", &[]),
     ("LineBack", "called_off", "the caller cut in before the carrier was asked", &["interruptions"]),
     ("LineBack", "failed", "the carrier refused, or could not reach the number", &[]),
     ("LineBack", "timeout", "the carrier did not answer within 15 s; the caller has been here all the time", &[]),
-    ("LineBack", "back", "the stream began again: keys were pressed, or a transfer came to nothing", &[]),
+    (
+        "LineBack",
+        "back",
+        "the stream began again: keys were pressed, a transfer came to nothing, or it had broken off",
+        &[],
+    ),
     ("LineBack", "busy", "the number's line was busy", &[]),
     ("LineBack", "no_answer", "it rang there for as long as it may", &["destination.ring_s"]),
     (

@@ -52,6 +52,8 @@ fn report() -> Report {
         rate_hz: 8_000,
         duration_ms: 14_400,
         media_start_at_ms: Some(400),
+        media_ms: None,
+        line_clock_ppm: None,
         model_ready_at_ms: Some(310),
         end: EndReason::AgentHungUp { why: "said <goodbye>".into() },
         lines: vec![

@@ -35,7 +35,7 @@ use super::Shared as Server;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
-use super::lend::Way;
+use super::lend::{self, Way};
 use super::media::Claim;
 use super::metrics::{Counter, Metrics};
 use super::model;
@@ -64,7 +64,7 @@ pub(super) struct Call<'s> {
     variables: Arc<Variables>,
     fetch: Option<Fetching>,
     way: Way,
-    /// Where the line comes back while it is lent.
+    /// Where the line comes back once its stream is over.
     back: Option<oneshot::Receiver<Claim>>,
     engine: CallEngine,
     pen: Pen,
@@ -269,6 +269,7 @@ impl<'s> Call<'s> {
             Wake::Claimed(Some(Claim { leg, stream })) => {
                 self.line = Line::Up(leg);
                 self.stream = stream;
+                self.back = lend::prepare(self.shared, &self.way);
                 self.shared.metrics.started.add(1);
                 self.phase.set(Phase::Talking);
                 tracing::info!(parent: self.span, "media stream up");
@@ -290,6 +291,10 @@ impl<'s> Call<'s> {
             Wake::Model(read) => self.take_model(read, now, files),
             Wake::Effect(id, outcome) => self.take_effect(id, outcome, now, files),
             Wake::Command(Command::Control(control)) => {
+                if control == Control::LineReturns && matches!(self.line, Line::Up(_)) && self.closing.is_none() {
+                    // The carrier knows before us that its stream is over.
+                    self.line_is_gone(false, now, files);
+                }
                 self.input(now, Input::Control(control), Origin::Other, files);
             }
             Wake::Command(Command::HungUp) => {
@@ -384,7 +389,7 @@ impl<'s> Call<'s> {
     fn take_effect(&mut self, id: EffectId, outcome: Outcome, now: Instant, files: &mut Files) {
         let result = match outcome {
             Outcome::CloseInstead if self.hang_up_by_closing(Some(id), now) => return,
-            // There is no stream to close: nothing keeps the carrier from its <Hangup/>.
+            // There is no stream to close: the carrier has gone on by itself, or is told to hang up when it asks.
             Outcome::CloseInstead => EffectResult::Done,
             Outcome::CallOver => {
                 self.shared.metrics.effects.add("call_over", 1);
@@ -486,7 +491,10 @@ impl<'s> Call<'s> {
                     }
                 }
                 Action::LineOver => self.line_over(),
-                Action::End(reason) => self.ended = Some(reason),
+                Action::End(reason) => {
+                    self.shared.registry.shut(self.id);
+                    self.ended = Some(reason);
+                }
             }
         }
     }
@@ -539,6 +547,7 @@ impl<'s> Call<'s> {
     /// The line is done with, and the call's place is free; the model's session goes on. A stream that we do not close yet
     /// rests: whoever sees its end knows that the report is next.
     fn line_over(&mut self) {
+        self.shared.registry.shut(self.id);
         self.slot.end();
         self.phase.set(Phase::Closing);
         self.line_rests = true;

@@ -324,8 +324,7 @@ impl Writer {
                     report.journal = Some(dropped.journal.account(open.as_mut().and_then(|open| open.lost.take())));
                 }
                 if folder.keep.recording {
-                    let total =
-                        report.duration_ms.saturating_sub(report.media_start_at_ms.unwrap_or(report.duration_ms));
+                    let total = report.media_length_ms();
                     let rate_hz = folder.format.rate_hz;
                     report.recording = Some(recording(open, dropped.audio, Samples::from_ms(total, rate_hz), rate_hz));
                 }

@@ -212,6 +212,8 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         rate_hz: settings.format.rate_hz,
         duration_ms: lasted.as_millis() as u64,
         media_start_at_ms: None,
+        media_ms: None,
+        line_clock_ppm: None,
         model_ready_at_ms: None,
         end,
         lines: Vec::new(),

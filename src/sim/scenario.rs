@@ -8,6 +8,7 @@
 //! 00:01.000 speech_started u1 500  by the model's VAD, offset in appended audio
 //! 00:01.000 speaks 900             in local mode: what our own ears are told they hear
 //! 00:01.000 speaks 900 -36         the same at a level in dBFS, of a television for instance
+//! clock 5000                       the line's clock is faster than ours, in parts per million
 //! 00:02.000 agent r1 a1 3000       3 s of agent audio, in deltas of 200 ms at five times its own pace
 //! ```
 //!
@@ -47,6 +48,8 @@ const QUIET_DB: i8 = -60;
 pub struct Scenario {
     settings: CallSettings,
     delay_ms: u64,
+    /// By how much the line's clock runs faster than ours, in parts per million.
+    clock_ppm: i64,
     /// Whether audio and marks on the line are part of the trace.
     show_line: bool,
     steps: Vec<(CallTime, Step)>,
@@ -57,6 +60,8 @@ pub struct Scenario {
 enum Step {
     Start,
     CallerAudio(bool),
+    /// The stamps of caller audio begin here when it flows next.
+    FirstStamp(u64),
     Frame {
         at_ms: u64,
         ms: u64,
@@ -132,7 +137,8 @@ enum Step {
 impl Scenario {
     /// Reads a script. The error names the line and what is wrong with it.
     pub fn parse(text: &str) -> Result<Scenario, String> {
-        let mut scenario = Scenario { settings: settings(), delay_ms: 30, show_line: false, steps: Vec::new() };
+        let mut scenario =
+            Scenario { settings: settings(), delay_ms: 30, clock_ppm: 0, show_line: false, steps: Vec::new() };
         for (number, line) in text.lines().enumerate() {
             let words = split(line);
             if words.is_empty() {
@@ -176,6 +182,7 @@ impl Scenario {
     }
 
     fn drive(&self, sim: &mut Sim) {
+        sim.line_clock(self.clock_ppm);
         for (at, step) in &self.steps {
             sim.run_until(*at);
             apply(sim, step);
@@ -193,6 +200,10 @@ impl Scenario {
             ["set", rest @ ..] => set::set(&mut self.settings, rest),
             ["show", "line"] => {
                 self.show_line = true;
+                Ok(())
+            }
+            ["clock", ppm] => {
+                self.clock_ppm = ppm.parse().map_err(|_| format!("not a number: {ppm}"))?;
                 Ok(())
             }
             ["delay", ms] => {
@@ -268,6 +279,7 @@ pub fn settings() -> CallSettings {
             farewell_s: 5,
             caller_silence_s: 0,
             caller_gone_s: 20,
+            line_back_s: 0,
             model_silence_ms: 4_000,
             model_recovery_s: 8,
             transcript_wait_ms: 0,
@@ -300,6 +312,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["start"] => Step::Start,
         ["caller", "on"] => Step::CallerAudio(true),
         ["caller", "off"] => Step::CallerAudio(false),
+        ["first_stamp", ms] => Step::FirstStamp(number(ms)?),
         ["frame", at_ms, ms] => Step::Frame { at_ms: number(at_ms)?, ms: number(ms)? },
         ["probability", per_mille] => {
             let per_mille = number(per_mille)? as u16;
@@ -367,6 +380,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["transfer", "busy"] => Step::Control(Control::Transfer(TransferOutcome::Busy)),
         ["transfer", "no_answer"] => Step::Control(Control::Transfer(TransferOutcome::NoAnswer)),
         ["stream_ended"] => Step::StreamEnded,
+        ["line_returns"] => Step::Control(Control::LineReturns),
         ["commit"] => Step::Control(Control::CommitTurn),
         ["shutdown", "now"] => Step::Control(Control::EndNow(EndReason::Shutdown)),
         ["shutdown"] => Step::Control(Control::End(EndReason::Shutdown)),
@@ -383,6 +397,7 @@ fn apply(sim: &mut Sim, step: &Step) {
             return sim.caller_audio(true);
         }
         Step::CallerAudio(on) => return sim.caller_audio(*on),
+        Step::FirstStamp(ms) => return sim.first_stamp(*ms),
         Step::Frame { at_ms, ms } => {
             let payload = vec![0xFF; (ms * 8) as usize];
             return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));

@@ -183,8 +183,10 @@ pub fn outcomes(turns: &[TrueTurn], score: &ClipScore) -> Vec<Outcome> {
 
 /// The ends of turns as the report has them, on the media time line.
 fn then(report: &Report) -> Vec<(Samples, TurnEvent)> {
-    let Some(start) = report.media_start_at_ms else { return Vec::new() };
-    let at = |ms: u64| Samples::from_ms(ms.saturating_sub(start), LINE.rate_hz);
+    if report.media_start_at_ms.is_none() {
+        return Vec::new();
+    }
+    let at = |ms: u64| Samples::from_ms(report.media_of_ms(ms), LINE.rate_hz);
     let mut events = Vec::new();
     for turn in &report.turns {
         let Some(decided) = turn.stop_decided_at_ms.or(turn.commit_at_ms) else { continue };

@@ -6,8 +6,8 @@ impl CallEngine {
     /// The line is emptied at once; what the caller has not heard is kept until it is certain that this is an
     /// interruption.
     pub(super) fn hold_agent(&mut self) {
-        self.with_downlink(|downlink, now, uplink, out, progress| {
-            downlink.hold(now, |t| uplink.media_at(t), out, |p| progress.push(p));
+        self.with_downlink(|downlink, now, out, progress| {
+            downlink.hold(now, out, |p| progress.push(p));
         });
         self.hearing.cleared(self.uplink.media_at(self.now));
         self.timers.clear(Timer::MarkOverdue);
@@ -24,7 +24,7 @@ impl CallEngine {
             return;
         }
         let (_, from_ms, _) = self.heard_so_far();
-        self.downlink.release(self.now);
+        self.downlink.release(self.line_now());
         if self.floor.held_at.take().is_some() {
             self.stats.count("false_interruptions", 1);
             self.emit(CallEvent::AgentResumed { rule: rule.to_owned(), from_ms });
@@ -34,7 +34,7 @@ impl CallEngine {
     /// An agent who was stopped and has nothing to go on with is stopped no more.
     pub(super) fn let_agent_go(&mut self) {
         if self.downlink.is_held() {
-            self.downlink.release(self.now);
+            self.downlink.release(self.line_now());
             self.floor.held_at = None;
         }
     }

@@ -185,7 +185,7 @@ impl CallEngine {
             Interruptions::On => {
                 self.hold_agent();
                 let audible = self.downlink.speaking();
-                let unheard_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+                let unheard_ms = self.downlink.unheard_at(self.line_now()).as_ms(self.rate_hz());
                 let tail = audible && unheard_ms <= TAIL_MS && !self.reply.is_running();
                 match self.agent_has_the_floor() {
                     true => Over::Held { until_ms: if audible { min_ms } else { min_ms.min(UNHEARD_MIN_MS) }, tail },

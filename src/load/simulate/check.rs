@@ -24,6 +24,9 @@ const INPUTS_AT_ONCE_MAX: u64 = 20_000;
 /// Jitter that the reckoning of what was heard may be off by at a clear, beyond one message.
 const RECKONING_MS: u64 = 60;
 
+/// The most that the tracks of a recording may lie apart.
+const TRACKS_MS: u64 = 20;
+
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Broken {
@@ -53,6 +56,12 @@ pub(super) struct Watch {
     /// Where the recording of the agent ends.
     recorded_to: u64,
     media_start: Option<CallTime>,
+    /// By how much the line's clock runs faster than ours.
+    clock_ppm: i64,
+    /// Something went wrong at the line: where it plays is not known as well any more.
+    troubled: bool,
+    /// Where the line's clock was, in samples, when audio was sent to a line at rest.
+    began: Option<i64>,
     inputs_at: (CallTime, u64),
     /// What may be a broken promise, if no marks were given up.
     doubt: Option<Broken>,
@@ -73,6 +82,34 @@ impl Watch {
         let local = matches!(settings.turn_detection, TurnDetection::Local(_));
         let turns = Turns::new(local);
         Watch { rate_hz: settings.format.rate_hz, batch_ms: settings.playout.batch_ms, turns, ..Watch::default() }
+    }
+
+    /// The line's clock runs faster than ours by so much, in parts per million.
+    pub(super) fn runs_by(&mut self, clock_ppm: i64) {
+        self.clock_ppm = clock_ppm;
+    }
+
+    /// Something goes wrong at the line.
+    pub(super) fn line_is_troubled(&mut self) {
+        self.troubled = true;
+        self.began = None;
+    }
+
+    /// Both tracks are on the line's clock: audio is recorded where that was when it began to be played.
+    fn beside(&mut self, at: CallTime, position: Samples) {
+        let Some(began) = self.began.take() else { return };
+        let off = position.0 as i64 - began;
+        let most = Samples::from_ms(TRACKS_MS, self.rate_hz).0;
+        if off.unsigned_abs() > most {
+            let clock = self.clock_ppm;
+            self.breaks(at, format!("the agent is recorded {off} samples beside where he was heard, at {clock} ppm"));
+        }
+    }
+
+    fn line_clock(&self, at: CallTime) -> Option<i64> {
+        let since_us = i128::from(at.as_us()) - i128::from(self.media_start?.as_us());
+        let line_us = since_us * i128::from(1_000_000 + self.clock_ppm) / 1_000_000;
+        Some((line_us * i128::from(self.rate_hz) / 1_000_000) as i64)
     }
 
     /// The byte that an item's audio is made of: recordings have others.
@@ -112,19 +149,26 @@ impl Watch {
         self.turns.action(action);
         self.tells_model(action);
         match action {
-            Action::SendCaller(CallerCommand::Audio(bytes)) => self.audio(at, bytes),
+            Action::SendCaller(CallerCommand::Audio(bytes)) => {
+                if line.is_at_rest(at) && !self.troubled && bytes.first() != Some(&SOUND) {
+                    self.began = self.line_clock(at);
+                }
+                self.audio(at, bytes);
+            }
             Action::SendCaller(CallerCommand::Mark(mark)) if mark.generation != self.clears => {
                 let (of, now) = (mark.generation, self.clears);
                 self.breaks(at, format!("a mark of generation {of} after {now} clears"));
             }
             Action::SendCaller(CallerCommand::Clear) => {
                 self.clears += 1;
+                self.began = None;
                 self.look = true;
             }
             Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) => {
                 self.truncate(line, at, item, *audio_end_ms);
             }
             Action::Record(Record::Agent { at: position, payload }) => {
+                self.beside(at, *position);
                 if position.0 < self.recorded_to {
                     let before = self.recorded_to;
                     self.breaks(at, format!("the agent is recorded at {} and before up to {before}", position.0));
@@ -155,10 +199,11 @@ impl Watch {
         let media_now =
             |start: CallTime| now.as_us().saturating_sub(start.as_us()) * u64::from(self.rate_hz) / 1_000_000;
         if self.recorded_to > media_now(self.media_start.unwrap_or_default()) {
-            // A stream's beginning may have been set right since.
-            let start = sim.engine().report().media_start_at_ms.map(CallTime::from_ms).unwrap_or_default();
-            if self.recorded_to > media_now(start) {
-                let (to, now_at) = (self.recorded_to, media_now(start));
+            // The line's clock may be ahead of ours.
+            let now_at = sim.engine().report().media_ms.unwrap_or_default() * u64::from(self.rate_hz) / 1_000;
+            let millisecond = u64::from(self.rate_hz) / 1_000;
+            if self.recorded_to > now_at + millisecond {
+                let to = self.recorded_to;
                 self.breaks(now, format!("the agent is recorded up to {to}, and it is {now_at}"));
             }
         }
@@ -207,6 +252,8 @@ impl Watch {
                 self.held = true;
                 self.holds += 1;
             }
+            // What was unheard is sent once more when it is back.
+            CallEvent::LineBroken { .. } => self.holds += 1,
             CallEvent::AgentResumed { .. } => self.held = false,
             CallEvent::BargeIn { .. } | CallEvent::AgentStopped { .. } => {
                 self.held = false;

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 pub(super) enum Fault {
     NeverConnects,
     LineLost,
+    LineBreaks,
     AudioStops,
     FramesLost,
     ClockRestarts,
+    ClockDrifts,
     LineStalls,
     MarksHeld,
     MarksLost,
@@ -35,14 +37,16 @@ pub(super) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Fault; 25] = {
+    pub(super) const ALL: [Fault; 27] = {
         use Fault::*;
         [
             NeverConnects,
             LineLost,
+            LineBreaks,
             AudioStops,
             FramesLost,
             ClockRestarts,
+            ClockDrifts,
             LineStalls,
             MarksHeld,
             MarksLost,
@@ -71,9 +75,11 @@ impl Fault {
         match self {
             Fault::NeverConnects => "line never connects",
             Fault::LineLost => "line lost",
+            Fault::LineBreaks => "line breaks off and comes back",
             Fault::AudioStops => "caller's audio stops",
             Fault::FramesLost => "caller's frames lost",
             Fault::ClockRestarts => "line's clock restarts",
+            Fault::ClockDrifts => "line's clock runs apart",
             Fault::LineStalls => "line stalls",
             Fault::MarksHeld => "marks held up",
             Fault::MarksLost => "marks lost",

@@ -82,14 +82,14 @@ impl Course {
             Seen::Action(Action::Emit(event)) => events.push((at, heard, event.clone())),
             _ => {}
         });
-        let began = CallTime::from_ms(engine.report().media_start_at_ms.unwrap_or(0));
+        let report = engine.report();
         for (at, payload) in &course.agent {
             course.floor.push((*at, *at + format.samples(payload.len())));
         }
         let (mut held, mut asked) = (None, None);
         for (at, heard, event) in events {
             // Our own decisions are made where a step ends, the model's when we are told.
-            let media = if local { heard } else { Samples::from_us(at.since(began).as_micros() as u64, rate_hz) };
+            let media = if local { heard } else { Samples::from_ms(report.media_of_ms(at.as_ms()), rate_hz) };
             let ms = |ms: u64| Samples::from_ms(ms, rate_hz);
             match event {
                 CallEvent::SpeechStarted { .. } => course.turns.push(Turn { decided: media, ..Turn::default() }),

@@ -109,6 +109,7 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
         ["warn_before_s", n] => s.limits.warn_before_s = number(n)?,
         ["farewell_s", n] => s.limits.farewell_s = number(n)?,
         ["caller_silence_s", n] => s.limits.caller_silence_s = number(n)?,
+        ["line_back_s", n] => s.limits.line_back_s = number(n)?,
         ["caller_gone_s", n] => s.limits.caller_gone_s = number(n)?,
         ["model_silence_ms", n] => s.limits.model_silence_ms = number(n)?,
         ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,
