@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{AfterFailure, Spoken};
+use crate::time::Samples;
 
 /// How long the carrier may take to end or transfer a call.
 const HANG_UP_TIMEOUT_MS: u64 = 10_000;
@@ -94,7 +95,8 @@ impl CallEngine {
             }
         }
         self.hang_up_model();
-        if self.downlink.only_sound() {
+        let silence_waits = !self.downlink.is_drained() && self.downlink.audible_at(self.now) == Samples::ZERO;
+        if self.downlink.only_sound() || silence_waits {
             self.clear_line(true);
         }
         let on_failure = self.settings.on_failure.clone();
@@ -152,6 +154,7 @@ impl CallEngine {
             Timer::Interrupt,
             Timer::Away,
             Timer::ModelSilent,
+            Timer::ModelRetry,
             Timer::CapWarning,
             Timer::Cap,
             Timer::Budget,

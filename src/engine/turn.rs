@@ -123,7 +123,11 @@ impl CallEngine {
         self.conversation.line(line).ended = ended.or(Some(self.now));
         if !matches!(self.settings.turn_detection, TurnDetection::Disabled { .. }) {
             self.turn_committed(self.turn_rule());
-            self.owe_answer_if_busy();
+            if self.model_answers() {
+                self.owe_answer_if_busy();
+            } else {
+                self.ask("turn_committed", None);
+            }
         }
     }
 
@@ -298,9 +302,8 @@ impl CallEngine {
 
     /// What the agent owed to what was said before is moot: the caller goes on.
     pub(super) fn caller_took_the_floor(&mut self) {
-        self.reply.awaiting = None;
         self.tools.caller_spoke();
-        self.timers.clear(Timer::ModelSilent);
+        self.answered();
     }
 
     pub(super) fn caller_line(&mut self, item: &str) -> usize {

@@ -105,6 +105,8 @@ pub(super) struct Uplink {
     waits_until: Samples,
     /// Samples of turns that the session has and that are not committed.
     uncommitted: Samples,
+    /// Samples heard in the whole call.
+    heard: Samples,
     /// Samples appended to this session; where turns are passed on, samples heard.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
@@ -135,6 +137,7 @@ impl Uplink {
             gate,
             waits_until: Samples::ZERO,
             uncommitted: Samples::ZERO,
+            heard: Samples::ZERO,
             appended: Samples::ZERO,
             map: VecDeque::new(),
             restarted: false,
@@ -216,6 +219,7 @@ impl Uplink {
         hearing.take(at, out.piece(&piece));
         let piece = hearing.cleaned().map_or(piece, |cleaned| out.keep(cleaned));
         let audio = out.piece(&piece);
+        self.heard += self.format.samples(audio.len());
         let wanted = match self.gate {
             Gate::All | Gate::Untold => !self.muted,
             Gate::Turns { turn, .. } => {
@@ -235,6 +239,20 @@ impl Uplink {
         }
         out.model_audio(piece);
         Samples::ZERO
+    }
+
+    /// Somebody else decides turns from here, before the session is given anything: a session that hears everything is
+    /// given what our own ears kept, so that what is being said is not lost.
+    pub(super) fn follow(&mut self, gate: Gate) {
+        let kept = std::mem::take(&mut self.recent);
+        if matches!(gate, Gate::All | Gate::Untold) && self.early.is_empty() {
+            self.early = kept;
+        }
+        self.gate = gate;
+        // Where turns are passed on, positions count what was heard.
+        self.appended = self.heard;
+        self.map.clear();
+        (self.uncommitted, self.waits_until) = (Samples::ZERO, self.heard);
     }
 
     /// Our own ears heard a turn begin: from position `from` of what was heard, everything is passed on.

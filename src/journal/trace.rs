@@ -97,7 +97,14 @@ fn write_command(command: &ModelCommand<'_>, out: &mut String) -> fmt::Result {
 
 fn write_model_event(event: &ModelEvent<'_>, out: &mut String) -> fmt::Result {
     match event {
-        ModelEvent::Ready { session } => write!(out, "model ready session={}", Word(session)),
+        ModelEvent::Ready { session, turns } => {
+            write!(out, "model ready session={}", Word(session))?;
+            match turns {
+                Some(turns) => write!(out, " detects={} answers={}", turns.detects, turns.answers),
+                None => Ok(()),
+            }
+        }
+        ModelEvent::NotAsAsked { what } => write!(out, "model not_as_asked what={}", Word(what)),
         ModelEvent::Closed { reason, retry } => write!(out, "model closed reason={} retry={retry}", Word(reason)),
         ModelEvent::SpeechStarted { item, audio_start_ms } => {
             write!(out, "model speech_started item={} audio_start_ms={audio_start_ms}", Word(item))
@@ -182,7 +189,14 @@ mod tests {
     #[test]
     fn an_input_reads_as_one_line_whatever_it_carries() {
         let mut out = String::new();
-        let event = ModelEvent::Error { code: "".into(), message: "a\nb \"c\"".into(), about: None, fatal: false };
+        let event = ModelEvent::Error {
+            code: "".into(),
+            message: "a\nb \"c\"".into(),
+            about: None,
+            fatal: false,
+            busy: false,
+            retry_after_ms: None,
+        };
         write_input(&Input::Model(event), &mut out);
         assert_eq!(out, r#"model error code="" message="a\nb \"c\"" fatal=false"#);
     }

@@ -29,12 +29,14 @@ pub(super) enum Fault {
     ModelQuota,
     ModelGarbage,
     StrayReply,
+    UnseenReply,
+    SilentReply,
     CommitUnnamed,
 }
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Fault; 24] = {
+    pub(super) const ALL: [Fault; 26] = {
         use Fault::*;
         [
             NeverConnects,
@@ -60,6 +62,8 @@ impl Fault {
             ModelQuota,
             ModelGarbage,
             StrayReply,
+            UnseenReply,
+            SilentReply,
             CommitUnnamed,
         ]
     };
@@ -90,6 +94,8 @@ impl Fault {
             Fault::ModelQuota => "model's quota is used up",
             Fault::ModelGarbage => "model sends garbage",
             Fault::StrayReply => "model speaks unasked",
+            Fault::UnseenReply => "model busy with a reply it does not tell of",
+            Fault::SilentReply => "reply of silence",
             Fault::CommitUnnamed => "turn never named",
         }
     }

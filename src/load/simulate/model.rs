@@ -175,7 +175,7 @@ impl Model {
                 self.begin(now, false);
                 return None;
             }
-            Say::Audio { response, item, bytes } => self.said_audio(now, response, item, bytes),
+            Say::Audio { response, item, bytes, .. } => self.said_audio(now, response, item, bytes),
             Say::Done { response, .. } => {
                 self.active.take_if(|a| a.id == response);
             }
@@ -221,7 +221,7 @@ impl Model {
                 return Err("less than 100 ms of audio is committed".to_owned());
             }
             let (code, about) = ("input_audio_buffer_commit_empty", Some(CommandKind::CommitAudio));
-            self.later(now, 30, Say::Error { code, about, fatal: false });
+            self.later(now, 30, Say::Error { code, about, fatal: false, busy: false });
             return Ok(());
         }
         self.items += 1;

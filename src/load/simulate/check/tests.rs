@@ -8,7 +8,7 @@ use crate::sim::scenario;
 /// The promise that a sequence of actions breaks, as it would be told.
 fn broken(items: &[(u32, u64)], actions: &[Action<'_>]) -> String {
     let mut watch = Watch::new(&scenario::settings());
-    items.iter().for_each(|(number, bytes)| watch.receives(*number, *bytes));
+    items.iter().for_each(|(number, bytes)| watch.receives(*number, *bytes, false));
     let mut line = Line::new(AudioFormat::PHONE, 20);
     for (n, action) in actions.iter().enumerate() {
         let at = CallTime::from_ms(20 * n as u64);
@@ -62,10 +62,10 @@ fn an_item_that_comes_after_a_stop_may_be_heard() {
     let (one, two) = ([Watch::byte_of(1); 160], [Watch::byte_of(2); 160]);
     let mut watch = Watch::new(&scenario::settings());
     let line = Line::new(AudioFormat::PHONE, 20);
-    watch.receives(1, 160);
+    watch.receives(1, 160, false);
     watch.action(&line, CallTime::ZERO, &Action::SendCaller(CallerCommand::Audio(&one)));
     watch.action(&line, CallTime::ZERO, &stop());
-    watch.receives(2, 160);
+    watch.receives(2, 160, false);
     watch.action(&line, CallTime::ZERO, &Action::SendCaller(CallerCommand::Audio(&two)));
     assert_eq!(watch.broken, None);
 }
