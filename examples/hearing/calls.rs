@@ -67,7 +67,7 @@ impl Call {
         let mut sim = Sim::hearing(settings, LINE_MS);
         sim.line().keep_audio();
         sim.run_until(CallTime::from_ms(100));
-        sim.input(Input::Model(ModelEvent::Ready { session: "session".into() }));
+        sim.input(Input::Model(ModelEvent::Ready { session: "session".into(), turns: None }));
         sim.run_until(BEGUN);
         sim.input(Input::Caller(CallerEvent::Started));
         Call { sim, frames: 0, replies: 0, looked_at: 0, payload: Vec::with_capacity(FRAME) }
@@ -118,7 +118,14 @@ impl Call {
             self.sim.input(Input::Model(ModelEvent::Audio { response: response(), item, payload: &payload }));
         }
         let (status, usage) = (ResponseStatus::Completed, Usage::default());
-        self.sim.input(Input::Model(ModelEvent::ResponseDone { response: response(), status, detail: None, usage }));
+        self.sim.input(Input::Model(ModelEvent::ResponseDone {
+            response: response(),
+            status,
+            detail: None,
+            usage,
+            fatal: false,
+            retry_after_ms: None,
+        }));
     }
 
     /// Whether the caller heard the agent at this media time.

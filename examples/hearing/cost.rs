@@ -122,7 +122,7 @@ fn drive(part: Part, clips: &[LabelledClip], seconds: usize, stretch: &mut dyn F
             };
             let mut engine = CallEngine::told(settings(200, trial).into());
             let mut now = CallTime::ZERO;
-            engine.handle(now, Input::Model(ModelEvent::Ready { session: "session".into() }));
+            engine.handle(now, Input::Model(ModelEvent::Ready { session: "session".into(), turns: None }));
             engine.handle(now, Input::Caller(CallerEvent::Started));
             for (n, frame) in frames.enumerate() {
                 // A second of speech, a second of silence.

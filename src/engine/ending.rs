@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{AfterFailure, Spoken};
+use crate::time::Samples;
 
 /// How long the carrier may take to end or transfer a call.
 const HANG_UP_TIMEOUT_MS: u64 = 10_000;
@@ -101,7 +102,8 @@ impl CallEngine {
             }
         }
         self.let_failed_model_go();
-        if self.downlink.only_sound() {
+        let silence_waits = !self.downlink.is_drained() && self.downlink.audible_at(self.line_now()) == Samples::ZERO;
+        if self.downlink.only_sound() || silence_waits {
             self.clear_line(true);
         }
         let on_failure = self.settings.on_failure.clone();
@@ -158,6 +160,7 @@ impl CallEngine {
             Timer::Interrupt,
             Timer::Away,
             Timer::ModelSilent,
+            Timer::ModelRetry,
             Timer::CapWarning,
             Timer::Cap,
             Timer::Budget,

@@ -68,6 +68,9 @@ pub struct Report {
     pub keys: Vec<Key>,
     /// Tools that were called.
     pub tools: Vec<ToolUse>,
+    /// What the model complained of, in its own words: what it refused, what failed, and where it is not as it was asked to be.
+    #[serde(default)]
+    pub complaints: Vec<Complaint>,
     /// Gaps in the caller's audio; the recording has silence there.
     pub gaps: Vec<Gap>,
     /// Counters by name; a name is missing while it is zero.
@@ -271,6 +274,19 @@ pub struct ToolUse {
     /// From the model's call to that.
     #[serde(default)]
     pub took_ms: u64,
+}
+
+/// Something the model complained of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// When it did so first.
+    pub at_ms: u64,
+    /// `error`, `response` or `session`.
+    pub about: String,
+    /// Its words, at most 200 characters of them, without what looks like a secret.
+    pub text: String,
+    /// How often it said so.
+    pub times: u64,
 }
 
 /// A gap in the caller's audio.

@@ -132,7 +132,11 @@ impl CallEngine {
         self.turn_committed(self.turn_rule());
         let number = self.commits.number();
         self.note_commit(number, Vec::new(), Some(item));
-        self.owe_answer_if_busy();
+        if self.model_answers() {
+            self.owe_answer_if_busy();
+        } else {
+            self.ask("turn_committed", None);
+        }
     }
 
     /// There will be no words of a turn.
@@ -307,9 +311,8 @@ impl CallEngine {
 
     /// What the agent owed to what was said before is moot: the caller goes on.
     pub(super) fn caller_took_the_floor(&mut self) {
-        self.reply.awaiting = None;
         self.tools.caller_spoke();
-        self.timers.clear(Timer::ModelSilent);
+        self.answered();
     }
 
     pub(super) fn caller_line(&mut self, item: &str) -> usize {

@@ -108,6 +108,8 @@ pub(super) struct Uplink {
     uncommitted: Samples,
     /// Of these, what was said before the session was there.
     waited: VecDeque<u8>,
+    /// Samples heard in the whole call.
+    heard: Samples,
     /// Samples appended to this session; where turns are passed on, samples heard.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
@@ -143,6 +145,7 @@ impl Uplink {
             waits_until: Samples::ZERO,
             uncommitted: Samples::ZERO,
             waited: VecDeque::new(),
+            heard: Samples::ZERO,
             appended: Samples::ZERO,
             map: VecDeque::new(),
             restarted: false,
@@ -212,7 +215,7 @@ impl Uplink {
             }
         };
         taken.dropped = self.drop_late();
-        let at = self.follow(at, &mut taken, hearing, out);
+        let at = self.lead_up_to(at, &mut taken, hearing, out);
         let end = at + self.format.samples(payload.len());
         self.expected = Some(end);
         self.padded = Samples::ZERO;
@@ -224,7 +227,7 @@ impl Uplink {
     }
 
     /// Audio belongs at `at`: fills what is missing before it. Answers where it is put.
-    fn follow(&mut self, at: Samples, taken: &mut Taken, hearing: &mut Hearing, out: &mut Outbox) -> Samples {
+    fn lead_up_to(&mut self, at: Samples, taken: &mut Taken, hearing: &mut Hearing, out: &mut Outbox) -> Samples {
         self.after_gap = false;
         let Some(expected) = self.expected else { return at };
         if std::mem::take(&mut self.restarted) {
@@ -257,6 +260,7 @@ impl Uplink {
         hearing.take(at, out.piece(&piece));
         let piece = hearing.cleaned().map_or(piece, |cleaned| out.keep(cleaned));
         let audio = out.piece(&piece);
+        self.heard += self.format.samples(audio.len());
         let wanted = match self.gate {
             Gate::All | Gate::Untold => !self.muted,
             Gate::Turns { turn, .. } => {
@@ -276,6 +280,21 @@ impl Uplink {
         }
         out.model_audio(piece);
         Samples::ZERO
+    }
+
+    /// Somebody else decides turns from here, before the session is given anything: a session that hears everything is
+    /// given what our own ears kept, so that what is being said is not lost.
+    pub(super) fn follow(&mut self, gate: Gate) {
+        let kept = std::mem::take(&mut self.recent);
+        if matches!(gate, Gate::All | Gate::Untold) && self.early.is_empty() {
+            self.early = kept;
+        }
+        self.gate = gate;
+        // Where turns are passed on, positions count what was heard.
+        self.appended = self.heard;
+        self.map.clear();
+        (self.uncommitted, self.waits_until) = (Samples::ZERO, self.heard);
+        self.waited.clear();
     }
 
     /// Our own ears heard a turn begin: from position `from` of what was heard, everything is passed on.

@@ -57,6 +57,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::ModelRedial => ("a lost model is dialled again", ""),
         Timer::ModelRecovery => ("a lost model must be back", "limits.model_recovery_s"),
         Timer::ModelSilent => ("the model must have answered", "limits.model_silence_ms"),
+        Timer::ModelRetry => ("a response that failed is asked for again", "limits.model_recovery_s"),
         Timer::ModelRenew => ("the model's session is to be renewed", "max_session_min"),
         Timer::Hold => ("the hold sound is due", "hold_sound"),
         Timer::ToolSound => ("the sound that is heard while tools run is due", "tool_sound.grace_ms"),
@@ -94,6 +95,7 @@ const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
 const LINE_BACK: &[&str] = &["limits.line_back_s"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
+const FAILED: &[&str] = &["limits.model_recovery_s", "filler", "on_failure.then", "on_failure.play"];
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
 const TOOL_FADE: &[&str] = &["tool_sound.fade_out_ms"];
 const IDLE: &[&str] = &["idle.after_s", "idle.times", "idle.end"];
@@ -189,6 +191,12 @@ const TABLE: &[Row] = &[
         "the speech was too short to interrupt: the agent goes on at the sample where it stopped",
         FALSE,
     ),
+    (
+        "AgentResumed",
+        "turn_detection_changed",
+        "the model detects turns although it was not asked to, and is followed",
+        &["turn_detection.mode"],
+    ),
     ("AgentResumed", "closing", "the call is ending: the last words are said to their end", &["limits.farewell_s"]),
     ("BargeIn", "local_vad", "the caller spoke over the agent for long enough", FALSE),
     ("BargeIn", "min_words", "the caller spoke over the agent for as long as so many words take", &["interruptions"]),
@@ -273,6 +281,7 @@ const TABLE: &[Row] = &[
         "no agent audio in time: the filler is played and a response asked for again",
         SILENT,
     ),
+    ("ModelSlow", "filler", "a reply that had begun said nothing more: the filler is played, and it may go on", SILENT),
     ("ModelSlow", "fall_back", "no agent audio in time for the second time", SILENT),
     (
         "ModelDialled",
@@ -312,6 +321,7 @@ const TABLE: &[Row] = &[
     ("ResponseAsked", "line_back", "the caller, who pressed a key for a transfer, is back", &["keys.actions"]),
     ("ResponseAsked", "turn_sent_again", "the model had refused the turn that is to be answered", &[]),
     ("ResponseAsked", "model_silent", "the model was asked once more, since it had not answered in time", SILENT),
+    ("ResponseAsked", "response_failed", "a response that failed is asked for again", FAILED),
     ("ResponseAsked", "model_came_back", "the answer that the lost session owed", LOST),
     ("ResponseAsked", "refused_while_another_ran", "the model's own response was first; this one follows it", &[]),
     ("LineQueued", "disclaimer", "said before anything else, and to its end", &["disclaimer"]),
@@ -319,7 +329,12 @@ const TABLE: &[Row] = &[
     ("LineQueued", "greeting", "a recording greets the caller", &["greeting"]),
     ("LineQueued", "farewell", "a recording says goodbye", &["farewell"]),
     ("LineQueued", "fallback", "the line for when the model cannot go on", &["on_failure.play", "on_failure.then"]),
-    ("LineQueued", "filler", "played once when the model is slow", &["filler", "limits.model_silence_ms"]),
+    (
+        "LineQueued",
+        "filler",
+        "played when the model is slow, or a response failed and the next try is a while away",
+        &["filler", "limits.model_silence_ms"],
+    ),
     ("LineQueued", "hold", "played while the model is dialled again", &["hold_sound"]),
     ("KeysCollected", "terminator", "the key that ends the digits was pressed", &["keys.terminator"]),
     ("KeysCollected", "length", "as many digits as there may be", &["keys.max_digits"]),

@@ -76,6 +76,7 @@ fn report() -> Report {
         notes: vec![Note { at_ms: 10_200, text: "Four people, Friday".into() }],
         keys: vec![Key { at_ms: 3_400, digit: '5' }],
         tools: vec![ToolUse { at_ms: 12_000, name: "hang_up".into(), output: "ok".into(), took_ms: 0 }],
+        complaints: Vec::new(),
         gaps: vec![Gap { media_at_ms: 6_000, ms: 240 }],
         counters: [("late_audio_dropped".to_owned(), 3)].into(),
         usage: Usage { input_tokens: 120, output_tokens: 90, ..Usage::default() },

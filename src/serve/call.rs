@@ -23,7 +23,9 @@ use tokio_tungstenite::tungstenite::Message as ModelMessage;
 use tracing::Span;
 
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
+use crate::engine::{
+    Action, CallEngine, CallEvent, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
+};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::output::words;
@@ -380,6 +382,19 @@ impl<'s> Call<'s> {
             self.pen.input(at, &input);
             self.engine.handle(at, input);
         }
+        while let Some(event) = self.session.poll_event() {
+            self.carry_out(at, Origin::Model(now), files);
+            if self.ended.is_some() {
+                break;
+            }
+            let input = Input::Model(event);
+            self.pen.input(at, &input);
+            self.engine.handle(at, input);
+        }
+        let span = self.span;
+        while let Some(kind) = self.session.strangers().poll() {
+            tracing::warn!(parent: span, kind, "the model sends an event of a type that is not known; it is ignored");
+        }
         while let Some(reply) = self.session.poll_reply() {
             self.model.send(Kind::Other, reply, None, &self.shared.metrics);
         }
@@ -460,6 +475,10 @@ impl<'s> Call<'s> {
                     let audio = matches!(command, ModelCommand::AppendAudio(_));
                     let mut text = String::with_capacity(512);
                     self.session.encode(&command, &mut text);
+                    if text.is_empty() {
+                        // Of something that the far end has no name for.
+                        continue;
+                    }
                     let read_at = if let (true, Origin::Line(at)) = (audio, origin) { Some(at) } else { None };
                     self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, &self.shared.metrics);
                 }
@@ -486,6 +505,9 @@ impl<'s> Call<'s> {
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);
+                    if let CallEvent::ModelComplained { about, text } = &event {
+                        tracing::warn!(parent: self.span, about, text, "the model complains");
+                    }
                     if let Some(observer) = &self.shared.observer {
                         observer.event(self.id, at, &event);
                     }

@@ -224,6 +224,7 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         answered_by: None,
         keys: Vec::new(),
         tools: Vec::new(),
+        complaints: Vec::new(),
         gaps: Vec::new(),
         counters: Default::default(),
         usage: Default::default(),

@@ -10,6 +10,7 @@
 //! 00:01.000 speaks 900 -36         the same at a level in dBFS, of a television for instance
 //! clock 5000                       the line's clock is faster than ours, in parts per million
 //! 00:02.000 agent r1 a1 3000       3 s of agent audio, in deltas of 200 ms at five times its own pace
+//! 00:03.000 silence r1 a1 3000     the same, but none of it can be heard
 //! ```
 //!
 //! The verbs are those of [`Step`]; text with spaces stands in double quotes.
@@ -28,7 +29,7 @@ use crate::config::{
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
-    TransferOutcome, Usage,
+    TransferOutcome, Turns, Usage,
 };
 use crate::sim::Sim;
 use crate::time::CallTime;
@@ -77,7 +78,7 @@ enum Step {
     HangUp,
     StreamEnded,
     Lost,
-    Ready,
+    Ready(Option<Turns>),
     Closed {
         reason: String,
         retry: bool,
@@ -101,6 +102,7 @@ enum Step {
         response: String,
         item: String,
         ms: u64,
+        silent: bool,
     },
     AgentWords {
         response: String,
@@ -118,13 +120,18 @@ enum Step {
         response: String,
         status: ResponseStatus,
         detail: Option<String>,
+        fatal: bool,
+        retry_after_ms: Option<u64>,
     },
     Error {
         code: String,
         about: Option<crate::engine::CommandKind>,
         number: Option<u32>,
         fatal: bool,
+        busy: bool,
     },
+    /// The model is not as it was asked to be.
+    NotAsAsked(String),
     Garbage,
     Effect {
         id: u32,
@@ -210,12 +217,13 @@ impl Scenario {
                 self.delay_ms = number(ms)?;
                 Ok(())
             }
-            [at, "agent", response, item, ms] => {
+            [at, what @ ("agent" | "silence"), response, item, ms] => {
                 // The audio of a reply arrives piece by piece.
                 let (mut at, mut left) = (time(at)?, number(ms)?);
                 while left > 0 {
                     let ms = left.min(DELTA_MS);
-                    let step = Step::Audio { response: (*response).into(), item: (*item).into(), ms };
+                    let silent = *what == "silence";
+                    let step = Step::Audio { response: (*response).into(), item: (*item).into(), ms, silent };
                     self.steps.push((at, step));
                     at = at.plus_ms(ms / PACE);
                     left -= ms;
@@ -307,7 +315,19 @@ fn step(words: &[&str]) -> Result<Step, String> {
         response: own(response),
         status,
         detail: detail.map(|d| own(d)),
+        fatal: false,
+        retry_after_ms: None,
     };
+    let failed = |response: &str, detail: &str, fatal, retry_after_ms| Step::Done {
+        response: own(response),
+        status: ResponseStatus::Failed,
+        detail: Some(own(detail)),
+        fatal,
+        retry_after_ms,
+    };
+    let error =
+        |code: &str, about, number, fatal, busy| Step::Error { code: own(code), about, number, fatal, busy };
+    let create = Some(crate::engine::CommandKind::CreateResponse);
     Ok(match words {
         ["start"] => Step::Start,
         ["caller", "on"] => Step::CallerAudio(true),
@@ -329,7 +349,16 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["hold_marks", ms] => Step::HoldMarks(number(ms)?),
         ["hang_up"] => Step::HangUp,
         ["lost"] => Step::Lost,
-        ["ready"] => Step::Ready,
+        ["ready"] => Step::Ready(None),
+        // A model whose own detection of turns cannot be switched off.
+        ["ready", "detects", silence_ms] => {
+            let silence_ms = number(silence_ms)? as u32;
+            Step::Ready(Some(Turns { detects: true, answers: true, prefix_ms: 300, silence_ms }))
+        }
+        ["ready", "answers_none"] => {
+            Step::Ready(Some(Turns { detects: true, answers: false, prefix_ms: 300, silence_ms: 200 }))
+        }
+        ["not_as_asked", what] => Step::NotAsAsked(own(what)),
         ["closed", reason] => Step::Closed { reason: own(reason), retry: true },
         ["refused", reason] => Step::Closed { reason: own(reason), retry: false },
         ["speech_started", item, ms] => Step::SpeechStarted { item: own(item), at_ms: number(ms)? },
@@ -351,16 +380,17 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["done", response, "cancelled"] => done(response, ResponseStatus::Cancelled, None),
         ["done", response, "failed"] => done(response, ResponseStatus::Failed, None),
         ["done", response, "failed", detail] => done(response, ResponseStatus::Failed, Some(detail)),
-        ["error", code] => Step::Error { code: own(code), about: None, number: None, fatal: false },
-        ["error", code, "create"] => {
-            let about = Some(crate::engine::CommandKind::CreateResponse);
-            Step::Error { code: own(code), about, number: None, fatal: false }
-        }
+        ["done", response, "failed", detail, "fatal"] => failed(response, detail, true, None),
+        ["done", response, "failed", detail, "after", ms] => failed(response, detail, false, Some(number(ms)?)),
+        ["done", response, "incomplete", detail] => done(response, ResponseStatus::Incomplete, Some(detail)),
+        ["error", code] => error(code, None, None, false, false),
+        ["error", code, "create"] => error(code, create, None, false, false),
         ["error", code, "commit", which] => {
-            let about = Some(crate::engine::CommandKind::CommitAudio);
-            Step::Error { code: own(code), about, number: Some(number(which)? as u32), fatal: false }
+            let commit = Some(crate::engine::CommandKind::CommitAudio);
+            error(code, commit, Some(number(which)? as u32), false, false)
         }
-        ["fatal", code] => Step::Error { code: own(code), about: None, number: None, fatal: true },
+        ["error", code, "busy"] => error(code, None, None, false, true),
+        ["fatal", code] => error(code, None, None, true, false),
         ["garbage"] => Step::Garbage,
         ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, result: EffectResult::Done },
         ["effect", id, "failed", why] => {
@@ -429,7 +459,8 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::Effect { id, result } => return sim.input(Input::Effect(EffectId(*id), result.clone())),
         Step::Control(control) => return sim.input(Input::Control(control.clone())),
         Step::Wait => return,
-        Step::Ready => ModelEvent::Ready { session: "sess".into() },
+        Step::Ready(turns) => ModelEvent::Ready { session: "sess".into(), turns: *turns },
+        Step::NotAsAsked(what) => ModelEvent::NotAsAsked { what: cow(what) },
         Step::Closed { reason, retry } => ModelEvent::Closed { reason: cow(reason), retry: *retry },
         Step::SpeechStarted { item, at_ms } => ModelEvent::SpeechStarted { item: cow(item), audio_start_ms: *at_ms },
         Step::SpeechStopped { item, at_ms } => ModelEvent::SpeechStopped { item: cow(item), audio_end_ms: *at_ms },
@@ -439,8 +470,8 @@ fn apply(sim: &mut Sim, step: &Step) {
         }
         Step::TranscriptFailed(item) => ModelEvent::TranscriptFailed { item: cow(item) },
         Step::Response(response) => ModelEvent::ResponseStarted { response: cow(response) },
-        Step::Audio { response, item, ms } => {
-            let payload = vec![0x55; (ms * 8) as usize];
+        Step::Audio { response, item, ms, silent } => {
+            let payload = vec![if *silent { 0xFF } else { 0x55 }; (ms * 8) as usize];
             let event = ModelEvent::Audio { response: cow(response), item: cow(item), payload: &payload };
             return sim.input(Input::Model(event));
         }
@@ -453,21 +484,20 @@ fn apply(sim: &mut Sim, step: &Step) {
             name: cow(name),
             arguments: cow(arguments),
         },
-        Step::Done { response, status, detail } => {
+        Step::Done { response, status, detail, fatal, retry_after_ms } => {
             let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-            ModelEvent::ResponseDone {
-                response: cow(response),
-                status: *status,
-                detail: detail.as_ref().map(cow),
-                usage,
-            }
+            let (response, detail) = (cow(response), detail.as_ref().map(cow));
+            let (status, fatal, retry_after_ms) = (*status, *fatal, *retry_after_ms);
+            ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms }
         }
-        Step::Error { code, about, number, fatal } => ModelEvent::Error {
+        Step::Error { code, about, number, fatal, busy } => ModelEvent::Error {
             code: cow(code),
             message: "said so".into(),
             about: *about,
             number: *number,
             fatal: *fatal,
+            busy: *busy,
+            retry_after_ms: None,
         },
         Step::Garbage => ModelEvent::Garbage,
     };

@@ -23,6 +23,7 @@ mod reckoning;
 use std::collections::VecDeque;
 
 use crate::audio::AudioFormat;
+use crate::audio::level::audible_end;
 use crate::config::{Playout, ToolSound};
 use crate::engine::clock::Pace;
 use crate::engine::io::MarkId;
@@ -138,6 +139,8 @@ pub(super) struct Downlink {
     /// Bytes from `written` to `received`.
     queue: VecDeque<u8>,
     received: Samples,
+    /// Up to here what was received can be heard; what follows is silence.
+    audible: Samples,
     sent: Samples,
     heard: Samples,
     /// Up to here the recording has what was heard.
@@ -183,6 +186,7 @@ impl Downlink {
             items: VecDeque::new(),
             queue: VecDeque::new(),
             received: Samples::ZERO,
+            audible: Samples::ZERO,
             sent: Samples::ZERO,
             heard: Samples::ZERO,
             written: Samples::ZERO,
@@ -249,6 +253,10 @@ impl Downlink {
         let take = whole.min(room);
         let Some(item) = self.items.back_mut().filter(|i| !i.complete) else { return whole };
         item.end += take;
+        let audible = audible_end(self.format, &audio[..self.format.bytes(take)]);
+        if audible > Samples::ZERO {
+            self.audible = self.received + audible;
+        }
         self.received += take;
         self.queue.extend(&audio[..self.format.bytes(take)]);
         whole - take
@@ -517,6 +525,11 @@ impl Downlink {
     /// What is at the line or waiting, in samples.
     pub(super) fn unheard_at(&self, now: LineTime) -> Samples {
         self.received - self.heard_at(now)
+    }
+
+    /// What is at the line or waiting, up to the last of it that is not silence.
+    pub(super) fn audible_at(&self, now: LineTime) -> Samples {
+        self.audible.saturating_sub(self.heard_at(now))
     }
 
     /// Heard audio of the item that is being heard at `now`.

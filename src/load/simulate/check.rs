@@ -15,12 +15,20 @@ use crate::time::{CallTime, Samples};
 
 use super::settings::SOUND;
 use items::Item;
+use silence::Silence;
 use turns::Turns;
+
+mod silence;
+
+/// The byte that audio is made of which cannot be heard.
+pub(super) const SILENCE: u8 = 0xFF;
 
 /// The most actions that one input may lead to: a replay of a long conversation is the most that there is.
 const ACTIONS_MAX: u64 = 500;
 /// The most inputs at one moment; a call that needs more is one that loops.
 const INPUTS_AT_ONCE_MAX: u64 = 20_000;
+/// Bytes from 1 on that are loud as μ-law: what has others is silence to a caller.
+const LOUD: u32 = 0x6F;
 /// Jitter that the reckoning of what was heard may be off by at a clear, beyond one message.
 const RECKONING_MS: u64 = 60;
 
@@ -63,6 +71,11 @@ pub(super) struct Watch {
     /// Where the line's clock was, in samples, when audio was sent to a line at rest.
     began: Option<i64>,
     inputs_at: (CallTime, u64),
+    /// The model has told of a response, and not of its end.
+    running: Option<String>,
+    /// Tools that were called and not answered.
+    tools_open: i64,
+    silence: Silence,
     /// What may be a broken promise, if no marks were given up.
     doubt: Option<Broken>,
     /// The line was emptied since the last look.
@@ -81,7 +94,9 @@ impl Watch {
     pub(super) fn new(settings: &CallSettings) -> Self {
         let local = matches!(settings.turn_detection, TurnDetection::Local(_));
         let turns = Turns::new(local);
-        Watch { rate_hz: settings.format.rate_hz, batch_ms: settings.playout.batch_ms, turns, ..Watch::default() }
+        let silence = Silence::new(settings);
+        let (rate_hz, batch_ms) = (settings.format.rate_hz, settings.playout.batch_ms);
+        Watch { rate_hz, batch_ms, turns, silence, ..Watch::default() }
     }
 
     /// The line's clock runs faster than ours by so much, in parts per million.
@@ -114,11 +129,11 @@ impl Watch {
 
     /// The byte that an item's audio is made of: recordings have others.
     pub(super) fn byte_of(item: u32) -> u8 {
-        1 + (item % u32::from(SOUND - 1)) as u8
+        1 + (item % LOUD) as u8
     }
 
     /// The model's item with this number gets more audio.
-    fn receives(&mut self, number: u32, bytes: u64) -> &mut Item {
+    fn receives(&mut self, number: u32, bytes: u64, silent: bool) -> &mut Item {
         let index = usize::from(Self::byte_of(number)) - 1;
         if self.items.len() <= index {
             self.items.resize(index + 1, Item::default());
@@ -128,6 +143,7 @@ impl Watch {
             *item = Item::new(number);
         }
         item.received += bytes;
+        item.silent = silent;
         item
     }
 
@@ -138,6 +154,15 @@ impl Watch {
         }
         if let Input::Model(event) = input {
             self.hears_model(event);
+        }
+        match input {
+            Input::Model(ModelEvent::ResponseStarted { response }) => self.running = Some(response.to_string()),
+            Input::Model(ModelEvent::ResponseDone { response, .. }) => {
+                self.running.take_if(|running| **running == **response);
+            }
+            Input::Model(ModelEvent::ToolCall { .. }) => self.tools_open += 1,
+            Input::Model(ModelEvent::Ready { .. } | ModelEvent::Closed { .. }) => self.running = None,
+            _ => {}
         }
     }
 
@@ -162,8 +187,15 @@ impl Watch {
             Action::SendCaller(CallerCommand::Clear) => {
                 self.clears += 1;
                 self.began = None;
+                self.silence.cleared(at);
                 self.look = true;
             }
+            Action::SendModel(ModelCommand::CreateResponse { .. }) => {
+                if let Some(running) = self.running.take() {
+                    self.breaks(at, format!("a response is asked for while {running} runs"));
+                }
+            }
+            Action::SendModel(ModelCommand::CancelResponse) => self.running = None,
             Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) => {
                 self.truncate(line, at, item, *audio_end_ms);
             }
@@ -176,7 +208,7 @@ impl Watch {
                 self.recorded_to = position.0 + payload.len() as u64;
                 self.recorded += payload.len() as u64;
             }
-            Action::Emit(event) => self.event(event),
+            Action::Emit(event) => self.event(at, event),
             Action::End(_) => self.ended = true,
             _ => {}
         }
@@ -213,6 +245,13 @@ impl Watch {
         if std::mem::take(&mut self.look) {
             self.compare_with_line(sim);
         }
+        if let Some(quiet_ms) = self.silence.too_long(now) {
+            let counters = sim.engine().report().counters;
+            // A line that stalls is silent however much there is to be heard.
+            if !counters.contains_key("line_stalls") && !counters.contains_key("marks_lost") {
+                self.breaks(now, format!("the caller waits for an answer and has heard nothing for {quiet_ms} ms"));
+            }
+        }
     }
 
     /// A promise was broken.
@@ -222,13 +261,16 @@ impl Watch {
 
     fn audio(&mut self, at: CallTime, bytes: &[u8]) {
         self.sent += bytes.len() as u64;
+        if bytes.iter().any(|b| *b != SILENCE) {
+            self.silence.sounds(at, bytes.len() as u64 * 1_000 / u64::from(self.rate_hz));
+        }
         if self.held {
             self.breaks(at, "agent audio while he is held".to_owned());
         }
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
             return self.breaks(at, "a message to the line without audio".to_owned());
         };
-        if first == SOUND && last == SOUND {
+        if (first == SOUND && last == SOUND) || bytes.iter().all(|b| *b == SILENCE) {
             return;
         }
         let Some(item) =
@@ -246,8 +288,15 @@ impl Watch {
         }
     }
 
-    fn event(&mut self, event: &CallEvent) {
+    fn event(&mut self, at: CallTime, event: &CallEvent) {
+        self.silence.event(at, event);
         match event {
+            CallEvent::ToolAnswered { .. } => {
+                self.tools_open -= 1;
+                if self.tools_open < 0 {
+                    self.breaks(at, "a tool is answered that was not called, or twice".to_owned());
+                }
+            }
             CallEvent::AgentHeld { .. } => {
                 self.held = true;
                 self.holds += 1;
@@ -273,6 +322,11 @@ impl Watch {
         // What a full queue refused is truncated while the rest may still be heard.
         let goes_on = |item: &&Item| item.number == number && !item.stopped;
         if self.items.iter().any(|item| goes_on(&item)) {
+            return;
+        }
+        let index = usize::from(Self::byte_of(number)) - 1;
+        if self.items.get(index).is_some_and(|item| item.number == number && item.silent) {
+            // The line cannot tell whose silence it plays.
             return;
         }
         // What is under way when the clear is sent is played until that arrives.

@@ -31,13 +31,15 @@ pub(super) enum Fault {
     ModelQuota,
     ModelGarbage,
     StrayReply,
+    UnseenReply,
+    SilentReply,
     CommitUnnamed,
     CommitRefused,
 }
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Fault; 27] = {
+    pub(super) const ALL: [Fault; 29] = {
         use Fault::*;
         [
             NeverConnects,
@@ -65,6 +67,8 @@ impl Fault {
             ModelQuota,
             ModelGarbage,
             StrayReply,
+            UnseenReply,
+            SilentReply,
             CommitUnnamed,
             CommitRefused,
         ]
@@ -98,6 +102,8 @@ impl Fault {
             Fault::ModelQuota => "model's quota is used up",
             Fault::ModelGarbage => "model sends garbage",
             Fault::StrayReply => "model speaks unasked",
+            Fault::UnseenReply => "model busy with a reply it does not tell of",
+            Fault::SilentReply => "reply of silence",
             Fault::CommitUnnamed => "turn never named",
             Fault::CommitRefused => "turn refused",
         }

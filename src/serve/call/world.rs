@@ -101,7 +101,7 @@ impl Call<'_> {
         self.count_session();
         let agent = &self.deployment.agent;
         let instructions = template::render(&agent.instructions, &self.variables);
-        self.session = openai::Session::new(agent, &instructions, self.settings.format);
+        self.session = openai::Session::new(agent, &instructions, self.settings.format).after(&self.session);
     }
 
     /// Adds what the session counted, which is about to be let go of.
