@@ -222,8 +222,11 @@ impl CallEngine {
 
     /// Whether what the model says, or is asked to say, answers this turn.
     pub(super) fn answer_waits_on(&self, turn: u32) -> bool {
-        let running =
-            self.reply.active.as_ref().map_or(self.reply.asked.is_some() && !self.reply.cancel_next, |a| a.turn == turn);
+        let running = self
+            .reply
+            .active
+            .as_ref()
+            .map_or(self.reply.asked.is_some() && !self.reply.cancel_next, |a| a.turn == turn);
         matches!(self.phase, Phase::Talking)
             && turn == self.floor.committed_turn
             && (running || self.reply.owed.is_some())

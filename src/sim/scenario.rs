@@ -325,8 +325,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         fatal,
         retry_after_ms,
     };
-    let error =
-        |code: &str, about, number, fatal, busy| Step::Error { code: own(code), about, number, fatal, busy };
+    let error = |code: &str, about, number, fatal, busy| Step::Error { code: own(code), about, number, fatal, busy };
     let create = Some(crate::engine::CommandKind::CreateResponse);
     Ok(match words {
         ["start"] => Step::Start,

@@ -143,6 +143,8 @@ pub(crate) fn script() -> Vec<(CallTime, Input<'static>)> {
             status: ResponseStatus::Completed,
             detail: None,
             usage: Usage { input_tokens: 10, ..Usage::default() },
+            fatal: false,
+            retry_after_ms: None,
         };
         out.push((at, Input::Model(done)));
     }
