@@ -84,6 +84,7 @@
 //! | effect | what the engine asks of the world and is told the outcome of: a hang-up, a transfer, a tool, the fetch |
 //! | tool | what the model may call: built in, or another server's; it is told what came of it |
 //! | destination | whom the tool `transfer` can put the caller through to |
+//! | broken off | a stream that ended though nobody hung up; the carrier is led back, and the call goes on |
 //! | errand, lent | what the line leaves us for, a transfer or keys for the far end; the carrier has it, our stream ends, the call does not |
 //! | budget | what the model may cost in a call or a day; before it is used up the agent is told to wrap up |
 //! | variable | `{{…}}` in a document: known when the call begins, fetched, or the answer of a tool or a question |
@@ -94,6 +95,7 @@
 //! | truncate | telling the model how much of an item was heard |
 //! | prefix padding | audio before detected speech that belongs to the turn |
 //! | media time, call time | samples since the stream began; time since the webhook |
+//! | line time, clock map | media time as a moment, by the line's clock; which moment of the call that is, by how that clock runs beside ours |
 //! | deployment, agent | a number and what is kept of its calls; who talks |
 //! | tool sound, bed | a sound that is looped while tools run; it lies beneath the ledger of agent audio and is none of it |
 //! | idle | neither side says anything, and nobody works on anything |

@@ -1,7 +1,8 @@
 //! The two clocks of a call, which are never mixed.
 //!
 //! Waiting is counted in [`CallTime`]: how long ago the call began. Audio is counted in [`Samples`] of the call's
-//! line. "300 ms of silence" is media, "no answer for 4 s" is call time.
+//! line. "300 ms of silence" is media, "no answer for 4 s" is call time. Where both meet, when audio is played and where it
+//! is recorded, moments are [`LineTime`]: the engine's clock map says which moment of the call that is.
 
 pub(crate) mod date;
 
@@ -73,6 +74,51 @@ impl fmt::Display for CallTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.as_ms();
         write!(f, "{:02}:{:02}.{:03}", ms / 60_000, ms / 1_000 % 60, ms % 1_000)
+    }
+}
+
+/// A moment by the clock of the line: microseconds since its media began, as the line counts them. It runs a little faster or
+/// slower than ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LineTime(u64);
+
+impl LineTime {
+    /// The moment media began.
+    pub const ZERO: LineTime = LineTime(0);
+
+    /// From microseconds since media began.
+    pub const fn from_us(us: u64) -> Self {
+        LineTime(us)
+    }
+
+    /// Microseconds since media began.
+    pub const fn as_us(self) -> u64 {
+        self.0
+    }
+
+    /// The position in the line's audio that is due now, at `rate_hz`, rounded down.
+    pub const fn position(self, rate_hz: u32) -> Samples {
+        Samples::from_us(self.0, rate_hz)
+    }
+
+    /// Microseconds from `earlier` to here; zero when `earlier` is later.
+    pub const fn us_since(self, earlier: LineTime) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Later by `us` microseconds.
+    pub const fn plus_us(self, us: u64) -> Self {
+        LineTime(self.0.saturating_add(us))
+    }
+
+    /// Earlier by `us` microseconds, at the earliest where media began.
+    pub const fn minus_us(self, us: u64) -> Self {
+        LineTime(self.0.saturating_sub(us))
+    }
+
+    /// Moved by `us`, at the earliest to where media began.
+    pub const fn moved_us(self, us: i64) -> Self {
+        LineTime(self.0.saturating_add_signed(us))
     }
 }
 

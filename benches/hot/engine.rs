@@ -37,7 +37,7 @@ impl Call {
 
     fn with(engine: CallEngine) -> Call {
         let mut call = Call { engine, at_ms: 10, media_ms: 0 };
-        call.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+        call.input(Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
         call.input(Input::Caller(CallerEvent::Started));
         call
     }

@@ -37,7 +37,7 @@ pub(crate) fn call(mix: &Mix, guarded: bool, clean: bool) -> Heard {
         g711::encode_ulaw(frame, &mut payload);
         hearing.take(Samples((i * FRAME) as u64), &payload);
         while let Some(step) = hearing.poll() {
-            if let Some(TurnEvent::Started { .. }) = detector.step(step) {
+            if let Some(TurnEvent::Started { .. }) = detector.step(step, true) {
                 heard.held.push(step.end.0 as usize);
                 certain = false;
             }

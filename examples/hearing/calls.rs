@@ -43,6 +43,8 @@ pub(crate) struct Trial {
     pub echo_guard: bool,
     /// The agent has greeted before, as it does in most calls.
     pub greeting: bool,
+    /// `None`: by the default.
+    pub level_margin_db: Option<u32>,
     pub as_json: bool,
 }
 
@@ -52,7 +54,9 @@ pub(crate) fn settings(silence_duration_ms: u32, trial: Trial) -> CallSettings {
     // Nobody writes down what is said here: length alone decides what interrupts.
     settings.transcribed = false;
     settings.false_interruptions.untranscribed_ms = settings.false_interruptions.shorter_than_ms;
-    let turn = TurnSettings { silence_duration_ms, ..TurnSettings::default() };
+    let default = TurnSettings::default();
+    let level_margin_db = trial.level_margin_db.unwrap_or(default.level_margin_db);
+    let turn = TurnSettings { silence_duration_ms, level_margin_db, ..default };
     settings.turn_detection = TurnDetection::Local(turn);
     settings.noise_reduction = trial.noise_reduction;
     settings.echo_guard = trial.echo_guard;
@@ -66,7 +70,7 @@ impl Call {
         let mut sim = Sim::hearing(settings, LINE_MS);
         sim.line().keep_audio();
         sim.run_until(CallTime::from_ms(100));
-        sim.input(Input::Model(ModelEvent::Ready { session: "session".into() }));
+        sim.input(Input::Model(ModelEvent::Ready { session: "session".into(), turns: None }));
         sim.run_until(BEGUN);
         sim.input(Input::Caller(CallerEvent::Started));
         Call { sim, frames: 0, replies: 0, looked_at: 0, payload: Vec::with_capacity(FRAME) }
@@ -117,7 +121,14 @@ impl Call {
             self.sim.input(Input::Model(ModelEvent::Audio { response: response(), item, payload: &payload }));
         }
         let (status, usage) = (ResponseStatus::Completed, Usage::default());
-        self.sim.input(Input::Model(ModelEvent::ResponseDone { response: response(), status, detail: None, usage }));
+        self.sim.input(Input::Model(ModelEvent::ResponseDone {
+            response: response(),
+            status,
+            detail: None,
+            usage,
+            fatal: false,
+            retry_after_ms: None,
+        }));
     }
 
     /// Whether the caller heard the agent at this media time.

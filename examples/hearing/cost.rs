@@ -113,11 +113,16 @@ fn drive(part: Part, clips: &[LabelledClip], seconds: usize, stretch: &mut dyn F
             }
         }
         Part::Engine => {
-            let trial =
-                Trial { noise_reduction: NoiseReduction::None, echo_guard: true, greeting: false, as_json: false };
+            let trial = Trial {
+                noise_reduction: NoiseReduction::None,
+                echo_guard: true,
+                greeting: false,
+                level_margin_db: None,
+                as_json: false,
+            };
             let mut engine = CallEngine::told(settings(200, trial).into());
             let mut now = CallTime::ZERO;
-            engine.handle(now, Input::Model(ModelEvent::Ready { session: "session".into() }));
+            engine.handle(now, Input::Model(ModelEvent::Ready { session: "session".into(), turns: None }));
             engine.handle(now, Input::Caller(CallerEvent::Started));
             for (n, frame) in frames.enumerate() {
                 // A second of speech, a second of silence.

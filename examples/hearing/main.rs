@@ -8,6 +8,7 @@
 //! | `engines` | each engine, frame by frame, beside other judges |
 //! | `noise` | the same of a call's whole ears, by noise reduction |
 //! | `calls` | whole calls: barge-in, turn ends, false interruptions; `--near-field`: under that noise reduction; `--no-guard`: without the echo guard; `--no-greeting`: the agent has not spoken before |
+//! | `television` | whole calls with other speech behind the caller; `--margin N`: with that `level_margin_db` |
 //! | `echo` | whole calls with the agent's echo |
 //! | `cost` | what the parts of hearing cost |
 //!
@@ -28,6 +29,7 @@ mod latency;
 mod live;
 mod score;
 mod table;
+mod television;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -52,11 +54,15 @@ fn main() -> ExitCode {
         println!("{}", ran.unwrap_or("no such part"));
         return if ran.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let parts: Vec<&str> = words.iter().map(String::as_str).filter(|w| !w.starts_with("--")).collect();
+    let margin_at = words.iter().position(|w| w == "--margin").map(|at| at + 1);
+    let level_margin_db = margin_at.and_then(|at| words.get(at)).and_then(|w| w.parse().ok());
+    let named = words.iter().enumerate().filter(|(at, word)| !word.starts_with("--") && Some(*at) != margin_at);
+    let parts: Vec<&str> = named.map(|(_, word)| word.as_str()).collect();
     let wants = |part: &str| parts.is_empty() || parts.contains(&part);
     let given = |flag: &str| words.iter().any(|w| w == flag);
     let noise_reduction = if given("--near-field") { NoiseReduction::NearField } else { NoiseReduction::None };
-    let trial = Trial { noise_reduction, echo_guard: !given("--no-guard"), greeting: !given("--no-greeting"), as_json };
+    let (echo_guard, greeting) = (!given("--no-guard"), !given("--no-greeting"));
+    let trial = Trial { noise_reduction, echo_guard, greeting, level_margin_db, as_json };
     let mut out = serde_json::Map::new();
     let rows = rows(&clips);
     let mut judged = |part: &str, title: &str, judges: Vec<Judge>| {
@@ -86,6 +92,9 @@ fn main() -> ExitCode {
     }
     if wants("echo") {
         out.insert("echo".to_owned(), echoes::echo(&clips, trial));
+    }
+    if wants("television") {
+        out.insert("television".to_owned(), television::television(&clips, trial));
     }
     if wants("cost") {
         out.insert("cost".to_owned(), cost::cost(&clips, as_json));

@@ -178,7 +178,7 @@ fn sums(pauses: &[Pause], outcome: &Outcome, which: impl Fn(usize) -> bool) -> (
 fn events(clip: &Labelled, silence_ms: u64) -> Vec<(Samples, TurnEvent)> {
     let settings = TurnSettings { silence_duration_ms: silence_ms as u32, ..TurnSettings::default() };
     let mut detector = TurnDetector::new(&settings, RATE_HZ);
-    clip.steps.iter().filter_map(|step| Some((step.end, detector.step(*step)?))).collect()
+    clip.steps.iter().filter_map(|step| Some((step.end, detector.step(*step, false)?))).collect()
 }
 
 /// Every pause that the detector finds in a clip, with what is true of it.

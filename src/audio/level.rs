@@ -1,5 +1,9 @@
 //! How loud audio is.
 
+use crate::audio::g711::{alaw_to_linear, ulaw_to_linear};
+use crate::audio::{AudioFormat, Codec};
+use crate::time::Samples;
+
 /// Full scale: the largest magnitude a sample can have.
 pub const FULL_SCALE: f32 = 32_768.0;
 
@@ -28,6 +32,33 @@ pub fn from_dbfs(db: f32) -> f32 {
     FULL_SCALE * 10f32.powf(db / 20.0)
 }
 
+/// Quieter than this, in dB relative to full scale, agent audio is silence to a caller's ear: below what phones add.
+pub const AUDIBLE_DB: f32 = -55.0;
+/// The magnitude of [`AUDIBLE_DB`], squared.
+const AUDIBLE_SQUARED: u64 = 58 * 58;
+
+/// Where what can be heard of a piece of audio ends: past its last 20 ms that are louder than [`AUDIBLE_DB`]; zero when none
+/// are.
+pub fn audible_end(format: AudioFormat, audio: &[u8]) -> Samples {
+    let step = format.bytes(Samples(u64::from(format.rate_hz / 50)));
+    let mut end = format.bytes(format.samples(audio.len()));
+    while end > 0 {
+        let from = end.saturating_sub(step);
+        let piece = &audio[from..end];
+        let square = |sample: i16| u64::from(sample.unsigned_abs()).pow(2);
+        let sum: u64 = match format.codec {
+            Codec::Pcmu => piece.iter().map(|b| square(ulaw_to_linear(*b))).sum(),
+            Codec::Pcma => piece.iter().map(|b| square(alaw_to_linear(*b))).sum(),
+            Codec::Linear16 => piece.chunks_exact(2).map(|b| square(i16::from_le_bytes([b[0], b[1]]))).sum(),
+        };
+        if sum > AUDIBLE_SQUARED * format.samples(piece.len()).0 {
+            break;
+        }
+        end = from;
+    }
+    format.samples(end)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,6 +68,27 @@ mod tests {
         let wave = [1_000, -1_000, 1_000, -1_000];
         assert_eq!(rms(&wave), 1_000.0);
         assert_eq!(peak(&wave), 1_000);
+    }
+
+    #[test]
+    fn what_can_be_heard_ends_where_silence_begins() {
+        let pcma = AudioFormat { codec: Codec::Pcma, rate_hz: 8_000 };
+        for format in [AudioFormat::PHONE, pcma, AudioFormat::PCM_24K] {
+            let encoded = |level: i16, samples: usize| {
+                let wave: Vec<i16> = (0..samples).map(|n| if n % 8 < 4 { level } else { -level }).collect();
+                let mut bytes = Vec::new();
+                format.codec.encode(&wave, &mut bytes);
+                bytes
+            };
+            let (loud, hiss) = (encoded(3_000, 800), encoded(30, 8_000));
+            assert_eq!(audible_end(format, &hiss), Samples::ZERO);
+            assert_eq!(audible_end(format, &[]), Samples::ZERO);
+            assert_eq!(audible_end(format, &loud), Samples(800));
+            let end = audible_end(format, &[&loud[..], &hiss[..]].concat()).0;
+            assert!((800..800 + u64::from(format.rate_hz / 50)).contains(&end), "{end}");
+            assert_eq!(audible_end(format, &[&hiss[..], &loud[..]].concat()), Samples(8_800));
+        }
+        assert!((20.0 * (58.0 / FULL_SCALE).log10() - AUDIBLE_DB).abs() < 0.1);
     }
 
     #[test]

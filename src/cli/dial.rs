@@ -188,7 +188,9 @@ fn verdict(call: &Value, key: &str) -> ExitCode {
             7
         }
         "canceling" => {
-            eprintln!("it is being taken back, and the carrier has not confirmed that; --key {key} looks again");
+            remark(format_args!(
+                "it is being taken back, and the carrier has not confirmed that; --key {key} looks again"
+            ));
             7
         }
         "completed" if matches!(why, "answering_machine" | "fax" | "voicemail_not_left") => 6,

@@ -261,7 +261,7 @@ fn draw(args: &Args, cases: &[Case], listened: &Listened, measured: &Measured) -
     }
     let steps = listened.steps(measured.settings.engine);
     for ((case, score), steps) in cases.iter().zip(&measured.scores).zip(steps) {
-        let events = decide(steps, &measured.settings);
+        let events = decide(steps, &measured.settings, &case.floor);
         let heard = Heard { length: case.length(), steps: steps.to_vec(), events };
         let scene = Scene {
             title: &case.name,

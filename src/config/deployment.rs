@@ -107,6 +107,7 @@ fn limits(mut table: Table<'_, '_>) -> (Limits, (Budgets, Option<Place>)) {
         farewell_s: table.integer("farewell_s", 10, 1..=60),
         caller_silence_s: table.integer("caller_silence_s", 120, 0..=3_600),
         caller_gone_s: table.integer("caller_gone_s", 30, 5..=600),
+        line_back_s: table.integer("line_back_s", 4, 0..=30),
         model_silence_ms: table.integer("model_silence_ms", 6_000, 500..=60_000),
         model_recovery_s: table.integer("model_recovery_s", 15, 0..=300),
         transcript_wait_ms: table.integer("transcript_wait_ms", 3_000, 0..=10_000),

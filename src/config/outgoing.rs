@@ -94,10 +94,8 @@ fn written(field: Field<'_, '_>, table: &Table<'_, '_>, world: &dyn World) -> Op
 }
 
 fn hosts(field: Field<'_, '_>) -> Vec<String> {
-    let shape = |text: &str| {
-        let bytes = text.bytes();
-        !text.is_empty() && bytes.into_iter().all(|b| b.is_ascii_alphanumeric() || b"-.:/*[]_".contains(&b))
-    };
+    let shape =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.:/*[]_".contains(&b));
     let allowed =
         "a host such as \"model.internal\" (and all below it), an address, or a network such as \"10.0.0.0/8\"";
     field.list(MAX_HOSTS).iter().filter_map(|item| item.string_that(MAX_NAME, allowed, shape)).collect()

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::problem::{Place, Problem, Problems};
 use super::reader::{self, Field, Table};
-use super::turns::{ENGINES, HYSTERESIS, MIN_SPEECH_MS, SILENCE_DURATION_MS, THRESHOLD};
+use super::turns::{ENGINES, HYSTERESIS, MIN_SPEECH_MS, SILENCE_DURATION_MS, THRESHOLD, level_margin_db};
 use super::types::{TurnSettings, VadEngine};
 
 /// A sweep as meant.
@@ -29,6 +29,8 @@ pub struct Grid {
     pub silence_duration_ms: Vec<u32>,
     /// See [`TurnSettings::min_speech_ms`].
     pub min_speech_ms: Vec<u32>,
+    /// See [`TurnSettings::level_margin_db`].
+    pub level_margin_db: Vec<u32>,
 }
 
 /// Which setting is chosen: the one that is best by `prefer` among those within all limits.
@@ -73,14 +75,17 @@ impl Grid {
                 for &hysteresis in &or(&self.hysteresis, current.hysteresis) {
                     for &silence_duration_ms in &or(&self.silence_duration_ms, current.silence_duration_ms) {
                         for &min_speech_ms in &or(&self.min_speech_ms, current.min_speech_ms) {
-                            all.push(TurnSettings {
-                                engine,
-                                threshold,
-                                hysteresis,
-                                silence_duration_ms,
-                                min_speech_ms,
-                                ..current.clone()
-                            });
+                            for &level_margin_db in &or(&self.level_margin_db, current.level_margin_db) {
+                                all.push(TurnSettings {
+                                    engine,
+                                    threshold,
+                                    hysteresis,
+                                    silence_duration_ms,
+                                    min_speech_ms,
+                                    level_margin_db,
+                                    ..current.clone()
+                                });
+                            }
                         }
                     }
                 }
@@ -97,6 +102,7 @@ impl Grid {
             self.hysteresis.len(),
             self.silence_duration_ms.len(),
             self.min_speech_ms.len(),
+            self.level_margin_db.len(),
         ];
         lists.into_iter().fold(1, |product: usize, n| product.saturating_mul(n.max(1)))
     }
@@ -133,6 +139,7 @@ fn grid(mut table: Table<'_, '_>) -> Grid {
         hysteresis: list(&mut table, "hysteresis", |f| f.number(HYSTERESIS)),
         silence_duration_ms: list(&mut table, "silence_duration_ms", |f| ms(f, SILENCE_DURATION_MS)),
         min_speech_ms: list(&mut table, "min_speech_ms", |f| ms(f, MIN_SPEECH_MS)),
+        level_margin_db: list(&mut table, "level_margin_db", level_margin_db),
     };
     table.finish();
     grid

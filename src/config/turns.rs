@@ -144,6 +144,7 @@ fn turn_detection(mut table: Table<'_, '_>) -> TurnDetection {
         silence_duration_ms: ms(of("silence_duration_ms", VADS), SILENCE_DURATION_MS, default.silence_duration_ms),
         min_speech_ms: ms(of("min_speech_ms", OURS), MIN_SPEECH_MS, default.min_speech_ms),
         max_turn_s: max_turn(of("max_turn_s", OURS), default.max_turn_s),
+        level_margin_db: level_margin(of("level_margin_db", OURS), default.level_margin_db),
     };
     let eagerness = of("eagerness", &[Mode::Semantic]);
     let choices =
@@ -211,6 +212,7 @@ fn overlay(table: &mut Table<'_, '_>, live: &Shadow) -> Shadow {
             silence_duration_ms: ms(table.take("silence_duration_ms"), SILENCE_DURATION_MS, turn.silence_duration_ms),
             min_speech_ms: ms(table.take("min_speech_ms"), MIN_SPEECH_MS, turn.min_speech_ms),
             max_turn_s: max_turn(table.take("max_turn_s"), turn.max_turn_s),
+            level_margin_db: level_margin(table.take("level_margin_db"), turn.level_margin_db),
         },
         interruptions: table.take("interruptions").and_then(self::interruptions).unwrap_or(*interruptions),
         false_interruptions: FalseInterruptions {
@@ -258,6 +260,22 @@ fn max_turn(field: Option<Field<'_, '_>>, default: u32) -> u32 {
         }
         Some(n) => n as u32,
         None => default,
+    }
+}
+
+/// 0, or so much that the caller's own softer words are within it.
+fn level_margin(field: Option<Field<'_, '_>>, default: u32) -> u32 {
+    field.and_then(|field| level_margin_db(&field)).unwrap_or(default)
+}
+
+/// The same, of one value.
+pub(super) fn level_margin_db(field: &Field<'_, '_>) -> Option<u32> {
+    match field.integer(0..=40) {
+        Some(1..=5) => {
+            field.wrong_allowed("is less than a voice varies by itself", "6-40, or 0 for none");
+            None
+        }
+        margin => margin.map(|n| n as u32),
     }
 }
 

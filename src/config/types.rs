@@ -419,6 +419,9 @@ pub struct Limits {
     pub caller_silence_s: u64,
     /// Seconds without any caller audio after which the line is dead.
     pub caller_gone_s: u64,
+    /// Seconds in which the carrier must ask for a stream anew that broke off; then the caller has hung up. 0: at once.
+    #[serde(default)]
+    pub line_back_s: u64,
     /// Milliseconds from the end of the caller's turn to the first agent audio before the model counts as silent.
     pub model_silence_ms: u64,
     /// Seconds in which a lost model must be back before the call falls back.

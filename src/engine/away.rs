@@ -1,4 +1,5 @@
-//! The line is lent to the carrier: to put the caller through, or to press keys. It may come back.
+//! The line is away and may come back: lent to the carrier, to put the caller through or to press keys, or broken off without
+//! anybody's wish.
 //!
 //! What the agent said before is heard first; a caller who cuts in meanwhile calls it off. Then the carrier is asked, takes
 //! the line (our media stream ends, the call does not) and either somebody answers, and the call is no longer ours, or the
@@ -10,6 +11,18 @@
 //!     │ barge-in                   │ carrier: failed     │ somebody answered   │ stream began: back
 //!     ▼                            ▼                     ▼                     ▼
 //!  called off                  told so: goes on      Over: transferred     told so: goes on
+//! ```
+//!
+//! A stream that breaks off is no hang-up: the document that connected it leads the carrier back to us, and to the same call.
+//! The agent is held meanwhile and goes on at the sample. Only when the carrier does not ask within a bound, or says that the
+//! call is over, has the caller hung up.
+//!
+//! ```text
+//!            stream broke off or stopped          the carrier asks what to do
+//!  Talking ─────────────────────────────► Broken ────────────────────────────► Returning
+//!     ▲                                     │ nobody asks: hung up                │ no stream: gone
+//!     │            stream began             ▼                                     ▼
+//!     └───────────────────────────────── (from both)                             Over
 //! ```
 
 use super::*;
@@ -24,6 +37,12 @@ const MARGIN_MS: u64 = 30_000;
 const DOUBT_MS: u64 = 15_000;
 /// Longest that keys are pressed: 32 of them, all of them pauses of a second.
 const DTMF_MS: u64 = 32_000;
+/// After the carrier has stopped a stream by the rules it asks at once, or the call is over.
+const STOPPED_MS: u64 = 1_500;
+/// A carrier that has asked must have opened the stream by then.
+const RETURNING_MS: u64 = 10_000;
+/// A line that breaks off more often is not worth holding.
+const BREAKS_MAX: u32 = 20;
 /// No errand lasts longer; a bound for whoever waits for one.
 pub(super) const LONGEST_MS: u64 = 300_000;
 
@@ -57,6 +76,13 @@ pub(super) struct Doubt {
 enum What {
     Transfer(Destination),
     Dtmf(String),
+    /// Nobody asked for it: the stream broke off.
+    Broken {
+        /// The agent was stopped for it, and goes on afterwards.
+        held: bool,
+        /// The carrier has asked what to do: it has the call.
+        returning: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +166,8 @@ impl CallEngine {
         let effect = match &errand.what {
             What::Transfer(to) => Effect::Transfer { to: to.number.clone(), back_after_s: Some(to.ring_s) },
             What::Dtmf(digits) => Effect::SendDtmf(digits.clone()),
+            // Is away from its beginning, and asked for by nobody.
+            What::Broken { .. } => return,
         };
         let id = self.begin_effect(effect);
         self.timers.set(Timer::Away, self.now.plus_ms(ASKED_MS));
@@ -214,15 +242,75 @@ impl CallEngine {
         true
     }
 
-    /// The media stream began again. Answers whether it was lent.
+    /// The media stream ended though nobody asked for that; `stopped`: by the rules, as it does at a hang-up. Answers whether
+    /// the call waits for it to come back.
+    pub(super) fn line_breaks_off(&mut self, stopped: bool) -> bool {
+        let limit_ms = self.settings.limits.line_back_s * 1_000;
+        if limit_ms == 0 || !matches!(self.phase, Phase::Talking) {
+            return false;
+        }
+        if self.away.is_some() {
+            // Whatever the agent was about to do with the line.
+            self.end_errand("line_broken", tools::error("the line to the caller broke off; nothing was done"));
+        }
+        if self.line_breaks == BREAKS_MAX {
+            return false;
+        }
+        self.line_breaks += 1;
+        self.emit(CallEvent::LineBroken { rule: if stopped { "stopped" } else { "lost" }.to_owned() });
+        for timer in [Timer::CallerGone, Timer::CallerSilent, Timer::MarkOverdue] {
+            self.timers.clear(timer);
+        }
+        let held = !self.downlink.is_held() && !self.downlink.is_drained();
+        if held {
+            self.with_downlink(|downlink, now, out, progress| downlink.hold(now, out, |p| progress.push(p)));
+        }
+        let line_now = self.line_now();
+        self.downlink.bed_is_lost(line_now);
+        self.hearing.cleared(self.uplink.media_at(self.now));
+        let mut errand = Errand::new(What::Broken { held, returning: false }, None, self.now);
+        (errand.state, errand.line_gone) = (State::Lent, true);
+        self.away = Some(errand);
+        let wait_ms = if stopped { limit_ms.min(STOPPED_MS) } else { limit_ms };
+        self.timers.set(Timer::Away, self.now.plus_ms(wait_ms));
+        true
+    }
+
+    /// Since when the line is broken off.
+    pub(super) fn broken_since(&self) -> Option<CallTime> {
+        self.away.as_ref().filter(|errand| matches!(errand.what, What::Broken { .. })).map(|errand| errand.since)
+    }
+
+    /// The carrier has noticed that the stream is gone, and was told how to open it again: the caller is there.
+    pub(super) fn line_returns(&mut self) {
+        // It may know before we do.
+        if self.away.is_none() && !self.line_breaks_off(false) {
+            return;
+        }
+        if let Some(Errand { what: What::Broken { returning, .. }, .. }) = &mut self.away {
+            *returning = true;
+            self.timers.set(Timer::Away, self.now.plus_ms(RETURNING_MS));
+        }
+    }
+
+    /// The media stream began again. Answers whether it was away.
     pub(super) fn takes_line_back(&mut self) -> bool {
         if !self.away.as_ref().is_some_and(|errand| errand.line_gone) {
             return false;
         }
-        self.uplink.restart();
+        self.uplink.restart(self.now);
         self.timers.set(Timer::CallerGone, self.now.plus_ms(self.settings.limits.caller_gone_s * 1_000));
         let Some(errand) = &self.away else { return false };
+        if let What::Broken { held, .. } = errand.what {
+            self.stats.count("line_breaks", 1);
+            self.stats.count("line_broken_ms", self.now.ms_since(errand.since));
+            if held && self.downlink.is_held() {
+                let line_now = self.line_now();
+                self.downlink.release(line_now);
+            }
+        }
         let output = match (&errand.what, errand.outcome) {
+            (What::Broken { .. }, _) => String::new(),
             (What::Dtmf(_), _) => r#"{"ok":true}"#.to_owned(),
             (What::Transfer(to), outcome) => {
                 let why = outcome.map_or("no_answer", TransferOutcome::name).replace('_', " ");
@@ -264,6 +352,11 @@ impl CallEngine {
                 self.stats.count("errands_failed", 1);
                 self.end_errand("timeout", tools::error("the carrier did not answer; the caller is still with you"));
             }
+            (What::Broken { returning: false, .. }, _) => {
+                // That was when the stream broke off.
+                self.hung_up_at = Some(errand.since);
+                self.finish(EndReason::CallerHungUp);
+            }
             (_, _) if errand.refused => self.finish(EndReason::CallerHungUp),
             // Nobody said that it failed.
             (What::Transfer(to), _) if errand.outcome.is_none() => {
@@ -293,6 +386,13 @@ impl CallEngine {
         self.timers.clear(Timer::Away);
         let ms = self.now.ms_since(errand.since);
         self.emit(CallEvent::LineBack { rule: rule.to_owned(), after_ms: ms });
+        if let What::Broken { .. } = errand.what {
+            // Nothing was done that anybody has to be told of.
+            if let Some(reason) = errand.failed {
+                self.fail(reason);
+            }
+            return;
+        }
         let called_off = rule == "called_off";
         let then_ask = !called_off && errand.failed.is_none() && matches!(self.phase, Phase::Talking);
         let told = errand.call.is_some_and(|call| self.on_errand_done(&call, output.clone(), then_ask));
@@ -300,6 +400,7 @@ impl CallEngine {
             let what = match errand.what {
                 What::Transfer(to) => format!("The caller was to be put through to {}.", to.name),
                 What::Dtmf(_) => "Keys were to be pressed.".to_owned(),
+                What::Broken { .. } => return,
             };
             self.tell_model(format!("{what} {output}"));
             if then_ask {
@@ -318,6 +419,7 @@ impl Errand {
         let ms = match &self.what {
             What::Transfer(to) => to.ring_s * 1_000 + MARGIN_MS,
             What::Dtmf(_) => DTMF_MS + MARGIN_MS,
+            What::Broken { .. } => RETURNING_MS,
         };
         ms.min(LONGEST_MS)
     }

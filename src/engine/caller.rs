@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::outbox::Outbox;
-use crate::time::Samples;
+use crate::time::{LineTime, Samples};
 
 impl CallEngine {
     pub(super) fn on_caller(&mut self, event: CallerEvent<'_>) {
@@ -12,6 +12,8 @@ impl CallEngine {
             CallerEvent::Dtmf(digit) => self.on_key(digit),
             CallerEvent::MarkPlayed(id) => self.on_mark(id),
             CallerEvent::StreamEnded | CallerEvent::Lost if self.lends_line() => {}
+            CallerEvent::StreamEnded if self.line_breaks_off(true) => {}
+            CallerEvent::Lost if self.line_breaks_off(false) => {}
             CallerEvent::StreamEnded | CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
             CallerEvent::Lost => self.on_line_ended(EndReason::CallerGone),
         }
@@ -52,6 +54,9 @@ impl CallEngine {
             return;
         }
         let taken = self.uplink.take(self.now, at_ms, payload, &mut self.hearing, &mut self.out);
+        if taken.jumped_us > 0 {
+            self.downlink.line_time_jumped(taken.jumped_us);
+        }
         if taken.dropped > Samples::ZERO {
             let ms = taken.dropped.as_ms(self.rate_hz());
             self.stats.count("caller_late_ms", ms);
@@ -88,15 +93,15 @@ impl CallEngine {
     }
 
     fn on_mark(&mut self, id: MarkId) {
-        self.with_downlink(|downlink, now, uplink, out, progress| {
-            downlink.mark_played(now, id, |t| uplink.media_at(t), out, |p| progress.push(p));
+        self.with_downlink(|downlink, now, out, progress| {
+            downlink.mark_played(now, id, out, |p| progress.push(p));
         });
     }
 
     pub(super) fn on_marks_overdue(&mut self) {
         let mut lost = 0;
-        self.with_downlink(|downlink, now, uplink, out, progress| {
-            lost = downlink.give_up_marks(now, |t| uplink.media_at(t), out, |p| progress.push(p));
+        self.with_downlink(|downlink, now, out, progress| {
+            lost = downlink.give_up_marks(now, out, |p| progress.push(p));
         });
         self.stats.count("marks_lost", lost);
     }
@@ -108,12 +113,12 @@ impl CallEngine {
             return;
         }
         let mut next = None;
-        self.with_downlink(|downlink, now, _, out, progress| {
+        self.with_downlink(|downlink, now, out, progress| {
             next = downlink.feed(now, out, |p| progress.push(p));
             downlink.settle(|p| progress.push(p));
         });
         match next {
-            Some(at) => self.timers.set(Timer::Feed, at),
+            Some(at) => self.timers.set(Timer::Feed, self.uplink.clock.call_at(at)),
             None => self.timers.clear(Timer::Feed),
         }
         self.watch_marks();
@@ -122,7 +127,10 @@ impl CallEngine {
     /// A few marks that are lost do not stall the line; without this what they stand for would never be heard.
     fn watch_marks(&mut self) {
         match self.downlink.mark_due() {
-            Some(due) => self.timers.set(Timer::MarkOverdue, due.plus_ms(self.settings.playout.mark_timeout_ms)),
+            Some(due) => {
+                let due = self.uplink.clock.call_at(due).plus_ms(self.settings.playout.mark_timeout_ms);
+                self.timers.set(Timer::MarkOverdue, due);
+            }
             None if !self.downlink.is_stalled() => self.timers.clear(Timer::MarkOverdue),
             None => {}
         }
@@ -153,10 +161,10 @@ impl CallEngine {
     /// Empties line and queue; lines of the conversation learn what was heard. Returns what was cut, in order.
     pub(super) fn clear_line(&mut self, tell_line: bool) -> Vec<downlink::Cut> {
         let mut cuts = Vec::new();
-        self.with_downlink(|downlink, now, uplink, out, progress| {
-            cuts = downlink.clear(now, tell_line, |t| uplink.media_at(t), out, |p| progress.push(p));
+        self.with_downlink(|downlink, now, out, progress| {
+            cuts = downlink.clear(now, tell_line, out, |p| progress.push(p));
         });
-        let stopped_at = self.floor.held_at.take().unwrap_or(self.now);
+        let stopped_at = self.floor.held_at.take().or(self.broken_since()).unwrap_or(self.now);
         for cut in &cuts {
             if cut.item.kind == ItemKind::Sound {
                 continue;
@@ -182,12 +190,10 @@ impl CallEngine {
         }
     }
 
-    pub(super) fn with_downlink(
-        &mut self,
-        run: impl FnOnce(&mut Downlink, CallTime, &Uplink, &mut Outbox, &mut Vec<Progress>),
-    ) {
+    pub(super) fn with_downlink(&mut self, run: impl FnOnce(&mut Downlink, LineTime, &mut Outbox, &mut Vec<Progress>)) {
         let mut progress = std::mem::take(&mut self.progress);
-        run(&mut self.downlink, self.now, &self.uplink, &mut self.out, &mut progress);
+        let line_now = self.line_now();
+        run(&mut self.downlink, line_now, &mut self.out, &mut progress);
         for step in progress.drain(..) {
             self.on_progress(step);
         }
@@ -203,7 +209,8 @@ impl CallEngine {
                     let line = self.conversation.line(item.line);
                     // One that was stopped before any of it was heard begins again.
                     let earlier = if item.is_first() { None } else { line.begun };
-                    line.begun = earlier.or(item.begins_at).or(Some(now));
+                    let begins_at = item.begins_at.map(|at| self.uplink.clock.call_at(at));
+                    line.begun = earlier.or(begins_at).or(Some(now));
                 }
                 if let Some(turn) = self.stats.turn(item.turn) {
                     turn.first_audio_sent_at_ms.get_or_insert(now.as_ms());
@@ -211,10 +218,11 @@ impl CallEngine {
                 self.emit(CallEvent::AgentStarted { item: item.name });
             }
             Progress::Sent { at, piece } => {
-                self.hearing.played(self.uplink.media_at(at), self.out.piece(&piece));
+                self.hearing.played(at.position(rate_hz), self.out.piece(&piece));
             }
             Progress::FirstHeard { item, audible_at } => {
                 if let Some(turn) = self.stats.turn(item.turn) {
+                    let audible_at = self.uplink.clock.call_at(audible_at).min(now);
                     turn.first_audible_at_ms.get_or_insert(audible_at.as_ms());
                     turn.first_heard_at_ms.get_or_insert(now.as_ms());
                 }
@@ -224,7 +232,7 @@ impl CallEngine {
                     let line = self.conversation.line(item.line);
                     line.heard = item.received();
                     line.received = item.received();
-                    line.ended = item.ended_at.or(Some(now));
+                    line.ended = item.ended_at.map(|at| self.uplink.clock.call_at(at)).or(Some(now));
                 }
                 let ms = item.received().as_ms(rate_hz);
                 self.emit(CallEvent::AgentHeard { item: item.name, ms });

@@ -25,6 +25,8 @@ pub(super) struct Spoken {
     session: u32,
     /// Everything that was said, heard or not.
     pub(super) text: String,
+    /// Bytes of it that were told as whole: what is told beyond is another piece of it.
+    settled: usize,
     pub(super) begun: Option<CallTime>,
     pub(super) ended: Option<CallTime>,
     /// Some of its audio went into the playout queue: only then could it be heard.
@@ -114,6 +116,7 @@ impl Conversation {
             item: item.to_owned(),
             session: self.session,
             text: String::new(),
+            settled: 0,
             begun: None,
             ended: None,
             voiced: false,
@@ -162,15 +165,29 @@ impl Conversation {
         &mut self.lines[index]
     }
 
-    /// Takes in a piece, or with `done` the whole, of a line's text.
+    /// Takes in a piece, or with `done` the whole, of a line's text. Some vendors tell a line in several wholes: nothing
+    /// that was told so is lost to the next.
     pub(super) fn say(&mut self, index: usize, text: &str, done: bool) {
         let line = &mut self.lines[index];
         if done {
-            line.text.clear();
             line.worded = true;
+            line.text.truncate(line.settled);
+            let known = line.text.trim_end();
+            if text.starts_with(known) {
+                line.text.clear();
+            } else if known.ends_with(text.trim()) {
+                return;
+            }
+        }
+        let apart = line.settled > 0 && line.text.len() == line.settled;
+        if apart && !line.text.ends_with(char::is_whitespace) && !text.starts_with(char::is_whitespace) {
+            line.text.push(' ');
         }
         let room = TEXT_MAX.saturating_sub(line.text.len());
         line.text.push_str(&text[..text.floor_char_boundary(room)]);
+        if done {
+            line.settled = line.text.len();
+        }
     }
 
     /// The words of an agent's line, heard and unheard, once both its audio and its words are at their end; once only.
@@ -287,5 +304,24 @@ mod tests {
         assert_eq!(c.line(i).text, "Hello");
         c.say(i, "Hello!", true);
         assert_eq!(c.line(i).text, "Hello!");
+    }
+
+    #[test]
+    fn a_line_that_is_told_in_several_wholes_loses_none() {
+        let mut c = Conversation::default();
+        let i = c.begin(Role::Agent, "item");
+        for (text, done, expected) in [
+            ("One.", true, "One."),
+            ("One.", true, "One."),
+            ("Tw", false, "One. Tw"),
+            ("o", false, "One. Two"),
+            ("Two.", true, "One. Two."),
+            ("One. Two. Three.", true, "One. Two. Three."),
+            (" Four.", true, "One. Two. Three. Four."),
+            ("", true, "One. Two. Three. Four."),
+        ] {
+            c.say(i, text, done);
+            assert_eq!(c.line(i).text, expected, "{text:?}");
+        }
     }
 }

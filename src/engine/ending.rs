@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{AfterFailure, Spoken};
+use crate::time::Samples;
 
 /// How long the carrier may take to end or transfer a call.
 const HANG_UP_TIMEOUT_MS: u64 = 10_000;
@@ -66,6 +67,7 @@ impl CallEngine {
             Control::CommitTurn => self.commit("operator"),
             Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
             Control::AnsweredBy(by) => self.on_answered_by(by),
+            Control::LineReturns => self.line_returns(),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
@@ -100,7 +102,8 @@ impl CallEngine {
             }
         }
         self.let_failed_model_go();
-        if self.downlink.only_sound() {
+        let silence_waits = !self.downlink.is_drained() && self.downlink.audible_at(self.line_now()) == Samples::ZERO;
+        if self.downlink.only_sound() || silence_waits {
             self.clear_line(true);
         }
         let on_failure = self.settings.on_failure.clone();
@@ -157,6 +160,7 @@ impl CallEngine {
             Timer::Interrupt,
             Timer::Away,
             Timer::ModelSilent,
+            Timer::ModelRetry,
             Timer::CapWarning,
             Timer::Cap,
             Timer::Budget,
@@ -319,7 +323,7 @@ impl CallEngine {
 
     /// What is queued is heard even when it is longer than the farewell's time, up to its own length.
     pub(super) fn give_time_for_what_waits(&mut self) {
-        let waiting_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+        let waiting_ms = self.downlink.unheard_at(self.line_now()).as_ms(self.rate_hz());
         let farewell_ms = self.settings.limits.farewell_s * 1_000;
         self.timers.set(Timer::Farewell, self.now.plus_ms(farewell_ms.max(waiting_ms + LINE_MARGIN_MS)));
     }

@@ -281,6 +281,8 @@ pub enum CallEvent {
     TransferBegun { to: String },
     /// The carrier has the line.
     LineLent,
+    /// The media stream broke off, by the named rule: it may come back.
+    LineBroken { rule: String },
     /// The line is ours again, or was never lent, by the named rule.
     LineBack { rule: String, after_ms: u64 },
     /// The sound that is heard while tools run begins.
@@ -309,6 +311,11 @@ pub enum CallEvent {
     LineResumed { rule: String },
     /// The model complains; the call goes on.
     ModelError { code: String, about: String },
+    /// The words of a complaint, told once each: of an error, a response that came to nothing, or a session that is not as it
+    /// was asked to be.
+    ModelComplained { about: String, text: String },
+    /// A response failed; it is asked for again.
+    ResponseRetry { attempt: u32, in_ms: u64 },
     /// The model did not answer in time, and what is done about it.
     ModelSlow { waited_ms: u64, then: String },
     /// The model was told that the call ends soon.
@@ -412,6 +419,7 @@ impl fmt::Display for CallEvent {
             }
             CallEvent::TransferBegun { to } => write!(f, "TransferBegun to={}", Quoted(to)),
             CallEvent::LineLent => f.write_str("LineLent"),
+            CallEvent::LineBroken { rule } => write!(f, "LineBroken rule={}", Quoted(rule)),
             CallEvent::LineBack { rule, after_ms } => {
                 write!(f, "LineBack rule={} after_ms={after_ms}", Quoted(rule))
             }
@@ -441,6 +449,10 @@ impl fmt::Display for CallEvent {
             CallEvent::ModelError { code, about } => {
                 write!(f, "ModelError code={} about={}", Quoted(code), Quoted(about))
             }
+            CallEvent::ModelComplained { about, text } => {
+                write!(f, "ModelComplained about={} text={}", Quoted(about), Quoted(text))
+            }
+            CallEvent::ResponseRetry { attempt, in_ms } => write!(f, "ResponseRetry attempt={attempt} in_ms={in_ms}"),
             CallEvent::ModelSlow { waited_ms, then } => {
                 write!(f, "ModelSlow waited_ms={waited_ms} then={}", Quoted(then))
             }

@@ -60,6 +60,15 @@ pub enum ModelEvent<'a> {
         /// The vendor's session id.
         #[serde(borrow)]
         session: Cow<'a, str>,
+        /// Who detects turns and answers them, where that is not as it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turns: Option<Turns>,
+    },
+    /// The far end is not as it was asked to be; the call goes on.
+    NotAsAsked {
+        /// What it is or does instead, and what is made of that.
+        #[serde(borrow)]
+        what: Cow<'a, str>,
     },
     /// The connection could not be made, or has ended.
     Closed {
@@ -167,6 +176,12 @@ pub enum ModelEvent<'a> {
         detail: Option<Cow<'a, str>>,
         /// What it cost.
         usage: Usage,
+        /// It failed for want of quota, key, account or billing: no other can succeed.
+        #[serde(default, skip_serializing_if = "is_false")]
+        fatal: bool,
+        /// After how long the vendor says to try again, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
     },
     /// The vendor complains; most complaints leave the session usable.
     Error {
@@ -183,9 +198,32 @@ pub enum ModelEvent<'a> {
         number: Option<u32>,
         /// Whether it is about quota, key, account or billing, and so ends the session for good.
         fatal: bool,
+        /// Whether it says that another response runs.
+        #[serde(default, skip_serializing_if = "is_false")]
+        busy: bool,
+        /// After how long the vendor says to try again, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
     },
     /// A message that is not of the dialect (not JSON, no type, wrong shape).
     Garbage,
+}
+
+/// Turn detection at the model, as it is rather than as it was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// It tells when the caller begins and stops speaking.
+    pub detects: bool,
+    /// It answers a turn without being asked.
+    pub answers: bool,
+    /// Audio before the detected start that belongs to a turn, in ms.
+    pub prefix_ms: u32,
+    /// Silence that ends a turn, in ms.
+    pub silence_ms: u32,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// How a response ended.
@@ -243,6 +281,8 @@ pub enum Control {
     Transfer(TransferOutcome),
     /// The carrier says who picked up a call that was placed.
     AnsweredBy(AnsweredBy),
+    /// The carrier asks what to do now that the stream is gone, and is told to open it again.
+    LineReturns,
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.

@@ -1,7 +1,8 @@
 //! THE CALL: every decision about one call, and no socket, clock, task, thread or file.
 //!
-//! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`downlink`] the playout ledger,
-//! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`turn`] the caller's turn,
+//! The engine splits by the part that owns state: [`uplink`] the caller's audio, [`stamps`] where it belongs, [`clock`] the
+//! line's clock beside ours, [`downlink`] the playout ledger,
+//! [`session`] the connection to the model, [`reply`] what the model is saying or owes, [`waiting`] a caller who waits for it, [`turn`] the caller's turn,
 //! [`local`] what our own ears make of it, [`commits`] turns whose words are not there yet, [`answering`] who picked up, [`tools`] what the model has asked for,
 //! [`away`] a line that is lent, [`budget`] what a call may use up, [`keys`] what the caller presses, [`idle`] a caller who says nothing,
 //! [`tool_sound`] what is heard while tools run, [`ending`] limits and the way out, [`words`] the caller's last words, [`conversation`] and [`stats`] what is left behind. This file only routes.
@@ -10,6 +11,7 @@ mod answering;
 mod away;
 mod budget;
 mod caller;
+mod clock;
 mod commits;
 mod conversation;
 mod downlink;
@@ -23,6 +25,7 @@ mod outbox;
 mod reply;
 pub mod report;
 mod session;
+mod stamps;
 mod stats;
 pub mod timer;
 mod tool_sound;
@@ -30,6 +33,7 @@ mod tools;
 mod turn;
 mod uplink;
 mod variables;
+mod waiting;
 mod words;
 
 use std::collections::BTreeMap;
@@ -39,9 +43,10 @@ pub use event::{CallEvent, EffectResult, EndReason, NotAnswered, Role, TransferO
 pub use io::*;
 pub use timer::Timer;
 
+use crate::audio::AudioFormat;
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
-use crate::time::{CallTime, Samples};
+use crate::time::{CallTime, LineTime, Samples};
 use answering::Answering;
 use away::{Doubt, Errand};
 use budget::Spending;
@@ -53,7 +58,7 @@ use idle::IdleState;
 use keys::Keypad;
 use local::Local;
 use outbox::{Outbox, OwnedCommand};
-use reply::Reply;
+use reply::{Reply, Weight};
 use report::{Report, SCHEMA, Turn};
 use session::Session;
 use stats::Stats;
@@ -91,6 +96,10 @@ pub struct CallEngine {
     /// The line is lent, or about to be.
     away: Option<Errand>,
     doubt: Option<Doubt>,
+    /// How often the line broke off.
+    line_breaks: u32,
+    /// When the caller hung up, if that is only known since.
+    hung_up_at: Option<CallTime>,
     /// What is still being fetched, if anything.
     fetch: Option<EffectId>,
     fetching: bool,
@@ -160,15 +169,8 @@ impl CallEngine {
     }
 
     fn with_ears(settings: Arc<CallSettings>, hearing: Hearing) -> Self {
-        let local = match &settings.turn_detection {
-            TurnDetection::Local(turn) => Some(Local::new(&settings, turn)),
-            _ => None,
-        };
-        let gate = match &settings.turn_detection {
-            TurnDetection::Local(turn) => Gate::turns(turn, settings.format),
-            TurnDetection::Disabled { .. } => Gate::Untold,
-            _ => Gate::All,
-        };
+        let local = Self::own_ears(&settings);
+        let gate = Self::gate(&settings.turn_detection, settings.format);
         let mut engine = CallEngine {
             now: CallTime::ZERO,
             phase: Phase::Ringing { failed: None },
@@ -186,6 +188,8 @@ impl CallEngine {
             tools: Tools::default(),
             away: None,
             doubt: None,
+            line_breaks: 0,
+            hung_up_at: None,
             fetch: None,
             fetching: settings.fetches,
             variables: settings.variables.clone(),
@@ -206,6 +210,22 @@ impl CallEngine {
         engine.begin_fetch();
         engine.dial();
         engine
+    }
+
+    fn own_ears(settings: &CallSettings) -> Option<Local> {
+        match &settings.turn_detection {
+            TurnDetection::Local(turn) => Some(Local::new(settings, turn)),
+            _ => None,
+        }
+    }
+
+    /// What the model is given to hear.
+    fn gate(detection: &TurnDetection, format: AudioFormat) -> Gate {
+        match detection {
+            TurnDetection::Local(turn) => Gate::turns(turn, format),
+            TurnDetection::Disabled { .. } => Gate::Untold,
+            _ => Gate::All,
+        }
     }
 
     /// Takes in what happened at `at`. Never fails: bad input degrades or ends the call, with a reason. `at` never runs
@@ -272,9 +292,9 @@ impl CallEngine {
     /// The report as of now. `call`, `carrier_call`, `started` and `recording` are left empty: the engine does not know them.
     pub fn report(&self) -> Report {
         let rate_hz = self.settings.format.rate_hz;
-        let over_at = self.line_over_at.unwrap_or(self.now);
+        let over_at = self.hung_up_at.or(self.line_over_at).unwrap_or(self.now);
         // A call that was cut off by the server's end has lines in the middle of being heard.
-        let spoken = self.downlink.playing(self.now).filter(|(item, _)| item.kind != ItemKind::Sound);
+        let spoken = self.downlink.playing(self.line_now()).filter(|(item, _)| item.kind != ItemKind::Sound);
         let playing: Vec<_> = spoken.map(|(item, heard)| (item.line, heard, item.received())).collect();
         let mut counters = self.stats.counters();
         let more = [
@@ -285,6 +305,7 @@ impl CallEngine {
             ("marks_of_cleared_audio", self.downlink.marks_cleared),
             ("marks_unknown", self.downlink.marks_unknown),
             ("lines_unlisted", self.conversation.refused),
+            ("line_stamps_ignored", u64::from(self.uplink.ignores_stamps())),
         ];
         counters.extend(more.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)));
         Report {
@@ -298,6 +319,8 @@ impl CallEngine {
             rate_hz,
             duration_ms: over_at.as_ms(),
             media_start_at_ms: self.uplink.started_at().map(CallTime::as_ms),
+            media_ms: self.uplink.started_at().map(|_| self.uplink.media_at(over_at).as_ms(rate_hz)),
+            line_clock_ppm: self.uplink.clock.skew_ppm(),
             model_ready_at_ms: self.stats.model_ready_at.map(CallTime::as_ms),
             end: match &self.phase {
                 Phase::Over(reason) | Phase::Transcribing(reason) => reason.clone(),
@@ -316,6 +339,7 @@ impl CallEngine {
             answered_by: self.answering.answered.clone(),
             keys: self.stats.keys.clone(),
             tools: self.stats.tools.clone(),
+            complaints: self.stats.complaints.clone(),
             gaps: self.uplink.gaps.clone(),
             counters,
             usage: self.stats.usage,
@@ -329,7 +353,11 @@ impl CallEngine {
     fn on_model(&mut self, event: ModelEvent<'_>) {
         let of_conversation = !matches!(
             event,
-            ModelEvent::Ready { .. } | ModelEvent::Closed { .. } | ModelEvent::Error { .. } | ModelEvent::Garbage
+            ModelEvent::Ready { .. }
+                | ModelEvent::NotAsAsked { .. }
+                | ModelEvent::Closed { .. }
+                | ModelEvent::Error { .. }
+                | ModelEvent::Garbage
         );
         if of_conversation && !self.session.is_ready() {
             // Sent before the session was set up, or after it was let go: of no conversation of ours.
@@ -337,10 +365,12 @@ impl CallEngine {
             return;
         }
         match event {
-            ModelEvent::Ready { .. } => self.on_ready(),
+            ModelEvent::Ready { turns, .. } => self.on_ready(turns),
+            ModelEvent::NotAsAsked { what } => self.complain("session", &what),
             ModelEvent::Closed { reason, retry } => self.on_closed(&reason, retry),
-            ModelEvent::Error { code, message, about, number, fatal } => {
-                self.on_model_error(&code, &message, about, number, fatal);
+            ModelEvent::Error { code, message, about, number, fatal, busy, retry_after_ms } => {
+                let weight = Weight { fatal, busy, retry_after_ms };
+                self.on_model_error(&code, &message, about, number, weight);
             }
             ModelEvent::Garbage => self.stats.count("model_garbage", 1),
             // The line is over: only words, and what was spent, are still taken.
@@ -357,8 +387,9 @@ impl CallEngine {
             ModelEvent::ToolCall { response, call, name, arguments } => {
                 self.on_tool_call(&response, &call, &name, &arguments);
             }
-            ModelEvent::ResponseDone { response, status, detail, usage } => {
-                self.on_response_done(&response, status, detail.as_deref(), usage);
+            ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms } => {
+                let weight = Weight { fatal, busy: false, retry_after_ms };
+                self.on_response_done(&response, status, detail.as_deref(), usage, weight);
             }
         }
     }
@@ -380,6 +411,7 @@ impl CallEngine {
             Timer::Keys => self.on_keys_due(),
             Timer::Idle => self.on_idle_due(),
             Timer::ModelSilent => self.on_model_silent(),
+            Timer::ModelRetry => self.on_retry_due(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone if self.lends_line() => {}
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
@@ -418,8 +450,20 @@ impl CallEngine {
         self.leave_when_heard();
     }
 
+    /// The model complains: its words are told once each.
+    fn complain(&mut self, about: &'static str, text: &str) {
+        if !text.is_empty() && self.stats.complained(self.now, about, text) {
+            self.emit(CallEvent::ModelComplained { about: about.to_owned(), text: text.to_owned() });
+        }
+    }
+
     fn emit(&mut self, event: CallEvent) {
         self.out.emit(event);
+    }
+
+    /// Now by the line's clock.
+    fn line_now(&self) -> LineTime {
+        self.uplink.clock.line_at(self.now)
     }
 
     fn rate_hz(&self) -> u32 {

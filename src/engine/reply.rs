@@ -5,7 +5,9 @@
 
 use std::collections::VecDeque;
 
+use super::waiting::Awaiting;
 use super::*;
+use crate::audio::level::audible_end;
 use crate::config::Spoken;
 use crate::time::Samples;
 
@@ -13,17 +15,21 @@ use crate::time::Samples;
 const UNHEARD_MAX: usize = 16;
 /// Cancelled responses that are remembered, so that their late audio is known.
 const CANCELLED_MAX: usize = 16;
-/// A failed response is asked for again after this long.
-const RETRY_FAILED_MS: u64 = 1_000;
+/// Responses that fail while they are heard, in a row: then the caller has the floor, who has heard enough beginnings.
+const BROKEN_MAX: u32 = 2;
+/// A response that begins this soon after a tool's answer was sent may have begun without it.
+const CROSSING_MS: u64 = 300;
 
 /// Replies of the model.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     active: Option<Active>,
     /// A response was asked for and has not begun.
-    asked: bool,
+    asked: Option<Owed>,
     /// What was asked for may not be interrupted.
     asked_protected: bool,
+    /// The model says that a response runs which it has not told to begin.
+    unseen_runs: bool,
     /// A response that was asked for is cancelled as soon as it begins.
     cancel_next: bool,
     /// Wanted as soon as nothing runs.
@@ -33,6 +39,8 @@ pub(super) struct Reply {
     pub(super) awaiting: Option<Awaiting>,
     greeted: bool,
     disclaimed: bool,
+    /// Responses in a row that failed in the middle of being heard.
+    broken: u32,
     /// The item whose audio found no room, last.
     refused_item: String,
 }
@@ -42,11 +50,18 @@ struct Active {
     id: String,
     started_at: CallTime,
     turn: u32,
+    /// Audio of it came, be it silence.
+    begun: bool,
+    /// Some of it can be heard.
     audible: bool,
+    /// It was heard, and then said nothing for too long.
+    silent: bool,
     tools: bool,
     /// The caller may not interrupt it.
     protected: bool,
     unheard: Unheard,
+    /// What was asked for, if it is that: should the model refuse what was asked, this is another.
+    answers: Option<Owed>,
 }
 
 /// Items of a response of which audio was not taken: when it is over the model is told how much of them was.
@@ -62,37 +77,88 @@ struct Cancelled {
 }
 
 /// A response that is wanted.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Owed {
-    why: &'static str,
-    instructions: Option<String>,
+    pub(super) why: &'static str,
+    pub(super) instructions: Option<String>,
+    /// Since when: a response that began later has heard of what it is for.
+    pub(super) since: CallTime,
     /// Moot when the response that runs now says something.
-    unless_audible: bool,
+    pub(super) unless_audible: bool,
+    /// It tells what a tool answered: a response that began without that will not do.
+    pub(super) of_tool: bool,
+    /// The model refused it, so the response that runs began without it.
+    pub(super) refused: bool,
 }
 
-/// The caller waits.
-#[derive(Debug)]
-pub(super) struct Awaiting {
-    since: CallTime,
-    retried: bool,
-    /// How the last attempt failed, if it did rather than be slow.
-    failed: Option<String>,
+impl Owed {
+    /// Whether any response that says something will do: not for words of our own, nor for what a tool answered.
+    fn is_any(&self) -> bool {
+        self.instructions.is_none() && !self.of_tool
+    }
+
+    /// Whether a response that begins at `now`, and was not asked for, will do.
+    fn is_met_by_one_begun(&self, now: CallTime) -> bool {
+        self.is_any() || (self.instructions.is_none() && !self.refused && now.ms_since(self.since) > CROSSING_MS)
+    }
 }
+
+/// How much a complaint weighs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weight {
+    /// No response can succeed any more.
+    pub(super) fatal: bool,
+    /// Another response runs.
+    pub(super) busy: bool,
+    /// When to try again.
+    pub(super) retry_after_ms: Option<u64>,
+}
+
+/// Why a response is wanted that tells what tools have answered.
+pub(super) const TOOL_ANSWERED: &str = "tool_answered";
 
 impl Reply {
     /// Whether a response runs, or was asked for, that is not cancelled.
     pub(super) fn is_running(&self) -> bool {
-        self.active.is_some() || (self.asked && !self.cancel_next)
+        self.active.is_some() || (self.asked.is_some() && !self.cancel_next)
     }
 
     /// Whether the response that runs, or was asked for, may not be interrupted.
     pub(super) fn is_protected(&self) -> bool {
-        self.active.as_ref().map_or(self.asked && self.asked_protected, |active| active.protected)
+        self.active.as_ref().map_or(self.asked.is_some() && self.asked_protected, |active| active.protected)
     }
 
     /// Whether the model would refuse another response.
     fn is_occupied(&self) -> bool {
-        self.active.is_some() || self.asked || self.cancelled.iter().any(|c| c.running)
+        self.active.is_some() || self.asked.is_some() || self.runs_unheard()
+    }
+
+    /// Whether one runs that nobody is to hear.
+    fn runs_unheard(&self) -> bool {
+        self.unseen_runs || self.cancelled.iter().any(|c| c.running)
+    }
+
+    /// Whatever runs or was asked for is not waited for any more.
+    pub(super) fn give_up(&mut self) {
+        self.cancelled.iter_mut().for_each(|c| c.running = false);
+        self.unseen_runs = false;
+        self.asked = None;
+        self.cancel_next = false;
+    }
+
+    /// Whether a response runs that has begun, so that the model may yet say something in it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Whether the response that runs called a tool.
+    pub(super) fn calls_tools(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| active.tools)
+    }
+
+    /// The response that runs has said nothing for too long. Answers whether that was so before.
+    pub(super) fn falls_silent(&mut self) -> bool {
+        self.active.as_mut().is_none_or(|active| std::mem::replace(&mut active.silent, true))
     }
 
     /// The response that runs called a tool: it need not say anything.
@@ -125,7 +191,8 @@ impl Reply {
     /// The session is gone, and its responses with it.
     pub(super) fn forget_session(&mut self) {
         self.active = None;
-        self.asked = false;
+        self.asked = None;
+        self.unseen_runs = false;
         self.cancel_next = false;
         self.cancelled.clear();
         self.awaiting = None;
@@ -133,25 +200,6 @@ impl Reply {
 }
 
 impl CallEngine {
-    /// The caller waits for an answer from here; the model's time runs.
-    pub(super) fn await_reply(&mut self) {
-        if !matches!(self.phase, Phase::Talking) || self.answering.is_deaf() {
-            return;
-        }
-        let now = self.now;
-        let awaiting = self.reply.awaiting.get_or_insert(Awaiting { since: now, retried: false, failed: None });
-        awaiting.since = now;
-        awaiting.failed = None;
-        self.watch_dead_air();
-    }
-
-    /// Dead air is what the caller hears: the model's time runs from when everything so far was heard.
-    pub(super) fn watch_dead_air(&mut self) {
-        let unheard = if self.downlink.speaking() { self.downlink.unheard_at(self.now) } else { Samples::ZERO };
-        let wait_ms = unheard.as_ms(self.rate_hz()) + self.settings.limits.model_silence_ms;
-        self.timers.set(Timer::ModelSilent, self.now.plus_ms(wait_ms));
-    }
-
     /// Asks for a response, now or as soon as it can be had.
     pub(super) fn ask(&mut self, why: &'static str, instructions: Option<String>) {
         self.owe(why, instructions);
@@ -159,7 +207,8 @@ impl CallEngine {
     }
 
     pub(super) fn owe(&mut self, why: &'static str, instructions: Option<String>) {
-        self.reply.owed = Some(Owed { why, instructions, unless_audible: false });
+        let (since, of_tool) = (self.now, why == TOOL_ANSWERED);
+        self.reply.owed = Some(Owed { why, instructions, since, unless_audible: false, of_tool, refused: false });
     }
 
     /// The caller's turn is over while a response to something earlier still runs, or its cancel is on the way: a model
@@ -173,8 +222,11 @@ impl CallEngine {
 
     /// Whether what the model says, or is asked to say, answers this turn.
     pub(super) fn answer_waits_on(&self, turn: u32) -> bool {
-        let running =
-            self.reply.active.as_ref().map_or(self.reply.asked && !self.reply.cancel_next, |a| a.turn == turn);
+        let running = self
+            .reply
+            .active
+            .as_ref()
+            .map_or(self.reply.asked.is_some() && !self.reply.cancel_next, |a| a.turn == turn);
         matches!(self.phase, Phase::Talking)
             && turn == self.floor.committed_turn
             && (running || self.reply.owed.is_some())
@@ -195,12 +247,14 @@ impl CallEngine {
         if !self.session.is_ready() || self.reply.is_occupied() || nobody_hears {
             return;
         }
-        let Some(Owed { why, instructions, .. }) = self.reply.owed.take() else { return };
-        self.reply.asked = true;
-        self.reply.asked_protected = why == "greeting" && !self.settings.greeting_interruptible;
-        self.emit(CallEvent::ResponseAsked { why: why.to_owned() });
-        self.out.model(OwnedCommand::Create { instructions });
+        let Some(owed) = self.reply.owed.take() else { return };
+        let owed = self.as_first_asked(owed);
+        self.reply.asked_protected = owed.why == "greeting" && !self.settings.greeting_interruptible;
+        self.emit(CallEvent::ResponseAsked { why: owed.why.to_owned() });
+        self.out.model(OwnedCommand::Create { instructions: owed.instructions.clone() });
         self.await_reply();
+        self.remember_asked(&owed);
+        self.reply.asked = Some(owed);
     }
 
     /// Stops the running response, or the one that was asked for.
@@ -208,14 +262,14 @@ impl CallEngine {
         if let Some(active) = self.reply.active.take() {
             self.out.model(OwnedCommand::Cancel);
             self.remember_cancelled(active, true);
-        } else if self.reply.asked {
+        } else if self.reply.asked.is_some() {
             self.reply.cancel_next = true;
         }
         self.downlink.complete_last();
     }
 
     pub(super) fn on_response_started(&mut self, response: &str) {
-        let protected = self.reply.asked && self.reply.asked_protected;
+        let protected = self.reply.asked.is_some() && self.reply.asked_protected;
         let caller_speaks = self.floor.is_speaking()
             && !protected
             // It may turn out to be none that stops the agent.
@@ -223,15 +277,18 @@ impl CallEngine {
             && !matches!(self.settings.interruptions, crate::config::Interruptions::Off)
             && matches!(self.phase, Phase::Talking);
         self.emit(CallEvent::ResponseStarted { response: response.to_owned() });
-        let ours = std::mem::take(&mut self.reply.asked);
+        let answers = self.reply.asked.take();
+        let ours = answers.is_some();
         // One runs at a time: whatever ran before is over, said or not.
+        self.reply.unseen_runs = false;
         self.reply.cancelled.iter_mut().for_each(|c| c.running = false);
         if let Some(before) = self.reply.active.take_if(|a| a.id != response) {
             self.downlink.complete_last();
             self.remember_cancelled(before, false);
         }
         // It answers all that was said before it, so what was withheld for that is moot if it says something.
-        if let Some(owed) = self.reply.owed.as_mut().filter(|o| !ours && o.instructions.is_none()) {
+        let now = self.now;
+        if let Some(owed) = self.reply.owed.as_mut().filter(|o| !ours && o.is_met_by_one_begun(now)) {
             owed.unless_audible = true;
         }
         let turn = self.floor.committed_turn;
@@ -239,10 +296,13 @@ impl CallEngine {
             id: response.to_owned(),
             started_at: self.now,
             turn,
+            begun: false,
             audible: false,
+            silent: false,
             tools: false,
             protected,
             unheard: Unheard::new(),
+            answers,
         });
         // A response that begins while the caller speaks answers what was said before: the caller goes on.
         if std::mem::take(&mut self.reply.cancel_next) || caller_speaks {
@@ -267,7 +327,6 @@ impl CallEngine {
             self.cancel_running();
             return;
         }
-        let now = self.now;
         if let Some(turn) = self.stats.turn(turn) {
             turn.response_at_ms.get_or_insert(now.as_ms());
         }
@@ -298,16 +357,20 @@ impl CallEngine {
         let now = self.now;
         let Some(active) = &mut self.reply.active else { return };
         let (turn, protected) = (active.turn, active.protected);
-        if !std::mem::replace(&mut active.audible, true) {
+        let audible = audible_end(self.settings.format, payload) > Samples::ZERO;
+        active.audible |= audible;
+        active.silent &= !audible;
+        if !std::mem::replace(&mut active.begun, true) {
             let after_ms = now.ms_since(active.started_at);
             if let Some(turn) = self.stats.turn(turn) {
                 turn.first_model_audio_at_ms.get_or_insert(now.as_ms());
             }
             self.emit(CallEvent::FirstAudio { response: response.to_owned(), after_ms });
-            self.reply.awaiting = None;
-            self.timers.clear(Timer::ModelSilent);
             // What is answered is not for another session to hear.
             self.uplink.let_settled_go();
+        }
+        if audible {
+            self.answered();
         }
         if self.reply.refused_item == item {
             self.refuse_audio(item, samples);
@@ -332,6 +395,9 @@ impl CallEngine {
         if dropped > Samples::ZERO {
             self.downlink.complete_last();
             self.refuse_audio(item, dropped);
+        }
+        if audible {
+            self.hears_reply();
         }
     }
 
@@ -396,6 +462,7 @@ impl CallEngine {
         status: ResponseStatus,
         detail: Option<&str>,
         usage: Usage,
+        weight: Weight,
     ) {
         self.stats.usage.add(usage);
         self.watch_budget();
@@ -407,6 +474,19 @@ impl CallEngine {
         };
         let status_text = detail.map_or(status_name.to_owned(), |d| format!("{status_name}: {d}"));
         self.emit(CallEvent::ResponseEnded { response: response.to_owned(), status: status_text.clone() });
+        match status {
+            ResponseStatus::Failed => self.stats.count("responses_failed", 1),
+            ResponseStatus::Incomplete => self.stats.count("responses_incomplete", 1),
+            ResponseStatus::Completed | ResponseStatus::Cancelled => {}
+        }
+        let went_wrong = matches!(status, ResponseStatus::Failed | ResponseStatus::Incomplete);
+        if went_wrong {
+            self.complain("response", &status_text);
+        }
+        if weight.fatal {
+            self.fail(EndReason::ModelUnavailable { why: format!("response {status_text}") });
+            return;
+        }
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.running = false;
             let (late, unheard) = (std::mem::take(&mut cancelled.late), std::mem::take(&mut cancelled.unheard));
@@ -418,7 +498,19 @@ impl CallEngine {
             self.pay_owed();
             return;
         }
-        let Some(mut active) = self.reply.active.take_if(|a| a.id == response) else { return };
+        let wanted = self.reply.asked.is_some() || (went_wrong && self.reply.awaiting.is_some());
+        if self.reply.active.is_none() && wanted && !self.reply.runs_unheard() {
+            // It was never told to begin, and can be no other.
+            self.on_response_started(response);
+        }
+        let Some(mut active) = self.reply.active.take_if(|a| a.id == response) else {
+            // One that we have not seen, and which was in the way.
+            self.reply.unseen_runs = false;
+            if !self.floor.is_speaking() {
+                self.pay_owed();
+            }
+            return;
+        };
         let (audible, tools) = (active.audible, active.tools);
         let unheard = std::mem::take(&mut active.unheard);
         // Audio of it that is still on its way comes too late.
@@ -431,18 +523,14 @@ impl CallEngine {
                 self.commits.answered();
             }
         }
-        match status {
-            ResponseStatus::Failed => {
-                self.stats.count("responses_failed", 1);
-                if let Some(awaiting) = &mut self.reply.awaiting {
-                    awaiting.failed = Some(status_text);
-                    self.timers.set(Timer::ModelSilent, self.now.plus_ms(RETRY_FAILED_MS));
-                }
-            }
-            _ if audible || tools => {}
-            ResponseStatus::Cancelled => {}
+        self.stop_watching_reply();
+        let said_all = audible && status != ResponseStatus::Failed;
+        self.reply.broken = if audible && !said_all { self.reply.broken + 1 } else { 0 };
+        if went_wrong && !said_all && !tools && self.reply.broken <= BROKEN_MAX {
+            self.on_attempt_failed(status_text, audible, weight.retry_after_ms);
+        } else if !audible && !tools && status == ResponseStatus::Completed {
             // Nothing was said: the time that the caller waits goes on.
-            _ => self.stats.count("responses_empty", 1),
+            self.stats.count("responses_empty", 1);
         }
         if !self.floor.is_speaking() {
             self.pay_owed();
@@ -455,13 +543,15 @@ impl CallEngine {
         message: &str,
         about: Option<CommandKind>,
         number: Option<u32>,
-        fatal: bool,
+        weight: Weight,
     ) {
         self.stats.count("model_errors", 1);
         let about_text = about.map_or(String::new(), |a| format!("{a:?}"));
         self.emit(CallEvent::ModelError { code: code.to_owned(), about: about_text });
-        if fatal {
-            self.fail(EndReason::ModelUnavailable { why: format!("{code}: {message}") });
+        let words = [code, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+        self.complain("error", &words);
+        if weight.fatal {
+            self.fail(EndReason::ModelUnavailable { why: words });
             return;
         }
         // Not every vendor says which command it complains about; these complaints can be about one only.
@@ -469,55 +559,35 @@ impl CallEngine {
             self.on_commit_refused(number);
             return;
         }
-        let busy = code == "conversation_already_has_active_response";
-        if (busy || about == Some(CommandKind::CreateResponse)) && std::mem::take(&mut self.reply.asked) {
-            self.reply.cancel_next = false;
-            if busy && self.reply.owed.is_none() {
-                // The model's own detection was first, with the same conversation before it.
-                self.reply.owed =
-                    Some(Owed { why: "refused_while_another_ran", instructions: None, unless_audible: true });
-            } else if !busy {
-                // What waited for the end of one that never began.
-                self.pay_owed();
-            }
+        let of_create = about == Some(CommandKind::CreateResponse);
+        // Not every vendor says that another runs, nor which command it complains about.
+        let runs = self.reply.active.is_some() || self.reply.runs_unheard();
+        if weight.busy || (of_create && runs) {
+            self.on_busy();
+        } else if of_create && self.reply.asked.take().is_some() && !std::mem::take(&mut self.reply.cancel_next) {
+            self.on_attempt_failed(words, false, weight.retry_after_ms);
         }
     }
 
-    /// The caller has waited too long for the model.
-    pub(super) fn on_model_silent(&mut self) {
-        let Some(awaiting) = &mut self.reply.awaiting else { return };
-        if self.floor.is_speaking() || !self.session.is_ready() || !matches!(self.phase, Phase::Talking) {
-            return;
+    /// What was asked for last was refused since another response runs: it is asked for when that one is done.
+    fn on_busy(&mut self) {
+        let refused = match self.reply.asked.take() {
+            Some(_) if std::mem::take(&mut self.reply.cancel_next) => return,
+            Some(asked) => asked,
+            // The response that has begun since is the other one.
+            None => match self.reply.active.as_mut().and_then(|active| active.answers.take()) {
+                Some(asked) => asked,
+                None => return,
+            },
+        };
+        self.stats.count("responses_refused_busy", 1);
+        self.reply.unseen_runs = self.reply.active.is_none() && !self.reply.runs_unheard();
+        if self.reply.owed.is_none() {
+            // The model's own detection was first, with the same conversation before it: but for what it did not know.
+            let unless_audible = refused.is_any();
+            let why = "refused_while_another_ran";
+            self.reply.owed = Some(Owed { why, unless_audible, refused: true, ..refused });
         }
-        if awaiting.failed.is_none() && self.downlink.speaking() {
-            self.watch_dead_air();
-            return;
-        }
-        let waited_ms = self.now.ms_since(awaiting.since);
-        self.stats.count("model_slow", 1);
-        let failed = awaiting.failed.take();
-        if std::mem::replace(&mut awaiting.retried, true) {
-            self.emit(CallEvent::ModelSlow { waited_ms, then: "fall_back".to_owned() });
-            self.fail(match failed {
-                Some(why) => EndReason::ModelUnavailable { why: format!("response {why}") },
-                None => EndReason::ModelSilent,
-            });
-            return;
-        }
-        self.emit(CallEvent::ModelSlow { waited_ms, then: "filler_and_retry".to_owned() });
-        if let Some(filler) = self.settings.filler.clone()
-            && !self.downlink.speaking()
-        {
-            // Without words it may be a mere sound, such as that of a keyboard.
-            let kind = if filler.text.is_empty() { ItemKind::Sound } else { ItemKind::Line };
-            self.play(kind, &filler, "filler");
-        }
-        self.cancel_running();
-        // A model that does not answer does not say either that a response is over.
-        self.reply.cancelled.iter_mut().for_each(|c| c.running = false);
-        self.reply.asked = false;
-        self.reply.cancel_next = false;
-        self.ask("model_silent", None);
     }
 
     /// What must be said is said before anything else, and to its end.

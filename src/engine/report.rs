@@ -38,6 +38,14 @@ pub struct Report {
     pub duration_ms: u64,
     /// From the webhook to the start of media; `None`: it never started. Media time 0 is here.
     pub media_start_at_ms: Option<u64>,
+    /// How far the line's clock had come at the end: the length of the media time line. Other than the time between start and
+    /// end where that clock runs faster or slower than ours; `None`: it never started, or nobody wrote it down.
+    #[serde(default)]
+    pub media_ms: Option<u64>,
+    /// By how much the line's clock ran faster than ours, in parts per million; slower where negative. `None`: not known, as
+    /// in a call of a few seconds.
+    #[serde(default)]
+    pub line_clock_ppm: Option<i64>,
     /// From the webhook to the model's session being ready for the first time.
     pub model_ready_at_ms: Option<u64>,
     /// Why it ended.
@@ -60,6 +68,9 @@ pub struct Report {
     pub keys: Vec<Key>,
     /// Tools that were called.
     pub tools: Vec<ToolUse>,
+    /// What the model complained of, in its own words: what it refused, what failed, and where it is not as it was asked to be.
+    #[serde(default)]
+    pub complaints: Vec<Complaint>,
     /// Gaps in the caller's audio; the recording has silence there.
     pub gaps: Vec<Gap>,
     /// Counters by name; a name is missing while it is zero.
@@ -77,6 +88,30 @@ pub struct Report {
     /// The journal, when one is kept.
     #[serde(default)]
     pub journal: Option<JournalKept>,
+}
+
+impl Report {
+    /// How long the media time line is.
+    pub fn media_length_ms(&self) -> u64 {
+        self.media_ms.unwrap_or_else(|| self.open_ms())
+    }
+
+    /// Where a moment of the call lies on the media time line, the recording's. Between its ends the line's clock is taken to
+    /// run evenly.
+    pub fn media_of_ms(&self, at_ms: u64) -> u64 {
+        let since_ms = at_ms.saturating_sub(self.media_start_at_ms.unwrap_or(0));
+        match (self.media_ms, self.open_ms()) {
+            (Some(media_ms), open_ms) if open_ms > 0 => {
+                (u128::from(since_ms) * u128::from(media_ms) / u128::from(open_ms)).min(u128::from(u64::MAX)) as u64
+            }
+            _ => since_ms,
+        }
+    }
+
+    /// How long there was a line, by our clock.
+    fn open_ms(&self) -> u64 {
+        self.media_start_at_ms.map_or(0, |start| self.duration_ms.saturating_sub(start))
+    }
 }
 
 /// Something said.
@@ -245,6 +280,19 @@ pub struct ToolUse {
     /// From the model's call to that.
     #[serde(default)]
     pub took_ms: u64,
+}
+
+/// Something the model complained of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Complaint {
+    /// When it did so first.
+    pub at_ms: u64,
+    /// `error`, `response` or `session`.
+    pub about: String,
+    /// Its words, at most 200 characters of them, without what looks like a secret.
+    pub text: String,
+    /// How often it said so.
+    pub times: u64,
 }
 
 /// A gap in the caller's audio.

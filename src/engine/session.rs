@@ -40,6 +40,10 @@ pub(super) struct Session {
     attempt: u32,
     dialled_at: CallTime,
     ready_at: CallTime,
+    /// What it does about turns, where that is not what it was asked to do.
+    turns: Option<Turns>,
+    /// The turn detection of the settings, while the model's is followed instead.
+    own_detection: Option<TurnDetection>,
     /// Sessions in a row that did not last.
     short: u32,
     /// Why it was lost, last.
@@ -57,6 +61,8 @@ impl Session {
             attempt: 0,
             dialled_at: CallTime::ZERO,
             ready_at: CallTime::ZERO,
+            turns: None,
+            own_detection: None,
             short: 0,
             reason: String::new(),
             renew_due: false,
@@ -76,12 +82,23 @@ impl Session {
     /// How long to wait before the next dial: doubling, with jitter of a quarter, so that many calls that lost their
     /// model together do not come back together.
     fn backoff_ms(&mut self) -> u64 {
-        let full = (FIRST_BACKOFF_MS << self.attempt.max(self.short).saturating_sub(1).min(8)).min(LONGEST_BACKOFF_MS);
+        self.jittered(FIRST_BACKOFF_MS << self.attempt.max(self.short).saturating_sub(1).min(8))
+    }
+
+    fn jittered(&mut self, full_ms: u64) -> u64 {
+        let full = full_ms.min(LONGEST_BACKOFF_MS);
         // xorshift64: jitter needs no more.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         full * 3 / 4 + self.random % (full / 4 + 1)
+    }
+}
+
+impl Session {
+    /// How long to wait before a response is asked for again of which so many failed; see [`backoff_ms`](Self::backoff_ms).
+    pub(super) fn backoff_after(&mut self, failures: u32) -> u64 {
+        self.jittered(FIRST_BACKOFF_MS << failures.saturating_sub(1).min(8))
     }
 }
 
@@ -100,7 +117,7 @@ impl CallEngine {
         self.out.dial_model();
     }
 
-    pub(super) fn on_ready(&mut self) {
+    pub(super) fn on_ready(&mut self, turns: Option<Turns>) {
         if self.session.state != State::Dialling {
             return;
         }
@@ -119,6 +136,7 @@ impl CallEngine {
         if self.downlink.only_sound() {
             self.clear_line(true);
         }
+        self.follow_turns(turns);
         if self.line_over_at.is_some() {
             self.send_commits_again(None);
         } else {
@@ -136,6 +154,40 @@ impl CallEngine {
         }
         self.pay_owed();
         self.model_opened();
+    }
+
+    /// Whether the model answers a turn that it detects without being asked.
+    pub(super) fn model_answers(&self) -> bool {
+        self.session.turns.is_none_or(|turns| turns.answers)
+    }
+
+    /// Two who detect turns would answer each of them twice: a model that detects them unasked, and cannot be made not to,
+    /// is followed.
+    fn follow_turns(&mut self, turns: Option<Turns>) {
+        self.session.turns = turns;
+        let detects = turns.filter(|turns| turns.detects);
+        let asked = self.session.own_detection.as_ref().unwrap_or(&self.settings.turn_detection).clone();
+        let wanted = match (&asked, detects) {
+            (TurnDetection::Local(_) | TurnDetection::Disabled { .. }, Some(turns)) => TurnDetection::Provider {
+                threshold: 0.5,
+                prefix_padding_ms: turns.prefix_ms,
+                silence_duration_ms: turns.silence_ms,
+            },
+            _ => asked.clone(),
+        };
+        let follows = matches!(wanted, TurnDetection::Provider { .. }) && wanted != asked;
+        if follows == self.session.own_detection.is_some() {
+            return;
+        }
+        self.stats.count("turn_detection_followed", u64::from(follows));
+        self.release_agent("turn_detection_changed");
+        // Whoever is speaking is heard by the one who decides from now on.
+        self.floor.reset();
+        self.timers.clear(Timer::Pad);
+        self.session.own_detection = follows.then_some(asked);
+        self.uplink.follow(Self::gate(&wanted, self.settings.format));
+        Arc::make_mut(&mut self.settings).turn_detection = wanted;
+        self.local = Self::own_ears(&self.settings);
     }
 
     pub(super) fn on_closed(&mut self, reason: &str, retry: bool) {
@@ -333,6 +385,7 @@ impl CallEngine {
             self.owe("model_came_back", None);
         }
         self.timers.clear(Timer::ModelSilent);
+        self.timers.clear(Timer::ModelRetry);
         // Our own ears go on hearing what is being said.
         if self.local.is_none() {
             self.floor.reset();

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::engine::io::Usage;
-use crate::engine::report::{Interruption, Key, Note, ToolUse, Turn};
+use crate::engine::report::{Complaint, Interruption, Key, Note, ToolUse, Turn};
 use crate::time::CallTime;
 
 /// Entries of each list in the report; beyond that they are only counted.
 const LIST_MAX: usize = 1_000;
+/// Different complaints of the model that the report keeps; further ones are only counted.
+const COMPLAINTS_MAX: usize = 50;
 /// Bytes of a tool's answer that the report keeps.
 const OUTPUT_KEPT: usize = 4_096;
 
@@ -19,6 +21,7 @@ pub(super) struct Stats {
     pub(super) notes: Vec<Note>,
     pub(super) keys: Vec<Key>,
     pub(super) tools: Vec<ToolUse>,
+    pub(super) complaints: Vec<Complaint>,
     pub(super) usage: Usage,
     pub(super) model_ready_at: Option<CallTime>,
     counters: BTreeMap<&'static str, u64>,
@@ -80,6 +83,22 @@ impl Stats {
 
     pub(super) fn noted(&mut self, at: CallTime, text: &str) {
         keep(&mut self.notes, Note { at_ms: at.as_ms(), text: text.to_owned() });
+    }
+
+    /// The model complains. Answers whether it has not said the same before.
+    pub(super) fn complained(&mut self, at: CallTime, about: &'static str, text: &str) -> bool {
+        if let Some(known) = self.complaints.iter_mut().find(|c| c.about == about && c.text == text) {
+            known.times += 1;
+            return false;
+        }
+        let listed = self.complaints.len() < COMPLAINTS_MAX;
+        if listed {
+            let (at_ms, about, text) = (at.as_ms(), about.to_owned(), text.to_owned());
+            self.complaints.push(Complaint { at_ms, about, text, times: 1 });
+        } else {
+            self.count("complaints_unlisted", 1);
+        }
+        listed
     }
 
     pub(super) fn pressed(&mut self, at: CallTime, digit: char) {

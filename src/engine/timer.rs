@@ -31,6 +31,8 @@ pub enum Timer {
     ModelRecovery,
     /// The model must have answered.
     ModelSilent,
+    /// A response that failed is asked for again.
+    ModelRetry,
     /// The model's session is so old that it is renewed at the next turn's edge.
     ModelRenew,
     /// The hold sound is due.
@@ -82,6 +84,7 @@ impl Timer {
         Timer::ModelRedial,
         Timer::ModelRecovery,
         Timer::ModelSilent,
+        Timer::ModelRetry,
         Timer::ModelRenew,
         Timer::Hold,
         Timer::ToolSound,

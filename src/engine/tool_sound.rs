@@ -46,7 +46,7 @@ impl CallEngine {
 
     pub(super) fn on_tool_sound_due(&mut self) {
         let quiet = matches!(self.phase, Phase::Talking) && self.downlink.is_drained();
-        if quiet && self.tools_running && self.downlink.begin_bed(self.now) {
+        if quiet && self.tools_running && self.downlink.begin_bed(self.line_now()) {
             self.stats.count("tool_sounds", 1);
             self.emit(CallEvent::ToolSoundStarted);
         }

@@ -189,11 +189,10 @@ impl CallEngine {
     fn wait_with(&mut self, mut running: Running, due: CallTime) {
         running.due = due;
         // One that was answered before is spoken of together with this one.
-        self.reply.withdraw("tool_answered");
+        self.reply.withdraw(reply::TOOL_ANSWERED);
         if !self.reply.is_being_cancelled(&running.response) {
             // Nobody waits for the model meanwhile.
-            self.reply.awaiting = None;
-            self.timers.clear(Timer::ModelSilent);
+            self.answered();
         }
         self.tools.running.push(running);
         self.watch_tools();
@@ -331,12 +330,12 @@ impl CallEngine {
             return;
         }
         if !self.floor.is_speaking() {
-            self.ask("tool_answered", None);
+            self.ask(reply::TOOL_ANSWERED, None);
             // Also when it must wait for the end of another: that may never come.
             self.await_reply();
         } else if self.local.is_some() && self.reply.owed.is_none() {
             // Asked for if what is being said turns out to be no turn; else that turn's answer is this one's too.
-            self.owe("tool_answered", None);
+            self.owe(reply::TOOL_ANSWERED, None);
         }
     }
 

@@ -132,7 +132,11 @@ impl CallEngine {
         self.turn_committed(self.turn_rule());
         let number = self.commits.number();
         self.note_commit(number, Vec::new(), Some(item));
-        self.owe_answer_if_busy();
+        if self.model_answers() {
+            self.owe_answer_if_busy();
+        } else {
+            self.ask("turn_committed", None);
+        }
     }
 
     /// There will be no words of a turn.
@@ -196,7 +200,7 @@ impl CallEngine {
 
     /// Whether what the caller hears, or is about to hear, may not be interrupted.
     pub(super) fn is_protected(&self) -> bool {
-        match self.downlink.heard_of_current(self.now) {
+        match self.downlink.heard_of_current(self.line_now()) {
             Some((item, _)) if self.downlink.speaking() => item.protected,
             _ => self.reply.is_protected(),
         }
@@ -243,8 +247,8 @@ impl CallEngine {
     /// The item that is being heard, how much of it was heard, and how much of everything was not.
     pub(super) fn heard_so_far(&self) -> (String, u64, u64) {
         let rate_hz = self.rate_hz();
-        let unheard_ms = self.downlink.unheard_at(self.now).as_ms(rate_hz);
-        let current = self.downlink.heard_of_current(self.now);
+        let unheard_ms = self.downlink.unheard_at(self.line_now()).as_ms(rate_hz);
+        let current = self.downlink.heard_of_current(self.line_now());
         let (item, heard_ms) = current.map_or_else(Default::default, |(i, h)| (i.name.clone(), h.as_ms(rate_hz)));
         (item, heard_ms, unheard_ms)
     }
@@ -307,9 +311,8 @@ impl CallEngine {
 
     /// What the agent owed to what was said before is moot: the caller goes on.
     pub(super) fn caller_took_the_floor(&mut self) {
-        self.reply.awaiting = None;
         self.tools.caller_spoke();
-        self.timers.clear(Timer::ModelSilent);
+        self.answered();
     }
 
     pub(super) fn caller_line(&mut self, item: &str) -> usize {

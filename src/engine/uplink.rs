@@ -1,30 +1,30 @@
 //! The caller's audio on its way to the model.
 //!
-//! The line's media clock says where audio belongs: a gap becomes silence, what was there before is dropped, a clock
-//! that jumps is anchored anew. While the model is not there, audio waits (bounded, oldest dropped).
+//! The line's media clock says where audio belongs ([`stamps`](super::stamps)): a gap becomes silence, what was there before
+//! is dropped, a clock that begins anew is taken. When audio is here tells how that clock runs beside ours
+//! ([`clock`](super::clock)). While the model is not there, audio waits (bounded, oldest dropped).
 //!
 //! What is passed on depends on who decides turns ([`Gate`]): the model gets everything, or, when our own ears decide,
 //! only speech with its prefix.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crate::audio::AudioFormat;
 use crate::config::TurnSettings;
+use crate::engine::clock::ClockMap;
 use crate::engine::event::CallEvent;
 use crate::engine::outbox::{Outbox, OwnedCommand, Piece};
 use crate::engine::report::Gap;
+use crate::engine::stamps::{Place, Stamps};
 use crate::hearing::Hearing;
-use crate::time::{CallTime, Samples};
+use crate::time::{CallTime, LineTime, Samples};
 use crate::turn::TurnDetector;
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.
 const TOLERANCE_MS: u64 = 10;
 /// A gap longer than this is not filled for the model to its whole length.
 const LONGEST_FILL_MS: u64 = 10_000;
-/// The line's clock may run ahead of ours by this much; beyond it is a clock that jumped.
-const AHEAD_MS: u64 = 1_000;
-/// Audio this far behind what came before is not late but a clock that began again.
-const LONGEST_LATE_MS: u64 = 5_000;
 /// Speech that a lost session has not yet made a turn of, kept for the session after it.
 const SPEECH_KEPT_MS: u64 = 15_000;
 /// Of audio that is not known to be speech, this much is kept: detection comes after the first sound.
@@ -33,10 +33,6 @@ const LEAD_IN_KEPT_MS: u64 = 1_000;
 const PAD_STEP_MS: u64 = 100;
 /// ... and no longer than this without any caller audio.
 const LONGEST_PAD_MS: u64 = 3_000;
-/// Audio messages that may still tell when the stream began: later ones would move what is recorded already.
-const ORIGIN_FRAMES: u64 = 5;
-/// A stream's beginning is read late by this much at most, in µs.
-const ORIGIN_LATE_US: u64 = 500_000;
 /// A commit of less than this is refused (OpenAI: `input_audio_buffer_commit_empty`).
 const SHORTEST_COMMIT_MS: u64 = 100;
 /// Entries in the map from a session's audio to media time; the oldest are forgotten.
@@ -79,18 +75,21 @@ pub(super) struct Taken {
     pub(super) dropped: Samples,
     /// Samples of early audio that made room.
     pub(super) overflowed: Samples,
+    /// Line time jumped by so many µs: see [`ClockMap::heard`].
+    pub(super) jumped_us: u64,
 }
 
 /// The caller's direction.
 #[derive(Debug)]
 pub(super) struct Uplink {
     format: AudioFormat,
-    /// Call time of media time 0.
-    origin: Option<CallTime>,
+    /// The line's clock beside ours.
+    pub(super) clock: ClockMap,
+    stamps: Stamps,
+    /// Messages that seem to have been there before, until it is known.
+    late: Vec<u8>,
     /// Where the next audio belongs; `None` before the first.
     expected: Option<Samples>,
-    /// Added to the line's clock since it was last anchored anew.
-    shift: i64,
     /// The model's session takes audio.
     open: bool,
     /// Audio that waits for a session.
@@ -109,12 +108,16 @@ pub(super) struct Uplink {
     uncommitted: Samples,
     /// Of these, what was said before the session was there.
     waited: VecDeque<u8>,
+    /// Samples heard in the whole call.
+    heard: Samples,
     /// Samples appended to this session; where turns are passed on, samples heard.
     appended: Samples,
     /// From the session's audio to media time, where the two part.
     map: VecDeque<(Samples, Samples)>,
     /// The next audio is of another stream than what came before.
     restarted: bool,
+    /// The last audio left a gap behind it.
+    after_gap: bool,
     /// Silence sent since the last caller audio.
     padded: Samples,
     /// What is heard goes to nobody, and is not kept for anybody.
@@ -128,9 +131,10 @@ impl Uplink {
     pub(super) fn new(format: AudioFormat, early_audio_ms: u64, gate: Gate) -> Self {
         Uplink {
             format,
-            origin: None,
+            clock: ClockMap::default(),
+            stamps: Stamps::new(format.rate_hz),
+            late: Vec::new(),
             expected: None,
-            shift: 0,
             open: false,
             early: VecDeque::new(),
             early_cap: format.bytes(Samples::from_ms(early_audio_ms, format.rate_hz)),
@@ -141,9 +145,11 @@ impl Uplink {
             waits_until: Samples::ZERO,
             uncommitted: Samples::ZERO,
             waited: VecDeque::new(),
+            heard: Samples::ZERO,
             appended: Samples::ZERO,
             map: VecDeque::new(),
             restarted: false,
+            after_gap: false,
             padded: Samples::ZERO,
             muted: false,
             gaps: Vec::new(),
@@ -154,12 +160,14 @@ impl Uplink {
 
     /// The media stream began.
     pub(super) fn start(&mut self, now: CallTime) {
-        self.origin = Some(now);
+        self.clock.start(now);
     }
 
     /// The media stream began again, with a clock of its own: what comes now is now.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, now: CallTime) {
         self.restarted = true;
+        self.stamps.restart();
+        self.clock.restart(now);
     }
 
     /// Caller audio; `at_ms` by the line's clock.
@@ -173,48 +181,78 @@ impl Uplink {
     ) -> Taken {
         let mut taken = Taken::default();
         let whole = payload.len() - payload.len() % self.format.bytes_per_sample();
-        let mut payload = &payload[..whole];
+        let payload = &payload[..whole];
         let len = self.format.samples(whole);
         if len == Samples::ZERO {
             return taken;
         }
         self.frames += 1;
-        if self.frames <= ORIGIN_FRAMES {
-            self.settle_origin(now, at_ms, len);
-        }
-        let mut at = self.place(now, at_ms, len, out);
-        if std::mem::take(&mut self.restarted) {
-            // Nobody was there to be heard meanwhile: a gap, but none that the model is given silence for.
-            if let Some(gap) = self.expected.map(|expected| at.saturating_sub(expected)).filter(|gap| gap.0 > 0) {
-                self.list_gap(at - gap, gap);
+        let line_now = self.media_at(now);
+        // Of a stream that began again the first stamp is as good as the first of all.
+        let expected = self.expected.filter(|_| !self.restarted);
+        let (at, payload) = match self.stamps.place(line_now, expected, at_ms, len) {
+            Place::At(at) => (at, Cow::Borrowed(payload)),
+            Place::Anew(at) => {
+                self.tell_anew(at_ms, out);
+                (at, Cow::Borrowed(payload))
             }
-            // Two clocks may disagree by less than a frame or two; nothing is recorded twice for that.
-            at = self.expected.map_or(at, |expected| at.max(expected));
-            self.expected = Some(at);
-        }
-        if let Some(expected) = self.expected {
-            let tolerance = self.samples(TOLERANCE_MS);
-            if at >= expected + tolerance {
-                self.fill(expected, at - expected, &mut taken, hearing, out);
-            } else if at + tolerance <= expected {
-                let behind = expected - at;
-                if behind >= len {
-                    taken.dropped += len;
-                    return taken;
+            Place::Late(run) => {
+                if run == 1 {
+                    taken.dropped = self.drop_late();
                 }
-                taken.dropped += behind;
-                payload = &payload[self.format.bytes(behind)..];
-                at = expected;
-            } else {
-                at = expected;
+                self.late.extend_from_slice(payload);
+                return taken;
             }
-        }
-        self.expected = Some(at + self.format.samples(payload.len()));
+            Place::Again => {
+                // They were not late: the clock began again with the first of them.
+                let mut run = std::mem::take(&mut self.late);
+                let before = self.format.samples(run.len());
+                run.extend_from_slice(payload);
+                let at = line_now.saturating_sub(before + len).max(self.expected.unwrap_or_default());
+                self.stamps.begin_anew(at_ms, at + before);
+                self.tell_anew(at_ms, out);
+                (at, Cow::Owned(run))
+            }
+        };
+        taken.dropped = self.drop_late();
+        let at = self.lead_up_to(at, &mut taken, hearing, out);
+        let end = at + self.format.samples(payload.len());
+        self.expected = Some(end);
         self.padded = Samples::ZERO;
-        let piece = out.keep(payload);
+        taken.jumped_us = if self.after_gap { 0 } else { self.clock.heard(now, self.line_time(end)) };
+        let piece = out.keep(&payload);
         out.record_caller(at, piece.clone());
         taken.overflowed += self.hear(at, piece, hearing, out);
         taken
+    }
+
+    /// Audio belongs at `at`: fills what is missing before it. Answers where it is put.
+    fn lead_up_to(&mut self, at: Samples, taken: &mut Taken, hearing: &mut Hearing, out: &mut Outbox) -> Samples {
+        self.after_gap = false;
+        let Some(expected) = self.expected else { return at };
+        if std::mem::take(&mut self.restarted) {
+            // Nobody was there to be heard meanwhile: a gap, but none that the model is given silence for. Two clocks may
+            // disagree by less than a frame or two; nothing is recorded twice for that.
+            let at = at.max(expected);
+            if at > expected {
+                self.list_gap(expected, at - expected);
+            }
+            return at;
+        }
+        if at < expected + self.samples(TOLERANCE_MS) {
+            return expected;
+        }
+        // A stamp that leaves a gap proves that audio is missing, not that its time has passed.
+        self.after_gap = true;
+        self.fill(expected, at - expected, taken, hearing, out);
+        at
+    }
+
+    /// Messages that were late, and lost with that.
+    fn drop_late(&mut self) -> Samples {
+        let dropped = self.format.samples(self.late.len());
+        self.late.clear();
+        dropped
     }
 
     /// Audio, or silence in its place, for our ears and for the model. Returns what made room while the model is away.
@@ -222,6 +260,7 @@ impl Uplink {
         hearing.take(at, out.piece(&piece));
         let piece = hearing.cleaned().map_or(piece, |cleaned| out.keep(cleaned));
         let audio = out.piece(&piece);
+        self.heard += self.format.samples(audio.len());
         let wanted = match self.gate {
             Gate::All | Gate::Untold => !self.muted,
             Gate::Turns { turn, .. } => {
@@ -241,6 +280,21 @@ impl Uplink {
         }
         out.model_audio(piece);
         Samples::ZERO
+    }
+
+    /// Somebody else decides turns from here, before the session is given anything: a session that hears everything is
+    /// given what our own ears kept, so that what is being said is not lost.
+    pub(super) fn follow(&mut self, gate: Gate) {
+        let kept = std::mem::take(&mut self.recent);
+        if matches!(gate, Gate::All | Gate::Untold) && self.early.is_empty() {
+            self.early = kept;
+        }
+        self.gate = gate;
+        // Where turns are passed on, positions count what was heard.
+        self.appended = self.heard;
+        self.map.clear();
+        (self.uncommitted, self.waits_until) = (Samples::ZERO, self.heard);
+        self.waited.clear();
     }
 
     /// Our own ears heard a turn begin: from position `from` of what was heard, everything is passed on.
@@ -474,16 +528,16 @@ impl Uplink {
 
     /// Media time at `now`; zero before the stream began.
     pub(super) fn media_at(&self, now: CallTime) -> Samples {
-        match self.origin {
-            Some(origin) => Samples::from_us(now.since(origin).as_micros() as u64, self.format.rate_hz),
-            None => Samples::ZERO,
-        }
+        self.clock.line_at(now).position(self.format.rate_hz)
     }
 
     /// Call time of a media time.
     pub(super) fn call_time_of(&self, media: Samples) -> CallTime {
-        let origin = self.origin.unwrap_or_default();
-        CallTime::from_us(origin.as_us() + media.as_us(self.format.rate_hz))
+        self.clock.call_at(self.line_time(media))
+    }
+
+    fn line_time(&self, media: Samples) -> LineTime {
+        LineTime::from_us(media.as_us(self.format.rate_hz))
     }
 
     /// Media time of an offset in the audio appended to this session.
@@ -506,56 +560,18 @@ impl Uplink {
 
     /// When media began.
     pub(super) fn started_at(&self) -> Option<CallTime> {
-        self.origin
+        self.clock.started_at()
     }
 
-    /// A stream's beginning that was read late, because the server was busy, is known from the audio read right after it:
-    /// what has a length cannot be here before that length has passed.
-    fn settle_origin(&mut self, now: CallTime, at_ms: u64, len: Samples) {
-        let Some(origin) = self.origin else { return };
-        let stamped_us = at_ms.saturating_mul(1_000).saturating_add(len.as_us(self.format.rate_hz));
-        // A stamp from before the call began is a clock of its own.
-        let Some(begun_us) = now.as_us().checked_sub(stamped_us) else { return };
-        if begun_us < origin.as_us() && origin.as_us() - begun_us <= ORIGIN_LATE_US {
-            self.origin = Some(CallTime::from_us(begun_us));
-        }
+    /// Whether the line's stamps make so little sense that they are not asked any more.
+    pub(super) fn ignores_stamps(&self) -> bool {
+        self.stamps.ignored
     }
 
-    /// Where audio of the line's time `at_ms` belongs, anchoring a clock that jumped anew.
-    fn place(&mut self, now: CallTime, at_ms: u64, len: Samples, out: &mut Outbox) -> Samples {
-        let Some(expected) = self.expected else {
-            // A first stamp beyond what can have passed says nothing; then it is now.
-            let media_now = self.media_at(now);
-            let stamped = self.stamped(at_ms);
-            let limit = media_now + self.samples(AHEAD_MS);
-            if stamped <= limit {
-                return stamped;
-            }
-            return self.anchor(at_ms, media_now.saturating_sub(len), out);
-        };
-        let stamped = self.stamped(at_ms);
-        let media_now = self.media_at(now).max(expected);
-        let too_far = stamped > media_now + self.samples(AHEAD_MS);
-        let too_late = stamped + self.samples(LONGEST_LATE_MS) < expected;
-        if too_far || too_late || self.restarted {
-            self.anchor(at_ms, self.media_at(now).saturating_sub(len), out)
-        } else {
-            stamped
-        }
-    }
-
-    fn stamped(&self, at_ms: u64) -> Samples {
-        // A stamp so large that it overflows is a clock that jumped: the bound sends it there.
-        let raw = at_ms.min(u64::from(u32::MAX)) * u64::from(self.format.rate_hz) / 1_000;
-        Samples(raw.saturating_add_signed(self.shift))
-    }
-
-    fn anchor(&mut self, at_ms: u64, at: Samples, out: &mut Outbox) -> Samples {
+    /// The line's clock begins anew with this stamp.
+    fn tell_anew(&self, at_ms: u64, out: &mut Outbox) {
         let from = self.expected.unwrap_or_default();
-        self.shift = 0;
-        self.shift = at.0 as i64 - self.stamped(at_ms).0 as i64;
         out.emit(CallEvent::MediaClockReset { from_ms: from.as_ms(self.format.rate_hz), to_ms: at_ms });
-        at
     }
 
     fn fill(&mut self, at: Samples, gap: Samples, taken: &mut Taken, hearing: &mut Hearing, out: &mut Outbox) {

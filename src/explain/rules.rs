@@ -58,6 +58,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::ModelRedial => ("a lost model is dialled again", ""),
         Timer::ModelRecovery => ("a lost model must be back", "limits.model_recovery_s"),
         Timer::ModelSilent => ("the model must have answered", "limits.model_silence_ms"),
+        Timer::ModelRetry => ("a response that failed is asked for again", "limits.model_recovery_s"),
         Timer::ModelRenew => ("the model's session is to be renewed", "max_session_min"),
         Timer::Hold => ("the hold sound is due", "hold_sound"),
         Timer::ToolSound => ("the sound that is heard while tools run is due", "tool_sound.grace_ms"),
@@ -68,7 +69,7 @@ pub(super) fn deadline(timer: Timer) -> String {
         Timer::Cap => ("the call's longest duration", "limits.max_minutes"),
         Timer::Farewell => ("the farewell has had its time", "limits.farewell_s"),
         Timer::Tools => ("a tool must have answered", "tools"),
-        Timer::Away => ("the carrier must have answered, or the line be back", ""),
+        Timer::Away => ("the carrier must have answered, or the line be back", "limits.line_back_s"),
         Timer::Budget => ("what the call may use up is looked at", "limits.max_model_minutes"),
         Timer::HangUp => ("the carrier has had its time to end the call", ""),
         Timer::Words => ("the caller's last words must be there", "limits.transcript_wait_ms"),
@@ -81,8 +82,13 @@ type Row = (&'static str, &'static str, &'static str, &'static [&'static str]);
 
 const VAD: &[&str] = &["turn_detection.mode", "turn_detection.threshold", "turn_detection.prefix_padding_ms"];
 const VAD_END: &[&str] = &["turn_detection.mode", "turn_detection.silence_duration_ms", "turn_detection.threshold"];
-const OURS: &[&str] =
-    &["turn_detection.threshold", "turn_detection.min_speech_ms", "turn_detection.engine", "echo_guard"];
+const OURS: &[&str] = &[
+    "turn_detection.threshold",
+    "turn_detection.min_speech_ms",
+    "turn_detection.engine",
+    "turn_detection.level_margin_db",
+    "echo_guard",
+];
 const OURS_END: &[&str] =
     &["turn_detection.silence_duration_ms", "turn_detection.threshold", "turn_detection.hysteresis"];
 const FALSE: &[&str] = &["min_interruption_ms", "resume_false_interruption", "interruptions"];
@@ -90,7 +96,9 @@ const WORDS: &[&str] = &["min_interruption_ms", "verdict_ms", "back_channels", "
 const UNTRANSCRIBED: &[&str] = &["untranscribed_interruption_ms", "transcription", "interruptions"];
 const MAX_TURN: &[&str] = &["turn_detection.max_turn_s"];
 const SEMANTIC: &[&str] = &["turn_detection.mode", "turn_detection.eagerness"];
+const LINE_BACK: &[&str] = &["limits.line_back_s"];
 const LOST: &[&str] = &["limits.model_recovery_s", "on_failure.then", "on_failure.play"];
+const FAILED: &[&str] = &["limits.model_recovery_s", "filler", "on_failure.then", "on_failure.play"];
 const SILENT: &[&str] = &["limits.model_silence_ms", "filler", "on_failure.then", "on_failure.play"];
 const TOOL_FADE: &[&str] = &["tool_sound.fade_out_ms"];
 const IDLE: &[&str] = &["idle.after_s", "idle.times", "idle.end"];
@@ -204,6 +212,12 @@ const TABLE: &[Row] = &[
         "spoke_at_its_end",
         "short speech in the last second of what the agent says: it finishes, and answers then",
         FALSE,
+    ),
+    (
+        "AgentResumed",
+        "turn_detection_changed",
+        "the model detects turns although it was not asked to, and is followed",
+        &["turn_detection.mode"],
     ),
     ("AgentResumed", "closing", "the call is ending: the last words are said to their end", &["limits.farewell_s"]),
     ("BargeIn", "local_vad", "the caller spoke over the agent for long enough", FALSE),
@@ -321,6 +335,7 @@ const TABLE: &[Row] = &[
         "no agent audio in time: the filler is played and a response asked for again",
         SILENT,
     ),
+    ("ModelSlow", "filler", "a reply that had begun said nothing more: the filler is played, and it may go on", SILENT),
     ("ModelSlow", "fall_back", "no agent audio in time for the second time", SILENT),
     (
         "ModelDialled",
@@ -360,6 +375,7 @@ const TABLE: &[Row] = &[
     ("ResponseAsked", "line_back", "the caller, who pressed a key for a transfer, is back", &["keys.actions"]),
     ("ResponseAsked", "turn_sent_again", "the model had refused the turn that is to be answered", &[]),
     ("ResponseAsked", "model_silent", "the model was asked once more, since it had not answered in time", SILENT),
+    ("ResponseAsked", "response_failed", "a response that failed is asked for again", FAILED),
     ("ResponseAsked", "model_came_back", "the answer that the lost session owed", LOST),
     ("ResponseAsked", "refused_while_another_ran", "the model's own response was first; this one follows it", &[]),
     ("LineQueued", "disclaimer", "said before anything else, and to its end", &["disclaimer"]),
@@ -367,7 +383,12 @@ const TABLE: &[Row] = &[
     ("LineQueued", "greeting", "a recording greets the caller", &["greeting"]),
     ("LineQueued", "farewell", "a recording says goodbye", &["farewell"]),
     ("LineQueued", "fallback", "the line for when the model cannot go on", &["on_failure.play", "on_failure.then"]),
-    ("LineQueued", "filler", "played once when the model is slow", &["filler", "limits.model_silence_ms"]),
+    (
+        "LineQueued",
+        "filler",
+        "played when the model is slow, or a response failed and the next try is a while away",
+        &["filler", "limits.model_silence_ms"],
+    ),
     ("LineQueued", "hold", "played while the model is dialled again", &["hold_sound"]),
     ("KeysCollected", "terminator", "the key that ends the digits was pressed", &["keys.terminator"]),
     ("KeysCollected", "length", "as many digits as there may be", &["keys.max_digits"]),
@@ -406,10 +427,18 @@ const TABLE: &[Row] = &[
         &["tools", "keys.actions"],
     ),
     ("LineLent", "", "the carrier has the line: its stream ends, the call does not", &[]),
+    ("LineBroken", "stopped", "the stream was stopped: a hang-up, unless the carrier asks for it anew", LINE_BACK),
+    ("LineBroken", "lost", "the stream's socket died; the carrier is led back to this call", LINE_BACK),
+    ("LineBack", "line_broken", "the stream broke off before the carrier was asked", &[]),
     ("LineBack", "called_off", "the caller cut in before the carrier was asked", &["interruptions"]),
     ("LineBack", "failed", "the carrier refused, or could not reach the number", &[]),
     ("LineBack", "timeout", "the carrier did not answer within 15 s; the caller has been here all the time", &[]),
-    ("LineBack", "back", "the stream began again: keys were pressed, or a transfer came to nothing", &[]),
+    (
+        "LineBack",
+        "back",
+        "the stream began again: keys were pressed, a transfer came to nothing, or it had broken off",
+        &[],
+    ),
     ("LineBack", "busy", "the number's line was busy", &[]),
     ("LineBack", "no_answer", "it rang there for as long as it may", &["destination.ring_s"]),
     (

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use crate::audio::AudioFormat;
+use crate::audio::level::audible_end;
 use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{Action, CallerEvent, Input, ModelEvent};
 use crate::journal::read::Wire;
@@ -15,6 +17,7 @@ use crate::time::CallTime;
 #[derive(Debug)]
 pub struct Pen {
     keep: JournalKeep,
+    format: AudioFormat,
     buffer: Vec<u8>,
     /// The words of one decision before they are escaped; kept for its room.
     line: String,
@@ -23,7 +26,7 @@ pub struct Pen {
 impl Pen {
     /// A journal that begins with the settings. With [`JournalKeep::Off`] nothing is ever written.
     pub fn new(settings: &CallSettings, keep: JournalKeep) -> Self {
-        let mut pen = Pen { keep, buffer: Vec::new(), line: String::new() };
+        let mut pen = Pen { keep, format: settings.format, buffer: Vec::new(), line: String::new() };
         if keep != JournalKeep::Off {
             pen.put(|to| {
                 write!(to, r#"{{"offhook_journal":{VERSION},"settings":"#)?;
@@ -41,6 +44,7 @@ impl Pen {
             JournalKeep::Decisions => false,
             JournalKeep::Audio => true,
         };
+        let format = self.format;
         self.put(|to| {
             write!(to, r#"{{"at_us":{},"in":"#, at.as_us())?;
             match input {
@@ -55,6 +59,11 @@ impl Pen {
                     serde_json::to_writer(&mut *to, event)?;
                     if let ModelEvent::Audio { payload, .. } = event {
                         put_payload(to, payload, with_audio)?;
+                        let audible = format.bytes(audible_end(format, payload));
+                        // Without the audio nothing else tells what of it is silence.
+                        if !with_audio && audible < payload.len() {
+                            write!(to, r#","audible":{audible}"#)?;
+                        }
                     }
                     to.write_all(b"}}")?;
                 }

@@ -77,8 +77,8 @@ pub struct OwnedInput {
 #[derive(Clone, Debug, PartialEq)]
 enum Payload {
     None,
-    /// Bytes it had.
-    Length(usize),
+    /// Bytes it had, and up to where they could be heard.
+    Length(usize, usize),
     Kept(Box<[u8]>),
 }
 
@@ -127,7 +127,7 @@ impl Journal {
             match parse_entry(text) {
                 Ok(Line::Lost(lost)) => journal.lost.push(lost),
                 Ok(Line::Entry(entry)) => {
-                    if let Kind::In(OwnedInput { payload: Payload::Length(bytes), .. }) = &entry.kind {
+                    if let Kind::In(OwnedInput { payload: Payload::Length(bytes, _), .. }) = &entry.kind {
                         longest = longest.max(*bytes);
                     }
                     journal.entries.push(entry);
@@ -136,7 +136,11 @@ impl Journal {
                 Err(message) => return Err(error(line, message)),
             }
         }
-        journal.silence = vec![journal.settings.format.silence_byte(); longest];
+        // A sound as long as the longest piece of audio, and silence after it: any piece is cut from there.
+        let format = journal.settings.format;
+        journal.silence.reserve_exact(2 * longest);
+        format.codec.encode(&vec![SOUND; longest / format.bytes_per_sample()], &mut journal.silence);
+        journal.silence.resize(2 * longest, format.silence_byte());
         Ok(journal)
     }
 
@@ -144,7 +148,7 @@ impl Journal {
     /// decision.
     pub fn input<'a>(&'a self, entry: &'a Entry) -> Option<Input<'a>> {
         match &entry.kind {
-            Kind::In(input) => Some(input.with_silence(&self.silence)),
+            Kind::In(input) => Some(input.with_stand_in(&self.silence)),
             Kind::Heard { .. } | Kind::Found(_) | Kind::Out(_) => None,
         }
     }
@@ -178,7 +182,7 @@ impl Journal {
 
     /// Whether the audio itself was kept, and not only its lengths. True for a journal without any audio.
     pub fn has_audio(&self) -> bool {
-        let missing = |e: &Entry| matches!(&e.kind, Kind::In(OwnedInput { payload: Payload::Length(1..), .. }));
+        let missing = |e: &Entry| matches!(&e.kind, Kind::In(OwnedInput { payload: Payload::Length(1.., _), .. }));
         !self.entries.iter().any(missing)
     }
 
@@ -188,12 +192,20 @@ impl Journal {
     }
 }
 
+/// A sample of what stands for audio that could be heard and was not kept.
+const SOUND: i16 = 4_000;
+
 impl OwnedInput {
-    /// The input as the engine takes it. Audio that was not kept is cut from `silence`, or shorter when that is.
-    pub fn with_silence<'a>(&'a self, silence: &'a [u8]) -> Input<'a> {
+    /// The input as the engine takes it. Audio that was not kept is cut from `stand_in`, whose first half is a sound and the
+    /// rest silence: as long as it was, and to be heard as far as it was.
+    pub fn with_stand_in<'a>(&'a self, stand_in: &'a [u8]) -> Input<'a> {
+        let middle = stand_in.len() / 2;
         let audio = match &self.payload {
             Payload::None => &[],
-            Payload::Length(bytes) => &silence[..silence.len().min(*bytes)],
+            Payload::Length(bytes, audible) => {
+                let from = middle.saturating_sub(*audible);
+                &stand_in[from..stand_in.len().min(from + bytes)]
+            }
             Payload::Kept(bytes) => &bytes[..],
         };
         match &self.input {
@@ -232,6 +244,8 @@ pub(super) enum Wire<'a> {
         len: Option<usize>,
         #[serde(borrow)]
         b64: Option<Cow<'a, str>>,
+        /// Bytes up to the last that can be heard, where that is not all of them.
+        audible: Option<usize>,
     },
     Effect {
         id: EffectId,
@@ -310,7 +324,7 @@ fn owned(wire: Wire<'_>) -> Result<OwnedInput, String> {
     let input = match wire {
         Wire::Started => Input::Caller(CallerEvent::Started),
         Wire::Audio { at_ms, len, b64 } => {
-            payload = read_payload(len, b64)?;
+            payload = read_payload(len, b64, Some(0))?;
             Input::Caller(CallerEvent::Audio { at_ms, payload: &[] })
         }
         Wire::Dtmf(digit) => Input::Caller(CallerEvent::Dtmf(digit)),
@@ -318,9 +332,9 @@ fn owned(wire: Wire<'_>) -> Result<OwnedInput, String> {
         Wire::StreamEnded => Input::Caller(CallerEvent::StreamEnded),
         Wire::HungUp => Input::Caller(CallerEvent::HungUp),
         Wire::Lost => Input::Caller(CallerEvent::Lost),
-        Wire::Model { say, len, b64 } => {
+        Wire::Model { say, len, b64, audible } => {
             match (&say, len) {
-                (ModelEvent::Audio { .. }, Some(len)) => payload = read_payload(len, b64)?,
+                (ModelEvent::Audio { .. }, Some(len)) => payload = read_payload(len, b64, audible)?,
                 (ModelEvent::Audio { .. }, None) => return Err("model audio without \"len\"".to_owned()),
                 (_, None) if b64.is_none() => {}
                 _ => return Err("audio beside a model event that carries none".to_owned()),
@@ -334,11 +348,11 @@ fn owned(wire: Wire<'_>) -> Result<OwnedInput, String> {
     Ok(OwnedInput { input, payload })
 }
 
-fn read_payload(len: usize, b64: Option<Cow<'_, str>>) -> Result<Payload, String> {
+fn read_payload(len: usize, b64: Option<Cow<'_, str>>, audible: Option<usize>) -> Result<Payload, String> {
     if len > MAX_AUDIO_BYTES {
         return Err(format!("{len} bytes of audio in one input; at most {MAX_AUDIO_BYTES} are read"));
     }
-    let Some(text) = b64 else { return Ok(Payload::Length(len)) };
+    let Some(text) = b64 else { return Ok(Payload::Length(len, audible.unwrap_or(len).min(len))) };
     let bytes = base64_simd::STANDARD.decode_to_vec(text.as_bytes()).map_err(|_| "\"b64\" is not base64".to_owned())?;
     if bytes.len() != len {
         return Err(format!("\"b64\" holds {} bytes, \"len\" says {len}", bytes.len()));
@@ -351,7 +365,8 @@ fn into_owned(event: ModelEvent<'_>) -> ModelEvent<'static> {
         Cow::Owned(text.into_owned())
     }
     match event {
-        ModelEvent::Ready { session } => ModelEvent::Ready { session: own(session) },
+        ModelEvent::Ready { session, turns } => ModelEvent::Ready { session: own(session), turns },
+        ModelEvent::NotAsAsked { what } => ModelEvent::NotAsAsked { what: own(what) },
         ModelEvent::Closed { reason, retry } => ModelEvent::Closed { reason: own(reason), retry },
         ModelEvent::SpeechStarted { item, audio_start_ms } => {
             ModelEvent::SpeechStarted { item: own(item), audio_start_ms }
@@ -375,11 +390,12 @@ fn into_owned(event: ModelEvent<'_>) -> ModelEvent<'static> {
             name: own(name),
             arguments: own(arguments),
         },
-        ModelEvent::ResponseDone { response, status, detail, usage } => {
-            ModelEvent::ResponseDone { response: own(response), status, detail: detail.map(own), usage }
+        ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms } => {
+            let (response, detail) = (own(response), detail.map(own));
+            ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms }
         }
-        ModelEvent::Error { code, message, about, number, fatal } => {
-            ModelEvent::Error { code: own(code), message: own(message), about, number, fatal }
+        ModelEvent::Error { code, message, about, number, fatal, busy, retry_after_ms } => {
+            ModelEvent::Error { code: own(code), message: own(message), about, number, fatal, busy, retry_after_ms }
         }
         ModelEvent::Garbage => ModelEvent::Garbage,
     }

@@ -62,6 +62,7 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
         Input::Effect(id, result) => write!(out, "effect {} {result}", id.0),
         Input::Control(Control::CommitTurn) => out.write_str("control commit_turn"),
         Input::Control(Control::Transfer(outcome)) => write!(out, "control transfer {}", outcome.name()),
+        Input::Control(Control::LineReturns) => out.write_str("control line_returns"),
         Input::Control(Control::AnsweredBy(by)) => write!(out, "control answered_by {}", by.name()),
         Input::Control(Control::End(reason)) => write!(out, "control end {reason}"),
         Input::Control(Control::EndNow(reason)) => write!(out, "control end_now {reason}"),
@@ -98,7 +99,14 @@ fn write_command(command: &ModelCommand<'_>, out: &mut String) -> fmt::Result {
 
 fn write_model_event(event: &ModelEvent<'_>, out: &mut String) -> fmt::Result {
     match event {
-        ModelEvent::Ready { session } => write!(out, "model ready session={}", Word(session)),
+        ModelEvent::Ready { session, turns } => {
+            write!(out, "model ready session={}", Word(session))?;
+            match turns {
+                Some(turns) => write!(out, " detects={} answers={}", turns.detects, turns.answers),
+                None => Ok(()),
+            }
+        }
+        ModelEvent::NotAsAsked { what } => write!(out, "model not_as_asked what={}", Word(what)),
         ModelEvent::Closed { reason, retry } => write!(out, "model closed reason={} retry={retry}", Word(reason)),
         ModelEvent::SpeechStarted { item, audio_start_ms } => {
             write!(out, "model speech_started item={} audio_start_ms={audio_start_ms}", Word(item))
@@ -190,6 +198,8 @@ mod tests {
             about: None,
             number: None,
             fatal: false,
+            busy: false,
+            retry_after_ms: None,
         };
         write_input(&Input::Model(event), &mut out);
         assert_eq!(out, r#"model error code="" message="a\nb \"c\"" fatal=false"#);

@@ -182,7 +182,7 @@ fn judge(report: &PhoneReport, plan: &Plan, meter: &CallMeter) -> Verdict {
         EndedBy::TimeLimit | EndedBy::Caller => {}
         EndedBy::CallerDied if !plan.stays => {}
         EndedBy::Server { .. } => return failed("the server closed the stream"),
-        EndedBy::ServerLost => return failed("the server's socket vanished"),
+        EndedBy::ServerLost | EndedBy::Broken => return failed("the server's socket vanished"),
         EndedBy::Rest => return failed("the server ended the call"),
         EndedBy::Transferred => return failed("the server transferred the call"),
         EndedBy::CallerDied | EndedBy::NotConnected => return failed("no stream"),

@@ -223,11 +223,12 @@ mod tests {
     }
 
     type Allow = SyncSender<io::Result<()>>;
+    type Kept<T> = Arc<Mutex<Vec<T>>>;
 
     /// A queue, what lets its reader read on, what was read, and what was said to be lost.
-    fn queue() -> (Queue, Allow, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<u64>>>) {
+    fn queue() -> (Queue, Allow, Kept<u8>, Kept<u64>) {
         let (allow, allowed) = sync_channel(1_000);
-        let (read, said) = (Arc::default(), Arc::new(Mutex::new(Vec::new())));
+        let (read, said) = (Kept::default(), Kept::default());
         let note = Arc::clone(&said);
         let reader = Reader { allowed, read: Arc::clone(&read) };
         (Queue::start(reader, move |n| note.lock().unwrap().push(n)).unwrap(), allow, read, said)

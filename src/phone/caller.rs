@@ -50,7 +50,7 @@ pub struct CallOptions {
     pub to: String,
     /// What the caller does once the stream is open.
     pub script: Vec<Step>,
-    /// The same when the stream is opened again, after the line was lent; without, the caller hangs up then.
+    /// The same when the stream is opened again, after the line was lent or broke off; without, the caller hangs up then.
     pub scripts_after: VecDeque<Vec<Step>>,
     /// What becomes of numbers that the caller is put through to, in order; without, somebody answers and talks to the end.
     pub put_through: VecDeque<PutThrough>,
@@ -72,6 +72,8 @@ pub struct CallOptions {
     pub keep_probes: bool,
     /// Milliseconds that the stream lasts at most.
     pub max_ms: u64,
+    /// By how much the line's clock runs faster than ours, in parts per million: it speaks and plays by it.
+    pub clock_ppm: i32,
     /// Wakes the caller for each slot; `None`: the runtime's timers, which are up to a millisecond late.
     pub metronome: Option<Metronome>,
     /// Asks webhooks; `None`: a client of its own, which takes some milliseconds to make.
@@ -118,6 +120,7 @@ impl CallOptions {
             keep_audio: true,
             keep_probes: false,
             max_ms: 600_000,
+            clock_ppm: 0,
             metronome: None,
             client: None,
             placed: false,
@@ -244,6 +247,15 @@ impl Call<'_> {
                 self.report.said.push(text);
             }
             Verb::Hangup => self.over = true,
+            Verb::Redirect(url) => {
+                let form = self.form("in-progress");
+                let answer = self.server.post(&self.server.public(&url), &form).await;
+                let document =
+                    answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body);
+                // Without a document there is nothing to do with the call (11200).
+                self.over = document.is_none();
+                return document;
+            }
             Verb::Dial(noun) => return self.dial(noun).await,
             Verb::Press(digits) => {
                 // A key every half second, as Twilio plays them; `w` takes as long, `W` twice.
@@ -351,6 +363,7 @@ impl Call<'_> {
         session.keep_probes = self.options.keep_probes;
         session.before_start = std::mem::take(&mut self.options.before_start);
         session.max = Duration::from_millis(self.options.max_ms);
+        session.clock_ppm = self.options.clock_ppm;
         if let Some(metronome) = &self.options.metronome {
             session.pace = Pace::Metronome(metronome.alarm());
         }
@@ -361,6 +374,7 @@ impl Call<'_> {
         let (ended_by, over) = match end {
             StreamEnd::HungUp => (EndedBy::Caller, true),
             StreamEnd::Died => (EndedBy::CallerDied, true),
+            StreamEnd::Broken => (EndedBy::Broken, false),
             StreamEnd::TimeLimit => (EndedBy::TimeLimit, true),
             StreamEnd::Server { code } => (EndedBy::Server { code }, false),
             StreamEnd::ServerLost => (EndedBy::ServerLost, false),

@@ -98,6 +98,8 @@ pub enum EndedBy {
     Caller,
     /// The caller's end of the socket vanished.
     CallerDied,
+    /// The media socket broke off, and the carrier had nothing more to do.
+    Broken,
     /// The server closed the media socket.
     Server {
         /// The close frame's code, if any.

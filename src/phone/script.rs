@@ -84,6 +84,8 @@ pub enum Step {
     StopReading(u64),
     /// Vanish: the socket is dropped without a close.
     Die,
+    /// The media socket breaks, and the caller is still there: the carrier goes on with the call as its document says.
+    Break,
     /// Hang up.
     HangUp,
     /// Listen until the call ends; hang up after `max_ms`.
@@ -120,6 +122,8 @@ pub enum Act {
     Landmark(Landmark),
     /// Drop the socket. Nothing follows.
     Die,
+    /// Drop the socket, and go on with the call. Nothing follows on it.
+    Break,
     /// End the call. Nothing follows.
     HangUp,
 }
@@ -142,7 +146,7 @@ impl Runner {
         Runner { steps: steps.into(), since: None, said: 0, noise: Noise::new(noise_dbfs, seed), over: false }
     }
 
-    /// What to do in the slot that begins at `now`. Ends with exactly one of `Media`, `Skip`, `Die` and `HangUp`; after the
+    /// What to do in the slot that begins at `now`. Ends with exactly one of `Media`, `Skip`, `Die`, `Break` and `HangUp`; after the
     /// last two there is nothing more.
     pub fn slot(&mut self, now: Samples, ears: &Ears, acts: &mut Vec<Act>) {
         while !self.over {
@@ -193,9 +197,13 @@ impl Runner {
                     }
                     audio
                 }
-                Step::HangUp | Step::Die => {
+                Step::HangUp | Step::Die | Step::Break => {
                     self.over = true;
-                    acts.push(if matches!(step, Step::Die) { Act::Die } else { Act::HangUp });
+                    acts.push(match step {
+                        Step::Die => Act::Die,
+                        Step::Break => Act::Break,
+                        _ => Act::HangUp,
+                    });
                     return;
                 }
                 Step::Press(key) => Self::at_once(acts, Act::Dtmf(*key)),
@@ -286,7 +294,7 @@ mod tests {
                     Act::Note(What::Said(_)) => '>',
                     Act::Note(What::GaveUp(_)) => '?',
                     Act::Note(_) => 'n',
-                    Act::Die => '!',
+                    Act::Die | Act::Break => '!',
                     Act::HangUp => '$',
                     _ => 'x',
                 });

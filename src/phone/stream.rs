@@ -46,6 +46,7 @@ const MAX_PROBES: usize = 100_000;
 pub(crate) enum StreamEnd {
     HungUp,
     Died,
+    Broken,
     TimeLimit,
     Server { code: Option<u16> },
     ServerLost,
@@ -109,6 +110,7 @@ pub(crate) struct Session<'a> {
     pub(crate) before_start: Vec<String>,
     pub(crate) max: Duration,
     pub(crate) pace: Pace,
+    pub(crate) clock_ppm: i32,
     meter: &'a mut dyn Meter,
     /// Position zero of the stream.
     began: Instant,
@@ -145,6 +147,7 @@ impl<'a> Session<'a> {
             before_start: Vec::new(),
             max: Duration::from_secs(3_600),
             pace: Pace::default(),
+            clock_ppm: 0,
             meter,
             began: Instant::now(),
             sequence: 0,
@@ -184,7 +187,7 @@ impl<'a> Session<'a> {
                 self.close().await;
             }
             StreamEnd::Server { .. } => self.close().await,
-            StreamEnd::Died | StreamEnd::ServerLost => {}
+            StreamEnd::Died | StreamEnd::Broken | StreamEnd::ServerLost => {}
         }
         self.finish();
         end
@@ -195,7 +198,8 @@ impl<'a> Session<'a> {
         let mut acts = Vec::new();
         loop {
             let due = self.due(slot);
-            let mark = self.line.next_mark_at().map(|at| self.began + Duration::from_micros(at.as_us(8_000) + 1));
+            let mark =
+                self.line.next_mark_at().map(|at| self.began + self.ours(at.as_us(8_000)) + Duration::from_micros(1));
             let wake = mark.map_or(due, |mark| mark.min(due));
             if self.stalled_until.is_some_and(|until| Instant::now() >= until) {
                 self.stalled_until = None;
@@ -266,6 +270,7 @@ impl<'a> Session<'a> {
             Act::StopReading(ms) => self.stalled_until = Some(Instant::now() + Duration::from_millis(ms)),
             Act::Note(what) => self.live.tell(what),
             Act::Die => return Some(StreamEnd::Died),
+            Act::Break => return Some(StreamEnd::Broken),
             Act::HangUp => return Some(StreamEnd::HungUp),
         }
         None
@@ -433,11 +438,21 @@ impl<'a> Session<'a> {
 
     /// When a slot is over, so that its audio can be sent.
     fn due(&self, slot: u64) -> Instant {
-        self.began + Duration::from_millis((slot + 1) * SLOT_MS)
+        self.began + self.ours((slot + 1) * SLOT_MS * 1_000)
+    }
+
+    /// How long so many microseconds of the line's clock are.
+    fn ours(&self, line_us: u64) -> Duration {
+        Duration::from_micros((u128::from(line_us) * 1_000_000 / self.rate()) as u64)
     }
 
     fn position(&self) -> Samples {
-        Samples::from_us(self.began.elapsed().as_micros() as u64, 8_000)
+        Samples::from_us((self.began.elapsed().as_micros() * self.rate() / 1_000_000) as u64, 8_000)
+    }
+
+    /// Microseconds of the line's clock in a second of ours.
+    fn rate(&self) -> u128 {
+        (1_000_000 + i64::from(self.clock_ppm).clamp(-500_000, 500_000)) as u128
     }
 
     fn finish(mut self) {

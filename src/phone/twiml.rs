@@ -16,6 +16,8 @@ pub enum Verb {
     Dial(DialNoun),
     /// Presses keys for the far end.
     Press(String),
+    /// Goes on with the document there.
+    Redirect(String),
     /// Ends the call.
     Hangup,
 }
@@ -85,6 +87,19 @@ fn verb(element: &Element) -> Result<Verb, String> {
                 return Err("<Play digits> must be of 0-9, *, #, w and W".to_owned());
             }
             Ok(Verb::Press(digits))
+        }
+        "Redirect" => {
+            element.only(&["method"])?;
+            element.no_children()?;
+            if element.get("method").is_some_and(|method| method != "POST") {
+                return Err("<Redirect method>: this caller knows POST only".to_owned());
+            }
+            let url = element.text.trim();
+            if url.is_empty() {
+                Err("<Redirect> must hold a URL".to_owned())
+            } else {
+                Ok(Verb::Redirect(url.to_owned()))
+            }
         }
         "Hangup" => {
             element.only(&[])?;
@@ -351,9 +366,11 @@ mod tests {
         let (action, answered) = (Some("https://h/a?x=1&y=2".into()), Some("https://h/b".into()));
         let dialled = DialNoun { timeout_s: 25, action, answered, ..dialled };
         assert_eq!(parse(&asked), Ok(vec![Verb::Dial(dialled), Verb::Hangup]));
-        let press = parse(&twiml::press_and_connect("1w#", "wss://h/m", "n", None, &[])).unwrap();
+        let back = twiml::connect_or_ask("wss://h/m", "n", None, &[], "https://h/back?x=1&y=2");
+        let press = parse(&twiml::press_first("1w#", &back)).unwrap();
         assert_eq!(press[0], Verb::Press("1w#".into()));
         assert!(matches!(&press[1], Verb::Stream(noun) if noun.url == "wss://h/m"));
+        assert_eq!(press[2], Verb::Redirect("https://h/back?x=1&y=2".into()));
     }
 
     #[test]
@@ -375,6 +392,7 @@ mod tests {
             "<Response><Connect><Stream url='wss://h' url='wss://i'/></Connect></Response>",
             "<Response><Connect><Stream url='wss://h'><Parameter name='x'/></Stream></Connect></Response>",
             "<Response><Dial/></Response>",
+            "<Response><Redirect/></Response>",
         ] {
             assert!(parse(xml).is_err(), "{xml}");
         }

@@ -138,7 +138,7 @@ impl std::error::Error for PictureError {
 /// The length of the media time line that is drawn, in milliseconds: all that was recorded, said and waited for.
 fn length_ms(report: &Report, peaks: Option<&Peaks>) -> u64 {
     const DAY_MS: u64 = 24 * 3_600_000;
-    let media = report.media_start_at_ms.map_or(0, |start| report.duration_ms.saturating_sub(start));
+    let media = report.media_length_ms();
     let said = report.lines.iter().map(|l| l.media_end_ms).max().unwrap_or(0);
     let recorded = peaks.map_or(0, Peaks::length_ms);
     media.max(said).max(recorded).clamp(1_000, DAY_MS)
@@ -146,7 +146,7 @@ fn length_ms(report: &Report, peaks: Option<&Peaks>) -> u64 {
 
 /// A moment of the call on the media time line, which is the recording's.
 fn media_ms(report: &Report, at_ms: u64) -> u64 {
-    at_ms.saturating_sub(report.media_start_at_ms.unwrap_or(0))
+    report.media_of_ms(at_ms)
 }
 
 fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {

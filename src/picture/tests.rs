@@ -53,6 +53,8 @@ fn report() -> Report {
         rate_hz: 8_000,
         duration_ms: 14_400,
         media_start_at_ms: Some(400),
+        media_ms: None,
+        line_clock_ppm: None,
         model_ready_at_ms: Some(310),
         end: EndReason::AgentHungUp { why: "said <goodbye>".into() },
         lines: vec![
@@ -75,6 +77,7 @@ fn report() -> Report {
         notes: vec![Note { at_ms: 10_200, text: "Four people, Friday".into() }],
         keys: vec![Key { at_ms: 3_400, digit: '5' }],
         tools: vec![ToolUse { at_ms: 12_000, name: "hang_up".into(), output: "ok".into(), took_ms: 0 }],
+        complaints: Vec::new(),
         gaps: vec![Gap { media_at_ms: 6_000, ms: 240 }],
         counters: [("late_audio_dropped".to_owned(), 3)].into(),
         usage: Usage { input_tokens: 120, output_tokens: 90, ..Usage::default() },

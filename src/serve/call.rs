@@ -23,7 +23,9 @@ use tokio_tungstenite::tungstenite::Message as ModelMessage;
 use tracing::Span;
 
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{Action, CallEngine, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand};
+use crate::engine::{
+    Action, CallEngine, CallEvent, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
+};
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::output::words;
@@ -35,7 +37,7 @@ use super::Shared as Server;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
-use super::lend::Way;
+use super::lend::{self, Way};
 use super::media::Claim;
 use super::metrics::{Counter, Metrics};
 use super::model;
@@ -64,7 +66,7 @@ pub(super) struct Call<'s> {
     variables: Arc<Variables>,
     fetch: Option<Fetching>,
     way: Way,
-    /// Where the line comes back while it is lent.
+    /// Where the line comes back once its stream is over.
     back: Option<oneshot::Receiver<Claim>>,
     engine: CallEngine,
     pen: Pen,
@@ -269,6 +271,7 @@ impl<'s> Call<'s> {
             Wake::Claimed(Some(Claim { leg, stream })) => {
                 self.line = Line::Up(leg);
                 self.stream = stream;
+                self.back = lend::prepare(self.shared, &self.way);
                 self.shared.metrics.started.add(1);
                 self.phase.set(Phase::Talking);
                 tracing::info!(parent: self.span, "media stream up");
@@ -290,6 +293,10 @@ impl<'s> Call<'s> {
             Wake::Model(read) => self.take_model(read, now, files),
             Wake::Effect(id, outcome) => self.take_effect(id, outcome, now, files),
             Wake::Command(Command::Control(control)) => {
+                if control == Control::LineReturns && matches!(self.line, Line::Up(_)) && self.closing.is_none() {
+                    // The carrier knows before us that its stream is over.
+                    self.line_is_gone(false, now, files);
+                }
                 self.input(now, Input::Control(control), Origin::Other, files);
             }
             Wake::Command(Command::HungUp) => {
@@ -375,6 +382,19 @@ impl<'s> Call<'s> {
             self.pen.input(at, &input);
             self.engine.handle(at, input);
         }
+        while let Some(event) = self.session.poll_event() {
+            self.carry_out(at, Origin::Model(now), files);
+            if self.ended.is_some() {
+                break;
+            }
+            let input = Input::Model(event);
+            self.pen.input(at, &input);
+            self.engine.handle(at, input);
+        }
+        let span = self.span;
+        while let Some(kind) = self.session.strangers().poll() {
+            tracing::warn!(parent: span, kind, "the model sends an event of a type that is not known; it is ignored");
+        }
         while let Some(reply) = self.session.poll_reply() {
             self.model.send(Kind::Other, reply, None, &self.shared.metrics);
         }
@@ -384,7 +404,7 @@ impl<'s> Call<'s> {
     fn take_effect(&mut self, id: EffectId, outcome: Outcome, now: Instant, files: &mut Files) {
         let result = match outcome {
             Outcome::CloseInstead if self.hang_up_by_closing(Some(id), now) => return,
-            // There is no stream to close: nothing keeps the carrier from its <Hangup/>.
+            // There is no stream to close: the carrier has gone on by itself, or is told to hang up when it asks.
             Outcome::CloseInstead => EffectResult::Done,
             Outcome::CallOver => {
                 self.shared.metrics.effects.add("call_over", 1);
@@ -455,6 +475,10 @@ impl<'s> Call<'s> {
                     let audio = matches!(command, ModelCommand::AppendAudio(_));
                     let mut text = String::with_capacity(512);
                     self.session.encode(&command, &mut text);
+                    if text.is_empty() {
+                        // Of something that the far end has no name for.
+                        continue;
+                    }
                     let read_at = if let (true, Origin::Line(at)) = (audio, origin) { Some(at) } else { None };
                     self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, &self.shared.metrics);
                 }
@@ -481,12 +505,18 @@ impl<'s> Call<'s> {
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);
+                    if let CallEvent::ModelComplained { about, text } = &event {
+                        tracing::warn!(parent: self.span, about, text, "the model complains");
+                    }
                     if let Some(observer) = &self.shared.observer {
                         observer.event(self.id, at, &event);
                     }
                 }
                 Action::LineOver => self.line_over(),
-                Action::End(reason) => self.ended = Some(reason),
+                Action::End(reason) => {
+                    self.shared.registry.shut(self.id);
+                    self.ended = Some(reason);
+                }
             }
         }
     }
@@ -539,6 +569,7 @@ impl<'s> Call<'s> {
     /// The line is done with, and the call's place is free; the model's session goes on. A stream that we do not close yet
     /// rests: whoever sees its end knows that the report is next.
     fn line_over(&mut self) {
+        self.shared.registry.shut(self.id);
         self.slot.end();
         self.phase.set(Phase::Closing);
         self.line_rests = true;

@@ -23,7 +23,7 @@ pub(super) struct Carrier {
 pub(super) enum Outcome {
     /// For the engine.
     Ended(EffectResult),
-    /// The carrier could not be asked; closing our socket ends the call too, since the TwiML then hangs up.
+    /// The carrier could not be asked; closing our socket ends the call too, since the carrier then asks us and is told to hang up.
     CloseInstead,
     /// The carrier says that there is no such call any more.
     CallOver,

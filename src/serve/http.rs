@@ -24,6 +24,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/twilio/media", get(media::upgrade))
         .route("/twilio/stream-status", post(webhook::stream_status))
         .route("/twilio/call-status", post(webhook::call_status))
+        .route("/twilio/stream-over", post(lend::stream_over))
         .route("/twilio/transfer", post(lend::transfer))
         .route("/twilio/transfer-answered", post(lend::answered))
         .route("/twilio/amd", post(webhook::answered_by))

@@ -152,6 +152,7 @@ impl Keeper {
             batch: Batch::default(),
             since: None,
             dropped: Dropped::default(),
+            late: Arc::clone(&self.late),
             metrics: Arc::clone(&self.metrics),
         }
     }
@@ -175,13 +176,13 @@ impl Keeper {
 }
 
 /// The files of one call, as the call sees them.
-#[derive(Debug)]
 pub(super) struct Files {
     folder: Arc<Folder>,
     jobs: mpsc::Sender<Job>,
     batch: Batch,
     since: Option<Instant>,
     dropped: Dropped,
+    late: Arc<Late>,
     metrics: Arc<Metrics>,
 }
 
@@ -220,24 +221,34 @@ impl Files {
 
     /// The call is over: writes the rest and the report, and waits for it, but not for ever. Returns the report with the
     /// recording's own account.
-    pub(super) async fn finish(mut self, journal: Vec<u8>, report: Report) -> Box<Report> {
+    pub(super) async fn finish(self, journal: Vec<u8>, report: Report) -> Box<Report> {
+        self.finish_within(FINISH, journal, report).await
+    }
+
+    async fn finish_within(mut self, limit: Duration, journal: Vec<u8>, report: Report) -> Box<Report> {
         self.batch.journal = journal;
         self.hand_over();
         let (done, finished) = oneshot::channel();
         let report = Box::new(report);
         let job = Job::Finish(Arc::clone(&self.folder), report.clone(), std::mem::take(&mut self.dropped), done);
+        let mut handed_over = false;
         let wait = async {
-            self.jobs.send(job).await.ok()?;
+            self.jobs.reserve().await.ok()?.send(job);
+            handed_over = true;
             finished.await.ok()
         };
-        match tokio::time::timeout(FINISH, wait).await {
-            Ok(Some(report)) => report,
-            _ => {
-                self.metrics.files_failed.add("report", 1);
-                tracing::error!(folder = %self.folder.path.display(), "the disk is too slow: the report is late or lost");
-                report
-            }
+        let waited = tokio::time::timeout(limit, wait).await;
+        if let Ok(Some(report)) = waited {
+            return report;
         }
+        tracing::error!(folder = %self.folder.path.display(), "the disk is too slow: the report is late");
+        if handed_over {
+            self.metrics.files_failed.add("report", 1);
+        } else if let Some(text) = text(&report) {
+            // The threads do not even take it.
+            self.late.put_off(self.folder.path.join(REPORT), text, "report", Box::new(|_| {}));
+        }
+        report
     }
 
     fn hand_over(&mut self) {
@@ -313,8 +324,7 @@ impl Writer {
                     report.journal = Some(dropped.journal.account(open.as_mut().and_then(|open| open.lost.take())));
                 }
                 if folder.keep.recording {
-                    let total =
-                        report.duration_ms.saturating_sub(report.media_start_at_ms.unwrap_or(report.duration_ms));
+                    let total = report.media_length_ms();
                     let rate_hz = folder.format.rate_hz;
                     report.recording = Some(recording(open, dropped.audio, Samples::from_ms(total, rate_hz), rate_hz));
                 }
@@ -335,14 +345,7 @@ impl Writer {
 
     /// Writes `report.json`, later if there is no room now; then the pictures can be drawn.
     fn write_report(&self, folder: &Folder, report: &Report) {
-        let mut text = match serde_json::to_vec_pretty(report) {
-            Ok(text) => text,
-            Err(error) => {
-                self.metrics.files_failed.add("report", 1);
-                return tracing::error!(call = folder.call, %error, "the report cannot be written as JSON");
-            }
-        };
-        text.push(b'\n');
+        let Some(text) = text(report) else { return };
         let (pictures, metrics, path) = (self.pictures.clone(), Arc::clone(&self.metrics), folder.path.clone());
         let (draw, written) = (folder.keep.pictures, Arc::clone(&self.written));
         let then: Then = Box::new(move |late| {
@@ -435,6 +438,13 @@ impl Batch {
     }
 }
 
+/// A report as it is written: strings, numbers and lists only, so there is one.
+fn text(report: &Report) -> Option<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(report).ok()?;
+    text.push(b'\n');
+    Some(text)
+}
+
 /// The recording's account at the end of a call.
 fn recording(open: Option<Open>, dropped: Option<Missing>, total: Samples, rate_hz: u32) -> Recording {
     let mut account = Recording::default();
@@ -487,6 +497,7 @@ mod tests {
     /// A call's files before a thread that works when it is told to, and has room for so many batches.
     fn before_a_thread(dir: &Path, batches: usize) -> (Files, Writer, mpsc::Receiver<Job>) {
         let metrics = Arc::new(Metrics::default());
+        let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
         let (jobs, handed_over) = mpsc::channel(batches);
         let files = Files {
             folder: Arc::new(folder(dir)),
@@ -494,9 +505,9 @@ mod tests {
             batch: Batch::default(),
             since: None,
             dropped: Dropped::default(),
+            late: Arc::clone(&late),
             metrics: Arc::clone(&metrics),
         };
-        let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
         let (pictures, _) = std::sync::mpsc::sync_channel(1);
         (files, Writer { open: HashMap::new(), pictures, metrics, late, written: Arc::new(|| {}) }, handed_over)
     }
@@ -574,6 +585,20 @@ mod tests {
         let account = report.journal.expect("an account");
         assert_eq!((account.missing_from_ms, account.lines_lost), (Some(1_000), 4));
         assert_eq!(account.error.as_deref(), Some(TOO_SLOW));
+    }
+
+    #[tokio::test]
+    async fn a_report_that_the_threads_do_not_take_is_late_and_not_lost() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut files, writer, _handed_over) = before_a_thread(dir.path(), 1);
+        half_second(&mut files, 0);
+        let path = files.path().join(REPORT);
+        let report = files.finish_within(Duration::from_millis(20), Vec::new(), report()).await;
+        assert!(writer.late.is_waiting(&path));
+        let late = Arc::clone(&writer.late);
+        tokio::task::spawn_blocking(move || late.stop()).await.expect("an end");
+        let kept: Report = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+        assert_eq!(kept, *report);
     }
 
     #[tokio::test]

@@ -49,8 +49,6 @@ enum Job {
 struct LateFile {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What it is, as metrics and logs name it.
-    what: &'static str,
     then: Then,
 }
 
@@ -74,8 +72,8 @@ impl Late {
         Ok(Late { jobs, thread: Mutex::new(Some(thread)), waiting, metrics })
     }
 
-    /// Writes a file, later if it must be; `then` follows when it is written. The error is why it is late. Blocks, so it is
-    /// not for an async task.
+    /// Writes a file, later if it must be; `then` follows when it is written. `what` it is: as metrics name it. The error
+    /// is why it is late. Blocks, so it is not for an async task.
     pub(super) fn write(&self, path: PathBuf, bytes: Vec<u8>, what: &'static str, then: Then) -> io::Result<()> {
         match write_whole(&path, &bytes) {
             Ok(()) => {
@@ -83,7 +81,7 @@ impl Late {
                 Ok(())
             }
             Err(error) => {
-                self.put_off(LateFile { path, bytes, what, then });
+                self.put_off(path, bytes, what, then);
                 Err(error)
             }
         }
@@ -104,9 +102,11 @@ impl Late {
         }
     }
 
-    fn put_off(&self, file: LateFile) {
-        let (bytes, path) = (file.bytes.len(), file.path.clone());
-        self.metrics.files_failed.add(file.what, 1);
+    /// Lets a file wait, which could not be written now. Never waits itself.
+    pub(super) fn put_off(&self, path: PathBuf, bytes: Vec<u8>, what: &'static str, then: Then) {
+        self.metrics.files_failed.add(what, 1);
+        let file = LateFile { path: path.clone(), bytes, then };
+        let bytes = file.bytes.len();
         let mut waiting = lock(&self.waiting);
         let room = waiting.paths.len() < MAX_FILES && waiting.bytes + bytes <= MAX_BYTES;
         if room && self.jobs.try_send(Job::Write(file)).is_ok() {

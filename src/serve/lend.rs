@@ -1,4 +1,7 @@
-//! A line that is lent to the carrier: how it finds back to its call, and what the carrier tells meanwhile.
+//! A line that is away, lent to the carrier or broken off: how it finds back to its call, and what the carrier tells meanwhile.
+//!
+//! A stream in place has its way back prepared: a fresh token, which the carrier is given when it asks what to do now that the
+//! stream is over. Once the call is being ended there is none, and the answer is to hang up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,34 +11,48 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::oneshot;
 
-use crate::engine::{Control, Effect, TransferOutcome};
+use crate::config::Limits;
+use crate::engine::{Control, Effect, EndReason, TransferOutcome};
 use crate::link::twilio::twiml;
 
 use super::Shared;
 use super::media::Claim;
-use super::registry::Command;
+use super::registry::{Command, Next};
 use super::trust::{Public, Signed};
 use super::webhook::{self, TOKEN};
 
 /// Beyond the time that the line may be away, for the carrier to open the stream again.
 const RETURN: Duration = Duration::from_secs(60);
 
+/// How long a token is good that nobody has been given yet: longer than any call.
+const UNASKED: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 /// What a call's stream is connected by.
 #[derive(Clone, Debug)]
 pub(super) struct Way {
     public: Public,
     call: String,
+    /// A stream that is over leads back to us.
+    leads_back: bool,
 }
 
 impl Way {
-    pub(super) fn new(public: Public, call: String) -> Self {
-        Way { public, call }
+    pub(super) fn new(public: Public, call: String, limits: &Limits) -> Self {
+        Way { public, call, leads_back: limits.line_back_s > 0 }
     }
 
     /// TwiML that connects the stream which presents `token`.
     pub(super) fn connect(&self, token: &str) -> String {
-        let (media, status) = self.urls();
-        twiml::connect_stream(&media, &self.call, Some(&status), &[(TOKEN, token)])
+        let media = self.public.media(&Uri::from_static("/twilio/media"));
+        let status = self.public.url("/twilio/stream-status");
+        let parameters = [(TOKEN, token)];
+        match self.leads_back {
+            true => {
+                let ask = self.public.url("/twilio/stream-over");
+                twiml::connect_or_ask(&media, &self.call, Some(&status), &parameters, &ask)
+            }
+            false => twiml::connect_stream(&media, &self.call, Some(&status), &parameters),
+        }
     }
 
     /// TwiML that puts the caller through and asks `/twilio/transfer` when that is over.
@@ -46,12 +63,7 @@ impl Way {
 
     /// TwiML that presses keys and connects the stream which presents `token`.
     pub(super) fn press(&self, digits: &str, token: &str) -> String {
-        let (media, status) = self.urls();
-        twiml::press_and_connect(digits, &media, &self.call, Some(&status), &[(TOKEN, token)])
-    }
-
-    fn urls(&self) -> (String, String) {
-        (self.public.media(&Uri::from_static("/twilio/media")), self.public.url("/twilio/stream-status"))
+        twiml::press_first(digits, &self.connect(token))
     }
 }
 
@@ -68,18 +80,58 @@ pub(super) fn lend(shared: &Shared, way: &Way, effect: &Effect) -> Option<Lent> 
         Effect::SendDtmf(_) => 0,
         _ => return None,
     };
-    let token = super::wall::token(&shared.random).ok()?;
-    let (line, back) = oneshot::channel();
     let expires = Instant::now() + Duration::from_secs(away_s) + RETURN;
-    if !shared.registry.renew(&way.call, &token, expires, way.connect(&token), line) {
-        return None;
-    }
+    let (token, back) = renew(shared, way, expires)?;
     let twiml = match effect {
         Effect::Transfer { to, .. } => way.dial(to, away_s),
         Effect::SendDtmf(digits) => way.press(digits, &token),
         _ => return None,
     };
     Some(Lent { twiml, back })
+}
+
+/// Prepares the way back of a stream that is in place; `None`: it has none.
+pub(super) fn prepare(shared: &Shared, way: &Way) -> Option<oneshot::Receiver<Claim>> {
+    if !way.leads_back {
+        return None;
+    }
+    renew(shared, way, Instant::now() + UNASKED).map(|(_, back)| back)
+}
+
+/// A fresh token for the call's next stream, and where that stream comes.
+fn renew(shared: &Shared, way: &Way, expires: Instant) -> Option<(String, oneshot::Receiver<Claim>)> {
+    let token = super::wall::token(&shared.random).ok()?;
+    let (line, back) = oneshot::channel();
+    shared.registry.renew(&way.call, &token, expires, way.connect(&token), line).then_some((token, back))
+}
+
+/// `POST /twilio/stream-over`: a call's stream is over, one way or another. What is to be done with the caller?
+pub(super) async fn stream_over(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Signed { form, config, at, .. } = webhook;
+    let Some(carrier_call) = form.get("CallSid") else {
+        shared.metrics.rejected.add("fields", 1);
+        return (StatusCode::BAD_REQUEST, "CallSid is needed\n").into_response();
+    };
+    shared.metrics.carrier_reports.add("stream_over", 1);
+    if matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled")) {
+        shared.registry.command_carrier_call(carrier_call, Command::HungUp);
+        return webhook::xml(twiml::hang_up());
+    }
+    let expires = at + Duration::from_secs(config.server.twilio.token_ttl_s);
+    match shared.registry.ask_again(carrier_call, expires) {
+        Next::Connect(back) => {
+            shared.registry.command_carrier_call(carrier_call, Command::Control(Control::LineReturns));
+            webhook::xml(back)
+        }
+        next => {
+            if next == Next::NeverConnected {
+                // It is hung up on, and need not be waited for.
+                let end = Control::EndNow(EndReason::NeverConnected);
+                shared.registry.command_carrier_call(carrier_call, Command::Control(end));
+            }
+            webhook::xml(twiml::hang_up())
+        }
+    }
 }
 
 /// `POST /twilio/transfer`: putting the caller through is over, one way or another. What is to be done with the caller?

@@ -8,6 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Control;
 
+/// Streams of a call that fail one after the other before the carrier is told to hang up.
+const ASKED_MAX: u32 = 5;
+
 /// All calls of one server. One lock, held for a few map operations at the beginning and end of a call.
 #[derive(Debug)]
 pub(super) struct Registry<L> {
@@ -70,8 +73,10 @@ pub(super) struct Entry<L> {
     pub(super) expires: Instant,
     /// The webhook's answer, for when the carrier asks again.
     pub(super) twiml: String,
-    /// What connects the stream again, while the line is lent.
+    /// What connects the stream again, once it is over.
     pub(super) back: Option<String>,
+    /// How often the carrier was told how to connect since a stream last did.
+    pub(super) asked: u32,
     /// Where the media socket goes.
     pub(super) line: Option<oneshot::Sender<L>>,
     /// Where commands go.
@@ -113,6 +118,17 @@ pub(super) enum Known {
     /// It is over.
     Over,
     New,
+}
+
+/// What a carrier is to do whose stream is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Open it again, by this TwiML.
+    Connect(String),
+    /// Hang up: the first stream of all could not be opened.
+    NeverConnected,
+    /// Hang up: there is no such call, it is being ended, or streams fail one after the other.
+    Over,
 }
 
 /// Why a media stream was not let in. The names are labels of a metric.
@@ -189,6 +205,7 @@ impl<L> Registry<L> {
             return Err(Refused::ExpiredToken);
         }
         let line = entry.line.take().ok_or(Refused::UnknownToken)?;
+        entry.asked = 0;
         state.by_token.remove(token);
         Ok(line)
     }
@@ -215,6 +232,31 @@ impl<L> Registry<L> {
     pub(super) fn way_back(&self, carrier_call: &str) -> Option<String> {
         let state = self.lock();
         state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id))?.back.clone()
+    }
+
+    /// The same for a carrier whose stream is over; what it presents is good until `expires`.
+    pub(super) fn ask_again(&self, carrier_call: &str, expires: Instant) -> Next {
+        let mut state = self.lock();
+        let Some(id) = state.by_carrier.get(carrier_call).cloned() else { return Next::Over };
+        let Some(entry) = state.calls.get_mut(&id).filter(|entry| entry.line.is_some()) else { return Next::Over };
+        match &entry.back {
+            Some(back) if entry.asked < ASKED_MAX => {
+                entry.asked += 1;
+                entry.expires = expires;
+                Next::Connect(back.clone())
+            }
+            Some(_) => Next::Over,
+            None => Next::NeverConnected,
+        }
+    }
+
+    /// The call is being ended: no stream of it begins again.
+    pub(super) fn shut(&self, id: &str) {
+        let mut state = self.lock();
+        let Some(entry) = state.calls.get_mut(id) else { return };
+        (entry.back, entry.line) = (None, None);
+        let token = std::mem::take(&mut entry.token);
+        state.by_token.remove(&token);
     }
 
     /// The carrier has named a call that was placed; its media stream may come until then.
@@ -355,6 +397,7 @@ mod tests {
             expires: Instant::now() + Duration::from_secs(30),
             twiml: format!("<{call}/>"),
             back: None,
+            asked: 0,
             line: Some(line),
             commands: mpsc::channel(1).0,
         };
@@ -444,5 +487,31 @@ mod tests {
         registry.claim("token-a", "a", now).expect("let in").send(7).expect("a receiver");
         assert_eq!(claimed.try_recv(), Ok(7));
         assert_eq!(refused("token-a", "a", now), Refused::UnknownToken);
+    }
+
+    #[test]
+    fn a_stream_that_is_over_leads_back_until_the_call_is_ended() {
+        let registry = Arc::new(Registry::new());
+        let (entry, _claimed) = entry("a");
+        let _slot = registry.admit("id", 1, entry);
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        assert_eq!(registry.ask_again("a", later), Next::NeverConnected);
+        registry.claim("token-a", "a", now).expect("let in");
+        assert_eq!(registry.ask_again("a", later), Next::Over, "nothing is prepared yet");
+        let (line, mut back) = oneshot::channel();
+        assert!(registry.renew("id", "fresh", now, "<back/>".to_owned(), line));
+        for _ in 0..ASKED_MAX {
+            assert_eq!(registry.ask_again("a", later), Next::Connect("<back/>".to_owned()));
+        }
+        assert_eq!(registry.ask_again("a", later), Next::Over, "streams that fail one after the other");
+        registry.claim("fresh", "a", later).expect("let in").send(8).expect("a receiver");
+        assert_eq!(back.try_recv(), Ok(8));
+        let (line, _back) = oneshot::channel();
+        assert!(registry.renew("id", "last", later, "<back/>".to_owned(), line));
+        registry.shut("id");
+        assert_eq!(registry.ask_again("a", later), Next::Over);
+        assert!(registry.claim("last", "a", now).is_err());
+        assert_eq!(registry.ask_again("b", later), Next::Over);
     }
 }

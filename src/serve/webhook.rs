@@ -161,7 +161,7 @@ async fn answer(
     let is_up = |id: &str| shared.registry.contains(id);
     let id = wall::new_id(started, &shared.random, &shared.data.join("calls"), is_up).await;
     let id = id.map_err(|_| "no_randomness")?;
-    let way = Way::new(public.clone(), id.clone());
+    let way = Way::new(public.clone(), id.clone(), &deployment.limits);
     let twiml = way.connect(&token);
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
@@ -171,6 +171,7 @@ async fn answer(
         expires: began + Duration::from_secs(config.server.twilio.token_ttl_s),
         twiml: twiml.clone(),
         back: None,
+        asked: 0,
         line: Some(line),
         commands,
     };

@@ -12,6 +12,8 @@ pub struct Line {
     format: AudioFormat,
     /// One-way delay of the network.
     delay_ms: u64,
+    /// By how much it plays faster than our clock says, in parts per million.
+    clock_ppm: i64,
     /// When the buffer will have been played.
     buffer_end: CallTime,
     /// Marks and when they are back at the server.
@@ -25,7 +27,7 @@ pub struct Line {
     held: VecDeque<Held>,
     /// So many marks to come never come back.
     marks_to_lose: u32,
-    /// What was or will be played, from the beginning of time on; none unless it is kept.
+    /// What was or will be played, from the beginning of time on; none unless it is kept. Of no use where clocks run apart.
     tape: Option<Vec<u8>>,
 }
 
@@ -52,6 +54,7 @@ impl Line {
         Line {
             format,
             delay_ms,
+            clock_ppm: 0,
             buffer_end: CallTime::ZERO,
             marks: VecDeque::new(),
             played: Vec::new(),
@@ -61,6 +64,37 @@ impl Line {
             marks_to_lose: 0,
             tape: None,
         }
+    }
+
+    /// Plays by a clock that runs faster than ours by so much, in parts per million, or slower.
+    pub fn set_clock(&mut self, ppm: i64) {
+        self.clock_ppm = ppm.clamp(-500_000, 500_000);
+    }
+
+    /// How long this much audio is played, in µs of our clock.
+    fn lasts_us(&self, samples: Samples) -> u64 {
+        let line_us = u128::from(samples.as_us(self.format.rate_hz));
+        (line_us * 1_000_000 / (1_000_000 + self.clock_ppm) as u128) as u64
+    }
+
+    /// Its stream breaks off: what is buffered is not heard any more, and no mark comes back.
+    pub fn break_off(&mut self, now: CallTime) {
+        self.held.clear();
+        self.marks.clear();
+        self.stop_playing(now);
+    }
+
+    fn stop_playing(&mut self, at: CallTime) {
+        self.buffer_end = self.buffer_end.min(at);
+        for stretch in &mut self.played {
+            stretch.to = stretch.to.min(at).max(stretch.from);
+        }
+        self.played.retain(|s| s.from < s.to && s.from < at);
+    }
+
+    /// Whether nothing was played for so long that nothing of it is under way any more.
+    pub fn is_at_rest(&self, now: CallTime) -> bool {
+        self.held.is_empty() && self.marks.is_empty() && self.buffer_end.plus_ms(2 * self.delay_ms + 500) < now
     }
 
     /// Stalls the line for a while.
@@ -128,7 +162,9 @@ impl Line {
 
     fn sum(&self, now: CallTime, of: impl Fn(&Stretch) -> bool) -> Samples {
         let us = |s: &Stretch| s.to.as_us().min(now.as_us()).saturating_sub(s.from.as_us());
-        Samples::from_us(self.played.iter().filter(|s| of(s)).map(us).sum(), self.format.rate_hz)
+        let ours_us: u64 = self.played.iter().filter(|s| of(s)).map(us).sum();
+        let line_us = u128::from(ours_us) * (1_000_000 + self.clock_ppm) as u128 / 1_000_000;
+        Samples::from_us(line_us as u64, self.format.rate_hz)
     }
 
     /// Whether the caller hears something at `at`: for good once it is past.
@@ -160,7 +196,7 @@ impl Line {
             match held {
                 Held::Audio(samples, first, bytes) => {
                     let from = self.buffer_end.max(arrival);
-                    self.buffer_end = CallTime::from_us(from.as_us() + samples.as_us(self.format.rate_hz));
+                    self.buffer_end = CallTime::from_us(from.as_us() + self.lasts_us(samples));
                     match self.played.last_mut().filter(|s| s.to == from && s.first == first) {
                         Some(stretch) => stretch.to = self.buffer_end,
                         None => self.played.push(Stretch { from, to: self.buffer_end, first }),
@@ -178,11 +214,7 @@ impl Line {
                     if let Some(tape) = &mut self.tape {
                         tape.truncate(at);
                     }
-                    self.buffer_end = self.buffer_end.min(arrival);
-                    for stretch in &mut self.played {
-                        stretch.to = stretch.to.min(arrival).max(stretch.from);
-                    }
-                    self.played.retain(|s| s.from < s.to && s.from < arrival);
+                    self.stop_playing(arrival);
                     for (at, _) in &mut self.marks {
                         *at = (*at).min(arrival.plus_ms(self.delay_ms));
                     }

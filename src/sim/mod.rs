@@ -34,6 +34,12 @@ pub struct Sim {
     /// Caller audio flows, from this time on.
     caller_since: Option<CallTime>,
     next_frame: CallTime,
+    /// Frames since then.
+    frames: u64,
+    /// By how much the line's clock runs faster than ours, in parts per million.
+    clock_ppm: i64,
+    /// The caller's next stamps are from here on.
+    first_stamp_ms: u64,
     /// Frames of caller audio are lost on their way until then.
     frames_lost_until: CallTime,
     /// What the caller's frames hold, over and over, and how far it is.
@@ -133,6 +139,9 @@ impl Sim {
             now: CallTime::ZERO,
             caller_since: None,
             next_frame: CallTime::ZERO,
+            frames: 0,
+            clock_ppm: 0,
+            first_stamp_ms: 0,
             frames_lost_until: CallTime::ZERO,
             sound: vec![format.silence_byte(); frame_bytes].into(),
             sound_at: 0,
@@ -189,10 +198,29 @@ impl Sim {
     pub fn caller_audio(&mut self, on: bool) {
         if on && self.caller_since.is_none() {
             self.caller_since = Some(self.now);
-            self.next_frame = self.now.plus_ms(FRAME_MS);
+            self.frames = 0;
+            self.next_frame = self.frame_due(self.now, 1);
         } else if !on {
             self.caller_since = None;
         }
+    }
+
+    /// The line speaks and plays by a clock that runs faster than ours by so much, in parts per million, or slower: from the
+    /// call's beginning.
+    pub fn line_clock(&mut self, ppm: i64) {
+        self.clock_ppm = ppm.clamp(-500_000, 500_000);
+        self.line.set_clock(ppm);
+    }
+
+    /// Stamps of caller audio that begins to flow after this begin here.
+    pub fn first_stamp(&mut self, ms: u64) {
+        self.first_stamp_ms = ms;
+    }
+
+    /// When the line's clock has counted so many frames since `since`.
+    fn frame_due(&self, since: CallTime, frames: u64) -> CallTime {
+        let line_us = u128::from(frames * FRAME_MS * 1_000);
+        CallTime::from_us(since.as_us() + (line_us * 1_000_000 / (1_000_000 + self.clock_ppm) as u128) as u64)
     }
 
     /// What the caller's frames hold from now on, over and over: one frame at least, and whole ones. Own ears hear it.
@@ -272,8 +300,9 @@ impl Sim {
 
     fn send_frame(&mut self, see: impl FnMut(&Line, CallTime, &Action<'_>)) {
         let Some(since) = self.caller_since else { return };
-        let at_ms = self.next_frame.ms_since(since) - FRAME_MS;
-        self.next_frame = self.next_frame.plus_ms(FRAME_MS);
+        let at_ms = self.first_stamp_ms.wrapping_add(self.frames * FRAME_MS);
+        self.frames += 1;
+        self.next_frame = self.frame_due(since, self.frames + 1);
         let sound = self.sound.clone();
         let frame = &sound[self.sound_at..self.sound_at + self.frame_bytes];
         self.sound_at = (self.sound_at + self.frame_bytes) % sound.len();

@@ -7,7 +7,10 @@
 //! 00:00.200 start                  the media stream begins; caller audio flows from here
 //! 00:01.000 speech_started u1 500  by the model's VAD, offset in appended audio
 //! 00:01.000 speaks 900             in local mode: what our own ears are told they hear
+//! 00:01.000 speaks 900 -36         the same at a level in dBFS, of a television for instance
+//! clock 5000                       the line's clock is faster than ours, in parts per million
 //! 00:02.000 agent r1 a1 3000       3 s of agent audio, in deltas of 200 ms at five times its own pace
+//! 00:03.000 silence r1 a1 3000     the same, but none of it can be heard
 //! ```
 //!
 //! The verbs are those of [`Step`]; text with spaces stands in double quotes.
@@ -26,7 +29,7 @@ use crate::config::{
 };
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
-    TransferOutcome, Usage,
+    TransferOutcome, Turns, Usage,
 };
 use crate::sim::Sim;
 use crate::time::CallTime;
@@ -37,11 +40,17 @@ const DELTA_MS: u64 = 200;
 /// ... this many times faster than it is played.
 const PACE: u64 = 5;
 
+/// How loud a caller is who speaks, and the line when nobody does, in dBFS.
+const SPEECH_DB: i8 = -20;
+const QUIET_DB: i8 = -60;
+
 /// A script, read.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     settings: CallSettings,
     delay_ms: u64,
+    /// By how much the line's clock runs faster than ours, in parts per million.
+    clock_ppm: i64,
     /// Whether audio and marks on the line are part of the trace.
     show_line: bool,
     steps: Vec<(CallTime, Step)>,
@@ -52,12 +61,14 @@ pub struct Scenario {
 enum Step {
     Start,
     CallerAudio(bool),
+    /// The stamps of caller audio begin here when it flows next.
+    FirstStamp(u64),
     Frame {
         at_ms: u64,
         ms: u64,
     },
-    /// How likely every step is speech from here on, in per mille; for local detection.
-    Voice(u16),
+    /// How likely every step is speech from here on, in per mille, and its level; for local detection.
+    Voice(u16, i8),
     /// What the ears tell of who picked up, with the next audio.
     Found(Finding),
     Key(char),
@@ -67,7 +78,7 @@ enum Step {
     HangUp,
     StreamEnded,
     Lost,
-    Ready,
+    Ready(Option<Turns>),
     Closed {
         reason: String,
         retry: bool,
@@ -91,6 +102,7 @@ enum Step {
         response: String,
         item: String,
         ms: u64,
+        silent: bool,
     },
     AgentWords {
         response: String,
@@ -108,13 +120,18 @@ enum Step {
         response: String,
         status: ResponseStatus,
         detail: Option<String>,
+        fatal: bool,
+        retry_after_ms: Option<u64>,
     },
     Error {
         code: String,
         about: Option<crate::engine::CommandKind>,
         number: Option<u32>,
         fatal: bool,
+        busy: bool,
     },
+    /// The model is not as it was asked to be.
+    NotAsAsked(String),
     Garbage,
     Effect {
         id: u32,
@@ -127,7 +144,8 @@ enum Step {
 impl Scenario {
     /// Reads a script. The error names the line and what is wrong with it.
     pub fn parse(text: &str) -> Result<Scenario, String> {
-        let mut scenario = Scenario { settings: settings(), delay_ms: 30, show_line: false, steps: Vec::new() };
+        let mut scenario =
+            Scenario { settings: settings(), delay_ms: 30, clock_ppm: 0, show_line: false, steps: Vec::new() };
         for (number, line) in text.lines().enumerate() {
             let words = split(line);
             if words.is_empty() {
@@ -171,6 +189,7 @@ impl Scenario {
     }
 
     fn drive(&self, sim: &mut Sim) {
+        sim.line_clock(self.clock_ppm);
         for (at, step) in &self.steps {
             sim.run_until(*at);
             apply(sim, step);
@@ -190,16 +209,21 @@ impl Scenario {
                 self.show_line = true;
                 Ok(())
             }
+            ["clock", ppm] => {
+                self.clock_ppm = ppm.parse().map_err(|_| format!("not a number: {ppm}"))?;
+                Ok(())
+            }
             ["delay", ms] => {
                 self.delay_ms = number(ms)?;
                 Ok(())
             }
-            [at, "agent", response, item, ms] => {
+            [at, what @ ("agent" | "silence"), response, item, ms] => {
                 // The audio of a reply arrives piece by piece.
                 let (mut at, mut left) = (time(at)?, number(ms)?);
                 while left > 0 {
                     let ms = left.min(DELTA_MS);
-                    let step = Step::Audio { response: (*response).into(), item: (*item).into(), ms };
+                    let silent = *what == "silence";
+                    let step = Step::Audio { response: (*response).into(), item: (*item).into(), ms, silent };
                     self.steps.push((at, step));
                     at = at.plus_ms(ms / PACE);
                     left -= ms;
@@ -209,8 +233,14 @@ impl Scenario {
             // For local detection: the caller speaks for so long.
             [at, "speaks", ms] => {
                 let at = time(at)?;
-                self.steps.push((at, Step::Voice(900)));
-                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0)));
+                self.steps.push((at, Step::Voice(900, SPEECH_DB)));
+                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0, QUIET_DB)));
+                Ok(())
+            }
+            [at, "speaks", ms, level_db] => {
+                let at = time(at)?;
+                self.steps.push((at, Step::Voice(900, level(level_db)?)));
+                self.steps.push((at.plus_ms(number(ms)?), Step::Voice(0, QUIET_DB)));
                 Ok(())
             }
             [at, rest @ ..] => {
@@ -258,6 +288,7 @@ pub fn settings() -> CallSettings {
             farewell_s: 5,
             caller_silence_s: 0,
             caller_gone_s: 20,
+            line_back_s: 0,
             model_silence_ms: 4_000,
             model_recovery_s: 8,
             transcript_wait_ms: 0,
@@ -274,19 +305,40 @@ pub fn settings() -> CallSettings {
     }
 }
 
+/// A level in dBFS.
+fn level(text: &str) -> Result<i8, String> {
+    text.parse().ok().filter(|db| *db <= 0).ok_or_else(|| format!("{text:?} is no level in dBFS"))
+}
+
 fn step(words: &[&str]) -> Result<Step, String> {
     let own = |s: &str| s.to_owned();
     let done = |response: &str, status, detail: Option<&&str>| Step::Done {
         response: own(response),
         status,
         detail: detail.map(|d| own(d)),
+        fatal: false,
+        retry_after_ms: None,
     };
+    let failed = |response: &str, detail: &str, fatal, retry_after_ms| Step::Done {
+        response: own(response),
+        status: ResponseStatus::Failed,
+        detail: Some(own(detail)),
+        fatal,
+        retry_after_ms,
+    };
+    let error = |code: &str, about, number, fatal, busy| Step::Error { code: own(code), about, number, fatal, busy };
+    let create = Some(crate::engine::CommandKind::CreateResponse);
     Ok(match words {
         ["start"] => Step::Start,
         ["caller", "on"] => Step::CallerAudio(true),
         ["caller", "off"] => Step::CallerAudio(false),
+        ["first_stamp", ms] => Step::FirstStamp(number(ms)?),
         ["frame", at_ms, ms] => Step::Frame { at_ms: number(at_ms)?, ms: number(ms)? },
-        ["probability", per_mille] => Step::Voice(number(per_mille)? as u16),
+        ["probability", per_mille] => {
+            let per_mille = number(per_mille)? as u16;
+            Step::Voice(per_mille, if per_mille >= 500 { SPEECH_DB } else { QUIET_DB })
+        }
+        ["probability", per_mille, level_db] => Step::Voice(number(per_mille)? as u16, level(level_db)?),
         ["found", what] => Step::Found(found(what)?),
         ["answered_by", by] => Step::Control(Control::AnsweredBy(AnsweredBy::from_name(by))),
         ["key", digit] => Step::Key(digit.chars().next().ok_or("which key?")?),
@@ -297,7 +349,16 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["hold_marks", ms] => Step::HoldMarks(number(ms)?),
         ["hang_up"] => Step::HangUp,
         ["lost"] => Step::Lost,
-        ["ready"] => Step::Ready,
+        ["ready"] => Step::Ready(None),
+        // A model whose own detection of turns cannot be switched off.
+        ["ready", "detects", silence_ms] => {
+            let silence_ms = number(silence_ms)? as u32;
+            Step::Ready(Some(Turns { detects: true, answers: true, prefix_ms: 300, silence_ms }))
+        }
+        ["ready", "answers_none"] => {
+            Step::Ready(Some(Turns { detects: true, answers: false, prefix_ms: 300, silence_ms: 200 }))
+        }
+        ["not_as_asked", what] => Step::NotAsAsked(own(what)),
         ["closed", reason] => Step::Closed { reason: own(reason), retry: true },
         ["refused", reason] => Step::Closed { reason: own(reason), retry: false },
         ["speech_started", item, ms] => Step::SpeechStarted { item: own(item), at_ms: number(ms)? },
@@ -319,16 +380,17 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["done", response, "cancelled"] => done(response, ResponseStatus::Cancelled, None),
         ["done", response, "failed"] => done(response, ResponseStatus::Failed, None),
         ["done", response, "failed", detail] => done(response, ResponseStatus::Failed, Some(detail)),
-        ["error", code] => Step::Error { code: own(code), about: None, number: None, fatal: false },
-        ["error", code, "create"] => {
-            let about = Some(crate::engine::CommandKind::CreateResponse);
-            Step::Error { code: own(code), about, number: None, fatal: false }
-        }
+        ["done", response, "failed", detail, "fatal"] => failed(response, detail, true, None),
+        ["done", response, "failed", detail, "after", ms] => failed(response, detail, false, Some(number(ms)?)),
+        ["done", response, "incomplete", detail] => done(response, ResponseStatus::Incomplete, Some(detail)),
+        ["error", code] => error(code, None, None, false, false),
+        ["error", code, "create"] => error(code, create, None, false, false),
         ["error", code, "commit", which] => {
-            let about = Some(crate::engine::CommandKind::CommitAudio);
-            Step::Error { code: own(code), about, number: Some(number(which)? as u32), fatal: false }
+            let commit = Some(crate::engine::CommandKind::CommitAudio);
+            error(code, commit, Some(number(which)? as u32), false, false)
         }
-        ["fatal", code] => Step::Error { code: own(code), about: None, number: None, fatal: true },
+        ["error", code, "busy"] => error(code, None, None, false, true),
+        ["fatal", code] => error(code, None, None, true, false),
         ["garbage"] => Step::Garbage,
         ["effect", id, "done"] => Step::Effect { id: number(id)? as u32, result: EffectResult::Done },
         ["effect", id, "failed", why] => {
@@ -348,6 +410,7 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["transfer", "busy"] => Step::Control(Control::Transfer(TransferOutcome::Busy)),
         ["transfer", "no_answer"] => Step::Control(Control::Transfer(TransferOutcome::NoAnswer)),
         ["stream_ended"] => Step::StreamEnded,
+        ["line_returns"] => Step::Control(Control::LineReturns),
         ["commit"] => Step::Control(Control::CommitTurn),
         ["shutdown", "now"] => Step::Control(Control::EndNow(EndReason::Shutdown)),
         ["shutdown"] => Step::Control(Control::End(EndReason::Shutdown)),
@@ -364,14 +427,12 @@ fn apply(sim: &mut Sim, step: &Step) {
             return sim.caller_audio(true);
         }
         Step::CallerAudio(on) => return sim.caller_audio(*on),
+        Step::FirstStamp(ms) => return sim.first_stamp(*ms),
         Step::Frame { at_ms, ms } => {
             let payload = vec![0xFF; (ms * 8) as usize];
             return sim.input(Input::Caller(CallerEvent::Audio { at_ms: *at_ms, payload: &payload }));
         }
-        Step::Voice(per_mille) => {
-            let level_db = if *per_mille >= 500 { -20 } else { -60 };
-            return sim.hears(Probability::from_per_mille(*per_mille), level_db);
-        }
+        Step::Voice(per_mille, level_db) => return sim.hears(Probability::from_per_mille(*per_mille), *level_db),
         Step::Found(finding) => return sim.finds(*finding),
         Step::Key(digit) => return sim.input(Input::Caller(CallerEvent::Dtmf(*digit))),
         Step::Mark(id) => return sim.input(Input::Caller(CallerEvent::MarkPlayed(*id))),
@@ -398,7 +459,8 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::Effect { id, result } => return sim.input(Input::Effect(EffectId(*id), result.clone())),
         Step::Control(control) => return sim.input(Input::Control(control.clone())),
         Step::Wait => return,
-        Step::Ready => ModelEvent::Ready { session: "sess".into() },
+        Step::Ready(turns) => ModelEvent::Ready { session: "sess".into(), turns: *turns },
+        Step::NotAsAsked(what) => ModelEvent::NotAsAsked { what: cow(what) },
         Step::Closed { reason, retry } => ModelEvent::Closed { reason: cow(reason), retry: *retry },
         Step::SpeechStarted { item, at_ms } => ModelEvent::SpeechStarted { item: cow(item), audio_start_ms: *at_ms },
         Step::SpeechStopped { item, at_ms } => ModelEvent::SpeechStopped { item: cow(item), audio_end_ms: *at_ms },
@@ -408,8 +470,8 @@ fn apply(sim: &mut Sim, step: &Step) {
         }
         Step::TranscriptFailed(item) => ModelEvent::TranscriptFailed { item: cow(item) },
         Step::Response(response) => ModelEvent::ResponseStarted { response: cow(response) },
-        Step::Audio { response, item, ms } => {
-            let payload = vec![0x55; (ms * 8) as usize];
+        Step::Audio { response, item, ms, silent } => {
+            let payload = vec![if *silent { 0xFF } else { 0x55 }; (ms * 8) as usize];
             let event = ModelEvent::Audio { response: cow(response), item: cow(item), payload: &payload };
             return sim.input(Input::Model(event));
         }
@@ -422,21 +484,20 @@ fn apply(sim: &mut Sim, step: &Step) {
             name: cow(name),
             arguments: cow(arguments),
         },
-        Step::Done { response, status, detail } => {
+        Step::Done { response, status, detail, fatal, retry_after_ms } => {
             let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-            ModelEvent::ResponseDone {
-                response: cow(response),
-                status: *status,
-                detail: detail.as_ref().map(cow),
-                usage,
-            }
+            let (response, detail) = (cow(response), detail.as_ref().map(cow));
+            let (status, fatal, retry_after_ms) = (*status, *fatal, *retry_after_ms);
+            ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms }
         }
-        Step::Error { code, about, number, fatal } => ModelEvent::Error {
+        Step::Error { code, about, number, fatal, busy } => ModelEvent::Error {
             code: cow(code),
             message: "said so".into(),
             about: *about,
             number: *number,
             fatal: *fatal,
+            busy: *busy,
+            retry_after_ms: None,
         },
         Step::Garbage => ModelEvent::Garbage,
     };

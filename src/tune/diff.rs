@@ -33,6 +33,7 @@ pub fn changes(from: &TurnSettings, to: &TurnSettings) -> Vec<(&'static str, Val
         ),
         ("min_speech_ms", from.min_speech_ms != to.min_speech_ms, Value::from(i64::from(to.min_speech_ms))),
         ("max_turn_s", from.max_turn_s != to.max_turn_s, Value::from(i64::from(to.max_turn_s))),
+        ("level_margin_db", from.level_margin_db != to.level_margin_db, Value::from(i64::from(to.level_margin_db))),
     ];
     all.into_iter().filter(|(_, changed, _)| *changed).map(|(key, _, value)| (key, value)).collect()
 }

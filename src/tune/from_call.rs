@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use super::measure::{Case, Kept, Source};
-use super::run::{LINE, QUIET, listen_beside, with_tail};
+use super::run::{LINE, QUIET, floor, listen_beside, with_tail};
 use crate::audio::clip::Span;
 use crate::audio::{AudioFormat, resample};
 use crate::config::{TurnDetection, TurnSettings, VadEngine};
@@ -88,6 +88,7 @@ pub fn load(path: &Path, resume_within_ms: u64) -> Result<Call, String> {
         notes.push(format!("no audio was kept, only what {engine} heard: no other engine can be tried"));
     }
     let guarded = journal.is_none_or(|j| j.settings.echo_guard);
+    let floor = floor(&agent);
     let agent_audio = (guarded && !agent.is_empty()).then_some(agent);
     let steps = match &kept {
         Some(kept) if caller.is_empty() || kept.engine == VadEngine::Silero => kept.steps.clone(),
@@ -102,7 +103,7 @@ pub fn load(path: &Path, resume_within_ms: u64) -> Result<Call, String> {
     Ok(Call {
         agent: report.as_ref().map(|r| r.agent.clone()),
         ran_with: journal.map(|j| j.settings.turn_detection.clone()),
-        case: Case { name, samples: caller, agent: agent_audio, kept, truth, source: Source::Hindsight },
+        case: Case { name, samples: caller, agent: agent_audio, floor, kept, truth, source: Source::Hindsight },
         then: report.as_ref().map(then).unwrap_or_default(),
         notes,
     })
@@ -182,8 +183,10 @@ pub fn outcomes(turns: &[TrueTurn], score: &ClipScore) -> Vec<Outcome> {
 
 /// The ends of turns as the report has them, on the media time line.
 fn then(report: &Report) -> Vec<(Samples, TurnEvent)> {
-    let Some(start) = report.media_start_at_ms else { return Vec::new() };
-    let at = |ms: u64| Samples::from_ms(ms.saturating_sub(start), LINE.rate_hz);
+    if report.media_start_at_ms.is_none() {
+        return Vec::new();
+    }
+    let at = |ms: u64| Samples::from_ms(report.media_of_ms(ms), LINE.rate_hz);
     let mut events = Vec::new();
     for turn in &report.turns {
         let Some(decided) = turn.stop_decided_at_ms.or(turn.commit_at_ms) else { continue };

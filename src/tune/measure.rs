@@ -25,6 +25,8 @@ pub struct Case {
     pub samples: Vec<i16>,
     /// What the agent says at the same time, in a recorded call.
     pub agent: Option<Vec<i16>>,
+    /// When the agent had the floor, as far as it is known, in order and apart.
+    pub floor: Vec<Span>,
     /// What the server heard in a call, step by step, where its journal has that.
     pub kept: Option<Kept>,
     /// What is true of it.
@@ -78,7 +80,7 @@ impl Case {
         } else {
             Source::Labelled
         };
-        Case { name: clip.name, samples: clip.samples, agent: None, kept: None, truth, source }
+        Case { name: clip.name, samples: clip.samples, agent: None, floor: Vec::new(), kept: None, truth, source }
     }
 
     /// Its length.
@@ -109,7 +111,7 @@ impl Case {
 
     /// Scores a configuration on steps of this clip.
     pub fn score(&self, steps: &[Step], settings: &TurnSettings) -> ClipScore {
-        score(&self.truth, &decide(steps, settings), LINE.rate_hz)
+        score(&self.truth, &decide(steps, settings, &self.floor), LINE.rate_hz)
     }
 }
 
@@ -156,7 +158,7 @@ impl Measured {
 fn voiced_ms(steps: &[Step], settings: &TurnSettings) -> Vec<u64> {
     let mut detector = TurnDetector::new(settings, LINE.rate_hz);
     let mut ended = |step: &Step| {
-        let event = detector.step(*step);
+        let event = detector.step(*step, false);
         matches!(event, Some(TurnEvent::Ended { .. })).then(|| detector.voiced().as_ms(LINE.rate_hz))
     };
     steps.iter().filter_map(|step| ended(step)).collect()

@@ -86,11 +86,13 @@ fn rest(tried: &Tried, current: &TurnSettings) -> (u64, Option<i64>, u32, u64) {
         s.hysteresis != c.hysteresis,
         s.silence_duration_ms != c.silence_duration_ms,
         s.min_speech_ms != c.min_speech_ms,
+        s.level_margin_db != c.level_margin_db,
     ];
     let distance = (s.threshold - c.threshold).abs() * 1_000.0
         + (s.hysteresis - c.hysteresis).abs() * 1_000.0
         + s.silence_duration_ms.abs_diff(c.silence_duration_ms) as f32
-        + s.min_speech_ms.abs_diff(c.min_speech_ms) as f32;
+        + s.min_speech_ms.abs_diff(c.min_speech_ms) as f32
+        + s.level_margin_db.abs_diff(c.level_margin_db) as f32;
     let changes = changed.into_iter().map(u32::from).sum();
     (n.missed + n.false_starts + n.lost, n.delay_p99_ms, changes, distance.round() as u64)
 }

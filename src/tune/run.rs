@@ -3,6 +3,7 @@
 //!
 //! Everything is heard as the phone brings it: 8 kHz, G.711 μ-law. Audio that came over a phone is not changed by that.
 
+use crate::audio::clip::Span;
 use crate::audio::{AudioFormat, Codec, g711};
 use crate::config::{NoiseReduction, TurnSettings, VadEngine};
 use crate::hearing::{Hearing, HearingSettings};
@@ -22,6 +23,12 @@ const REST_MS: u64 = 320;
 /// Silence after the end in all: more than the longest that a turn may wait for.
 const TAIL_MS: u64 = 3_000;
 
+/// Samples beyond this are the agent's voice: its track is silent where nothing was played.
+const AGENT_AUDIBLE: u16 = 64;
+
+/// An agent who goes on within this has not given up the floor.
+const AGENT_PAUSES_MS: u64 = 700;
+
 /// What was heard in a clip.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heard {
@@ -36,7 +43,7 @@ pub struct Heard {
 /// Hears samples at the [`LINE`]'s rate by these settings.
 pub fn hear(samples: &[i16], settings: &TurnSettings) -> Heard {
     let steps = listen(samples, settings.engine);
-    let events = decide(&steps, settings);
+    let events = decide(&steps, settings, &[]);
     Heard { length: Samples(samples.len() as u64), steps, events }
 }
 
@@ -100,10 +107,32 @@ pub fn without_tail(steps: &[Step]) -> Samples {
 /// A step in which nothing is heard.
 pub const QUIET: Step = Step { end: Samples::ZERO, probability: Probability::from_per_mille(0), level_db: -128 };
 
-/// What becomes known of turns with each step.
-pub fn decide(steps: &[Step], settings: &TurnSettings) -> Vec<(Samples, TurnEvent)> {
+/// What becomes known of turns with each step. `floor`: when the agent has the floor, in order and apart.
+pub fn decide(steps: &[Step], settings: &TurnSettings, floor: &[Span]) -> Vec<(Samples, TurnEvent)> {
     let mut detector = TurnDetector::new(settings, LINE.rate_hz);
-    steps.iter().filter_map(|&step| Some((step.end, detector.step(step)?))).collect()
+    let mut floor = floor.iter().peekable();
+    let mut decide = |step: Step| {
+        let ms = step.end.as_ms(LINE.rate_hz);
+        while floor.next_if(|span| span.end_ms < ms).is_some() {}
+        let agent = floor.peek().is_some_and(|span| span.start_ms < ms);
+        Some((step.end, detector.step(step, agent)?))
+    };
+    steps.iter().filter_map(|&step| decide(step)).collect()
+}
+
+/// When an agent who is heard like this has the floor: his pauses belong to it.
+pub fn floor(agent: &[i16]) -> Vec<Span> {
+    let mut spans: Vec<Span> = Vec::new();
+    let frame = Samples::from_ms(FRAME_MS, LINE.rate_hz).0 as usize;
+    let spoken = |(_, piece): &(u64, &[i16])| piece.iter().any(|sample| sample.unsigned_abs() > AGENT_AUDIBLE);
+    for (n, _) in (0..).zip(agent.chunks(frame)).filter(spoken) {
+        let (start_ms, end_ms) = (n * FRAME_MS, (n + 1) * FRAME_MS);
+        match spans.last_mut().filter(|span| start_ms <= span.end_ms + AGENT_PAUSES_MS) {
+            Some(span) => span.end_ms = end_ms,
+            None => spans.push(Span { start_ms, end_ms }),
+        }
+    }
+    spans
 }
 
 /// The stretches that were taken for speech, pauses left out, as far as `length`.
@@ -136,6 +165,7 @@ mod tests {
         silence_duration_ms: 2_000,
         min_speech_ms: 60,
         max_turn_s: 60,
+        level_margin_db: 0,
     };
 
     fn buzz(ms: u64) -> Vec<i16> {
@@ -160,6 +190,14 @@ mod tests {
             let heard = hear(&samples, &ENERGY);
             assert!(heard.events.is_empty() && !heard.steps.is_empty());
         }
+    }
+
+    #[test]
+    fn an_agent_has_the_floor_in_his_pauses() {
+        let said = |ms: u64, sample: i16| vec![sample; ms as usize * 8];
+        let track = [said(100, 0), said(200, 900), said(500, 3), said(100, -900), said(900, 0), said(30, 900)].concat();
+        let spans: Vec<_> = floor(&track).iter().map(|span| (span.start_ms, span.end_ms)).collect();
+        assert_eq!(spans, [(100, 900), (1_800, 1_840)]);
     }
 
     #[test]

@@ -189,7 +189,15 @@ mod tests {
             truth.speech.push(Spoken { span, audible: span });
         }
         truth.assume_turns(1_000);
-        Case { name: "c".into(), samples, agent: None, kept: None, truth, source: Source::TurnsAssumed }
+        Case {
+            name: "c".into(),
+            samples,
+            agent: None,
+            floor: Vec::new(),
+            kept: None,
+            truth,
+            source: Source::TurnsAssumed,
+        }
     }
 
     #[test]

@@ -16,8 +16,12 @@ pub fn number(value: f32) -> String {
 /// Settings on one line.
 pub fn settings(s: &TurnSettings) -> String {
     let max = if s.max_turn_s == 0 { "no longest turn".to_owned() } else { format!("longest turn {} s", s.max_turn_s) };
+    let margin = match s.level_margin_db {
+        0 => "no level margin".to_owned(),
+        db => format!("level margin {db} dB"),
+    };
     format!(
-        "{}, threshold {}, hysteresis {}, silence {} ms, minimum speech {} ms, {max}",
+        "{}, threshold {}, hysteresis {}, silence {} ms, minimum speech {} ms, {max}, {margin}",
         s.engine.name(),
         number(s.threshold),
         number(s.hysteresis),

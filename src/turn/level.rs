@@ -1,10 +1,12 @@
 //! How loud the caller and what is behind them are: what tells, more exactly than a network that looks back over a
 //! tenth of a second, where sound began and ended.
 
-/// In sixteenths of a dB: levels come in whole ones, and a background moves by less per step.
-const FINE: i32 = 16;
+use crate::vad::DIGITAL_SILENCE_DB;
 
-/// Digital silence says nothing of the background: quieter than a phone line's last bit is taken for that.
+/// In sixteenths of a dB: levels come in whole ones, and a background moves by less per step.
+pub(super) const FINE: i32 = 16;
+
+/// Quieter than a phone line's last bit is taken for that.
 const QUIETEST_DB: i32 = -75;
 
 /// The background is followed down within about this.
@@ -58,6 +60,10 @@ impl Levels {
 
     /// Learns from a step: speech, silence, or neither for sure.
     pub(super) fn learn(&mut self, level_db: i8, speech: bool, silence: bool) {
+        if level_db == DIGITAL_SILENCE_DB {
+            // It says nothing of the background, which is there again with the next word.
+            return;
+        }
         let level = i32::from(level_db).max(QUIETEST_DB) * FINE;
         let background = self.background.get_or_insert(level);
         let step = level - *background;

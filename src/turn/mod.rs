@@ -11,7 +11,8 @@
 //!     │                                                           │
 //!     └───────────────────────────────────────────────────────────┘
 //!        Ended { where the sound ended } after silence_duration_ms of silence, or from either at max_turn_s; then
-//!        first Spent, until there was such a silence: a radio that never pauses must not stop the answer to it
+//!        first Spent, until there was such a silence, a louder voice, or the whole answer: a radio that never pauses
+//!        must not stop the answer to it
 //! ```
 //!
 //! A network that tells speech looks back: its probability stays high for about a tenth of a second after the last
@@ -23,10 +24,13 @@
 //! A sound that is loud for long, unlike speech, and turns into something like speech only as it fades is a cough or a
 //! bang and its echo: it has to last until it is no such thing, or to grow loud again.
 //!
-//! Decisions rest on steps alone, and durations are counted in steps: where audio went missing and was filled in,
+//! While the agent has the floor, speech far below the caller's level is none: see [`near`].
+//!
+//! Decisions rest on steps and on whether the agent has the floor, and durations are counted in steps: where audio went missing and was filled in,
 //! positions may jump.
 
 mod level;
+mod near;
 pub mod score;
 #[cfg(test)]
 mod tests;
@@ -37,6 +41,7 @@ use crate::config::TurnSettings;
 use crate::time::Samples;
 use crate::vad::Step;
 use level::{Levels, Sound};
+use near::Voices;
 
 /// What became known at the end of a step. Positions count what was heard ([`Step::end`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +109,19 @@ const FADED_DB: i8 = 6;
 /// for this much longer at most. Fewer turns are cut off by it at every length of silence, and next to none end later.
 const RISE_MS: u64 = 96;
 
+/// A silence this long, or as long as what ends a turn if that is shorter, is over which something new is said after a turn
+/// that was ended for its length.
+const SPENT_MS: u64 = 500;
+
 /// Decides turns, step by step.
 #[derive(Clone, Debug)]
 pub struct TurnDetector {
     rules: Rules,
     state: State,
     levels: Levels,
+    voices: Voices,
+    /// The agent was silent at some time in the running turn: it is the caller's, however far its voice.
+    taken: bool,
     run: SoundRun,
     /// The probabilities of the last two steps, the older first.
     recent: [u16; 2],
@@ -117,6 +129,9 @@ pub struct TurnDetector {
     ended: u64,
     /// Steps of speech in the running turn, or the last.
     voiced: u64,
+    /// Steps of speech that was too far to stop the agent.
+    far: u64,
+    step_ms: u64,
 }
 
 /// The settings, in steps.
@@ -133,6 +148,8 @@ struct Rules {
     min_speech: u64,
     /// In samples, because it is compared at half a step.
     silence: u64,
+    /// In samples: ends [`State::Spent`].
+    spent: u64,
     max_turn: u64,
     dip: u64,
     lead: u64,
@@ -153,8 +170,16 @@ enum State {
     Speaking(Turn),
     /// A turn runs, and the caller is silent.
     Pausing(Turn),
-    /// A turn was ended for its length; so many steps of no speech since.
-    Spent(u64),
+    /// A turn was ended for its length, and what goes on is not another.
+    Spent(Spent),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    /// Steps of no speech.
+    quiet: u64,
+    /// The agent had the floor since: it is answered.
+    answered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -216,10 +241,14 @@ impl TurnDetector {
             rules: Rules::new(settings, step.0.max(1), rate_hz),
             state: State::Quiet,
             levels: Levels::new(step.as_ms(rate_hz)),
+            voices: Voices::new(settings.level_margin_db, step.as_ms(rate_hz)),
+            taken: false,
             run: SoundRun::default(),
             recent: [0; 2],
             ended: 0,
             voiced: 0,
+            far: 0,
+            step_ms: step.as_ms(rate_hz),
         }
     }
 
@@ -231,39 +260,69 @@ impl TurnDetector {
         Samples((rules.min_speech.max(rules.aftersound) * (1 + rules.dip) + rules.lead) * step)
     }
 
-    /// Takes one step; at most one thing becomes known with it.
-    pub fn step(&mut self, step: Step) -> Option<TurnEvent> {
+    /// Takes one step; at most one thing becomes known with it. `agent_has_floor`: the agent is heard or about to be, and
+    /// what is far from the phone does not stop it.
+    pub fn step(&mut self, step: Step, agent_has_floor: bool) -> Option<TurnEvent> {
         let end = step.end.0;
-        let heard = Heard {
+        let p = step.probability.per_mille();
+        let speech = p >= self.rules.start_at;
+        let mut heard = Heard {
             begin: end.saturating_sub(self.rules.step),
             end,
-            p: step.probability.per_mille(),
+            p,
             level_db: step.level_db,
             sound: self.levels.judge(step.level_db),
             before: self.run,
-            rises: self.rules.rises(self.recent[0], step.probability.per_mille()),
+            rises: self.rules.rises(self.recent[0], p),
         };
-        self.recent = [self.recent[1], heard.p];
+        self.recent = [self.recent[1], p];
         self.ended = self.ended.min(end);
-        self.run.take(step.level_db, heard.sound.above, heard.p < self.rules.unlike_below);
-        self.levels.learn(step.level_db, heard.p >= self.rules.start_at, heard.p < self.rules.stop_below);
+        self.run.take(step.level_db, heard.sound.above, p < self.rules.unlike_below);
+        self.levels.learn(step.level_db, speech, p < self.rules.stop_below);
+        self.voices.take(step.level_db, speech);
+        self.taken |= !agent_has_floor;
+        if agent_has_floor && p >= self.rules.stop_below && !(self.taken && self.is_speaking()) && self.voices.is_far()
+        {
+            // Silence, for all that it is to the agent.
+            self.far += 1;
+            (heard.p, heard.rises) = (0, false);
+        }
         let (state, event) = match self.state {
             State::Quiet if heard.p < self.rules.start_at => (State::Quiet, None),
             State::Quiet => self.confirm(Maybe::new(&heard, self.ended, &self.rules), &heard),
             State::Maybe(maybe) => self.confirm(maybe, &heard),
             State::Speaking(turn) => self.speak(turn.longer(), &heard),
             State::Pausing(turn) => self.pause(turn.longer(), &heard),
-            State::Spent(_) if heard.p >= self.rules.start_at => (State::Spent(0), None),
-            State::Spent(quiet) if (quiet + 1) * self.rules.step < self.rules.silence => {
-                (State::Spent(quiet + 1), None)
-            }
-            State::Spent(_) => (State::Quiet, None),
+            State::Spent(spent) => self.wait(spent, &heard, agent_has_floor),
         };
         self.state = state;
-        if let Some(TurnEvent::Ended { at, .. }) = event {
-            self.ended = at.0;
+        match event {
+            Some(TurnEvent::Started { .. }) => {
+                self.taken = !agent_has_floor;
+                self.voices.begin(heard.level_db);
+            }
+            Some(TurnEvent::Ended { at, rule }) => {
+                self.ended = at.0;
+                self.voices.end(self.voiced * self.step_ms, !agent_has_floor);
+                if rule == EndRule::MaxTurn {
+                    self.voices.spend();
+                }
+            }
+            _ => {}
         }
         event
+    }
+
+    /// After a turn that was ended for its length.
+    fn wait(&mut self, mut spent: Spent, heard: &Heard, agent_has_floor: bool) -> (State, Option<TurnEvent>) {
+        let speech = heard.p >= self.rules.start_at;
+        if self.voices.outdoes_spent(heard.level_db, speech) {
+            return self.confirm(Maybe::new(heard, self.ended, &self.rules), heard);
+        }
+        spent.quiet = if speech { 0 } else { spent.quiet + 1 };
+        let over = spent.quiet * self.rules.step >= self.rules.spent || spent.answered && !agent_has_floor;
+        spent.answered |= agent_has_floor;
+        (if over { State::Quiet } else { State::Spent(spent) }, None)
     }
 
     /// Forgets what was heard: as if nobody had spoken.
@@ -274,6 +333,11 @@ impl TurnDetector {
     /// Whether a turn runs, its pauses included.
     pub fn is_speaking(&self) -> bool {
         matches!(self.state, State::Speaking(_) | State::Pausing(_))
+    }
+
+    /// Speech so far that stopped no agent because it was far below the caller's level.
+    pub fn far(&self) -> Samples {
+        Samples(self.far * self.rules.step)
     }
 
     /// Speech in the running turn, or in the last one; pauses are not counted.
@@ -302,7 +366,10 @@ impl TurnDetector {
     fn speak(&mut self, mut turn: Turn, heard: &Heard) -> (State, Option<TurnEvent>) {
         let rules = &self.rules;
         if turn.steps >= rules.max_turn {
-            return (State::Spent(0), Some(TurnEvent::Ended { at: Samples(heard.end), rule: EndRule::MaxTurn }));
+            return (
+                State::Spent(Spent::default()),
+                Some(TurnEvent::Ended { at: Samples(heard.end), rule: EndRule::MaxTurn }),
+            );
         }
         let speech = heard.p >= rules.stop_below;
         let Sound { above, telling } = heard.sound;
@@ -332,7 +399,10 @@ impl TurnDetector {
     fn pause(&mut self, mut turn: Turn, heard: &Heard) -> (State, Option<TurnEvent>) {
         let rules = &self.rules;
         if turn.steps >= rules.max_turn {
-            return (State::Spent(0), Some(TurnEvent::Ended { at: Samples(turn.stopped), rule: EndRule::MaxTurn }));
+            return (
+                State::Spent(Spent::default()),
+                Some(TurnEvent::Ended { at: Samples(turn.stopped), rule: EndRule::MaxTurn }),
+            );
         }
         if heard.p >= rules.start_at && (heard.sound.above || !heard.sound.telling) {
             self.voiced += 1;
@@ -360,6 +430,7 @@ impl Rules {
             unlike_below: stop_below.max(UNLIKE_BELOW).min(start_at),
             min_speech: samples(u64::from(settings.min_speech_ms)).div_ceil(step).max(1),
             silence: samples(u64::from(settings.silence_duration_ms)),
+            spent: samples(u64::from(settings.silence_duration_ms).min(SPENT_MS)),
             max_turn: match settings.max_turn_s {
                 0 => u64::MAX,
                 s => samples(u64::from(s) * 1_000).div_ceil(step),

@@ -144,14 +144,21 @@ impl Shadow {
         }
     }
 
-    /// Takes one step, what the live detector made of it, and whether the agent may be interrupted: is heard, or is about
-    /// to be (one who is held counts), and is not protected. Answers with a difference that became certain; when two did with one step, with the first (both are counted).
-    pub fn step(&mut self, step: Step, live: Option<TurnEvent>, agent_audible: bool) -> Option<Difference> {
+    /// Takes one step, what the live detector made of it, whether the agent has the floor: is heard, or is about to be (one
+    /// who is held counts), and whether it may be interrupted: is not protected either. Answers with a difference that became certain; when two did with one step, with the first (both are counted).
+    pub fn step(
+        &mut self,
+        step: Step,
+        live: Option<TurnEvent>,
+        agent_has_floor: bool,
+        agent_audible: bool,
+    ) -> Option<Difference> {
         let mut first = None;
         let mut on = |difference| {
             first.get_or_insert(difference);
         };
-        let mine = self.detector.step(step);
+        // An agent whom the live settings silenced would have it yet.
+        let mine = self.detector.step(step, agent_has_floor || self.compare.live.interrupted);
         self.compare.live(step.end, live, agent_audible, &mut on);
         self.compare.candidate(step.end, mine, agent_audible, &mut on);
         first
@@ -439,8 +446,8 @@ mod tests {
                 end += length;
                 let probability = Probability::from_per_mille(per_mille);
                 let step = Step { end: Samples(end), probability, level_db: -30 };
-                let event = detector.step(step);
-                found.extend(shadow.step(step, event, audible).map(|d| d.what));
+                let event = detector.step(step, audible);
+                found.extend(shadow.step(step, event, audible, audible).map(|d| d.what));
             }
         }
         (shadow.tally(), found)

@@ -32,7 +32,7 @@ fn detector(settings: &TurnSettings, step_ms: u64) -> TurnDetector {
 
 fn events(settings: &TurnSettings, step_ms: u64, steps: &[Step]) -> Vec<(Samples, TurnEvent)> {
     let mut detector = detector(settings, step_ms);
-    steps.iter().filter_map(|step| detector.step(*step).map(|event| (step.end, event))).collect()
+    steps.iter().filter_map(|step| detector.step(*step, false).map(|event| (step.end, event))).collect()
 }
 
 /// `decided: what where`, in milliseconds.
@@ -183,6 +183,145 @@ fn a_turn_may_last_so_long() {
     check(&never, 16, "20000x900", "32: start 0");
 }
 
+/// What is decided by these steps, each `a` in `floor` being steps in which the agent has the floor: `COUNTa` or `COUNTs`.
+fn beside_agent(settings: &TurnSettings, step_ms: u64, script: &str, floor: &str) -> String {
+    let mut detector = detector(settings, step_ms);
+    let agent = floor.split_whitespace().flat_map(|word| {
+        let (count, who) = word.split_at(word.len() - 1);
+        std::iter::repeat_n(who == "a", count.parse().unwrap())
+    });
+    let all = steps(script, step_ms);
+    let decided = all.iter().zip(agent.chain(std::iter::repeat(false)));
+    let found: Vec<_> = decided.filter_map(|(step, agent)| Some((step.end, detector.step(*step, agent)?))).collect();
+    text(&found)
+}
+
+/// A caller of -20 dBFS, who is done after 1.6 s.
+const CALLER: &str = "20x10/-60 30x900/-20 20x10/-60";
+const CALLER_TEXT: &str = "672: start 640, 1632: pause 1600, 1792: end 1600";
+
+#[track_caller]
+fn check_over_agent(margin: u32, over_agent: &str, expected: &str) {
+    let settings = TurnSettings { level_margin_db: margin, ..settings() };
+    let all = beside_agent(&settings, 32, &format!("{CALLER} {over_agent}"), "60s 500a");
+    let expected = [CALLER_TEXT, expected].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join(", ");
+    assert_eq!(all, expected, "{over_agent}");
+}
+
+#[test]
+fn far_speech_stops_no_agent_and_near_speech_does_at_once() {
+    check_over_agent(12, "200x900/-36", "");
+    check_over_agent(0, "20x900/-36 20x10/-60", "2272: start 2240, 2912: pause 2880, 3072: end 2880");
+    // The caller over the television, a little softer than before; what sounds just before may be the beginning.
+    let over = "40x900/-36 20x900/-24 100x900/-36";
+    check_over_agent(12, over, "3552: start 3360, 4448: pause 4416, 4608: end 4416");
+    check_over_agent(12, "20x10/-60 20x900/-24 20x10/-60", "2912: start 2880, 3552: pause 3520, 3712: end 3520");
+    // A step that only just reaches far enough is none, more are.
+    check_over_agent(12, "900/-31 100x900/-36", "");
+    check_over_agent(12, "3x900/-31 20x10/-60", "2304: start 2240, 2368: pause 2336, 2528: end 2336");
+    // Where a far voice goes on, its louder syllables are no caller's, and the caller's are.
+    check_over_agent(12, "20x900/-33 3x900/-29 20x900/-33 3x900/-29 20x900/-33", "");
+    check_over_agent(12, "20x900/-33 3x900/-24 20x10/-60", "2912: start 2720, 3008: pause 2976, 3168: end 2976");
+    // A bang lends its level to nobody.
+    check_over_agent(12, "10x20/-5 100x900/-36", "");
+}
+
+#[test]
+fn a_weak_syllable_over_the_agent_is_the_callers() {
+    let weak = "10x900/-20 4x900/-36 10x900/-20 20x10/-60";
+    check_over_agent(12, weak, "2272: start 2240, 3040: pause 3008, 3200: end 3008");
+}
+
+#[test]
+fn who_is_far_is_heard_when_the_agent_is_silent() {
+    let settings = TurnSettings { level_margin_db: 12, ..settings() };
+    let far = format!("{CALLER} 30x900/-40 20x10/-60");
+    let all = beside_agent(&settings, 32, &far, "200s");
+    assert_eq!(all, format!("{CALLER_TEXT}, 2272: start 2240, 3232: pause 3200, 3392: end 3200"));
+    // To the end, though an answer is asked for meanwhile.
+    assert_eq!(beside_agent(&settings, 32, &far, "80s 300a"), all);
+}
+
+#[test]
+fn whoever_has_moved_away_is_the_caller_after_three_turns() {
+    let settings = TurnSettings { level_margin_db: 12, ..settings() };
+    let turn = "30x900/-40 20x10/-60";
+    let starts = |turns: usize| {
+        let script = format!("{CALLER} {} {turn}", vec![turn; turns].join(" "));
+        // The last over the agent.
+        let all = beside_agent(&settings, 32, &script, &format!("{}s 50a", 70 + 50 * turns));
+        all.matches("start").count()
+    };
+    assert_eq!([0, 1, 2, 3, 4].map(starts), [1, 2, 3, 5, 6]);
+    // Not when the caller speaks in between.
+    let script = format!("{CALLER} {turn} {turn} {CALLER} {turn} {turn}");
+    let all = beside_agent(&settings, 32, &script, "290s 50a");
+    assert_eq!(all.matches("start").count(), 5);
+}
+
+#[test]
+fn the_first_voice_may_have_been_the_televisions() {
+    let settings = TurnSettings { level_margin_db: 12, ..settings() };
+    let script = format!("20x10/-60 30x900/-36 20x10/-60 {CALLER} 30x900/-36 20x10/-60");
+    assert_eq!(beside_agent(&settings, 32, &script, "140s 200a").matches("start").count(), 2);
+}
+
+#[test]
+fn a_faint_caller_is_as_near_as_any() {
+    let settings = TurnSettings { level_margin_db: 12, ..settings() };
+    let faint = "20x10/-70 30x900/-45 20x10/-70 30x900/-47 20x10/-70";
+    let all = beside_agent(&settings, 32, faint, "60s 200a");
+    assert_eq!(all.matches("start").count(), 2, "{all}");
+}
+
+#[test]
+fn one_shout_does_not_make_the_caller_far() {
+    let settings = TurnSettings { level_margin_db: 12, ..settings() };
+    // Taken for a turn, 18 dB above the caller's.
+    let script = format!("{CALLER} {CALLER} 20x10/-60 20x900/-2 20x10/-60 30x900/-22 20x10/-60");
+    assert_eq!(beside_agent(&settings, 32, &script, "200s 200a").matches("start").count(), 4);
+}
+
+#[test]
+fn what_nobody_answers_tells_nothing_of_the_caller() {
+    // A shout over the agent, who was not stopped: the caller is as near as before.
+    let script = format!("{CALLER} 30x900/-2 20x10/-60 30x900/-30 20x10/-60");
+    let settings = TurnSettings { level_margin_db: 12, ..settings() };
+    assert_eq!(beside_agent(&settings, 32, &script, "60s 200a").matches("start").count(), 3);
+}
+
+#[test]
+fn digital_silence_teaches_nothing_of_the_background() {
+    // Noise of -50 dBFS goes on for 200 ms after the speech, then the line is gated, or is not.
+    for silence in ["-128", "-50"] {
+        let script = format!(
+            "20x10/{silence} 4x900/-20 3x900/-46 4x900/-20 3x900/-46 6x900/-20 4x900/-50 3x10/-50 20x10/{silence}"
+        );
+        let all = beside_agent(&settings(), 32, &format!("{script} {script}"), "");
+        let ends: Vec<_> = all.split(", ").filter(|event| event.contains("end")).collect();
+        assert_eq!(ends, ["1472: end 1280", "3616: end 3424"], "{silence}");
+    }
+}
+
+#[test]
+fn after_a_turn_of_full_length_a_louder_voice_starts_another_at_once() {
+    let shortest = TurnSettings { max_turn_s: 5, ..settings() };
+    // A radio that goes on for 10 s, and a caller 12 dB above it.
+    let over = "20x10/-60 300x900/-40 20x900/-28 100x900/-40";
+    let all = beside_agent(&shortest, 32, over, "1s");
+    assert!(all.contains("5664: max 5664, 10272: start 10080"), "{all}");
+    // As loud as the radio: not to be told from it.
+    let same = "20x10/-60 400x900/-40";
+    assert_eq!(beside_agent(&shortest, 32, same, ""), "672: start 640, 5664: max 5664");
+    // The radio is answered: what comes after the answer is new.
+    let answered = beside_agent(&shortest, 32, same, "178s 60a 200s");
+    assert_eq!(answered, "672: start 640, 5664: max 5664, 7680: start 7488, 12672: max 12672");
+    // Long silences at a turn's end do not make it deaf for as long.
+    let patient = TurnSettings { silence_duration_ms: 2_000, ..shortest };
+    let goes_on = beside_agent(&patient, 32, "20x10/-60 200x900/-40 20x10/-60 10x900/-40", "");
+    assert!(goes_on.contains("7712: start 7680"), "{goes_on}");
+}
+
 #[test]
 fn thresholds_at_their_ends() {
     let any = TurnSettings { threshold: 0.0, ..settings() };
@@ -203,7 +342,7 @@ fn positions_that_jump_back_neither_end_a_turn_nor_keep_it() {
         if n >= 45 {
             step.end = step.end.saturating_sub(Samples::from_ms(400, RATE_HZ));
         }
-        match detector.step(step) {
+        match detector.step(step, false) {
             Some(TurnEvent::Started { at }) => assert_eq!(at.as_ms(RATE_HZ), 640),
             Some(TurnEvent::Paused { at }) => assert_eq!(at.as_ms(RATE_HZ), 560),
             Some(TurnEvent::Ended { at, .. }) => {
@@ -219,7 +358,7 @@ fn positions_that_jump_back_neither_end_a_turn_nor_keep_it() {
 
 #[test]
 fn the_detector_is_small() {
-    assert!(size_of::<TurnDetector>() <= 256, "{}", size_of::<TurnDetector>());
+    assert!(size_of::<TurnDetector>() <= 384, "{}", size_of::<TurnDetector>());
 }
 
 /// Probabilities that stay for a while, as real ones do, and levels that go with them or do not.
@@ -239,13 +378,15 @@ fn any_steps(step_ms: u64) -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn any_settings() -> impl Strategy<Value = TurnSettings> {
-    (0u8..=20, 0u8..=10, 50u32..=2_000, 0u32..=300, prop_oneof![Just(0u32), 5u32..=10]).prop_map(
-        |(threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s)| TurnSettings {
+    let margin = prop_oneof![Just(0u32), 6u32..=40];
+    (0u8..=20, 0u8..=10, 50u32..=2_000, 0u32..=300, prop_oneof![Just(0u32), 5u32..=10], margin).prop_map(
+        |(threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, level_margin_db)| TurnSettings {
             threshold: f32::from(threshold) / 20.0,
             hysteresis: f32::from(hysteresis) / 20.0,
             silence_duration_ms,
             min_speech_ms,
             max_turn_s,
+            level_margin_db,
             ..TurnSettings::default()
         },
     )
@@ -255,6 +396,7 @@ proptest! {
     #[test]
     fn events_alternate_and_lie_in_the_past_in_order(
         settings in any_settings(), step_ms in prop_oneof![Just(16u64), Just(32)], stretches in any_steps(16),
+        floor in any::<u64>(),
     ) {
         let steps: Vec<Step> = stretches
             .iter()
@@ -262,7 +404,11 @@ proptest! {
             .map(|(n, step)| Step { end: Samples::from_ms((n as u64 + 1) * step_ms, RATE_HZ), ..*step })
             .collect();
         let (mut turn, mut pausing, mut started, mut last) = (false, false, 0, 0);
-        for (decided, event) in events(&settings, step_ms, &steps) {
+        // The agent comes and goes.
+        let mut detector = detector(&settings, step_ms);
+        let mut decide = |(n, step): (usize, &Step)| detector.step(*step, floor >> (n / 20 % 64) & 1 == 1);
+        let all = steps.iter().enumerate().filter_map(|(n, step)| Some((step.end, decide((n, step))?)));
+        for (decided, event) in all {
             let at = match event {
                 TurnEvent::Started { at } => {
                     prop_assert!(!turn);
@@ -312,6 +458,29 @@ proptest! {
         let start = |steps: &[Step]| events(&settings, 16, steps).first().map(|first| first.0);
         if let Some(first) = start(&base) {
             prop_assert!(start(&surer).is_some_and(|surer| surer <= first));
+        }
+    }
+
+    /// The margin matters to nobody but an agent who has the floor, and never makes one of two starts.
+    #[test]
+    fn a_margin_only_holds_back(
+        settings in any_settings(), steps in any_steps(32), floor in proptest::collection::vec((1usize..60, any::<bool>()), 1..20),
+    ) {
+        let run = |margin: u32, agent: bool| {
+            let mut detector = detector(&TurnSettings { level_margin_db: margin, ..settings.clone() }, 32);
+            let floor = floor.iter().flat_map(|&(n, has)| std::iter::repeat_n(has && agent, n)).chain(std::iter::repeat(false));
+            let first = steps.iter().zip(floor).filter_map(|(step, has)| Some((step.end, detector.step(*step, has)?)));
+            let all: Vec<_> = first.collect();
+            (all, detector.far())
+        };
+        let silent_agent = run(12, false);
+        prop_assert_eq!(&silent_agent, &run(0, false));
+        prop_assert_eq!(silent_agent.1, Samples::ZERO);
+        let (without, none) = run(0, true);
+        prop_assert_eq!(none, Samples::ZERO);
+        let (with, far) = run(12, true);
+        if far == Samples::ZERO {
+            prop_assert_eq!(with, without);
         }
     }
 

@@ -83,6 +83,10 @@ impl fmt::Display for OutOfRange {
 
 impl std::error::Error for OutOfRange {}
 
+/// The [level](Step::level_db) of a step without any sound, or of one value: what a line without transmission, or a gate that
+/// is shut, leaves.
+pub const DIGITAL_SILENCE_DB: i8 = i8::MIN;
+
 /// What was heard in one step of the caller's audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -276,6 +280,6 @@ impl Level {
     }
 
     fn rounded(self) -> i8 {
-        if self.rms == 0.0 { i8::MIN } else { dbfs(self.rms).round().clamp(-128.0, 0.0) as i8 }
+        if self.rms == 0.0 { DIGITAL_SILENCE_DB } else { dbfs(self.rms).round().clamp(-128.0, 0.0) as i8 }
     }
 }

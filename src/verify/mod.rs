@@ -31,8 +31,9 @@ const PAUSE_MS: u64 = 200;
 const AUDIBLE_MS: u64 = 200;
 /// A report with this many gaps may lack later ones (the engine lists no more).
 const GAPS_LISTED: usize = 200;
-/// The line's clock may be faster than ours by one part in this many.
-const CLOCK_PARTS: u64 = 2_000;
+/// The line's clock may be faster than ours by one part in this many, and ahead by as much as audio was late at first.
+const CLOCK_PARTS: u64 = 33;
+const CLOCK_AHEAD_MS: u64 = 1_500;
 
 /// Holds a call's recording against its report and journal.
 ///
@@ -259,7 +260,7 @@ impl Case<'_> {
     /// cut short by a crash or a full disk may end earlier.
     fn length(&self) -> Check {
         let audio_ms = self.ms(self.tracks.caller.end().max(self.tracks.agent.end()));
-        let latest_ms = self.open_ms().unwrap_or(0).max(audio_ms);
+        let latest_ms = self.line_ms().or(self.open_ms()).unwrap_or(0).max(audio_ms);
         let found_ms = self.ms(self.recorded.frames());
         let off = audio_ms.saturating_sub(found_ms).max(found_ms.saturating_sub(latest_ms));
         let cut_short = !self.journal.is_finished() || self.missing_from().is_some();
@@ -271,13 +272,19 @@ impl Case<'_> {
         times(check("length", pass, expected, seconds(found_ms)), off)
     }
 
-    /// Media cannot last longer than the line was open.
+    /// Media cannot last longer than the line was open, by its own clock; and that clock is one.
     fn clock(&self) -> Check {
         let Some(open_ms) = self.open_ms() else { return skipped("clock", "the media stream never started") };
+        let line_ms = self.line_ms().unwrap_or(open_ms);
         let found_ms = self.ms(self.tracks.caller.end().max(self.tracks.agent.end()));
-        let over = found_ms.saturating_sub(open_ms);
-        let pass = over <= DRIFT_MS + open_ms / CLOCK_PARTS;
-        times(check("clock", pass, format!("at most {}", seconds(open_ms)), seconds(found_ms)), over)
+        let over = found_ms.saturating_sub(line_ms);
+        let believed = line_ms <= open_ms + open_ms / CLOCK_PARTS + CLOCK_AHEAD_MS;
+        let pass = over <= DRIFT_MS && believed;
+        let expected = match self.skew_ppm() {
+            Some(ppm) if ppm != 0 => format!("at most {}, clock {ppm:+} ppm", seconds(line_ms)),
+            _ => format!("at most {}", seconds(line_ms)),
+        };
+        times(check("clock", pass, expected, seconds(found_ms)), over)
     }
 
     /// Every hole between the caller's first and last audio is listed as a gap, and every listed gap is such a hole.
@@ -410,6 +417,15 @@ impl Case<'_> {
             None => (self.replay.report.media_start_at_ms, self.journal.length().as_ms()),
         };
         Some(ended.saturating_sub(started?))
+    }
+
+    /// The same by the line's clock.
+    fn line_ms(&self) -> Option<u64> {
+        self.report.map_or(self.replay.report.media_ms, |report| report.media_ms)
+    }
+
+    fn skew_ppm(&self) -> Option<i64> {
+        self.report.map_or(self.replay.report.line_clock_ppm, |report| report.line_clock_ppm)
     }
 
     fn missing_from(&self) -> Option<Samples> {

@@ -37,7 +37,7 @@ fn an_idle_and_a_speaking_call_allocate_nothing_per_frame() {
         }
         sent
     };
-    input(10, Input::Model(ModelEvent::Ready { session: "s".into() }));
+    input(10, Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
     input(10, Input::Caller(CallerEvent::Started));
     let frame = [0x31; 160];
     let mut one = |n: u64| {
@@ -94,7 +94,7 @@ fn a_call_that_is_heard_here_allocates_nothing_per_frame() {
                     assert!(!matches!(action, Action::SendCaller(CallerCommand::Clear)), "the agent was interrupted");
                 }
             };
-            input(10, Input::Model(ModelEvent::Ready { session: "s".into() }));
+            input(10, Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
             input(10, Input::Caller(CallerEvent::Started));
             if agent_speaks {
                 input(10, Input::Model(ModelEvent::ResponseStarted { response: "r".into() }));

@@ -181,10 +181,11 @@ async fn a_silent_model_is_filled_in_for_asked_once_more_and_then_apologised_for
     assert_eq!((&silent.report.end, silent.heard.ended_by), (&EndReason::ModelSilent, EndedBy::Rest));
     assert_eq!(silent.counter("model_slow"), 2);
     assert_eq!(silent.said(), [(words("filler"), ""), (words("fallback"), "")]);
-    for call in [slow, failing] {
-        assert_eq!((call.times_heard("filler"), call.times_heard("line")), (1, 1), "{:?}", call.heard.heard);
+    // What failed is asked for again sooner than anybody would call it silence.
+    for (call, slow) in [(slow, 1), (failing, 0)] {
+        assert_eq!((call.times_heard("filler"), call.times_heard("line")), (slow, 1), "{:?}", call.heard.heard);
         assert_eq!((call.report.end.kind(), call.heard.ended_by), ("caller_hung_up", EndedBy::Caller));
-        assert_eq!((call.counter("model_slow"), call.report.turns.len()), (1, 1));
+        assert_eq!((call.counter("model_slow"), call.report.turns.len()), (slow as u64, 1));
     }
     assert_eq!(failing.counter("responses_failed"), 1);
 }

@@ -83,7 +83,7 @@ async fn a_token_opens_one_stream_of_its_own_call_and_no_second() {
     assert_eq!(house.metric("offhook_media_rejected_total{reason=\"wrong_call\"}"), 1);
     assert_eq!(house.metric("offhook_calls{phase=\"talking\"}"), 1, "the call itself goes on");
     drop(first);
-    assert_eq!(house.report(0).await.0.end.kind(), "caller_gone");
+    assert_eq!(house.report(0).await.0.end.kind(), "caller_hung_up", "nobody asked for another stream");
 }
 
 #[tokio::test]

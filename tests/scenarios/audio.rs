@@ -198,7 +198,7 @@ impl Call {
     fn ready(&mut self) {
         if std::mem::take(&mut self.dialled) {
             self.ready = true;
-            self.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+            self.input(Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
         }
     }
 
@@ -314,7 +314,14 @@ impl Call {
             How::Fails => ResponseStatus::Failed,
             _ => ResponseStatus::Completed,
         };
-        self.input(Input::Model(ModelEvent::ResponseDone { response, status, detail: None, usage: Usage::default() }));
+        self.input(Input::Model(ModelEvent::ResponseDone {
+            response,
+            status,
+            detail: None,
+            usage: Usage::default(),
+            fatal: false,
+            retry_after_ms: None,
+        }));
     }
 
     fn pass(&mut self, ms: u64) {

@@ -67,7 +67,7 @@ fn turns(steps: &[(u64, Step)]) -> Vec<Vec<u8>> {
                 sim.hears(Probability::from_per_mille(per_mille), level_db);
                 continue;
             }
-            Step::Ready => ModelEvent::Ready { session: "s".into() },
+            Step::Ready => ModelEvent::Ready { session: "s".into(), turns: None },
             Step::Committed(item) => ModelEvent::Committed { item: (*item).into() },
             Step::Words(item) => {
                 ModelEvent::CallerTranscript { item: (*item).into(), text: "words".into(), done: true }
@@ -78,6 +78,8 @@ fn turns(steps: &[(u64, Step)]) -> Vec<Vec<u8>> {
                 about: Some(CommandKind::CommitAudio),
                 number: Some(*number),
                 fatal: false,
+                busy: false,
+                retry_after_ms: None,
             },
             Step::Lost => ModelEvent::Closed { reason: "gone".into(), retry: true },
         };

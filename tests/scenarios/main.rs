@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // a panic is the failure report, in helpers too
 
 mod audio;
+mod clocks;
 mod commits;
 mod echo;
 mod properties;

@@ -148,7 +148,7 @@ fn apply(sim: &mut Sim, happening: &Happening) {
         Happening::Transfer(outcome) => return sim.input(Input::Control(Control::Transfer(*outcome))),
         Happening::Commit => return sim.input(Input::Control(Control::CommitTurn)),
         Happening::Shutdown => return sim.input(Input::Control(Control::End(EndReason::Shutdown))),
-        Happening::Ready => ModelEvent::Ready { session: "s".into() },
+        Happening::Ready => ModelEvent::Ready { session: "s".into(), turns: None },
         Happening::Closed(retry) => ModelEvent::Closed { reason: "gone".into(), retry: *retry },
         Happening::SpeechStarted(item, ms) => ModelEvent::SpeechStarted { item: name("u", *item), audio_start_ms: *ms },
         Happening::SpeechStopped(item, ms) => ModelEvent::SpeechStopped { item: name("u", *item), audio_end_ms: *ms },
@@ -188,10 +188,18 @@ fn apply(sim: &mut Sim, happening: &Happening) {
             status: *status,
             detail: None,
             usage: Usage::default(),
+            fatal: false,
+            retry_after_ms: None,
         },
-        Happening::Error { about, fatal } => {
-            ModelEvent::Error { code: "oops".into(), message: "m".into(), about: *about, number: None, fatal: *fatal }
-        }
+        Happening::Error { about, fatal } => ModelEvent::Error {
+            code: "oops".into(),
+            message: "m".into(),
+            about: *about,
+            number: None,
+            fatal: *fatal,
+            busy: false,
+            retry_after_ms: None,
+        },
         Happening::Garbage => ModelEvent::Garbage,
     };
     sim.input(Input::Model(event));
@@ -410,7 +418,7 @@ proptest! {
             let mut settings = scenario::settings();
             (settings.playout.lead_ms, settings.playout.batch_ms) = (lead_ms, batch_ms);
             let mut sim = Sim::new(settings, DELAY_MS);
-            sim.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+            sim.input(Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
             sim.input(Input::Caller(CallerEvent::Started));
             sim.caller_audio(true);
             sim.input(Input::Model(ModelEvent::ResponseStarted { response: "r".into() }));

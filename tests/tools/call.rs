@@ -143,11 +143,13 @@ pub(crate) fn script() -> Vec<(CallTime, Input<'static>)> {
             status: ResponseStatus::Completed,
             detail: None,
             usage: Usage { input_tokens: 10, ..Usage::default() },
+            fatal: false,
+            retry_after_ms: None,
         };
         out.push((at, Input::Model(done)));
     }
 
-    let mut script = vec![(300, Input::Model(ModelEvent::Ready { session: "s1".into() }))];
+    let mut script = vec![(300, Input::Model(ModelEvent::Ready { session: "s1".into(), turns: None }))];
     script.push((STARTED_MS, Input::Caller(CallerEvent::Started)));
     let mut media = 0;
     while STARTED_MS + media + 20 < END_MS {

@@ -27,7 +27,7 @@ fn audio(len: usize, seed: usize) -> &'static [u8] {
 
 /// Such a call, in a folder.
 pub(crate) fn folder(keep: JournalKeep, shadows: Vec<Shadow>) -> (tempfile::TempDir, PathBuf) {
-    let mut script = vec![(300, Input::Model(ModelEvent::Ready { session: "s1".into() }))];
+    let mut script = vec![(300, Input::Model(ModelEvent::Ready { session: "s1".into(), turns: None }))];
     script.push((STARTED_MS, Input::Caller(CallerEvent::Started)));
     for media in (0..9_000).step_by(20) {
         let speaking = SPEECH_MS.iter().any(|(from, to)| (*from..*to).contains(&media));
@@ -38,7 +38,14 @@ pub(crate) fn folder(keep: JournalKeep, shadows: Vec<Shadow>) -> (tempfile::Temp
     let usage = Usage::default();
     let overtaken = ResponseStatus::Cancelled;
     script.push((2_350, Input::Model(ModelEvent::ResponseStarted { response: "r0".into() })));
-    let done = ModelEvent::ResponseDone { response: "r0".into(), status: overtaken, detail: None, usage };
+    let done = ModelEvent::ResponseDone {
+        response: "r0".into(),
+        status: overtaken,
+        detail: None,
+        usage,
+        fatal: false,
+        retry_after_ms: None,
+    };
     script.push((2_700, Input::Model(done)));
     script.push((3_600, Input::Model(ModelEvent::ResponseStarted { response: "r1".into() })));
     for i in 0..25 {
@@ -46,7 +53,14 @@ pub(crate) fn folder(keep: JournalKeep, shadows: Vec<Shadow>) -> (tempfile::Temp
         script.push((3_650 + i * 40, Input::Model(event)));
     }
     let status = ResponseStatus::Completed;
-    let done = ModelEvent::ResponseDone { response: "r1".into(), status, detail: None, usage };
+    let done = ModelEvent::ResponseDone {
+        response: "r1".into(),
+        status,
+        detail: None,
+        usage,
+        fatal: false,
+        retry_after_ms: None,
+    };
     script.push((4_700, Input::Model(done)));
     script.push((STARTED_MS + 9_020, Input::Caller(CallerEvent::HungUp)));
     script.sort_by_key(|(at, _)| *at);

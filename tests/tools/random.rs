@@ -66,7 +66,7 @@ fn inputs(steps: &[Step]) -> Vec<(CallTime, Input<'static>)> {
         Box::leak(tone(ms as usize * 8, seed as usize).into_boxed_slice())
     }
     let mut out: Vec<(u64, Input<'static>)> = vec![
-        (200, Input::Model(ModelEvent::Ready { session: "s".into() })),
+        (200, Input::Model(ModelEvent::Ready { session: "s".into(), turns: None })),
         (500, Input::Caller(CallerEvent::Started)),
     ];
     let (mut now, mut media, mut shift, mut turn, mut response) = (500_u64, 0_u64, 0_u64, 0, 0);
@@ -127,10 +127,17 @@ fn inputs(steps: &[Step]) -> Vec<(CallTime, Input<'static>)> {
             }
             Step::Done(status) => {
                 let (response, usage) = (format!("r{response}").into(), Usage::default());
-                out.push(model(ModelEvent::ResponseDone { response, status: *status, detail: None, usage }));
+                out.push(model(ModelEvent::ResponseDone {
+                    response,
+                    status: *status,
+                    detail: None,
+                    usage,
+                    fatal: false,
+                    retry_after_ms: None,
+                }));
             }
             Step::Lose(retry) => out.push(model(ModelEvent::Closed { reason: "lost".into(), retry: *retry })),
-            Step::Ready => out.push(model(ModelEvent::Ready { session: "again".into() })),
+            Step::Ready => out.push(model(ModelEvent::Ready { session: "again".into(), turns: None })),
             Step::Key => out.push((now, Input::Caller(CallerEvent::Dtmf('5')))),
             Step::Wait(ms) => now += ms,
         }

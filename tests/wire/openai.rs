@@ -76,7 +76,7 @@ async fn link_and_built_in_model_hold_a_call() {
         Server::bind_with(([127, 0, 0, 1], 0).into(), Script::parse(SCRIPT).unwrap(), Arc::new(probe.clone())).await;
     let server = server.unwrap();
     let mut call = Call::dial(&agent(&server.url())).await.unwrap();
-    call.wait(|event| matches!(event, ModelEvent::Ready { session } if session.starts_with("sess_")).then_some(()))
+    call.wait(|event| matches!(event, ModelEvent::Ready { session, .. } if session.starts_with("sess_")).then_some(()))
         .await;
 
     // A spoken turn.
@@ -296,7 +296,10 @@ impl Call {
                     self.audio_bytes += payload.len();
                 }
                 seen.push(text.chars().take(80).collect::<String>());
-                let picked = event.as_ref().and_then(&pick);
+                let mut picked = event.as_ref().and_then(&pick);
+                while let Some(event) = self.session.poll_event() {
+                    picked = picked.or_else(|| pick(&event));
+                }
                 if let Some(reply) = self.session.poll_reply() {
                     self.socket.send(Message::Text(reply.into())).await.unwrap();
                 }

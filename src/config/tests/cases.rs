@@ -128,6 +128,12 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "agents/reception.toml:7:14: max_turn_s = 601: out of range; allowed: 0-600",
             "agents/reception.toml:8:21: prefix_padding_ms = -1: out of range; allowed: 0-1000",
         ]),
+        ("agents/reception.toml", agent("[turn_detection]\nlevel_margin_db = 5"), &[
+            "agents/reception.toml:4:19: level_margin_db = 5: is less than a voice varies by itself; allowed: 6-40, or 0 for none",
+        ]),
+        ("agents/reception.toml", agent("[turn_detection]\nlevel_margin_db = 41"), &[
+            "agents/reception.toml:4:19: level_margin_db = 41: out of range; allowed: 0-40",
+        ]),
         ("agents/reception.toml", agent("[turn_detection]\nmax_turn_s = 4\nengine = \"silerro\""), &[
             "agents/reception.toml:4:14: max_turn_s = 4: is too short for a turn; allowed: 5-600, or 0 for no limit",
             "agents/reception.toml:5:10: engine = \"silerro\": unknown value; did you mean silero?; allowed: silero, earshot, energy",
@@ -148,7 +154,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ("agents/reception.toml", agent("[[shadow]]\nname = \"a\"\nthreshold = 2\n[[shadow]]\nname = \"a\"\nsilence = 3\n[[shadow]]\nname = \"a b\""), &[
             "agents/reception.toml:5:13: threshold = 2: out of range; allowed: 0-1",
             "agents/reception.toml:7:8: name = \"a\": another candidate has this name",
-            "agents/reception.toml:8:1: silence: unknown key; allowed: name, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, interruptions, resume_false_interruption, min_interruption_ms, untranscribed_interruption_ms",
+            "agents/reception.toml:8:1: silence: unknown key; allowed: name, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, level_margin_db, interruptions, resume_false_interruption, min_interruption_ms, untranscribed_interruption_ms",
             "agents/reception.toml:10:8: name = \"a b\": is not valid; allowed: 1 to 32 letters, digits, - and _",
         ]),
         ("agents/reception.toml", agent("shadow = [{ name = \"a\" }, { name = \"b\" }, { name = \"c\" }, { name = \"d\" }]"), &[

@@ -46,6 +46,10 @@ pub struct TurnSettings {
     pub min_speech_ms: u32,
     /// 5–600: a turn that lasts longer is ended; 0: never.
     pub max_turn_s: u32,
+    /// 6–40: speech this many dB below the caller's own does not stop the agent; 0: all does.
+    // Calls before there was this setting had none of it.
+    #[serde(default)]
+    pub level_margin_db: u32,
 }
 
 impl Default for TurnSettings {
@@ -58,6 +62,7 @@ impl Default for TurnSettings {
             silence_duration_ms: 200,
             min_speech_ms: 32,
             max_turn_s: 60,
+            level_margin_db: 15,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::audio::AudioFormat;
 use crate::config::{Playout, ToolSound};
 use crate::engine::io::MarkId;
 use crate::engine::outbox::{Outbox, Piece};
-use crate::time::{CallTime, Samples};
+use crate::time::{LineTime, Samples};
 
 /// The shortest stretch that is kept ahead at the line.
 const SHORTEST_LEAD_MS: u64 = 40;
@@ -35,7 +35,7 @@ pub(super) struct Bed {
     /// From where on it fades out.
     fades_from: Option<Samples>,
     /// When the line will have played what it was fed, by reckoning.
-    end: CallTime,
+    end: LineTime,
     /// What is left of one that was cut off: from this position, after so much of its tail.
     cut: Option<(Samples, Samples)>,
     marks: VecDeque<Mark>,
@@ -51,7 +51,7 @@ pub(super) struct Bed {
 struct Mark {
     id: MarkId,
     len: Samples,
-    due: CallTime,
+    due: LineTime,
 }
 
 impl Bed {
@@ -74,7 +74,7 @@ impl Bed {
             on: false,
             fed: Samples::ZERO,
             fades_from: None,
-            end: CallTime::ZERO,
+            end: LineTime::ZERO,
             cut: None,
             marks: VecDeque::new(),
             unplayed: Samples::ZERO,
@@ -165,7 +165,7 @@ impl Downlink {
     }
 
     /// Lets the bed begin. Answers whether it does: not while the last one is still at the line, or when there is no sound.
-    pub(in crate::engine) fn begin_bed(&mut self, now: CallTime) -> bool {
+    pub(in crate::engine) fn begin_bed(&mut self, now: LineTime) -> bool {
         let Some(bed) = self.bed.as_mut().filter(|bed| !bed.on && bed.end <= now) else { return false };
         bed.on = true;
         bed.fed = Samples::ZERO;
@@ -189,10 +189,10 @@ impl Downlink {
     /// Sends what is due of the bed. Returns when to come back.
     pub(super) fn feed_bed(
         &mut self,
-        now: CallTime,
+        now: LineTime,
         out: &mut Outbox,
         on: &mut impl FnMut(Progress),
-    ) -> Option<CallTime> {
+    ) -> Option<LineTime> {
         let rate_hz = self.format.rate_hz;
         let bed = self.bed.as_mut()?;
         while bed.on && bed.unplayed < self.stall_after {
@@ -206,14 +206,14 @@ impl Downlink {
             let len = left.min(bed.block);
             let (ahead_us, len_us) = (at.as_us() - now.as_us(), len.as_us(rate_hz));
             if ahead_us > 0 && ahead_us + len_us > bed.lead_us {
-                return Some(CallTime::from_us(now.as_us() + (ahead_us + len_us - bed.lead_us).max(1_000)));
+                return Some(LineTime::from_us(now.as_us() + (ahead_us + len_us - bed.lead_us).max(1_000)));
             }
             let piece = bed.render(len, out);
             out.line_audio(piece.clone());
             bed.fed += len;
             bed.fed_total += len;
             bed.unplayed += len;
-            bed.end = CallTime::from_us(at.as_us() + len_us);
+            bed.end = LineTime::from_us(at.as_us() + len_us);
             let id = MarkId { generation: self.generation, seq: self.next_seq };
             self.next_seq = self.next_seq.wrapping_add(1);
             bed.marks.push_back(Mark { id, len, due: bed.end });
@@ -224,7 +224,7 @@ impl Downlink {
     }
 
     /// Agent audio is there: the bed makes room for it, at once.
-    pub(super) fn cut_bed(&mut self, now: CallTime, out: &mut Outbox, on: &mut impl FnMut(Progress)) {
+    pub(super) fn cut_bed(&mut self, now: LineTime, out: &mut Outbox, on: &mut impl FnMut(Progress)) {
         let Some(bed) = self.bed.as_mut().filter(|bed| bed.on || bed.end > now) else { return };
         let was_on = bed.is_on();
         if bed.end > now {
@@ -256,9 +256,15 @@ impl Downlink {
     }
 
     /// Whether a mark that came back is the bed's.
-    pub(super) fn bed_mark_played(&mut self, id: MarkId) -> bool {
+    pub(super) fn bed_mark_played(&mut self, now: LineTime, id: MarkId) -> bool {
         let Some(bed) = &mut self.bed else { return false };
         let Some(index) = bed.marks.iter().position(|mark| mark.id == id) else { return false };
+        // A line that plays faster than its clock says has less left than is reckoned.
+        let early_us = bed.marks[index].due.us_since(now);
+        if early_us > 0 {
+            bed.end = bed.end.minus_us(early_us);
+            bed.marks.iter_mut().for_each(|mark| mark.due = mark.due.minus_us(early_us));
+        }
         for mark in bed.marks.drain(..=index) {
             bed.unplayed = bed.unplayed.saturating_sub(mark.len);
         }
@@ -266,8 +272,26 @@ impl Downlink {
     }
 
     /// When the bed's first mark that is out should be back, by reckoning.
-    pub(super) fn bed_mark_due(&self) -> Option<CallTime> {
+    pub(super) fn bed_mark_due(&self) -> Option<LineTime> {
         Some(self.bed.as_ref()?.marks.front()?.due)
+    }
+
+    /// What is at the line of the bed is lost with its stream.
+    pub(in crate::engine) fn bed_is_lost(&mut self, now: LineTime) {
+        if let Some(bed) = &mut self.bed {
+            bed.marks.clear();
+            bed.unplayed = Samples::ZERO;
+            bed.end = now;
+            bed.cut = None;
+        }
+    }
+
+    /// See [`Downlink::line_time_jumped`].
+    pub(super) fn bed_line_time_jumped(&mut self, us: u64) {
+        if let Some(bed) = &mut self.bed {
+            bed.end = bed.end.plus_us(us);
+            bed.marks.iter_mut().for_each(|mark| mark.due = mark.due.plus_us(us));
+        }
     }
 
     /// The bed's marks count as lost. Answers how many.

@@ -9,11 +9,13 @@
 //! the queue until it was heard, so that a barge-in can say exactly what was not and the recording holds exactly what
 //! was. Whoever must know what the caller heard asks here.
 //!
-//! The line is fed a short lead ahead of real time, each message followed by a mark. Two clocks tell what was heard:
-//! marks that came back prove it; between them a reckoning by call time, held back by how late marks arrive and never
+//! The line plays by its own clock, so all times here are [`LineTime`]: what is played from one moment on is heard, and
+//! recorded, as long as it is. The line is fed a short lead ahead, each message followed by a mark. Two clocks tell what was
+//! heard: marks that came back prove it; between them a reckoning by line time, held back by how late marks arrive and never
 //! past a mark that is still out, estimates it. When marks come later than reckoned, either the line played later (then
 //! they come back at the pace of the audio, and the reckoning is moved, and the recording with it) or only the marks were
-//! held up (then they come all at once, and nothing is moved): the mark after a late one tells which.
+//! held up (then they come all at once, and nothing is moved): the mark after a late one tells which. A line that plays a
+//! little faster or slower than its clock says is found out by its marks, too ([`Pace`]).
 
 mod bed;
 mod reckoning;
@@ -21,10 +23,12 @@ mod reckoning;
 use std::collections::VecDeque;
 
 use crate::audio::AudioFormat;
+use crate::audio::level::audible_end;
 use crate::config::{Playout, ToolSound};
+use crate::engine::clock::Pace;
 use crate::engine::io::MarkId;
 use crate::engine::outbox::{Outbox, Piece};
-use crate::time::{CallTime, Samples};
+use crate::time::{LineTime, Samples};
 use bed::Bed;
 use reckoning::{Late, Run};
 
@@ -64,9 +68,9 @@ pub(super) struct Item {
     /// The caller may not interrupt it.
     pub(super) protected: bool,
     /// When its first sample is played, by reckoning, once it went to the line.
-    pub(super) begins_at: Option<CallTime>,
+    pub(super) begins_at: Option<LineTime>,
     /// When its last sample so far was played, by reckoning, once it was heard.
-    pub(super) ended_at: Option<CallTime>,
+    pub(super) ended_at: Option<LineTime>,
 }
 
 impl Item {
@@ -101,9 +105,9 @@ pub(super) enum Progress {
     /// The first audio of an item went to the line.
     Begun(Item),
     /// Audio went to the line, which plays it from `at` on.
-    Sent { at: CallTime, piece: Piece },
+    Sent { at: LineTime, piece: Piece },
     /// The first audio of an item was heard by now; by reckoning back from the mark it began to be audible then.
-    FirstHeard { item: Item, audible_at: CallTime },
+    FirstHeard { item: Item, audible_at: LineTime },
     /// An item was heard to its end.
     Heard(Item),
     /// No more is sent until marks come back.
@@ -135,6 +139,8 @@ pub(super) struct Downlink {
     /// Bytes from `written` to `received`.
     queue: VecDeque<u8>,
     received: Samples,
+    /// Up to here what was received can be heard; what follows is silence.
+    audible: Samples,
     sent: Samples,
     heard: Samples,
     /// Up to here the recording has what was heard.
@@ -145,10 +151,11 @@ pub(super) struct Downlink {
     generation: u32,
     next_seq: u32,
     /// When the line will have played everything that was sent, by reckoning.
-    line_end: CallTime,
+    line_end: LineTime,
     /// How long after its reckoned time a mark arrives, in µs.
     lag_us: u64,
     lag_known: bool,
+    pace: Pace,
     stalled: bool,
     /// Nothing is sent: the agent was stopped, and may go on.
     held: bool,
@@ -156,6 +163,8 @@ pub(super) struct Downlink {
     bed: Option<Bed>,
     /// Media position up to which the recording was written.
     recorded: Samples,
+    /// The audio that ends there.
+    recorded_to: Samples,
     pub(super) marks_cleared: u64,
     pub(super) marks_unknown: u64,
     pub(super) sent_total: Samples,
@@ -177,6 +186,7 @@ impl Downlink {
             items: VecDeque::new(),
             queue: VecDeque::new(),
             received: Samples::ZERO,
+            audible: Samples::ZERO,
             sent: Samples::ZERO,
             heard: Samples::ZERO,
             written: Samples::ZERO,
@@ -185,13 +195,15 @@ impl Downlink {
             marks: VecDeque::new(),
             generation: 0,
             next_seq: 0,
-            line_end: CallTime::ZERO,
+            line_end: LineTime::ZERO,
             lag_us: 0,
             lag_known: false,
+            pace: Pace::default(),
             stalled: false,
             held: false,
             bed: tool_sound.and_then(|sound| Bed::new(sound, format, playout)),
             recorded: Samples::ZERO,
+            recorded_to: Samples::ZERO,
             marks_cleared: 0,
             marks_unknown: 0,
             sent_total: Samples::ZERO,
@@ -241,6 +253,10 @@ impl Downlink {
         let take = whole.min(room);
         let Some(item) = self.items.back_mut().filter(|i| !i.complete) else { return whole };
         item.end += take;
+        let audible = audible_end(self.format, &audio[..self.format.bytes(take)]);
+        if audible > Samples::ZERO {
+            self.audible = self.received + audible;
+        }
         self.received += take;
         self.queue.extend(&audio[..self.format.bytes(take)]);
         whole - take
@@ -283,7 +299,7 @@ impl Downlink {
     }
 
     /// Sends what is due at the line. Returns when to come back.
-    pub(super) fn feed(&mut self, now: CallTime, out: &mut Outbox, mut on: impl FnMut(Progress)) -> Option<CallTime> {
+    pub(super) fn feed(&mut self, now: LineTime, out: &mut Outbox, mut on: impl FnMut(Progress)) -> Option<LineTime> {
         loop {
             let unsent = self.received - self.sent;
             if unsent == Samples::ZERO || self.held {
@@ -310,11 +326,11 @@ impl Downlink {
             let ripe = chunk == self.batch || item.complete || (soon_dry && !tiny) || ahead_us == 0;
             if room < chunk && ahead_us > 0 {
                 let over_us = (chunk - room).as_us(self.format.rate_hz).max(1_000);
-                return Some(CallTime::from_us(now.as_us() + over_us));
+                return Some(LineTime::from_us(now.as_us() + over_us));
             }
             if !ripe {
                 let back_us = if tiny { 0 } else { self.lead_us / 2 };
-                return Some(CallTime::from_us(self.line_end.as_us() - back_us));
+                return Some(LineTime::from_us(self.line_end.as_us() - back_us));
             }
             let first = item.begins_at.is_none();
             item.begins_at.get_or_insert(self.line_end.max(now));
@@ -324,7 +340,7 @@ impl Downlink {
                 on(Progress::Begun(item));
             }
             if dry {
-                on(Progress::Underrun { ms: now.ms_since(self.line_end) });
+                on(Progress::Underrun { ms: now.us_since(self.line_end) / 1_000 });
             }
             let (at, piece) = self.send(now, chunk, out);
             on(Progress::Sent { at, piece });
@@ -332,20 +348,14 @@ impl Downlink {
     }
 
     /// Stops the agent so that it can go on: the line is emptied, and what the caller has not heard stays in the queue.
-    pub(super) fn hold(
-        &mut self,
-        now: CallTime,
-        media_of: impl Fn(CallTime) -> Samples,
-        out: &mut Outbox,
-        mut on: impl FnMut(Progress),
-    ) {
+    pub(super) fn hold(&mut self, now: LineTime, out: &mut Outbox, mut on: impl FnMut(Progress)) {
         self.held = true;
         self.forget_cut_bed();
         let at_line = self.sent > self.heard || !self.marks.is_empty();
-        self.explain_late(now, None, &media_of, out);
+        self.explain_late(now, None, out);
         let heard = self.heard_at(now);
         self.hear(now, heard, &mut on);
-        self.write(now, heard, &media_of, out);
+        self.write(now, heard, out);
         // What the reckoning puts beyond now is heard, but has no place in the recording any more.
         self.queue.drain(..self.format.bytes(self.heard.saturating_sub(self.written)));
         self.written = self.heard;
@@ -366,7 +376,7 @@ impl Downlink {
     }
 
     /// The agent goes on where it was stopped.
-    pub(super) fn release(&mut self, now: CallTime) {
+    pub(super) fn release(&mut self, now: LineTime) {
         self.held = false;
         self.line_end = now;
     }
@@ -386,9 +396,8 @@ impl Downlink {
     /// A mark came back. Returns whether it was one of ours that was still out.
     pub(super) fn mark_played(
         &mut self,
-        now: CallTime,
+        now: LineTime,
         id: MarkId,
-        media_of: impl Fn(CallTime) -> Samples,
         out: &mut Outbox,
         mut on: impl FnMut(Progress),
     ) -> bool {
@@ -396,7 +405,7 @@ impl Downlink {
             self.marks_cleared += 1;
             return false;
         }
-        if self.bed_mark_played(id) {
+        if self.bed_mark_played(now, id) {
             return true;
         }
         // Marks come back in order: one that is back vouches for those before it.
@@ -406,10 +415,10 @@ impl Downlink {
         };
         let mark = self.marks[index];
         self.marks.drain(..=index);
-        let held_up = self.explain_late(now, Some(mark.position), &media_of, out);
+        let held_up = self.explain_late(now, Some(mark.position), out);
         self.hear(now, mark.position, &mut on);
         if !self.reckon(now, mark.position, held_up) {
-            self.write(now, mark.position, &media_of, out);
+            self.write(now, mark.position, out);
         }
         if self.stalled {
             self.stalled = false;
@@ -419,18 +428,12 @@ impl Downlink {
     }
 
     /// Marks that are overdue count as lost: what was sent counts as heard, and sending goes on.
-    pub(super) fn give_up_marks(
-        &mut self,
-        now: CallTime,
-        media_of: impl Fn(CallTime) -> Samples,
-        out: &mut Outbox,
-        mut on: impl FnMut(Progress),
-    ) -> u64 {
+    pub(super) fn give_up_marks(&mut self, now: LineTime, out: &mut Outbox, mut on: impl FnMut(Progress)) -> u64 {
         let lost = self.marks.len() as u64 + self.give_up_bed_marks();
         self.marks.clear();
-        self.explain_late(now, None, &media_of, out);
+        self.explain_late(now, None, out);
         self.hear(now, self.sent, &mut on);
-        self.write(now, self.sent, &media_of, out);
+        self.write(now, self.sent, out);
         if std::mem::take(&mut self.stalled) {
             on(Progress::Resumed);
         }
@@ -444,12 +447,12 @@ impl Downlink {
 
     /// When the first mark that is out should be back, by reckoning; `None` when none is, or when the line has stalled and
     /// its time runs already.
-    pub(super) fn mark_due(&self) -> Option<CallTime> {
+    pub(super) fn mark_due(&self) -> Option<LineTime> {
         let due = match self.marks.front() {
             Some(mark) => Some(self.played_at(mark.position)).filter(|_| !self.stalled),
             None => self.bed_mark_due(),
         };
-        due.map(|due| CallTime::from_us(due.as_us() + self.lag_us))
+        due.map(|due| due.plus_us(self.lag_us))
     }
 
     /// What the model said is no longer an item of its session.
@@ -465,19 +468,18 @@ impl Downlink {
     /// returned in order with what was heard of each.
     pub(super) fn clear(
         &mut self,
-        now: CallTime,
+        now: LineTime,
         tell_line: bool,
-        media_of: impl Fn(CallTime) -> Samples,
         out: &mut Outbox,
         mut on: impl FnMut(Progress),
     ) -> Vec<Cut> {
         self.forget_cut_bed();
         let at_line = self.sent > self.heard || !self.marks.is_empty();
         // A line that plays later than reckoned has played less by now.
-        self.explain_late(now, None, &media_of, out);
+        self.explain_late(now, None, out);
         let heard = self.heard_at(now);
         self.hear(now, heard, &mut on);
-        self.write(now, heard, &media_of, out);
+        self.write(now, heard, out);
         if at_line && tell_line {
             out.line_clear();
             self.generation += 1;
@@ -508,26 +510,43 @@ impl Downlink {
         cuts
     }
 
+    /// Line time jumped: it was later by `us` all along, for what is at the line as well.
+    pub(super) fn line_time_jumped(&mut self, us: u64) {
+        let later = |at: &mut LineTime| *at = at.plus_us(us);
+        self.runs.iter_mut().for_each(|run| later(&mut run.at));
+        self.late.iter_mut().for_each(|late| later(&mut late.at));
+        for item in &mut self.items {
+            item.begins_at.iter_mut().chain(&mut item.ended_at).for_each(later);
+        }
+        later(&mut self.line_end);
+        self.bed_line_time_jumped(us);
+    }
+
     /// What is at the line or waiting, in samples.
-    pub(super) fn unheard_at(&self, now: CallTime) -> Samples {
+    pub(super) fn unheard_at(&self, now: LineTime) -> Samples {
         self.received - self.heard_at(now)
     }
 
+    /// What is at the line or waiting, up to the last of it that is not silence.
+    pub(super) fn audible_at(&self, now: LineTime) -> Samples {
+        self.audible.saturating_sub(self.heard_at(now))
+    }
+
     /// Heard audio of the item that is being heard at `now`.
-    pub(super) fn heard_of_current(&self, now: CallTime) -> Option<(&Item, Samples)> {
+    pub(super) fn heard_of_current(&self, now: LineTime) -> Option<(&Item, Samples)> {
         let heard = self.heard_at(now);
         let item = self.items.iter().find(|i| i.end > heard).or(self.items.back())?;
         Some((item, item.before(heard)))
     }
 
     /// Items that were not yet heard to their end, each with what was heard of it.
-    pub(super) fn playing(&self, now: CallTime) -> impl Iterator<Item = (&Item, Samples)> {
+    pub(super) fn playing(&self, now: LineTime) -> impl Iterator<Item = (&Item, Samples)> {
         let heard = self.heard_at(now);
         self.items.iter().map(move |item| (item, item.before(heard)))
     }
 
     /// Moves what was heard forward to `position` and retires what is finished.
-    fn hear(&mut self, now: CallTime, position: Samples, on: &mut impl FnMut(Progress)) {
+    fn hear(&mut self, now: LineTime, position: Samples, on: &mut impl FnMut(Progress)) {
         let before = self.heard;
         if position > before {
             for index in 0..self.items.len() {
@@ -535,7 +554,7 @@ impl Downlink {
                 if start >= before && start < position && end > start {
                     let item = self.items[index].clone();
                     let ago_us = (position - start).as_us(self.format.rate_hz);
-                    let reckoned = CallTime::from_us(now.as_us().saturating_sub(ago_us));
+                    let reckoned = now.minus_us(ago_us);
                     // Not before it could be, which marks that are late or given up would make it.
                     let audible_at = item.begins_at.map_or(reckoned, |at| at.max(reckoned)).min(now);
                     on(Progress::FirstHeard { item, audible_at });
@@ -549,7 +568,7 @@ impl Downlink {
         self.settle(on);
     }
 
-    fn send(&mut self, now: CallTime, chunk: Samples, out: &mut Outbox) -> (CallTime, Piece) {
+    fn send(&mut self, now: LineTime, chunk: Samples, out: &mut Outbox) -> (LineTime, Piece) {
         let offset = self.format.bytes(self.sent - self.written);
         let bytes = self.format.bytes(chunk);
         let piece = out.keep_parts(slice(&self.queue, offset, bytes));
@@ -566,9 +585,12 @@ impl Downlink {
         };
         match self.runs.back_mut().filter(goes_on) {
             Some(run) => run.end = self.sent,
-            None => self.runs.push_back(Run { start, end: self.sent, at }),
+            None => {
+                self.runs.push_back(Run { start, end: self.sent, at });
+                self.pace.begin();
+            }
         }
-        self.line_end = CallTime::from_us(at.as_us() + chunk.as_us(self.format.rate_hz));
+        self.line_end = LineTime::from_us(at.as_us() + chunk.as_us(self.format.rate_hz));
         let id = MarkId { generation: self.generation, seq: self.next_seq };
         self.next_seq = self.next_seq.wrapping_add(1);
         self.marks.push_back(Mark { id, position: self.sent });

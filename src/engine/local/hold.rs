@@ -13,8 +13,8 @@ impl CallEngine {
             return;
         }
         self.timers.set(Timer::Held, self.now.plus_ms(HELD_MAX_MS));
-        self.with_downlink(|downlink, now, uplink, out, progress| {
-            downlink.hold(now, |t| uplink.media_at(t), out, |p| progress.push(p));
+        self.with_downlink(|downlink, now, out, progress| {
+            downlink.hold(now, out, |p| progress.push(p));
         });
         self.hearing.cleared(self.uplink.media_at(self.now));
         self.timers.clear(Timer::MarkOverdue);
@@ -47,7 +47,7 @@ impl CallEngine {
             return false;
         }
         let (_, from_ms, _) = self.heard_so_far();
-        self.downlink.release(self.now);
+        self.downlink.release(self.line_now());
         self.timers.clear(Timer::Held);
         let was_held = self.floor.held_at.take().is_some();
         if was_held {
@@ -62,7 +62,7 @@ impl CallEngine {
             local.went_on = false;
         }
         if self.downlink.is_held() {
-            self.downlink.release(self.now);
+            self.downlink.release(self.line_now());
             self.floor.held_at = None;
             self.timers.clear(Timer::Held);
         }

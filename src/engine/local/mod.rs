@@ -155,13 +155,17 @@ impl CallEngine {
         if self.answering.is_deaf() {
             return;
         }
-        let interruptible = self.agent_has_the_floor() && matches!(self.phase, Phase::Talking) && !self.is_protected();
+        let agent = self.agent_has_the_floor();
+        let interruptible = agent && matches!(self.phase, Phase::Talking) && !self.is_protected();
         let Some(local) = &mut self.local else { return };
-        let event = local.detector.step(step);
+        let far = local.detector.far();
+        let event = local.detector.step(step, agent);
+        let far = local.detector.far() - far;
         for shadow in &mut local.shadows {
-            shadow.step(step, event, interruptible);
+            shadow.step(step, event, agent, interruptible);
         }
         let rate_hz = self.rate_hz();
+        self.stats.count("far_speech_ms", far.as_ms(rate_hz));
         match event {
             Some(TurnEvent::Started { at }) => self.on_local_start(at),
             Some(TurnEvent::Paused { at }) => {
@@ -236,7 +240,7 @@ impl CallEngine {
         if !self.downlink.speaking() {
             return Over::Agent { until_ms: min_ms.min(UNHEARD_MIN_MS), rule: "local_vad", tail: false };
         }
-        let unheard_ms = self.downlink.unheard_at(self.now).as_ms(self.rate_hz());
+        let unheard_ms = self.downlink.unheard_at(self.line_now()).as_ms(self.rate_hz());
         let tail = unheard_ms <= TAIL_MS && !self.reply.is_running();
         let untranscribed_ms = u64::from(self.settings.false_interruptions.untranscribed_ms);
         match self.words_come() || untranscribed_ms >= min_ms {

@@ -30,7 +30,7 @@ impl Call {
         let mut call = Call { sim, recorded: Vec::new() };
         call.sim.line().keep_audio();
         call.to(100);
-        call.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+        call.input(Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
         call.input(Input::Caller(CallerEvent::Started));
         call.sim.caller_audio(true);
         call
@@ -64,7 +64,14 @@ impl Call {
     fn done(&mut self, name: &str) {
         let response = format!("r{name}").into();
         let (status, usage) = (ResponseStatus::Completed, Usage::default());
-        self.input(Input::Model(ModelEvent::ResponseDone { response, status, detail: None, usage }));
+        self.input(Input::Model(ModelEvent::ResponseDone {
+            response,
+            status,
+            detail: None,
+            usage,
+            fatal: false,
+            retry_after_ms: None,
+        }));
     }
 
     /// What the caller heard until now, in linear samples from the call's beginning on.
@@ -384,7 +391,7 @@ proptest! {
                     Happening::Lose => {
                         call.input(Input::Model(ModelEvent::Closed { reason: "gone".into(), retry: true }));
                         call.to(at_ms + 20);
-                        call.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+                        call.input(Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
                     }
                     Happening::HoldMarks(ms) => {
                         let now = call.sim.now();
@@ -433,7 +440,7 @@ fn its_echo_is_not_the_caller() {
         let settings = CallSettings { turn_detection, echo_guard, ..settings(&speech[..at(8_000)]) };
         let mut sim = Sim::hearing(settings, DELAY_MS);
         sim.line().keep_audio();
-        sim.input(Input::Model(ModelEvent::Ready { session: "s".into() }));
+        sim.input(Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
         sim.input(Input::Caller(CallerEvent::Started));
         sim.engine_mut().tools_running = true;
         let mut noise = 1u32;

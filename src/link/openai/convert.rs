@@ -4,31 +4,25 @@ use crate::audio::{AudioFormat, Codec, Resampler};
 
 /// Both directions of one session.
 #[derive(Debug)]
-pub(super) enum Converter {
-    /// The formats are equal: bytes pass untouched. A sample cut in two by the far end is put together again.
-    Off {
-        /// Bytes of a whole sample.
-        sample: usize,
-        half: Half,
-    },
-    /// Codec, rate or both differ.
-    On(Box<Conversion>),
+pub(super) struct Converter {
+    line: AudioFormat,
+    up: Option<Box<Conversion>>,
+    down: Option<Box<Conversion>>,
+    to: AudioFormat,
+    from: AudioFormat,
+    /// The first half of a sample of which the far end has not sent the second yet.
+    half: Option<u8>,
 }
 
-/// The first half of a sample whose second half has not come yet.
-type Half = Option<u8>;
-
-/// Codecs and resamplers, with buffers that are used again for every message.
+/// Codecs and a resampler, with buffers that are used again for every message.
 ///
-/// Each direction delays by its resampler's filter, 3 ms between 8 and 24 kHz and nothing at equal rates; what the filter
-/// holds back at an item's end is dropped.
+/// It delays by its resampler's filter, 3 ms between 8 and 24 kHz and nothing at equal rates; what the filter holds back at
+/// an item's end is dropped.
 #[derive(Debug)]
-pub(super) struct Conversion {
-    line: Codec,
-    model: Codec,
-    to_model: Resampler,
-    to_line: Resampler,
-    half: Half,
+struct Conversion {
+    from: Codec,
+    to: Codec,
+    resampler: Resampler,
     /// Linear samples before the rate changes.
     before: Vec<i16>,
     /// And after.
@@ -41,63 +35,83 @@ pub(super) struct Conversion {
 pub(super) const ROOM: usize = 1;
 
 impl Converter {
-    pub(super) fn new(line: AudioFormat, model: AudioFormat) -> Self {
-        if line == model {
-            return Converter::Off { sample: model.bytes_per_sample(), half: None };
-        }
-        Converter::On(Box::new(Conversion {
-            line: line.codec,
-            model: model.codec,
-            to_model: Resampler::new(line.rate_hz, model.rate_hz),
-            to_line: Resampler::new(model.rate_hz, line.rate_hz),
-            half: None,
-            before: Vec::new(),
-            after: Vec::new(),
-            bytes: Vec::new(),
-        }))
+    /// Between a line and a model that takes `to` and sends `from`. Where formats are equal, bytes pass untouched.
+    pub(super) fn new(line: AudioFormat, to: AudioFormat, from: AudioFormat) -> Self {
+        Converter { line, up: Conversion::new(line, to), down: Conversion::new(from, line), to, from, half: None }
+    }
+
+    /// What the model takes, and what it sends, from now on.
+    pub(super) fn follow(&mut self, to: AudioFormat, from: AudioFormat) {
+        *self = Converter::new(self.line, to, from);
+    }
+
+    /// What comes from the model.
+    pub(super) fn from(&self) -> AudioFormat {
+        self.from
+    }
+
+    /// What the model takes, and what it sends.
+    pub(super) fn formats(&self) -> (AudioFormat, AudioFormat) {
+        (self.to, self.from)
     }
 
     /// A new item begins: nothing of the one before belongs to it.
     pub(super) fn begin_item(&mut self) {
-        match self {
-            Converter::Off { half, .. } => *half = None,
-            Converter::On(conversion) => {
-                conversion.half = None;
-                conversion.to_line.reset();
-            }
+        self.half = None;
+        if let Some(conversion) = &mut self.down {
+            conversion.resampler.reset();
         }
     }
 
     /// The line's audio as the model takes it.
     pub(super) fn line_to_model<'a>(&'a mut self, payload: &'a [u8]) -> &'a [u8] {
-        match self {
-            Converter::Off { .. } => payload,
-            Converter::On(conversion) => {
-                let Conversion { line, model, to_model, before, after, bytes, .. } = &mut **conversion;
-                convert(payload, *line, to_model, *model, before, after, bytes)
-            }
+        match &mut self.up {
+            None => payload,
+            Some(conversion) => conversion.convert(payload),
         }
     }
 
     /// The model's audio as the line takes it, in whole samples. `audio` holds it behind [`ROOM`] bytes.
     pub(super) fn model_to_line<'a>(&'a mut self, audio: &'a mut Vec<u8>) -> &'a [u8] {
-        match self {
-            Converter::Off { sample: 1, .. } => &audio[ROOM..],
-            Converter::Off { half, .. } => whole_samples(half, audio),
-            Converter::On(conversion) => {
-                let Conversion { line, model, to_line, half, before, after, bytes, .. } = &mut **conversion;
-                let audio = match model {
-                    Codec::Linear16 => whole_samples(half, audio),
-                    Codec::Pcmu | Codec::Pcma => &audio[ROOM..],
-                };
-                convert(audio, *model, to_line, *line, before, after, bytes)
-            }
+        let audio = match self.from.codec {
+            Codec::Linear16 => whole_samples(&mut self.half, audio),
+            Codec::Pcmu | Codec::Pcma => &audio[ROOM..],
+        };
+        match &mut self.down {
+            None => audio,
+            Some(conversion) => conversion.convert(audio),
         }
     }
 }
 
+impl Conversion {
+    /// `None` between equal formats.
+    fn new(from: AudioFormat, to: AudioFormat) -> Option<Box<Self>> {
+        (from != to).then(|| {
+            Box::new(Conversion {
+                from: from.codec,
+                to: to.codec,
+                resampler: Resampler::new(from.rate_hz, to.rate_hz),
+                before: Vec::new(),
+                after: Vec::new(),
+                bytes: Vec::new(),
+            })
+        })
+    }
+
+    fn convert(&mut self, audio: &[u8]) -> &[u8] {
+        self.before.clear();
+        self.from.decode(audio, &mut self.before);
+        self.after.clear();
+        self.resampler.process(&self.before, &mut self.after);
+        self.bytes.clear();
+        self.to.encode(&self.after, &mut self.bytes);
+        &self.bytes
+    }
+}
+
 /// The 16-bit samples in `audio`, the carried half in front; a half at the end is carried on.
-fn whole_samples<'a>(half: &mut Half, audio: &'a mut Vec<u8>) -> &'a [u8] {
+fn whole_samples<'a>(half: &mut Option<u8>, audio: &'a mut Vec<u8>) -> &'a [u8] {
     let mut from = ROOM;
     if let Some(first) = half.take() {
         from -= 1;
@@ -107,22 +121,4 @@ fn whole_samples<'a>(half: &mut Half, audio: &'a mut Vec<u8>) -> &'a [u8] {
         *half = audio.pop();
     }
     &audio[from..]
-}
-
-fn convert<'a>(
-    audio: &[u8],
-    from: Codec,
-    resampler: &mut Resampler,
-    to: Codec,
-    before: &mut Vec<i16>,
-    after: &mut Vec<i16>,
-    bytes: &'a mut Vec<u8>,
-) -> &'a [u8] {
-    before.clear();
-    from.decode(audio, before);
-    after.clear();
-    resampler.process(before, after);
-    bytes.clear();
-    to.encode(after, bytes);
-    bytes
 }

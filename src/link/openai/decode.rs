@@ -1,12 +1,16 @@
 //! Server events as borrowed structs: only the fields that are used, none required that a compatible server may leave
-//! out.
+//! out, and each read whatever it is written as. An event that can be told is worth more than one that is well-formed.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::engine::{ResponseStatus, Usage};
+
+use super::complaint::Complaint;
 
 /// The event's `type`. Servers write it first, so most messages need no second pass over their audio.
 pub(super) fn type_of(text: &str) -> Option<Cow<'_, str>> {
@@ -29,10 +33,58 @@ pub(super) fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
+/// Reads what stands in `raw` as `T`; what is missing or of another shape is as if nothing stood there.
+pub(super) fn read_or_default<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
+    raw.and_then(|raw| read(raw.get())).unwrap_or_default()
+}
+
 /// Text that borrows from the message where it has no escapes, also inside an `Option` (a bare `Option<Cow<str>>`
-/// always owns).
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+/// always owns). A number or a boolean is its own text; a list or an object is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct AnyText;
+        impl<'de> Visitor<'de> for AnyText {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+            fn visit_u64<E>(self, n: u64) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(n.to_string()))
+            }
+            fn visit_i64<E>(self, n: i64) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(n.to_string()))
+            }
+            fn visit_f64<E>(self, n: f64) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(n.to_string()))
+            }
+            fn visit_bool<E>(self, yes: bool) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(if yes { "true" } else { "false" }))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(""))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Cow::Borrowed(""))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Cow::Borrowed(""))
+            }
+        }
+        from.deserialize_any(AnyText).map(Text)
+    }
+}
 
 /// The text or nothing.
 pub(super) fn or_empty(text: Option<Text<'_>>) -> Cow<'_, str> {
@@ -50,21 +102,30 @@ pub(super) struct Piece<'a> {
     pub(super) delta: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) transcript: Option<Text<'a>>,
-    pub(super) audio_start_ms: Option<f64>,
-    pub(super) audio_end_ms: Option<f64>,
+    #[serde(borrow)]
+    pub(super) audio_start_ms: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) audio_end_ms: Option<Text<'a>>,
 }
 
-/// `response.output_item.added` and `.done`, and `response.function_call_arguments.done` (fields beside, not in, an item).
+/// `response.output_item.added` and `.done`.
 #[derive(Deserialize)]
 pub(super) struct ItemEvent<'a> {
     #[serde(borrow)]
     pub(super) response_id: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) item: Item<'a>,
+    pub(super) item: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// An item, or the fields of one beside an event's own (`response.function_call_arguments.done`).
+#[derive(Default, Deserialize)]
 pub(super) struct Item<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) item_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) response_id: Option<Text<'a>>,
     #[serde(borrow, rename = "type")]
     pub(super) kind: Option<Text<'a>>,
     #[serde(borrow)]
@@ -73,48 +134,52 @@ pub(super) struct Item<'a> {
     pub(super) call_id: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) name: Option<Text<'a>>,
+    /// Text of JSON, as the API has it, or the JSON itself.
     #[serde(borrow)]
-    pub(super) arguments: Option<Text<'a>>,
+    pub(super) arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) delta: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct SessionEvent<'a> {
-    #[serde(borrow)]
-    pub(super) session: Option<Named<'a>>,
-}
+impl Item<'_> {
+    pub(super) fn is_call(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| kind.0 == "function_call")
+    }
 
-#[derive(Deserialize)]
-pub(super) struct Named<'a> {
-    #[serde(borrow)]
-    pub(super) id: Option<Text<'a>>,
-}
+    pub(super) fn is_message(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| kind.0 == "message")
+    }
 
-#[derive(Deserialize)]
-pub(super) struct ErrorEvent<'a> {
-    #[serde(borrow)]
-    pub(super) error: ErrorBody<'a>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ErrorBody<'a> {
-    #[serde(borrow, rename = "type")]
-    pub(super) kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) code: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) message: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) event_id: Option<Text<'a>>,
+    /// The words of its content, if any.
+    pub(super) fn words(&self) -> String {
+        #[derive(Default, Deserialize)]
+        struct Part<'a> {
+            #[serde(borrow)]
+            transcript: Option<Text<'a>>,
+        }
+        let parts: Vec<Part<'_>> = read_or_default(self.content);
+        parts
+            .into_iter()
+            .map(|part| or_empty(part.transcript))
+            .filter(|words| !words.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
 }
 
 #[derive(Deserialize)]
 pub(super) struct ResponseEvent<'a> {
+    /// Where some servers write what belongs into the response.
     #[serde(borrow)]
-    pub(super) response: Response<'a>,
+    pub(super) response_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) response: Option<&'a RawValue>,
 }
 
 /// The parts that an odd server may write in an odd way stay raw: a response whose costs cannot be read has still ended.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Response<'a> {
     #[serde(borrow)]
     pub(super) id: Option<Text<'a>>,
@@ -123,53 +188,80 @@ pub(super) struct Response<'a> {
     #[serde(borrow)]
     status_details: Option<&'a RawValue>,
     #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
 }
 
 impl<'a> Response<'a> {
-    /// How it ended; a status that the API does not have counts as failed.
+    /// How it ended. Without a status it ended well unless it names an error; a status that nobody knows counts as failed.
     pub(super) fn outcome(&self) -> ResponseStatus {
-        match self.status.as_ref().map(|status| &*status.0) {
-            Some("completed") => ResponseStatus::Completed,
-            Some("cancelled") => ResponseStatus::Cancelled,
-            Some("incomplete") => ResponseStatus::Incomplete,
+        match self.status.as_ref().map_or("", |status| &*status.0) {
+            "completed" | "complete" | "succeeded" | "success" | "done" | "finished" => ResponseStatus::Completed,
+            // Said of one that is over: whoever says so does not keep count.
+            "" | "in_progress" if self.complaint().is_none() => ResponseStatus::Completed,
+            "cancelled" | "canceled" | "interrupted" => ResponseStatus::Cancelled,
+            "incomplete" => ResponseStatus::Incomplete,
             _ => ResponseStatus::Failed,
         }
     }
 
-    /// The vendor's reason, or the error's code or type.
-    pub(super) fn detail(&self) -> Option<Cow<'a, str>> {
-        #[derive(Deserialize)]
+    /// The vendor's reason, such as `turn_detected` or `content_filter`.
+    pub(super) fn reason(&self) -> Option<Cow<'a, str>> {
+        #[derive(Default, Deserialize)]
         struct Details<'a> {
             #[serde(borrow)]
             reason: Option<Text<'a>>,
-            #[serde(borrow)]
-            error: Option<ErrorBody<'a>>,
         }
-        let details: Details<'a> = read(self.status_details?.get())?;
-        let of_error = details.error.and_then(|error| error.code.or(error.kind).or(error.message));
-        details.reason.or(of_error).map(|text| text.0)
+        let details: Details<'a> = read_or_default(self.status_details);
+        details.reason.map(|text| text.0).filter(|reason| !reason.is_empty())
+    }
+
+    /// The error in it, if it has one.
+    pub(super) fn complaint(&self) -> Option<Complaint<'a>> {
+        #[derive(Default, Deserialize)]
+        struct Details<'a> {
+            #[serde(borrow)]
+            error: Option<&'a RawValue>,
+        }
+        let details: Details<'a> = read_or_default(self.status_details);
+        let raw = details.error.or(self.error).filter(|raw| raw.get() != "null")?;
+        Some(Complaint::read(raw.get()))
+    }
+
+    /// The items in it.
+    pub(super) fn items(&self) -> Vec<Item<'a>> {
+        let raw: Vec<&'a RawValue> = read_or_default(self.output);
+        raw.into_iter().filter_map(|item| read(item.get())).collect()
     }
 
     /// What it cost; zeros where the server does not say.
     pub(super) fn usage(&self) -> Usage {
         #[derive(Default, Deserialize)]
         #[serde(default)]
-        struct Wire {
-            input_tokens: Option<f64>,
-            output_tokens: Option<f64>,
-            input_token_details: Option<Details>,
-            output_token_details: Option<Details>,
+        struct Wire<'a> {
+            #[serde(borrow)]
+            input_tokens: Option<Text<'a>>,
+            #[serde(borrow)]
+            output_tokens: Option<Text<'a>>,
+            #[serde(borrow)]
+            input_token_details: Option<&'a RawValue>,
+            #[serde(borrow)]
+            output_token_details: Option<&'a RawValue>,
         }
         #[derive(Default, Deserialize)]
         #[serde(default)]
-        struct Details {
-            audio_tokens: Option<f64>,
-            cached_tokens: Option<f64>,
+        struct Details<'a> {
+            #[serde(borrow)]
+            audio_tokens: Option<Text<'a>>,
+            #[serde(borrow)]
+            cached_tokens: Option<Text<'a>>,
         }
-        let wire: Wire = self.usage.and_then(|usage| read(usage.get())).unwrap_or_default();
-        let (input, output) =
-            (wire.input_token_details.unwrap_or_default(), wire.output_token_details.unwrap_or_default());
+        let wire: Wire<'_> = read_or_default(self.usage);
+        let input: Details<'_> = read_or_default(wire.input_token_details);
+        let output: Details<'_> = read_or_default(wire.output_token_details);
         Usage {
             input_tokens: count(wire.input_tokens),
             input_audio_tokens: count(input.audio_tokens),
@@ -180,7 +272,7 @@ impl<'a> Response<'a> {
     }
 }
 
-/// A whole number, as some servers write with a decimal point; what is no count is zero.
-pub(super) fn count(number: Option<f64>) -> u64 {
-    number.map_or(0, |number| number as u64)
+/// A whole number, as some servers write with a decimal point or in quotes; what is no count is zero.
+pub(super) fn count(number: Option<Text<'_>>) -> u64 {
+    number.and_then(|text| text.0.parse::<f64>().ok()).map_or(0, |number| number as u64)
 }

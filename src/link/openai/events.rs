@@ -13,6 +13,8 @@ pub enum Kind {
     CallerTranscriptDelta,
     /// All of the caller's words.
     CallerTranscriptDone,
+    /// The caller's words so far, told anew as they grow.
+    CallerTranscriptSoFar,
     /// There will be no words of the caller's turn.
     CallerTranscriptFailed,
     /// The far end's VAD heard speech begin.
@@ -25,6 +27,12 @@ pub enum Kind {
     ResponseCreated,
     /// A response ended.
     ResponseDone,
+    /// How some servers tell that one was stopped.
+    ResponseCancelled,
+    /// An item's audio is complete.
+    AudioDone,
+    /// A piece of a tool call's arguments.
+    ArgumentsDelta,
     /// A response's item began: the name of a tool call is kept.
     ItemAdded,
     /// A tool call's arguments are complete: name and arguments are kept.
@@ -86,8 +94,8 @@ pub const SERVER_EVENTS: [(&str, Kind); 46] = [
     // The pieces and frames of what is taken as a whole.
     ("response.content_part.added", Kind::Ignored),
     ("response.content_part.done", Kind::Ignored),
-    ("response.function_call_arguments.delta", Kind::Ignored),
-    ("response.output_audio.done", Kind::Ignored),
+    ("response.function_call_arguments.delta", Kind::ArgumentsDelta),
+    ("response.output_audio.done", Kind::AudioDone),
     ("response.output_text.delta", Kind::Ignored),
     ("response.output_text.done", Kind::Ignored),
     ("rate_limits.updated", Kind::Ignored),
@@ -102,7 +110,27 @@ pub const SERVER_EVENTS: [(&str, Kind); 46] = [
     ("response.mcp_call_arguments.done", Kind::Ignored),
 ];
 
-/// What becomes of a server event of this `type`; `None` when the API does not have it.
+/// What servers that speak nearly the same have beyond that: the names of the API's beta, and some of their own.
+const DIALECTS: [(&str, Kind); 15] = [
+    ("response.audio.delta", Kind::AudioDelta),
+    ("response.audio.done", Kind::AudioDone),
+    ("response.audio_transcript.delta", Kind::AgentTranscriptDelta),
+    ("response.audio_transcript.done", Kind::AgentTranscriptDone),
+    ("response.text.delta", Kind::Ignored),
+    ("response.text.done", Kind::Ignored),
+    ("response.cancelled", Kind::ResponseCancelled),
+    ("conversation.item.input_audio_transcription.updated", Kind::CallerTranscriptSoFar),
+    // A sign of life, a session's state, and what a vendor thinks aloud.
+    ("ping", Kind::Ignored),
+    ("pong", Kind::Ignored),
+    ("session.ping", Kind::Ignored),
+    ("keepalive", Kind::Ignored),
+    ("response.in_progress", Kind::Ignored),
+    ("response.reasoning.delta", Kind::Ignored),
+    ("response.reasoning.done", Kind::Ignored),
+];
+
+/// What becomes of a server event of this `type`; `None` when nobody is known to have it.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
-    SERVER_EVENTS.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
+    SERVER_EVENTS.iter().chain(&DIALECTS).find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }

@@ -15,23 +15,35 @@
 //!   itself, in that order, at what the caller has heard.
 //! - Every server event of the API is listed in one table (`events.rs`), as mapped or as knowingly ignored. A type that
 //!   is not listed is counted and ignored.
-//! - A tool call is reported when its item is done, with status `completed`: before that its arguments may be cut short.
-//!   Exactly one report per `call_id`.
+//! - A tool call is reported once, in whichever way it is told: when its item is done, with status `completed`, since before
+//!   that its arguments may be cut short; when its arguments are and nothing told it to begin; or out of the output of a
+//!   response that is over. Names are per response: a later one may use a `call_id` again.
+//! - Ids are names that the engine can rely on (`names.rs`): one that is missing is made up, one that comes again for
+//!   something else is made another, and one per piece is the thing's first.
+//! - The session is what `session.updated` says it is (`told.rs`): its formats are converted to and from, or refused with
+//!   the reason, and a turn detection that was not asked for is told to the engine. Audio that is not what it is said to be
+//!   is found out by its shape (`guess.rs`).
+//! - Complaints are read in any shape (`complaint.rs`), and their words kept, short and without secrets.
 //! - Audio in the line's own format is passed through untouched; otherwise it is converted here, at the edge.
 
+mod calls;
+mod complaint;
 mod convert;
 mod decode;
 mod encode;
 mod events;
+mod guess;
+mod names;
 mod outcome;
 mod request;
 mod session;
+mod told;
 mod update;
 
 pub use events::{Kind, SERVER_EVENTS};
 pub use outcome::{closed, refused};
 pub use request::{Request, request};
-pub use session::{Counters, Session};
+pub use session::{Counters, Session, Strangers};
 
 #[cfg(test)]
 mod tests;

@@ -7,43 +7,85 @@ use std::fmt::Write as _;
 use base64_simd::STANDARD;
 
 use crate::audio::AudioFormat;
-use crate::config::Agent;
-use crate::engine::{CommandKind, ModelCommand, ModelEvent};
+use crate::config::{Agent, TurnDetection};
+use crate::engine::{CommandKind, ModelCommand, ModelEvent, Turns as WhoseTurns};
 
+use super::calls::{Calls, Whole};
+use super::complaint::{Complaint, fit};
 use super::convert::{Converter, ROOM};
-use super::decode::{
-    ErrorBody, ErrorEvent, Item, ItemEvent, Piece, ResponseEvent, SessionEvent, count, or_empty, read,
-};
+use super::decode::{Item, ItemEvent, Piece, Response, ResponseEvent, count, or_empty, read, read_or_default};
 use super::encode::{self, ClientEvent};
 use super::events::{Kind, kind_of};
-use super::outcome::FATAL_CODES;
+use super::guess::Guess;
+use super::names::{Responses, Tells, Turns};
+use super::told::{self, Detection, Told};
 use super::{decode, update};
+use crate::engine::ResponseStatus;
+use serde_json::Value;
+
+/// Types that the API does not have, remembered by name.
+const STRANGERS_MAX: usize = 16;
+/// Characters kept of such a name.
+const STRANGER_MAX: usize = 64;
 
 /// One connection to a realtime model, without its socket.
 ///
-/// [`decode`](Self::decode) in, [`poll_reply`](Self::poll_reply) and [`encode`](Self::encode) out. After each decoded
-/// message poll until `None`.
+/// [`decode`](Self::decode) in, [`poll_event`](Self::poll_event), [`poll_reply`](Self::poll_reply) and
+/// [`encode`](Self::encode) out. After each decoded message poll both until `None`.
 #[derive(Debug)]
 pub struct Session {
     phase: Phase,
     /// The `session.update`, made when the session is, sent when the far end greets.
     update: Option<String>,
     reply: Option<String>,
+    /// What else the message meant, beyond its first event.
+    further: VecDeque<ModelEvent<'static>>,
     /// The vendor's session id.
     id: String,
+    /// The format that was asked for, both ways.
+    asked: AudioFormat,
+    /// Whether the far end was asked to detect turns.
+    detects: bool,
     converter: Converter,
-    /// The item that audio was last received for.
+    guess: Guess,
+    responses: Responses,
+    turns: Turns,
+    calls: Calls,
+    /// The item that audio was last received for, by our name.
     speaking: String,
     /// Decoded audio, used again for every event.
     audio: Vec<u8>,
+    /// Of a transcript that is told anew as it grows: the turn, and what was passed on.
+    growing: (String, String),
     /// Numbers the commands.
     commands: u64,
     event_id: String,
-    /// Tool calls whose item is not done yet, the oldest dropped beyond [`MAX_CALLS`].
-    calls: VecDeque<Call>,
-    /// Ids of tool calls already reported, the oldest forgotten beyond [`MAX_CALLS`].
-    reported: VecDeque<String>,
+    strangers: Strangers,
     counters: Counters,
+}
+
+/// Types of events that the API does not have: each is worth one line of the log, however often it comes.
+#[derive(Clone, Debug, Default)]
+pub struct Strangers {
+    known: Vec<String>,
+    /// So many of them were named.
+    named: usize,
+}
+
+impl Strangers {
+    fn met(&mut self, kind: &str) {
+        let kind: String = fit(kind).chars().take(STRANGER_MAX).collect();
+        if self.known.len() < STRANGERS_MAX && !self.known.contains(&kind) {
+            self.known.push(kind);
+        }
+    }
+
+    /// The next one that was not named yet.
+    pub fn poll(&mut self) -> Option<&str> {
+        let next = self.known.get(self.named)?;
+        self.named += 1;
+        Some(next)
+    }
 }
 
 /// What became of messages that made no event.
@@ -63,6 +105,7 @@ pub struct Counters {
 
 /// ```text
 /// Greeting ──session.created──► Configuring ──session.updated──► Ready
+///     └──────────────error──────────────┴────────error──────────► Over
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -72,35 +115,34 @@ enum Phase {
     Configuring,
     /// The conversation runs.
     Ready,
+    /// The far end refused; nothing that it still says is of a session.
+    Over,
 }
-
-/// What is known of a tool call before its item is done.
-#[derive(Debug, Default)]
-struct Call {
-    id: String,
-    name: String,
-    arguments: String,
-}
-
-/// Far more tool calls than a response makes; bounds what a broken server can make us keep.
-const MAX_CALLS: usize = 64;
 
 impl Session {
     /// A session for `agent` on a line of format `line`, not yet greeted. `instructions` are the agent's with their
     /// variables filled in.
     pub fn new(agent: &Agent, instructions: &str, line: AudioFormat) -> Self {
+        let asked = agent.model.format;
         let mut session = Session {
             phase: Phase::Greeting,
             update: None,
             reply: None,
+            further: VecDeque::new(),
             id: String::new(),
-            converter: Converter::new(line, agent.model.format),
+            asked,
+            detects: matches!(agent.turn_detection, TurnDetection::Provider { .. } | TurnDetection::Semantic { .. }),
+            converter: Converter::new(line, asked, asked),
+            guess: Guess::default(),
+            responses: Responses::default(),
+            turns: Turns::default(),
+            calls: Calls::default(),
             speaking: String::new(),
             audio: Vec::new(),
+            growing: Default::default(),
             commands: 0,
             event_id: String::new(),
-            calls: VecDeque::new(),
-            reported: VecDeque::new(),
+            strangers: Strangers::default(),
             counters: Counters::default(),
         };
         session.name_command(CommandKind::Configure);
@@ -110,11 +152,17 @@ impl Session {
         session
     }
 
+    /// The same, in a call that had a session before: what was named then is not named again.
+    pub fn after(self, before: &Session) -> Self {
+        Session { strangers: before.strangers.clone(), ..self }
+    }
+
     /// Takes in one text message. `None`: nothing for the engine; the [`counters`](Self::counters) say why.
     pub fn decode<'a>(&'a mut self, text: &'a str) -> Option<ModelEvent<'a>> {
         let Some(name) = decode::type_of(text) else { return Some(self.garbage()) };
         let Some(kind) = kind_of(&name) else {
             self.counters.unknown += 1;
+            self.strangers.met(&name);
             return None;
         };
         // Looked at twice because a borrow that is returned on one path would last on all.
@@ -128,8 +176,19 @@ impl Session {
                 None
             }
             Taken::Done => None,
+            Taken::Further => self.further.pop_front(),
             Taken::Garbage => Some(self.garbage()),
         }
+    }
+
+    /// What the last message meant besides, in order.
+    pub fn poll_event(&mut self) -> Option<ModelEvent<'static>> {
+        self.further.pop_front()
+    }
+
+    /// The types that the API does not have, as far as they were met.
+    pub fn strangers(&mut self) -> &mut Strangers {
+        &mut self.strangers
     }
 
     /// What the link itself has to send, if anything: the `session.update`, once the far end has greeted.
@@ -151,11 +210,33 @@ impl Session {
         if let ModelCommand::CommitAudio { number } = command {
             self.name(CommandKind::CommitAudio, u64::from(*number));
         }
-        if let Some(event) = ClientEvent::of(command, &self.event_id)
+        let id = match command {
+            ModelCommand::Truncate { item, .. } | ModelCommand::DeleteItem { item } => self.id_of(item),
+            _ => Some(String::new()),
+        };
+        // What has no id at the far end cannot be spoken of.
+        let Some(id) = id else { return };
+        let command = match *command {
+            ModelCommand::Truncate { audio_end_ms, .. } => ModelCommand::Truncate { item: &id, audio_end_ms },
+            ModelCommand::DeleteItem { .. } => ModelCommand::DeleteItem { item: &id },
+            ref other => other.clone(),
+        };
+        if let Some(event) = ClientEvent::of(&command, &self.event_id)
             && let Ok(text) = serde_json::to_string(&event)
         {
             out.push_str(&text);
         }
+        match command {
+            ModelCommand::CommitAudio { .. } => self.turns.commit_sent(),
+            ModelCommand::CancelResponse => self.responses.cancel(),
+            _ => {}
+        }
+    }
+
+    /// The far end's id of what we have this name for; `None` where it has told none.
+    fn id_of(&self, ours: &str) -> Option<String> {
+        let id = self.responses.id_of(ours).or_else(|| self.turns.id_of(ours)).unwrap_or(ours);
+        (!id.is_empty()).then(|| id.to_owned())
     }
 
     /// Whether [`ModelEvent::Ready`] was given out.
@@ -187,91 +268,127 @@ impl Session {
             Kind::AgentTranscriptDelta | Kind::AgentTranscriptDone => {
                 let piece: Piece<'a> = read(text)?;
                 let done = kind == Kind::AgentTranscriptDone;
-                Taken::Event(ModelEvent::AgentTranscript {
-                    response: or_empty(piece.response_id),
-                    item: or_empty(piece.item_id),
-                    text: or_empty(if done { piece.transcript } else { piece.delta }),
-                    done,
-                })
+                let words = or_empty(if done { piece.transcript.or(piece.delta) } else { piece.delta });
+                self.agent_words(&or_empty(piece.response_id), &or_empty(piece.item_id), words, done)
             }
-            Kind::CallerTranscriptDelta | Kind::CallerTranscriptDone => {
+            Kind::CallerTranscriptDelta | Kind::CallerTranscriptDone | Kind::CallerTranscriptSoFar => {
                 let piece: Piece<'a> = read(text)?;
                 let done = kind == Kind::CallerTranscriptDone;
-                Taken::Event(ModelEvent::CallerTranscript {
-                    item: or_empty(piece.item_id),
-                    text: or_empty(if done { piece.transcript } else { piece.delta }),
-                    done,
-                })
+                let words = or_empty(match kind {
+                    Kind::CallerTranscriptDelta => piece.delta,
+                    _ => piece.transcript.or(piece.delta),
+                });
+                let (item, news) = self.turns.words(or_empty(piece.item_id), done);
+                let words = match kind {
+                    Kind::CallerTranscriptSoFar => match self.grown(&item, &words) {
+                        Some(more) => Cow::Owned(more),
+                        None => return Some(Taken::Nothing),
+                    },
+                    _ => words,
+                };
+                if news {
+                    // Nothing else will tell that the turn is an item.
+                    let item: Cow<'static, str> = Cow::Owned(item.into_owned());
+                    self.further.push_back(ModelEvent::Committed { item: item.clone() });
+                    let text = Cow::Owned(words.into_owned());
+                    self.further.push_back(ModelEvent::CallerTranscript { item, text, done });
+                    return Some(Taken::Further);
+                }
+                Taken::Event(ModelEvent::CallerTranscript { item, text: words, done })
             }
             Kind::CallerTranscriptFailed => {
                 let piece: Piece<'a> = read(text)?;
-                Taken::Event(ModelEvent::TranscriptFailed { item: or_empty(piece.item_id) })
+                let item = or_empty(piece.item_id);
+                self.turns.wordless(&item);
+                Taken::Event(ModelEvent::TranscriptFailed { item })
             }
             Kind::SpeechStarted => {
                 let piece: Piece<'a> = read(text)?;
                 Taken::Event(ModelEvent::SpeechStarted {
-                    item: or_empty(piece.item_id),
+                    item: self.turns.started(or_empty(piece.item_id)),
                     audio_start_ms: count(piece.audio_start_ms),
                 })
             }
             Kind::SpeechStopped => {
                 let piece: Piece<'a> = read(text)?;
                 Taken::Event(ModelEvent::SpeechStopped {
-                    item: or_empty(piece.item_id),
+                    item: self.turns.stopped(or_empty(piece.item_id)),
                     audio_end_ms: count(piece.audio_end_ms),
                 })
             }
             Kind::Committed => {
                 let piece: Piece<'a> = read(text)?;
-                Taken::Event(ModelEvent::Committed { item: or_empty(piece.item_id) })
+                match self.turns.committed(or_empty(piece.item_id)) {
+                    Some(item) => Taken::Event(ModelEvent::Committed { item }),
+                    None => Taken::Nothing,
+                }
             }
             Kind::ResponseCreated => {
                 let event: ResponseEvent<'a> = read(text)?;
-                Taken::Event(ModelEvent::ResponseStarted { response: or_empty(event.response.id) })
+                let response: Response<'a> = read_or_default(event.response);
+                match self.responses.begin(or_empty(response.id.or(event.response_id))) {
+                    Some(response) => Taken::Event(ModelEvent::ResponseStarted { response }),
+                    None => Taken::Nothing,
+                }
             }
-            Kind::ResponseDone => {
+            Kind::ResponseDone | Kind::ResponseCancelled => {
                 let event: ResponseEvent<'a> = read(text)?;
-                self.calls.clear();
-                let response = event.response;
-                Taken::Event(ModelEvent::ResponseDone {
-                    status: response.outcome(),
-                    detail: response.detail(),
-                    usage: response.usage(),
-                    response: or_empty(response.id),
-                })
+                let cancelled = kind == Kind::ResponseCancelled;
+                self.response_done(read_or_default(event.response), event.response_id, cancelled)
             }
             Kind::ItemAdded => {
                 let event: ItemEvent<'a> = read(text)?;
-                self.note_call(event.item)
+                let item: Item<'a> = read_or_default(event.item);
+                let of = self.responses.of(&or_empty(event.response_id), "", Tells::Other);
+                if item.is_call() {
+                    self.calls.note(self.responses.response_name(of), item, true);
+                } else if item.is_message() {
+                    self.responses.add_item(of, &or_empty(item.id));
+                }
+                Taken::Done
             }
-            Kind::ArgumentsDone => {
+            Kind::ArgumentsDelta | Kind::ArgumentsDone => {
                 let item: Item<'a> = read(text)?;
-                // The event's own `type` is not an item's.
-                self.note_call(Item { kind: Some(decode::Text(Cow::Borrowed("function_call"))), ..item })
+                let of = self.responses.of(&or_empty(item.response_id.clone()), "", Tells::Other);
+                let response = self.responses.response_name(of);
+                // The event's own id is none of the item's.
+                let item = Item { id: None, ..item };
+                match kind {
+                    Kind::ArgumentsDone => self.calls.arguments_done(response, Item { delta: None, ..item }).into(),
+                    _ => {
+                        self.calls.note(response, item, false);
+                        Taken::Done
+                    }
+                }
             }
             Kind::ItemDone => {
                 let event: ItemEvent<'a> = read(text)?;
-                self.finish_call(or_empty(event.response_id), event.item)
+                let item: Item<'a> = read_or_default(event.item);
+                let told = or_empty(event.response_id);
+                if item.is_call() {
+                    let of = self.responses.of(&told, "", Tells::Other);
+                    return Some(self.calls.item_done(self.responses.response_name(of), item).into());
+                }
+                if !item.is_message() {
+                    return Some(Taken::Nothing);
+                }
+                let words = self.words_of_item(&told, &item);
+                self.responses.close_item(&told, &or_empty(item.id));
+                words.map_or(Taken::Nothing, Taken::Event)
+            }
+            Kind::AudioDone => {
+                let piece: Piece<'a> = read(text)?;
+                self.responses.close_item(&or_empty(piece.response_id), &or_empty(piece.item_id));
+                Taken::Nothing
             }
             Kind::SessionCreated => {
-                let event: SessionEvent<'a> = read(text)?;
-                self.id = event.session.and_then(|session| session.id).map(|id| id.0.into_owned()).unwrap_or_default();
+                let told: Value = serde_json::from_str(text).ok()?;
+                self.id = told["session"]["id"].as_str().unwrap_or_default().to_owned();
                 self.greeted()
             }
             Kind::ConversationCreated => self.greeted(),
-            Kind::SessionUpdated => {
-                let event: SessionEvent<'a> = read(text)?;
-                if self.phase != Phase::Configuring {
-                    return Some(Taken::Nothing);
-                }
-                self.phase = Phase::Ready;
-                let id = event.session.and_then(|session| session.id).map(|id| id.0).filter(|id| !id.is_empty());
-                Taken::Event(ModelEvent::Ready { session: id.unwrap_or_else(|| Cow::Owned(self.id.clone())) })
-            }
-            Kind::Error => {
-                let event: ErrorEvent<'a> = read(text)?;
-                Taken::Event(self.error(event.error))
-            }
+            Kind::SessionUpdated => self.session_updated(text),
+            Kind::Error => Taken::Event(self.error(Complaint::of_event(text))),
         })
     }
 
@@ -287,14 +404,147 @@ impl Session {
         }
     }
 
+    /// The session is what the far end says, not what was asked for: its formats are followed, and who detects turns is
+    /// the engine's to know.
+    fn session_updated<'a>(&mut self, text: &'a str) -> Taken<'a> {
+        if !matches!(self.phase, Phase::Configuring | Phase::Ready) {
+            return Taken::Nothing;
+        }
+        let told = Told::read(text);
+        let (input, output) =
+            match (told.input.unwrap_or(Ok(self.asked)), told.output.unwrap_or(Ok(self.converter.from()))) {
+                (Ok(input), Ok(output)) => (input, output),
+                (Err(name), _) | (_, Err(name)) => {
+                    let reason = format!("the model's audio is {name}, and {} was asked for", told::name(self.asked));
+                    return Taken::Event(self.refuse(reason, false));
+                }
+            };
+        let again = self.phase == Phase::Ready;
+        if (input, output) != self.converter.formats() {
+            self.converter.follow(input, output);
+            self.guess = Guess::default();
+            if (input, output) != (self.asked, self.asked) {
+                let (to, from) = (told::name(input), told::name(output));
+                self.odd(format!(
+                    "takes {to} and sends {from}, where {} was asked for: converted",
+                    told::name(self.asked)
+                ));
+            }
+        }
+        if again {
+            // Told once more; who detects turns does not change in the middle of a call.
+            return if self.further.is_empty() { Taken::Nothing } else { Taken::Further };
+        }
+        let turns = match told.detection {
+            Detection::On { kind, prefix_ms, silence_ms, answers } if !(self.detects && answers) => {
+                let does = if answers { "detects turns and answers them" } else { "detects turns and answers none" };
+                let asked = if self.detects { "to be asked to answer" } else { "to be told of turns" };
+                self.odd(format!("{does} ({kind}), though it was {asked}: followed"));
+                Some(WhoseTurns { detects: true, answers, prefix_ms, silence_ms })
+            }
+            Detection::Off if self.detects => {
+                self.odd("detects no turns, though it was asked to".to_owned());
+                Some(WhoseTurns { detects: false, ..WhoseTurns::default() })
+            }
+            _ => None,
+        };
+        self.phase = Phase::Ready;
+        let id = serde_json::from_str::<Value>(text).ok();
+        let id = id.as_ref().and_then(|told| told["session"]["id"].as_str()).filter(|id| !id.is_empty());
+        let session = Cow::Owned(id.unwrap_or(&self.id).to_owned());
+        self.further.push_front(ModelEvent::Ready { session, turns });
+        Taken::Further
+    }
+
+    fn response_done<'a>(
+        &mut self,
+        response: Response<'a>,
+        beside: Option<decode::Text<'a>>,
+        cancelled: bool,
+    ) -> Taken<'a> {
+        let told = or_empty(response.id.clone().or(beside));
+        let of = self.responses.of_ended(&told);
+        let Some(named) = self.responses.end(told) else { return Taken::Nothing };
+        let status = if cancelled { ResponseStatus::Cancelled } else { response.outcome() };
+        let items = response.items();
+        if let Some(of) = of {
+            for item in items.iter().filter(|item| item.is_message()) {
+                if let Some(event) = self.words_of(of, item) {
+                    self.further.push_back(event);
+                }
+            }
+        }
+        for whole in self.calls.response_done(&named, status, items) {
+            self.further.push_back(tool_call(whole));
+        }
+        let complaint = response.complaint();
+        let words = complaint.as_ref().map(Complaint::words);
+        let detail = words.or_else(|| response.reason().map(|reason| fit(&reason))).map(Cow::Owned);
+        let fatal = status == ResponseStatus::Failed && complaint.as_ref().is_some_and(Complaint::is_fatal);
+        let retry_after_ms = complaint.as_ref().and_then(Complaint::retry_after_ms);
+        self.further.push_back(ModelEvent::ResponseDone {
+            response: Cow::Owned(named.into_owned()),
+            status,
+            detail,
+            usage: response.usage(),
+            fatal,
+            retry_after_ms,
+        });
+        Taken::Further
+    }
+
+    /// The words of an item that has come to its end, if they were not told before.
+    fn words_of_item(&mut self, told: &str, item: &Item<'_>) -> Option<ModelEvent<'static>> {
+        if item.words().is_empty() {
+            return None;
+        }
+        let of = self.responses.of(told, item.id.as_ref().map_or("", |id| &id.0), Tells::Other);
+        self.words_of(of, item)
+    }
+
+    fn words_of(&mut self, of: usize, item: &Item<'_>) -> Option<ModelEvent<'static>> {
+        let words = Some(item.words()).filter(|words| !words.is_empty())?;
+        let at = self.responses.item(of, item.id.as_ref().map_or("", |id| &id.0), Tells::Other);
+        if self.responses.words_done(at) {
+            return None;
+        }
+        Some(ModelEvent::AgentTranscript {
+            response: Cow::Owned(self.responses.response_name(of).to_owned()),
+            item: Cow::Owned(self.responses.item_name(at).to_owned()),
+            text: Cow::Owned(words),
+            done: true,
+        })
+    }
+
+    fn agent_words<'a>(&mut self, response: &str, item: &str, text: Cow<'a, str>, done: bool) -> Taken<'a> {
+        let of = self.responses.of(response, item, Tells::Other);
+        let at = self.responses.item(of, item, Tells::Other);
+        if done {
+            self.responses.words_done(at);
+        }
+        Taken::Event(ModelEvent::AgentTranscript {
+            response: Cow::Owned(self.responses.response_name(of).to_owned()),
+            item: Cow::Owned(self.responses.item_name(at).to_owned()),
+            text,
+            done,
+        })
+    }
+
+    /// What is new in a transcript that is told anew as it grows; `None` when nothing is, or when it was changed.
+    fn grown(&mut self, item: &str, so_far: &str) -> Option<String> {
+        let (of, known) = &mut self.growing;
+        if of != item {
+            item.clone_into(of);
+            known.clear();
+        }
+        let more = so_far.strip_prefix(known.as_str()).filter(|more| !more.is_empty())?.to_owned();
+        so_far.clone_into(known);
+        Some(more)
+    }
+
     fn audio_delta<'a>(&'a mut self, text: &'a str) -> ModelEvent<'a> {
         let Some(piece) = read::<Piece<'a>>(text) else { return self.garbage() };
-        let (item, delta) = (or_empty(piece.item_id), or_empty(piece.delta));
-        if *item != self.speaking {
-            self.speaking.clear();
-            self.speaking.push_str(&item);
-            self.converter.begin_item();
-        }
+        let delta = or_empty(piece.delta);
         self.audio.clear();
         self.audio.resize(ROOM, 0);
         let decoded = STANDARD.decode_append(delta.as_bytes(), &mut self.audio).is_ok() || {
@@ -308,86 +558,68 @@ impl Session {
         if !decoded {
             return self.garbage();
         }
+        let (response, item) = (or_empty(piece.response_id), or_empty(piece.item_id));
+        let of = self.responses.of(&response, &item, Tells::Audio);
+        let at = self.responses.item(of, &item, Tells::Audio);
+        if self.responses.item_name(at) != self.speaking {
+            self.speaking.clear();
+            self.speaking.push_str(self.responses.item_name(at));
+            self.converter.begin_item();
+        }
+        if let Some(other) = self.guess.other_than(self.converter.from(), &self.audio[ROOM..]) {
+            // Who passes over the format of one direction passes over both.
+            let told = told::name(self.converter.from());
+            self.odd(format!("sends {} and calls it {told}: taken to be that, both ways", told::name(other)));
+            self.converter.follow(other, other);
+            self.guess = Guess::default();
+        }
         let payload = self.converter.model_to_line(&mut self.audio);
-        ModelEvent::Audio { response: or_empty(piece.response_id), item, payload }
+        ModelEvent::Audio {
+            response: Cow::Borrowed(self.responses.response_name(of)),
+            item: Cow::Borrowed(self.responses.item_name(at)),
+            payload,
+        }
     }
 
-    /// Keeps what is told of a tool call before it is done: some servers leave the name or the arguments blank later.
-    fn note_call<'a>(&mut self, item: Item<'_>) -> Taken<'a> {
-        let (Some("function_call"), Some(id)) = (item.kind.as_ref().map(|kind| &*kind.0), &item.call_id) else {
-            return Taken::Nothing;
-        };
-        let at = match self.calls.iter().position(|call| *call.id == *id.0) {
-            Some(at) => at,
-            None => {
-                if self.calls.len() == MAX_CALLS {
-                    self.calls.pop_front();
-                }
-                self.calls.push_back(Call { id: id.0.to_string(), ..Call::default() });
-                self.calls.len() - 1
-            }
-        };
-        let call = &mut self.calls[at];
-        for (known, told) in [(&mut call.name, item.name), (&mut call.arguments, item.arguments)] {
-            if let Some(told) = told.filter(|told| !told.0.is_empty()) {
-                *known = told.0.into_owned();
-            }
-        }
-        Taken::Done
-    }
-
-    /// Reports a tool call whose item is done, once, and never one that was cut short.
-    fn finish_call<'a>(&mut self, response: Cow<'a, str>, item: Item<'a>) -> Taken<'a> {
-        if item.kind.as_ref().is_none_or(|kind| kind.0 != "function_call") {
-            return Taken::Nothing;
-        }
-        let call = or_empty(item.call_id);
-        let known = self.calls.iter().position(|known| *known.id == *call).and_then(|at| self.calls.remove(at));
-        let known = known.unwrap_or_default();
-        let choose = |told: Option<decode::Text<'a>>, known: String| match or_empty(told) {
-            told if told.is_empty() => Cow::Owned(known),
-            told => told,
-        };
-        let (name, arguments) = (choose(item.name, known.name), choose(item.arguments, known.arguments));
-        let whole = match item.status {
-            Some(status) => status.0 == "completed",
-            // A server that leaves the status out: arguments that were cut short are not JSON.
-            None => read::<serde::de::IgnoredAny>(&arguments).is_some(),
-        };
-        if !whole || call.is_empty() || self.reported.iter().any(|reported| *reported == *call) {
-            return Taken::Nothing;
-        }
-        if self.reported.len() == MAX_CALLS {
-            self.reported.pop_front();
-        }
-        self.reported.push_back(call.to_string());
-        Taken::Event(ModelEvent::ToolCall { response, call, name, arguments })
-    }
-
-    fn error<'a>(&self, error: ErrorBody<'a>) -> ModelEvent<'a> {
-        let named = error.event_id.as_ref().and_then(|id| encode::named_by(&id.0));
-        let about = named.map(|(kind, _)| kind);
+    fn error<'a>(&mut self, complaint: Complaint<'a>) -> ModelEvent<'a> {
+        let named = encode::named_by(&complaint.event_id);
+        let mut about = named.map(|(kind, _)| kind);
         // Commits are numbered by the engine, all others by us.
         let number = named.filter(|(kind, _)| *kind == CommandKind::CommitAudio).and_then(|(_, n)| n.try_into().ok());
-        let anonymous = error.event_id.as_ref().is_none_or(|id| id.0.is_empty());
-        let kind = or_empty(error.kind);
-        let message = or_empty(error.message);
-        let code = match or_empty(error.code) {
-            code if code.is_empty() => kind.clone(),
-            code => code,
-        };
-        let fatal = FATAL_CODES.contains(&&*code) || FATAL_CODES.contains(&&*kind);
-        // Until the session is set up nothing else was asked, so a complaint that names no command is about that, unless
-        // it is the server's own trouble.
-        let unnamed = anonymous
-            && self.phase == Phase::Configuring
-            && kind == "invalid_request_error"
-            && code != "session_expired";
-        if !fatal && (about == Some(CommandKind::Configure) || unnamed) {
-            let reason = Cow::Owned(format!("session.update refused: {code}: {message}"));
-            return ModelEvent::Closed { reason, retry: false };
+        if about.is_none() && (complaint.param.starts_with("response") || complaint.message.contains("response.create"))
+        {
+            about = Some(CommandKind::CreateResponse);
         }
-        ModelEvent::Error { code, message, about, number, fatal }
+        if about == Some(CommandKind::CommitAudio) || complaint.code() == "input_audio_buffer_commit_empty" {
+            self.turns.commit_refused();
+        }
+        let fatal = complaint.is_fatal();
+        // Until the session is set up nothing else was asked for, so what it complains of is that; there is no waiting for
+        // a session that does not come.
+        if !fatal && self.phase != Phase::Ready {
+            let what = if self.phase == Phase::Greeting { "session refused" } else { "session.update refused" };
+            return self.refuse(format!("{what}: {}", complaint.words()), complaint.is_passing());
+        }
+        ModelEvent::Error {
+            code: Cow::Owned(fit(complaint.code())),
+            message: Cow::Owned(fit(&complaint.message)),
+            about,
+            number,
+            fatal,
+            busy: complaint.is_busy(),
+            retry_after_ms: complaint.retry_after_ms(),
+        }
+    }
+
+    /// There is no session to be had of this connection.
+    fn refuse<'a>(&mut self, reason: String, retry: bool) -> ModelEvent<'a> {
+        self.phase = Phase::Over;
+        ModelEvent::Closed { reason: Cow::Owned(reason), retry }
+    }
+
+    /// The far end is not as it was asked to be.
+    fn odd(&mut self, what: String) {
+        self.further.push_back(ModelEvent::NotAsAsked { what: Cow::Owned(what) });
     }
 
     fn garbage<'a>(&mut self) -> ModelEvent<'a> {
@@ -410,8 +642,26 @@ impl Session {
 /// What a message came to.
 enum Taken<'a> {
     Event(ModelEvent<'a>),
+    /// Several events, or none, that stand in line.
+    Further,
     /// Used, and nothing for the engine.
     Done,
     Nothing,
     Garbage,
+}
+
+impl From<Option<Whole>> for Taken<'_> {
+    fn from(whole: Option<Whole>) -> Self {
+        whole.map_or(Taken::Done, |whole| Taken::Event(tool_call(whole)))
+    }
+}
+
+fn tool_call(whole: Whole) -> ModelEvent<'static> {
+    let Whole { response, call, name, arguments } = whole;
+    ModelEvent::ToolCall {
+        response: Cow::Owned(response),
+        call: Cow::Owned(call),
+        name: Cow::Owned(name),
+        arguments: Cow::Owned(arguments),
+    }
 }

@@ -1,6 +1,7 @@
 //! The dialect, held against messages as the far end writes them.
 
 mod formats;
+mod odd;
 mod setup;
 
 use std::borrow::Cow;
@@ -72,7 +73,7 @@ fn ready(line: AudioFormat, model: AudioFormat) -> Session {
     let mut session = Session::new(&agent(model), "Be brief.", line);
     assert_eq!(session.decode(CREATED), None);
     assert!(session.poll_reply().is_some());
-    assert_eq!(session.decode(UPDATED), Some(ModelEvent::Ready { session: "sess_1".into() }));
+    assert_eq!(session.decode(UPDATED), Some(ModelEvent::Ready { session: "sess_1".into(), turns: None }));
     session
 }
 
@@ -96,6 +97,12 @@ fn audio_delta(response: &str, item: &str, payload: &[u8]) -> String {
     )
 }
 
+fn announced(response: &str, item: &str) -> String {
+    let item = json!({ "id": item, "type": "message", "role": "assistant", "content": [] });
+    json!({ "type": "response.output_item.added", "response_id": response, "output_index": 0, "item": item })
+        .to_string()
+}
+
 #[test]
 fn every_server_event_is_known() {
     let names = "conversation.created · conversation.item.added · conversation.item.created · conversation.item.deleted · conversation.item.done · conversation.item.input_audio_transcription.completed · conversation.item.input_audio_transcription.delta · conversation.item.input_audio_transcription.failed · conversation.item.input_audio_transcription.segment · conversation.item.retrieved · conversation.item.truncated · error · input_audio_buffer.cleared · input_audio_buffer.committed · input_audio_buffer.dtmf_event_received · input_audio_buffer.speech_started · input_audio_buffer.speech_stopped · input_audio_buffer.timeout_triggered · mcp_list_tools.completed · mcp_list_tools.failed · mcp_list_tools.in_progress · output_audio_buffer.cleared · output_audio_buffer.started · output_audio_buffer.stopped · rate_limits.updated · response.content_part.added · response.content_part.done · response.created · response.done · response.function_call_arguments.delta · response.function_call_arguments.done · response.mcp_call.completed · response.mcp_call.failed · response.mcp_call.in_progress · response.mcp_call_arguments.delta · response.mcp_call_arguments.done · response.output_audio.delta · response.output_audio.done · response.output_audio_transcript.delta · response.output_audio_transcript.done · response.output_item.added · response.output_item.done · response.output_text.delta · response.output_text.done · session.created · session.updated";
@@ -114,8 +121,12 @@ fn every_server_event_is_known() {
     }
     assert_eq!((session.counters().unknown, session.counters().garbage), (0, 0));
     assert_eq!(session.decode(r#"{"type":"ping","event_id":"e"}"#), None);
-    assert_eq!(session.decode(r#"{"event_id":"e","type":"response.audio.delta","delta":7}"#), None, "a beta name");
-    assert_eq!(session.counters().unknown, 2);
+    assert_eq!(session.counters().unknown, 0);
+    for _ in 0..2 {
+        assert_eq!(session.decode(r#"{"type":"sparkle","event_id":"e"}"#), None);
+    }
+    assert_eq!((session.counters().unknown, session.strangers().poll()), (2, Some("sparkle")));
+    assert_eq!(session.strangers().poll(), None, "named once");
 }
 
 #[test]
@@ -181,6 +192,8 @@ fn spoken_turn_maps_to_events() {
                 output_tokens: 121,
                 output_audio_tokens: 91,
             },
+            fatal: false,
+            retry_after_ms: None,
         },
     );
 }
@@ -198,7 +211,7 @@ fn response_done_says_how_it_ended_even_when_oddly_written() {
             json!({ "status": "failed", "status_details": { "type": "failed",
                 "error": { "type": "server_error", "code": "inference_rate_limit_exceeded", "message": "m" } } }),
             ResponseStatus::Failed,
-            Some("inference_rate_limit_exceeded"),
+            Some("inference_rate_limit_exceeded: m"),
         ),
         (
             json!({ "status": "incomplete", "status_details": { "reason": "max_output_tokens" } }),
@@ -207,7 +220,10 @@ fn response_done_says_how_it_ended_even_when_oddly_written() {
         ),
         (json!({ "status": "completed", "usage": "free", "status_details": 3 }), ResponseStatus::Completed, None),
         (json!({ "status": "exploded" }), ResponseStatus::Failed, None),
-        (json!({}), ResponseStatus::Failed, None),
+        (json!({ "status": "failed", "error": "no luck" }), ResponseStatus::Failed, Some("no luck")),
+        (json!({ "status_details": { "error": { "code": 429 } } }), ResponseStatus::Failed, Some("429")),
+        (json!({}), ResponseStatus::Completed, None),
+        (json!([]), ResponseStatus::Completed, None),
     ] {
         let message = json!({ "type": "response.done", "response": response }).to_string();
         let Some(ModelEvent::ResponseDone { status: got, detail: why, usage, .. }) = session.decode(&message) else {
@@ -249,6 +265,7 @@ fn halves_of_a_sample_are_put_together_within_an_item() {
         ("a", &[9], &[]),
         ("b", &[10, 11], &[10, 11]),
     ] {
+        session.decode(&announced("r", item));
         let message = audio_delta("r", item, sent);
         let Some(ModelEvent::Audio { payload, .. }) = session.decode(&message) else { panic!() };
         assert_eq!(payload, expected, "{item} {sent:?}");
@@ -287,7 +304,7 @@ fn tool_call_is_reported_once_and_only_when_whole() {
         (json!({ "call_id": "c2", "name": "note", "arguments": "{\"te", "status": "incomplete" }), false),
         (json!({ "call_id": "c3", "name": "note", "arguments": "{\"te" }), false),
         (json!({ "call_id": "c4", "name": "note", "arguments": "{}" }), true),
-        (json!({ "name": "note", "arguments": "{}", "status": "completed" }), false),
+        (json!({ "id": "item_8", "name": "note", "arguments": "{}", "status": "completed" }), true),
         (json!({ "type": "message", "call_id": "c5", "status": "completed" }), false),
     ] {
         let message = item("response.output_item.done", fields.clone());
@@ -324,6 +341,8 @@ fn only_quota_key_account_and_billing_are_fatal() {
             about,
             number: (about == Some(CommandKind::CommitAudio)).then_some(3),
             fatal,
+            busy: code.contains("active_response"),
+            retry_after_ms: None,
         };
         assert_eq!(session.decode(&message.to_string()), Some(expected));
     }
@@ -430,14 +449,87 @@ fn what_is_not_of_the_dialect_is_garbage() {
         "[]",
         "{}",
         r#"{"type":7}"#,
-        r#"{"type":"error"}"#,
-        r#"{"type":"response.done","response":[]}"#,
-        r#"{"type":"input_audio_buffer.speech_started","item_id":{}}"#,
+        r#"{"type":"response.output_audio.delta","delta":"!!"}"#,
+        r#"{"type":"response.done"#,
     ];
     for message in nonsense {
         assert_eq!(session.decode(message), Some(ModelEvent::Garbage), "{message}");
     }
     assert_eq!(session.counters().garbage, nonsense.len() as u64);
+}
+
+/// Fields that events have, some of them in places where they do not belong.
+const FIELDS: [&str; 17] = [
+    "item_id",
+    "response_id",
+    "delta",
+    "transcript",
+    "audio_start_ms",
+    "audio_end_ms",
+    "item",
+    "response",
+    "session",
+    "error",
+    "call_id",
+    "name",
+    "arguments",
+    "status",
+    "code",
+    "message",
+    "id",
+];
+
+/// JSON of any shape, with the keys that are looked for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        prop::sample::select(vec![
+            "",
+            "completed",
+            "function_call",
+            "message",
+            "{}",
+            "sk-1",
+            "audio/pcm",
+            "é😀",
+            "try again in 1m",
+            "```"
+        ])
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        let key = prop::sample::select(vec![
+            "id",
+            "type",
+            "status",
+            "status_details",
+            "error",
+            "output",
+            "usage",
+            "content",
+            "transcript",
+            "arguments",
+            "call_id",
+            "name",
+            "audio",
+            "input",
+            "format",
+            "rate",
+            "turn_detection",
+            "code",
+            "message",
+            "input_tokens",
+            "retry_after",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..5)
+                .prop_map(|fields| Value::Object(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
+        ]
+    })
 }
 
 proptest! {
@@ -467,6 +559,21 @@ proptest! {
         let mut session = ready(format, format);
         session.decode(&text);
         session.decode(&text);
+    }
+
+    #[test]
+    fn any_json_of_any_type_is_taken(kind in 0..SERVER_EVENTS.len(), fields in prop::collection::vec((0..FIELDS.len(), any_json()), 0..8), ready in any::<bool>()) {
+        let mut message = json!({ "type": SERVER_EVENTS[kind].0 });
+        for (field, value) in fields {
+            message[FIELDS[field]] = value;
+        }
+        let mut session = if ready { phone() } else { Session::new(&agent(AudioFormat::PHONE), "", AudioFormat::PHONE) };
+        for _ in 0..2 {
+            let text = message.to_string();
+            let garbage = session.decode(&text) == Some(ModelEvent::Garbage);
+            prop_assert!(!garbage || SERVER_EVENTS[kind].1 == Kind::AudioDelta, "{message}");
+            while session.poll_event().is_some() {}
+        }
     }
 
     #[test]

@@ -16,6 +16,27 @@ pub fn connect_stream(url: &str, name: &str, status_callback: Option<&str>, para
     xml
 }
 
+/// The same, but asks at `ask` what to do when the stream is over, whoever ended it.
+pub fn connect_or_ask(
+    url: &str,
+    name: &str,
+    status_callback: Option<&str>,
+    parameters: &[(&str, &str)],
+    ask: &str,
+) -> String {
+    let mut xml = String::from(HEAD);
+    connect(&mut xml, url, name, status_callback, parameters);
+    redirect(&mut xml, ask);
+    xml
+}
+
+/// Goes on with the document at `url`, and ends this one.
+fn redirect(xml: &mut String, url: &str) {
+    xml.push_str("<Redirect method=\"POST\">");
+    escape(xml, url);
+    xml.push_str("</Redirect></Response>");
+}
+
 fn connect(xml: &mut String, url: &str, name: &str, status_callback: Option<&str>, parameters: &[(&str, &str)]) {
     xml.push_str("<Connect><Stream");
     attribute(xml, "url", url);
@@ -81,20 +102,13 @@ pub fn dial_or_ask(number: &str, ring_s: u64, action: &str, answered: &str) -> S
     xml
 }
 
-/// Presses `digits` for the far end, and connects the stream again as [`connect_stream`] does.
-pub fn press_and_connect(
-    digits: &str,
-    url: &str,
-    name: &str,
-    status_callback: Option<&str>,
-    parameters: &[(&str, &str)],
-) -> String {
+/// Presses `digits` for the far end before everything that `document` says, one of the others here.
+pub fn press_first(digits: &str, document: &str) -> String {
     let mut xml = String::from(HEAD);
     xml.push_str("<Play");
     attribute(&mut xml, "digits", digits);
     xml.push_str("/>");
-    connect(&mut xml, url, name, status_callback, parameters);
-    xml.push_str(TAIL);
+    xml.push_str(document.strip_prefix(HEAD).unwrap_or(TAIL));
     xml
 }
 
@@ -136,6 +150,18 @@ mod tests {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Connect><Stream url=\"wss://h/media\" name=\"call\" \
              statusCallback=\"https://h/s?a=1&amp;b=2\"><Parameter name=\"token\" value=\"t\"/><Parameter name=\"n\" \
              value=\"&lt;&quot;&apos;&amp;&gt;\"/></Stream></Connect><Hangup/></Response>"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_is_over_leads_back_and_keys_are_pressed_before_it() {
+        let document = connect_or_ask("wss://h/media", "call", None, &[], "https://h/back?a=1&b=2");
+        assert!(document.ends_with(
+            "</Stream></Connect><Redirect method=\"POST\">https://h/back?a=1&amp;b=2</Redirect></Response>"
+        ));
+        let pressed = press_first("1w#", &document);
+        assert!(
+            pressed.contains("<Response><Play digits=\"1w#\"/><Connect><Stream") && pressed.ends_with("</Response>")
         );
     }
 

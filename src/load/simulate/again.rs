@@ -73,7 +73,7 @@ fn trial(settings: &CallSettings, cuts_in_ms: u64, size: &mut dyn FnMut() -> usi
     let mut sim = Sim::with(Arc::new(settings.clone()), 30, means, |_, _, _: &Action<'_>| {});
     let model = |sim: &mut Sim, event| sim.input(Input::Model(event));
     sim.run_until(CallTime::from_ms(200));
-    model(&mut sim, ModelEvent::Ready { session: "sess".into() });
+    model(&mut sim, ModelEvent::Ready { session: "sess".into(), turns: None });
     sim.input(Input::Caller(CallerEvent::Started));
     sim.caller_audio(true);
     sim.run_until(CallTime::from_ms(1_000));

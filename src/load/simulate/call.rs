@@ -14,7 +14,7 @@ use super::temper::Temper;
 use super::voice::Voice;
 use super::words::{Names, Say};
 use crate::config::{CallSettings, JournalKeep, TurnDetection};
-use crate::engine::{CallerEvent, EndReason, Input};
+use crate::engine::{CallerEvent, Control, EndReason, Input};
 use crate::journal::trace;
 use crate::load::random::Random;
 use crate::sim::{Means, Sim};
@@ -54,6 +54,8 @@ pub(super) struct Call {
     voice: Voice,
     /// By then it is over.
     limit: CallTime,
+    /// When a line that broke off comes back.
+    line_back: Option<CallTime>,
     faults: Faults,
     names: Names,
 }
@@ -79,7 +81,7 @@ impl Call {
     pub(super) fn new(number: u64, stock: &Stock, diary: Diary, journal: JournalKeep) -> Self {
         let random = |part: u64| Random::new(stock.seed, number * 8 + part);
         let mut chance = random(0);
-        let (settings, own_ears) = settings::draw(&mut chance, &stock.sounds);
+        let (mut settings, own_ears) = settings::draw(&mut chance, &stock.sounds);
         let mut world = World {
             model: Model::new(random(1), Temper::draw(&mut chance, &settings)),
             carrier: Carrier::new(random(2)),
@@ -90,12 +92,21 @@ impl Call {
         let limit = longest(&settings);
         let delay_ms = chance.skewed(3, 180);
         let late_us = if chance.chance(300) { chance.skewed(100, 8_000) } else { 0 };
+        settings.limits.line_back_s = chance.range(0, 6);
+        // Most clocks run alike, as far as a call can tell.
+        let clock_ppm = if chance.chance(300) { chance.skewed(1, 5_000) as i64 } else { 0 };
+        let clock_ppm = if chance.chance(500) { -clock_ppm } else { clock_ppm };
+        world.watch.runs_by(clock_ppm);
         let means = Means { own_ears, lists: false, journal };
         let mut sim = Sim::with(Arc::new(settings), delay_ms, means, |line, at, action| world.sees(line, at, action));
         sim.notice_late(late_us);
+        sim.line_clock(clock_ppm);
         sim.caller_sound(stock.voice.quiet.clone());
-        let (voice, faults, names) = (stock.voice.clone(), Faults::default(), Names::default());
-        Call { sim, caller, world, own_ears, voice, limit, faults, names }
+        let (voice, mut faults, names) = (stock.voice.clone(), Faults::default(), Names::default());
+        if clock_ppm != 0 {
+            faults.met(Fault::ClockDrifts);
+        }
+        Call { sim, caller, world, own_ears, voice, limit, line_back: None, faults, names }
     }
 
     /// When something happens next, in the call's time; none once it is over.
@@ -103,7 +114,7 @@ impl Call {
         if self.is_over() {
             return None;
         }
-        let around = [self.world.model.next(), self.caller.next(), self.world.carrier.next()];
+        let around = [self.world.model.next(), self.caller.next(), self.world.carrier.next(), self.line_back];
         around.into_iter().chain([self.sim.next_at(), Some(self.limit)]).flatten().min()
     }
 
@@ -121,6 +132,11 @@ impl Call {
                 Some(Answer::LineEnds) => self.input(Input::Caller(CallerEvent::HungUp)),
                 None => {}
             }
+        } else if is_due(self.line_back) {
+            self.line_back = None;
+            self.input(Input::Control(Control::LineReturns));
+            self.input(Input::Caller(CallerEvent::Started));
+            self.sim.caller_audio(true);
         } else if is_due(self.world.model.next()) {
             if let Some(say) = self.world.model.poll(now) {
                 self.says(say);
@@ -192,10 +208,17 @@ impl Call {
 
     fn trouble(&mut self, now: CallTime, fault: Fault, size: u64) {
         self.faults.met(fault);
+        self.world.watch.line_is_troubled();
         match fault {
             Fault::LineLost => {
                 self.sim.caller_audio(false);
                 self.input(Input::Caller(CallerEvent::Lost));
+            }
+            Fault::LineBreaks => {
+                self.sim.caller_audio(false);
+                self.sim.line().break_off(now);
+                self.input(Input::Caller(CallerEvent::Lost));
+                self.line_back = Some(now.plus_ms(size));
             }
             Fault::AudioStops => self.sim.caller_audio(false),
             Fault::ClockRestarts => {

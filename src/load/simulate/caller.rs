@@ -217,6 +217,7 @@ fn incidents(random: &mut Random) -> Vec<(CallTime, Deed)> {
     may(random, 120, |_| Deed::HangUp);
     may(random, 20, |_| Deed::Trouble(Fault::LineLost, 0));
     may(random, 20, |_| Deed::Trouble(Fault::AudioStops, 0));
+    may(random, 40, |random| Deed::Trouble(Fault::LineBreaks, random.skewed(50, 6_000)));
     may(random, 60, |random| Deed::Key(random.pick(&['1', '5', '0', '#', '*'])));
     may(random, 20, |_| Deed::Trouble(Fault::StartsTwice, 0));
     may(random, 15, |_| Deed::Control(Control::End(EndReason::Operator)));

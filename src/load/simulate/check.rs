@@ -15,12 +15,20 @@ use crate::time::{CallTime, Samples};
 
 use super::settings::SOUND;
 use items::Item;
+use silence::Silence;
 use turns::Turns;
+
+mod silence;
+
+/// The byte that audio is made of which cannot be heard.
+pub(super) const SILENCE: u8 = 0xFF;
 
 /// The most actions that one input may lead to: a replay of a long conversation is the most that there is.
 const ACTIONS_MAX: u64 = 500;
 /// The most inputs at one moment; a call that needs more is one that loops.
 const INPUTS_AT_ONCE_MAX: u64 = 20_000;
+/// Bytes from 1 on that are loud as μ-law: what has others is silence to a caller.
+const LOUD: u32 = 0x6F;
 /// Jitter that the reckoning of what was heard may be off by at a clear, beyond one message.
 const RECKONING_MS: u64 = 60;
 /// While it is not known whether the caller interrupts, the agent is held for this long at most; deadlines are noticed late here.
@@ -28,6 +36,9 @@ const HELD_MAX_MS: u64 = 1_000;
 const LATE_MS: u64 = 20;
 /// Speech over the agent that is longer is a word, and is given to the model.
 const CLICK_MS: u64 = 200;
+
+/// The most that the tracks of a recording may lie apart.
+const TRACKS_MS: u64 = 20;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +72,18 @@ pub(super) struct Watch {
     /// Where the recording of the agent ends.
     recorded_to: u64,
     media_start: Option<CallTime>,
+    /// By how much the line's clock runs faster than ours.
+    clock_ppm: i64,
+    /// Something went wrong at the line: where it plays is not known as well any more.
+    troubled: bool,
+    /// Where the line's clock was, in samples, when audio was sent to a line at rest.
+    began: Option<i64>,
     inputs_at: (CallTime, u64),
+    /// The model has told of a response, and not of its end.
+    running: Option<String>,
+    /// Tools that were called and not answered.
+    tools_open: i64,
+    silence: Silence,
     /// What may be a broken promise, if no marks were given up.
     doubt: Option<Broken>,
     /// The line was emptied since the last look.
@@ -80,16 +102,46 @@ impl Watch {
     pub(super) fn new(settings: &CallSettings) -> Self {
         let local = matches!(settings.turn_detection, TurnDetection::Local(_));
         let turns = Turns::new(local);
-        Watch { rate_hz: settings.format.rate_hz, batch_ms: settings.playout.batch_ms, turns, ..Watch::default() }
+        let silence = Silence::new(settings);
+        let (rate_hz, batch_ms) = (settings.format.rate_hz, settings.playout.batch_ms);
+        Watch { rate_hz, batch_ms, turns, silence, ..Watch::default() }
+    }
+
+    /// The line's clock runs faster than ours by so much, in parts per million.
+    pub(super) fn runs_by(&mut self, clock_ppm: i64) {
+        self.clock_ppm = clock_ppm;
+    }
+
+    /// Something goes wrong at the line.
+    pub(super) fn line_is_troubled(&mut self) {
+        self.troubled = true;
+        self.began = None;
+    }
+
+    /// Both tracks are on the line's clock: audio is recorded where that was when it began to be played.
+    fn beside(&mut self, at: CallTime, position: Samples) {
+        let Some(began) = self.began.take() else { return };
+        let off = position.0 as i64 - began;
+        let most = Samples::from_ms(TRACKS_MS, self.rate_hz).0;
+        if off.unsigned_abs() > most {
+            let clock = self.clock_ppm;
+            self.breaks(at, format!("the agent is recorded {off} samples beside where he was heard, at {clock} ppm"));
+        }
+    }
+
+    fn line_clock(&self, at: CallTime) -> Option<i64> {
+        let since_us = i128::from(at.as_us()) - i128::from(self.media_start?.as_us());
+        let line_us = since_us * i128::from(1_000_000 + self.clock_ppm) / 1_000_000;
+        Some((line_us * i128::from(self.rate_hz) / 1_000_000) as i64)
     }
 
     /// The byte that an item's audio is made of: recordings have others.
     pub(super) fn byte_of(item: u32) -> u8 {
-        1 + (item % u32::from(SOUND - 1)) as u8
+        1 + (item % LOUD) as u8
     }
 
     /// The model's item with this number gets more audio.
-    fn receives(&mut self, number: u32, bytes: u64) -> &mut Item {
+    fn receives(&mut self, number: u32, bytes: u64, silent: bool) -> &mut Item {
         let index = usize::from(Self::byte_of(number)) - 1;
         if self.items.len() <= index {
             self.items.resize(index + 1, Item::default());
@@ -99,6 +151,7 @@ impl Watch {
             *item = Item::new(number);
         }
         item.received += bytes;
+        item.silent = silent;
         item
     }
 
@@ -110,6 +163,15 @@ impl Watch {
         if let Input::Model(event) = input {
             self.hears_model(event);
         }
+        match input {
+            Input::Model(ModelEvent::ResponseStarted { response }) => self.running = Some(response.to_string()),
+            Input::Model(ModelEvent::ResponseDone { response, .. }) => {
+                self.running.take_if(|running| **running == **response);
+            }
+            Input::Model(ModelEvent::ToolCall { .. }) => self.tools_open += 1,
+            Input::Model(ModelEvent::Ready { .. } | ModelEvent::Closed { .. }) => self.running = None,
+            _ => {}
+        }
     }
 
     /// Something was decided. The line has not taken it yet.
@@ -120,19 +182,33 @@ impl Watch {
         self.turns.action(action);
         self.tells_model(action);
         match action {
-            Action::SendCaller(CallerCommand::Audio(bytes)) => self.audio(at, bytes),
+            Action::SendCaller(CallerCommand::Audio(bytes)) => {
+                if line.is_at_rest(at) && !self.troubled && bytes.first() != Some(&SOUND) {
+                    self.began = self.line_clock(at);
+                }
+                self.audio(at, bytes);
+            }
             Action::SendCaller(CallerCommand::Mark(mark)) if mark.generation != self.clears => {
                 let (of, now) = (mark.generation, self.clears);
                 self.breaks(at, format!("a mark of generation {of} after {now} clears"));
             }
             Action::SendCaller(CallerCommand::Clear) => {
                 self.clears += 1;
+                self.began = None;
+                self.silence.cleared(at);
                 self.look = true;
             }
+            Action::SendModel(ModelCommand::CreateResponse { .. }) => {
+                if let Some(running) = self.running.take() {
+                    self.breaks(at, format!("a response is asked for while {running} runs"));
+                }
+            }
+            Action::SendModel(ModelCommand::CancelResponse) => self.running = None,
             Action::SendModel(ModelCommand::Truncate { item, audio_end_ms }) => {
                 self.truncate(line, at, item, *audio_end_ms);
             }
             Action::Record(Record::Agent { at: position, payload }) => {
+                self.beside(at, *position);
                 if position.0 < self.recorded_to {
                     let before = self.recorded_to;
                     self.breaks(at, format!("the agent is recorded at {} and before up to {before}", position.0));
@@ -166,10 +242,11 @@ impl Watch {
         let media_now =
             |start: CallTime| now.as_us().saturating_sub(start.as_us()) * u64::from(self.rate_hz) / 1_000_000;
         if self.recorded_to > media_now(self.media_start.unwrap_or_default()) {
-            // A stream's beginning may have been set right since.
-            let start = sim.engine().report().media_start_at_ms.map(CallTime::from_ms).unwrap_or_default();
-            if self.recorded_to > media_now(start) {
-                let (to, now_at) = (self.recorded_to, media_now(start));
+            // The line's clock may be ahead of ours.
+            let now_at = sim.engine().report().media_ms.unwrap_or_default() * u64::from(self.rate_hz) / 1_000;
+            let millisecond = u64::from(self.rate_hz) / 1_000;
+            if self.recorded_to > now_at + millisecond {
+                let to = self.recorded_to;
                 self.breaks(now, format!("the agent is recorded up to {to}, and it is {now_at}"));
             }
         }
@@ -178,6 +255,13 @@ impl Watch {
         }
         if std::mem::take(&mut self.look) {
             self.compare_with_line(sim);
+        }
+        if let Some(quiet_ms) = self.silence.too_long(now) {
+            let counters = sim.engine().report().counters;
+            // A line that stalls is silent however much there is to be heard.
+            if !counters.contains_key("line_stalls") && !counters.contains_key("marks_lost") {
+                self.breaks(now, format!("the caller waits for an answer and has heard nothing for {quiet_ms} ms"));
+            }
         }
     }
 
@@ -188,13 +272,16 @@ impl Watch {
 
     fn audio(&mut self, at: CallTime, bytes: &[u8]) {
         self.sent += bytes.len() as u64;
+        if bytes.iter().any(|b| *b != SILENCE) {
+            self.silence.sounds(at, bytes.len() as u64 * 1_000 / u64::from(self.rate_hz));
+        }
         if self.held {
             self.breaks(at, "agent audio while he is held".to_owned());
         }
         let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
             return self.breaks(at, "a message to the line without audio".to_owned());
         };
-        if first == SOUND && last == SOUND {
+        if (first == SOUND && last == SOUND) || bytes.iter().all(|b| *b == SILENCE) {
             return;
         }
         let Some(item) =
@@ -213,7 +300,14 @@ impl Watch {
     }
 
     fn event(&mut self, at: CallTime, event: &CallEvent) {
+        self.silence.event(at, event);
         match event {
+            CallEvent::ToolAnswered { .. } => {
+                self.tools_open -= 1;
+                if self.tools_open < 0 {
+                    self.breaks(at, "a tool is answered that was not called, or twice".to_owned());
+                }
+            }
             CallEvent::AgentHeld { .. } => {
                 self.held = true;
                 self.held_at = at;
@@ -223,6 +317,8 @@ impl Watch {
             CallEvent::TurnDropped { rule, voiced_ms } => {
                 self.erases = rule != "shorter_than_a_word" || *voiced_ms < CLICK_MS;
             }
+            // What was unheard is sent once more when it is back.
+            CallEvent::LineBroken { .. } => self.holds += 1,
             CallEvent::AgentResumed { .. } => self.released(at),
             CallEvent::BargeIn { .. } | CallEvent::AgentStopped { .. } => {
                 self.released(at);
@@ -249,6 +345,11 @@ impl Watch {
         // What a full queue refused is truncated while the rest may still be heard.
         let goes_on = |item: &&Item| item.number == number && !item.stopped;
         if self.items.iter().any(|item| goes_on(&item)) {
+            return;
+        }
+        let index = usize::from(Self::byte_of(number)) - 1;
+        if self.items.get(index).is_some_and(|item| item.number == number && item.silent) {
+            // The line cannot tell whose silence it plays.
             return;
         }
         // What is under way when the clear is sent is played until that arrives.

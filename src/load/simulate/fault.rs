@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 pub(super) enum Fault {
     NeverConnects,
     LineLost,
+    LineBreaks,
     AudioStops,
     FramesLost,
     ClockRestarts,
+    ClockDrifts,
     LineStalls,
     MarksHeld,
     MarksLost,
@@ -29,20 +31,24 @@ pub(super) enum Fault {
     ModelQuota,
     ModelGarbage,
     StrayReply,
+    UnseenReply,
+    SilentReply,
     CommitUnnamed,
     CommitRefused,
 }
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Fault; 25] = {
+    pub(super) const ALL: [Fault; 29] = {
         use Fault::*;
         [
             NeverConnects,
             LineLost,
+            LineBreaks,
             AudioStops,
             FramesLost,
             ClockRestarts,
+            ClockDrifts,
             LineStalls,
             MarksHeld,
             MarksLost,
@@ -61,6 +67,8 @@ impl Fault {
             ModelQuota,
             ModelGarbage,
             StrayReply,
+            UnseenReply,
+            SilentReply,
             CommitUnnamed,
             CommitRefused,
         ]
@@ -71,9 +79,11 @@ impl Fault {
         match self {
             Fault::NeverConnects => "line never connects",
             Fault::LineLost => "line lost",
+            Fault::LineBreaks => "line breaks off and comes back",
             Fault::AudioStops => "caller's audio stops",
             Fault::FramesLost => "caller's frames lost",
             Fault::ClockRestarts => "line's clock restarts",
+            Fault::ClockDrifts => "line's clock runs apart",
             Fault::LineStalls => "line stalls",
             Fault::MarksHeld => "marks held up",
             Fault::MarksLost => "marks lost",
@@ -92,6 +102,8 @@ impl Fault {
             Fault::ModelQuota => "model's quota is used up",
             Fault::ModelGarbage => "model sends garbage",
             Fault::StrayReply => "model speaks unasked",
+            Fault::UnseenReply => "model busy with a reply it does not tell of",
+            Fault::SilentReply => "reply of silence",
             Fault::CommitUnnamed => "turn never named",
             Fault::CommitRefused => "turn refused",
         }

@@ -181,7 +181,7 @@ impl Model {
                 self.begin(now, false);
                 return None;
             }
-            Say::Audio { response, item, bytes } => self.said_audio(now, response, item, bytes),
+            Say::Audio { response, item, bytes, .. } => self.said_audio(now, response, item, bytes),
             Say::Done { response, .. } => {
                 self.active.take_if(|a| a.id == response);
             }
@@ -229,7 +229,7 @@ impl Model {
             let (about, number) = tells(&mut self.random);
             let code = "input_audio_buffer_commit_empty";
             let after_ms = self.in_order(now, 30);
-            self.later(now, after_ms, Say::Error { code, about, number, fatal: false });
+            self.later(now, after_ms, Say::Error { code, about, number, fatal: false, busy: false });
             return Ok(());
         }
         if std::mem::take(&mut self.uncommitted) < SHORTEST_COMMIT_MS * PER_MS {
@@ -238,7 +238,7 @@ impl Model {
             }
             let (about, number) = tells(&mut self.random);
             let code = "input_audio_buffer_commit_empty";
-            self.later(now, 30, Say::Error { code, about, number, fatal: false });
+            self.later(now, 30, Say::Error { code, about, number, fatal: false, busy: false });
             return Ok(());
         }
         self.items += 1;

@@ -89,6 +89,7 @@ pub(super) fn draw(random: &mut Random, sounds: &Sounds) -> (CallSettings, bool)
             farewell_s: random.range(2, 8),
             caller_silence_s: random.pick(&[0, 8, 15, 25]),
             caller_gone_s: random.range(5, 20),
+            line_back_s: 0,
             model_silence_ms: random.range(1_500, 6_000),
             model_recovery_s: random.range(3, 12),
             media_start_s: random.range(5, 15),

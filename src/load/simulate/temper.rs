@@ -34,6 +34,10 @@ enum Flaw {
     Garbles,
     /// It speaks unasked.
     Strays,
+    /// It is busy with replies that it does not tell of.
+    Busy,
+    /// It sends silence as audio.
+    Mute,
 }
 
 /// How a model that detects turns hears.
@@ -65,6 +69,10 @@ pub(super) struct Reply {
     pub(super) items: u64,
     pub(super) tool: Option<&'static str>,
     pub(super) status: ResponseStatus,
+    /// When it is said to be worth trying again, if it fails.
+    pub(super) retry_after_ms: Option<u64>,
+    /// None of its audio can be heard.
+    pub(super) silent: bool,
     /// Said besides, so many ms after the beginning.
     pub(super) besides: Option<(u64, Say)>,
 }
@@ -84,6 +92,8 @@ impl Temper {
             290..=299 => Flaw::Quota,
             300..=329 => Flaw::Garbles,
             330..=369 => Flaw::Strays,
+            370..=399 => Flaw::Busy,
+            400..=429 => Flaw::Mute,
             _ => Flaw::None,
         };
         let detection = match settings.turn_detection {
@@ -135,7 +145,7 @@ impl Temper {
                 let about = Some(CommandKind::CreateResponse);
                 Some((
                     random.skewed(100, 60_000),
-                    Say::Error { code: "insufficient_quota", about, number: None, fatal: true },
+                    Say::Error { code: "insufficient_quota", about, number: None, fatal: true, busy: false },
                 ))
             }
             Flaw::Garbles => Some((random.skewed(100, 60_000), Say::Garbage)),
@@ -153,12 +163,19 @@ impl Temper {
         }
     }
 
+    /// Whether it refuses a request because of a reply that it has not told of, and for how long that runs.
+    pub(super) fn is_busy(&self, random: &mut Random) -> Option<u64> {
+        (self.flaw == Flaw::Busy && random.chance(400)).then(|| random.skewed(30, 5_000))
+    }
+
     /// What the reply with this number is.
     pub(super) fn reply(&self, random: &mut Random, number: u32) -> Reply {
         let mut reply = Reply {
             items: 1 + u64::from(random.chance(100)),
             tool: None,
             status: ResponseStatus::Completed,
+            retry_after_ms: None,
+            silent: false,
             besides: None,
         };
         match random.range(0, 99) {
@@ -173,12 +190,14 @@ impl Temper {
         match self.flaw {
             Flaw::Fails if random.chance(500) => {
                 (reply.status, reply.items) = (ResponseStatus::Failed, random.range(0, 1));
+                reply.retry_after_ms = random.chance(500).then(|| random.skewed(200, 20_000));
             }
             Flaw::Complains if random.chance(500) => {
                 let about = random.pick(&[None, Some(CommandKind::AppendAudio), Some(CommandKind::CreateResponse)]);
-                let error = Say::Error { code: "server_error", about, number: None, fatal: false };
+                let error = Say::Error { code: "server_error", about, number: None, fatal: false, busy: false };
                 reply.besides = Some((random.skewed(10, 3_000), error));
             }
+            Flaw::Mute => reply.silent = random.chance(500),
             Flaw::Garbles => reply.besides = Some((random.skewed(10, 3_000), Say::Garbage)),
             Flaw::Drops if random.chance(300) => {
                 let closed = Say::Closed { reason: "1011", retry: true };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::check::Watch;
+use super::check::{SILENCE, Watch};
 use crate::engine::{CommandKind, ModelEvent, ResponseStatus, Usage};
 
 /// Something the model says, by number: the names are made of these.
@@ -35,6 +35,8 @@ pub(super) enum Say {
         response: u32,
         item: u32,
         bytes: u64,
+        /// None of it can be heard.
+        silent: bool,
     },
     Words {
         response: u32,
@@ -49,12 +51,14 @@ pub(super) enum Say {
     Done {
         response: u32,
         status: ResponseStatus,
+        retry_after_ms: Option<u64>,
     },
     Error {
         code: &'static str,
         about: Option<CommandKind>,
         number: Option<u32>,
         fatal: bool,
+        busy: bool,
     },
     Garbage,
     /// Begins a response that nobody asked for; nothing is said by that.
@@ -97,7 +101,7 @@ impl Names {
         }
         let (response, named) = (of.as_str().into(), named.as_str().into());
         Some(match say {
-            Say::Ready => ModelEvent::Ready { session: "sess".into() },
+            Say::Ready => ModelEvent::Ready { session: "sess".into(), turns: None },
             Say::Closed { reason, retry } => ModelEvent::Closed { reason: reason.into(), retry },
             Say::SpeechStarted { ms, .. } => ModelEvent::SpeechStarted { item: named, audio_start_ms: ms },
             Say::SpeechStopped { ms, .. } => ModelEvent::SpeechStopped { item: named, audio_end_ms: ms },
@@ -108,9 +112,9 @@ impl Names {
                 ModelEvent::CallerTranscript { item: named, text: text.into(), done: true }
             }
             Say::Started { .. } => ModelEvent::ResponseStarted { response },
-            Say::Audio { item, bytes, .. } => {
+            Say::Audio { item, bytes, silent, .. } => {
                 audio.clear();
-                audio.resize(bytes as usize, Watch::byte_of(item));
+                audio.resize(bytes as usize, if silent { SILENCE } else { Watch::byte_of(item) });
                 ModelEvent::Audio { response, item: named, payload: audio }
             }
             Say::Words { words, done, .. } => {
@@ -121,13 +125,19 @@ impl Names {
                     if name == "note" { r#"{"text":"noted"}"# } else { r#"{"reason":"all is said"}"# }.into();
                 ModelEvent::ToolCall { response, call: "call_1".into(), name: name.into(), arguments }
             }
-            Say::Done { status, .. } => {
+            Say::Done { status, retry_after_ms, .. } => {
                 let usage = Usage { input_tokens: 10, output_tokens: 20, ..Usage::default() };
-                ModelEvent::ResponseDone { response, status, detail: None, usage }
+                ModelEvent::ResponseDone { response, status, detail: None, usage, fatal: false, retry_after_ms }
             }
-            Say::Error { code, about, number, fatal } => {
-                ModelEvent::Error { code: code.into(), message: "it said so".into(), about, number, fatal }
-            }
+            Say::Error { code, about, number, fatal, busy } => ModelEvent::Error {
+                code: code.into(),
+                message: "it said so".into(),
+                about,
+                number,
+                fatal,
+                busy,
+                retry_after_ms: None,
+            },
             Say::Garbage => ModelEvent::Garbage,
             Say::Unasked | Say::Hears(_) => return None,
         })

@@ -30,6 +30,8 @@ pub(super) struct Course {
     agent: Vec<(Samples, Vec<u8>)>,
     /// When the agent had the floor, or would have had it without an interruption: from, to.
     floor: Vec<(Samples, Samples)>,
+    /// When an answer was awaited, which is not yet heard.
+    awaited: Vec<(Samples, Samples)>,
     /// Moments at which it could not be interrupted.
     protected: Vec<Samples>,
     /// The turns that were taken.
@@ -71,6 +73,7 @@ impl Course {
             caller: Vec::new(),
             agent: Vec::new(),
             floor: Vec::new(),
+            awaited: Vec::new(),
             protected: Vec::new(),
             turns: Vec::new(),
         };
@@ -84,14 +87,14 @@ impl Course {
             Seen::Action(Action::Emit(event)) => events.push((at, heard, event.clone())),
             _ => {}
         });
-        let began = CallTime::from_ms(engine.report().media_start_at_ms.unwrap_or(0));
+        let report = engine.report();
         for (at, payload) in &course.agent {
             course.floor.push((*at, *at + format.samples(payload.len())));
         }
-        let mut held = None;
+        let (mut held, mut asked) = (None, None);
         for (at, heard, event) in events {
             // Our own decisions are made where a step ends, the model's when we are told.
-            let media = if local { heard } else { Samples::from_us(at.since(began).as_micros() as u64, rate_hz) };
+            let media = if local { heard } else { Samples::from_ms(report.media_of_ms(at.as_ms()), rate_hz) };
             let ms = |ms: u64| Samples::from_ms(ms, rate_hz);
             match event {
                 CallEvent::SpeechStarted { .. } => course.turns.push(Turn { decided: media, ..Turn::default() }),
@@ -100,6 +103,8 @@ impl Course {
                         turn.ended = Some((ms(media_ms), media));
                     }
                 }
+                CallEvent::ResponseAsked { .. } => asked = Some(media),
+                CallEvent::AgentStarted { .. } => course.awaited.extend(asked.take().map(|from| (from, media))),
                 CallEvent::AgentHeld { .. } => held = Some(media),
                 CallEvent::AgentResumed { .. } => course.floor.extend(held.take().map(|from| (from, media))),
                 // A response of which there was nothing to hear yet is no agent who speaks.
@@ -156,7 +161,8 @@ impl Course {
                     let (from, media) = breaks.iter().rfind(|(from, _)| *from <= heard).copied().unwrap_or_default();
                     media + heard.saturating_sub(from)
                 };
-                let (now, event) = (media(step.end), detector.step(step));
+                let now = media(step.end);
+                let event = detector.step(step, self.has_floor(now));
                 rule.step(step.end.0, event, self.may_be_interrupted(now));
                 match event {
                     Some(TurnEvent::Started { .. }) => turns.push(Turn { decided: now, ..Turn::default() }),
@@ -182,12 +188,22 @@ impl Course {
         turns
     }
 
+    /// Whether the agent is heard, or about to be.
+    fn has_floor(&self, at: Samples) -> bool {
+        is_within(&self.floor, at) || is_within(&self.awaited, at)
+    }
+
     fn may_be_interrupted(&self, at: Samples) -> bool {
-        let next = self.floor.partition_point(|(from, _)| *from <= at);
-        let heard = next.checked_sub(1).and_then(|i| self.floor.get(i)).is_some_and(|(_, to)| at <= *to);
+        let heard = is_within(&self.floor, at);
         let near = Samples::from_ms(PROTECTED_MS, self.format.rate_hz).0;
         heard && !self.protected.iter().any(|moment| moment.0.abs_diff(at.0) <= near)
     }
+}
+
+/// Whether one of these, which are sorted, holds `at`.
+fn is_within(parts: &[(Samples, Samples)], at: Samples) -> bool {
+    let next = parts.partition_point(|(from, _)| *from <= at);
+    next.checked_sub(1).and_then(|i| parts.get(i)).is_some_and(|(_, to)| at <= *to)
 }
 
 /// Sorts, and makes one of those that touch or are less than `apart` apart; each ends so much later.

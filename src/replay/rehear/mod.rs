@@ -249,12 +249,20 @@ fn document(set: &[String]) -> Result<String, String> {
 
 /// Settings in one line.
 fn words(settings: &Shadow) -> String {
-    let TurnSettings { engine, threshold, hysteresis, silence_duration_ms, min_speech_ms, max_turn_s, .. } =
-        &settings.turn;
+    let TurnSettings {
+        engine,
+        threshold,
+        hysteresis,
+        silence_duration_ms,
+        min_speech_ms,
+        max_turn_s,
+        level_margin_db,
+        ..
+    } = &settings.turn;
     let FalseInterruptions { resume, shorter_than_ms, untranscribed_ms, .. } = settings.false_interruptions;
     format!(
         "engine={} threshold={threshold} hysteresis={hysteresis} silence_duration_ms={silence_duration_ms} \
-         min_speech_ms={min_speech_ms} max_turn_s={max_turn_s} interruptions={} min_interruption_ms={shorter_than_ms} \
+         min_speech_ms={min_speech_ms} max_turn_s={max_turn_s} level_margin_db={level_margin_db} interruptions={} min_interruption_ms={shorter_than_ms} \
          untranscribed_interruption_ms={untranscribed_ms} resume_false_interruption={resume}",
         engine.name(),
         settings.interruptions

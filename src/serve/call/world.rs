@@ -40,7 +40,10 @@ impl Call<'_> {
                 })
             }
             // The carrier is never let go of half-way: what it does then would not be known.
-            Effect::HangUp => return self.ask_carrier(id, self.carrier.clone().hang_up()),
+            Effect::HangUp => {
+                self.shared.registry.shut(self.id);
+                return self.ask_carrier(id, self.carrier.clone().hang_up());
+            }
             Effect::Transfer { .. } | Effect::SendDtmf(_) => {
                 let lent = lend::lend(self.shared, &self.way, &effect);
                 let twiml = match (lent, &effect) {
@@ -98,7 +101,7 @@ impl Call<'_> {
         self.count_session();
         let agent = &self.deployment.agent;
         let instructions = template::render(&agent.instructions, &self.variables);
-        self.session = openai::Session::new(agent, &instructions, self.settings.format);
+        self.session = openai::Session::new(agent, &instructions, self.settings.format).after(&self.session);
     }
 
     /// Adds what the session counted, which is about to be let go of.

@@ -195,7 +195,7 @@ pub(super) fn place(
     let began = Instant::now();
     let started = std::time::SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
-    let way = Way::new(Public::from_base(public.clone()), call.to_owned());
+    let way = Way::new(Public::from_base(public.clone()), call.to_owned(), &deployment.limits);
     let twiml = way.connect(&token);
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
@@ -206,6 +206,7 @@ pub(super) fn place(
         expires: began,
         twiml: twiml.clone(),
         back: None,
+        asked: 0,
         line: Some(line),
         commands,
     };

@@ -25,7 +25,10 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
             let engine = VadEngine::Earshot;
             s.turn_detection = TurnDetection::Local(TurnSettings { engine, ..TurnSettings::default() });
         }
-        [key @ ("silence_duration_ms" | "prefix_padding_ms" | "max_turn_s" | "min_speech_ms"), n] => {
+        [
+            key @ ("silence_duration_ms" | "prefix_padding_ms" | "max_turn_s" | "level_margin_db" | "min_speech_ms"),
+            n,
+        ] => {
             let TurnDetection::Local(turn) = &mut s.turn_detection else {
                 return Err("set mode local first".into());
             };
@@ -34,6 +37,7 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
                 "silence_duration_ms" => turn.silence_duration_ms = n,
                 "prefix_padding_ms" => turn.prefix_padding_ms = n,
                 "max_turn_s" => turn.max_turn_s = n,
+                "level_margin_db" => turn.level_margin_db = n,
                 _ => turn.min_speech_ms = n,
             }
         }
@@ -107,6 +111,7 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
         ["warn_before_s", n] => s.limits.warn_before_s = number(n)?,
         ["farewell_s", n] => s.limits.farewell_s = number(n)?,
         ["caller_silence_s", n] => s.limits.caller_silence_s = number(n)?,
+        ["line_back_s", n] => s.limits.line_back_s = number(n)?,
         ["caller_gone_s", n] => s.limits.caller_gone_s = number(n)?,
         ["model_silence_ms", n] => s.limits.model_silence_ms = number(n)?,
         ["model_recovery_s", n] => s.limits.model_recovery_s = number(n)?,

@@ -48,7 +48,9 @@ fn a_new_item_begins_without_the_end_of_the_last() {
     let mut session = ready(AudioFormat::PHONE, AudioFormat::PCM_24K);
     let loud = audio_delta("r", "a", &[0x10, 0x70].repeat(481));
     let quiet = audio_delta("r", "b", &[0, 0].repeat(480));
+    session.decode(&announced("r", "a"));
     assert!(session.decode(&loud).is_some());
+    session.decode(&announced("r", "b"));
     let Some(ModelEvent::Audio { payload, .. }) = session.decode(&quiet) else { panic!() };
     assert_eq!(payload, [0xFF; 160]);
 }

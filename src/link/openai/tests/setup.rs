@@ -133,7 +133,7 @@ fn handshake_sends_one_update_whichever_way_the_far_end_greets() {
     assert_eq!(session.decode(CREATED), None);
     assert_eq!(session.poll_reply(), None, "once only");
     assert!(!session.is_ready());
-    assert_eq!(session.decode(UPDATED), Some(ModelEvent::Ready { session: "sess_1".into() }));
+    assert_eq!(session.decode(UPDATED), Some(ModelEvent::Ready { session: "sess_1".into(), turns: None }));
     assert_eq!(session.decode(UPDATED), None, "ready once");
     assert!(session.is_ready());
 }

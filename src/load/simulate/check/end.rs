@@ -45,7 +45,7 @@ impl Watch {
         let actions = sim.seen.actions;
         sim.input(Input::Tick);
         sim.input(Input::Caller(CallerEvent::Audio { at_ms: 0, payload: &[SOUND; 160] }));
-        sim.input(Input::Model(ModelEvent::Ready { session: "late".into() }));
+        sim.input(Input::Model(ModelEvent::Ready { session: "late".into(), turns: None }));
         sim.input(Input::Caller(CallerEvent::HungUp));
         if sim.seen.after_end > 0 || sim.seen.actions > actions {
             self.breaks(now, "something is done after the end".to_owned());

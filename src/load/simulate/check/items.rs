@@ -15,6 +15,8 @@ pub(super) struct Item {
     pub(super) sent: u64,
     /// It was stopped for good: none of it may be heard any more.
     pub(super) stopped: bool,
+    /// It is made of silence.
+    pub(super) silent: bool,
     /// The caller heard so much of it, and no more is to come.
     heard_ms: Option<u64>,
     /// The model was told so last.
@@ -47,7 +49,7 @@ impl Watch {
                 let Some(item) = number_of(item) else { return };
                 let response = number(response);
                 let (cancelled, over) = (response == self.cancelled, self.over);
-                let item = self.receives(item, payload.len() as u64);
+                let item = self.receives(item, payload.len() as u64, payload.first() == Some(&SILENCE));
                 if item.response == 0 {
                     (item.response, item.stopped, item.lost) = (response, cancelled, over);
                 }

@@ -9,7 +9,7 @@ use crate::sim::scenario;
 fn broken(items: &[(u32, u64)], actions: &[Action<'_>]) -> String {
     let mut watch = Watch::new(&scenario::settings());
     for (number, bytes) in items {
-        watch.receives(*number, *bytes);
+        watch.receives(*number, *bytes, false);
     }
     let mut line = Line::new(AudioFormat::PHONE, 20);
     for (n, action) in actions.iter().enumerate() {
@@ -64,10 +64,10 @@ fn an_item_that_comes_after_a_stop_may_be_heard() {
     let (one, two) = ([Watch::byte_of(1); 160], [Watch::byte_of(2); 160]);
     let mut watch = Watch::new(&scenario::settings());
     let line = Line::new(AudioFormat::PHONE, 20);
-    watch.receives(1, 160);
+    watch.receives(1, 160, false);
     watch.action(&line, CallTime::ZERO, &Action::SendCaller(CallerCommand::Audio(&one)));
     watch.action(&line, CallTime::ZERO, &stop());
-    watch.receives(2, 160);
+    watch.receives(2, 160, false);
     watch.action(&line, CallTime::ZERO, &Action::SendCaller(CallerCommand::Audio(&two)));
     assert_eq!(watch.broken, None);
 }

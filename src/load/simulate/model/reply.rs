@@ -14,7 +14,12 @@ pub(super) struct Active {
     items_left: u64,
     tool: Option<&'static str>,
     status: ResponseStatus,
+    retry_after_ms: Option<u64>,
+    silent: bool,
 }
+
+/// Numbers of replies that are not told to begin.
+const UNSEEN: u32 = 1_000_000;
 
 impl Model {
     pub(super) fn begin(&mut self, now: CallTime, asked: bool) {
@@ -22,8 +27,15 @@ impl Model {
             if asked {
                 let about = self.random.chance(700).then_some(CommandKind::CreateResponse);
                 let code = "conversation_already_has_active_response";
-                self.later(now, 25, Say::Error { code, about, number: None, fatal: false });
+                self.later(now, 25, Say::Error { code, about, number: None, fatal: false, busy: true });
             }
+            return;
+        }
+        if asked && let Some(runs_ms) = self.temper.is_busy(&mut self.random) {
+            self.faults.met(Fault::UnseenReply);
+            self.later(now, 25, Say::Error { code: "", about: None, number: None, fatal: false, busy: true });
+            let (response, status) = (UNSEEN + self.responses, ResponseStatus::Completed);
+            self.later(now, 30 + runs_ms, Say::Done { response, status, retry_after_ms: None });
             return;
         }
         if self.temper.is_silent(self.responses, &mut self.random) {
@@ -39,6 +51,9 @@ impl Model {
         if reply.status == ResponseStatus::Failed {
             self.faults.met(Fault::ReplyFails);
         }
+        if reply.silent && reply.items > 0 {
+            self.faults.met(Fault::SilentReply);
+        }
         if let Some((after_ms, say)) = reply.besides {
             if matches!(say, Say::Error { .. }) {
                 self.faults.met(Fault::ModelErrors);
@@ -46,30 +61,32 @@ impl Model {
             self.later(now, begins_ms + after_ms, say);
         }
         let (left, items_left, tool, status) = (0, reply.items, reply.tool, reply.status);
-        self.active = Some(Active { id, cancelled: false, audible: false, left, items_left, tool, status });
+        let (retry_after_ms, silent) = (reply.retry_after_ms, reply.silent);
+        let (cancelled, audible) = (false, false);
+        self.active = Some(Active { id, cancelled, audible, left, items_left, tool, status, retry_after_ms, silent });
         self.goes_on(now, begins_ms + speaks_ms);
     }
 
     /// The next item of the response, or its end.
     fn goes_on(&mut self, now: CallTime, after_ms: u64) {
         let Some(active) = &mut self.active else { return };
-        let response = active.id;
+        let (response, silent) = (active.id, active.silent);
         if active.items_left > 0 {
             active.items_left -= 1;
             active.left = self.random.skewed(150, self.temper.longest_item_ms) * PER_MS;
             self.items += 1;
             let item = self.items;
             let bytes = self.temper.chunk(&mut self.random).min(self.active.map_or(0, |a| a.left));
-            self.later(now, after_ms, Say::Audio { response, item, bytes });
+            self.later(now, after_ms, Say::Audio { response, item, bytes, silent });
             let words = self.random.range(1, 4);
             self.later(now, after_ms, Say::Words { response, item, words, done: false });
             return;
         }
-        let (tool, status) = (active.tool.take(), active.status);
+        let (tool, status, retry_after_ms) = (active.tool.take(), active.status, active.retry_after_ms);
         if let Some(name) = tool {
             self.later(now, after_ms, Say::Tool { response, name });
         }
-        self.later(now, after_ms + 5, Say::Done { response, status });
+        self.later(now, after_ms + 5, Say::Done { response, status, retry_after_ms });
     }
 
     pub(super) fn said_audio(&mut self, now: CallTime, response: u32, item: u32, bytes: u64) {
@@ -85,11 +102,11 @@ impl Model {
         let Some(active) = self.active.as_mut().filter(|a| a.id == response && !a.cancelled) else { return };
         active.audible = true;
         active.left -= bytes.min(active.left);
-        let left = active.left;
+        let (left, silent) = (active.left, active.silent);
         let pace_ms = bytes / PER_MS / self.temper.pace.max(1);
         if left > 0 {
             let bytes = self.temper.chunk(&mut self.random).min(left);
-            self.later(now, pace_ms, Say::Audio { response, item, bytes });
+            self.later(now, pace_ms, Say::Audio { response, item, bytes, silent });
         } else {
             let words = self.random.range(2, 30);
             self.later(now, pace_ms, Say::Words { response, item, words, done: true });
@@ -100,7 +117,7 @@ impl Model {
     pub(super) fn cancel(&mut self, now: CallTime) {
         let Some(active) = self.active.as_mut().filter(|a| !a.cancelled) else {
             let (code, about) = ("response_cancel_not_active", Some(CommandKind::CancelResponse));
-            return self.later(now, 25, Say::Error { code, about, number: None, fatal: false });
+            return self.later(now, 25, Say::Error { code, about, number: None, fatal: false, busy: false });
         };
         active.cancelled = true;
         let id = active.id;
@@ -109,6 +126,6 @@ impl Model {
             |_, say| !matches!(say, Say::Tool { response, .. } | Say::Done { response, .. } if *response == id),
         );
         let (after_ms, status) = (self.random.range(10, 250), ResponseStatus::Cancelled);
-        self.later(now, after_ms, Say::Done { response: id, status });
+        self.later(now, after_ms, Say::Done { response: id, status, retry_after_ms: None });
     }
 }
