@@ -314,13 +314,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_is_a_booking_in_three_turns() {
+    fn the_demo_is_a_booking_in_three_turns_and_a_back_channel() {
         let script = Script::default();
         let names: Vec<&str> = script.turns.iter().flat_map(|turn| &turn.tools).map(|tool| &*tool.name).collect();
-        assert_eq!((script.turns.len(), names), (3, vec!["note", "hang_up"]));
+        assert_eq!((script.turns.len(), names), (4, vec!["note", "hang_up"]));
         assert_eq!(script.turn(0).1.clip.as_deref(), Some("greeting"));
-        assert_eq!(script.turn(3).1.clip.as_deref(), Some("thanks"));
-        assert_eq!(script.turn(4), (4, &script.otherwise));
+        assert_eq!(script.turn(4).1.clip.as_deref(), Some("thanks"));
+        assert_eq!(script.turn(5), (5, &script.otherwise));
     }
 
     #[test]

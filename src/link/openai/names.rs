@@ -363,12 +363,12 @@ impl Turns {
     }
 
     /// A turn's words will not come.
-    pub(super) fn wordless(&mut self, told: &str) {
+    pub(super) fn wordless(&mut self, told: &str) -> String {
         let named = self.known.iter().rposition(|t| t.is_named(told));
         let at = named.or_else(|| self.known.iter().position(|t| t.committed && !t.worded));
-        if let Some(at) = at {
-            self.known[at].worded = true;
-        }
+        let Some(at) = at else { return told.to_owned() };
+        self.known[at].worded = true;
+        self.known[at].ours.clone()
     }
 
     /// The far end's id of a turn that we have this name for; see [`Responses::id_of`].

@@ -298,9 +298,8 @@ impl Session {
             }
             Kind::CallerTranscriptFailed => {
                 let piece: Piece<'a> = read(text)?;
-                let item = or_empty(piece.item_id);
-                self.turns.wordless(&item);
-                Taken::Event(ModelEvent::TranscriptFailed { item })
+                let item = self.turns.wordless(&or_empty(piece.item_id));
+                Taken::Event(ModelEvent::TranscriptFailed { item: Cow::Owned(item) })
             }
             Kind::SpeechStarted => {
                 let piece: Piece<'a> = read(text)?;

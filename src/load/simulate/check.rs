@@ -8,7 +8,7 @@ mod turns;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::report::Report;
-use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, Input, ModelCommand, ModelEvent, Record};
+use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent, Record};
 use crate::sim::Sim;
 use crate::sim::line::Line;
 use crate::time::{CallTime, Samples};
@@ -164,6 +164,12 @@ impl Watch {
             self.hears_model(event);
         }
         match input {
+            // What the model refuses is forgotten there, and sent once more.
+            Input::Model(ModelEvent::Error { code, about, .. })
+                if *about == Some(CommandKind::CommitAudio) || *code == "input_audio_buffer_commit_empty" =>
+            {
+                self.erases = true;
+            }
             Input::Model(ModelEvent::ResponseStarted { response }) => self.running = Some(response.to_string()),
             Input::Model(ModelEvent::ResponseDone { response, .. }) => {
                 self.running.take_if(|running| **running == **response);

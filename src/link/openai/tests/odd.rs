@@ -245,7 +245,7 @@ fn turns_without_ids_keep_their_own_words() {
     let failed = json!({ "type": "conversation.item.input_audio_transcription.failed", "error": {} });
     check(
         &[turn("committed", json!("u1")), turn("committed", json!("u2")), failed, transcript(Value::Null, "Two.")],
-        &["turn u1", "turn u2", "heard u2 \"Two.\" true"],
+        &["turn u1", "turn u2", "TranscriptFailed { item: \"u1\" }", "heard u2 \"Two.\" true"],
     );
 }
 

@@ -92,7 +92,8 @@ impl Watch {
         let (now, line) = (sim.now(), sim.line_now());
         let mut untold = None;
         for item in &mut self.items {
-            if !item.done || item.lost {
+            // The line cannot tell whose silence it plays.
+            if !item.done || item.lost || item.silent {
                 continue;
             }
             let played_ms =
