@@ -43,7 +43,7 @@ impl Sent {
     fn take(&mut self, action: &Action<'_>) {
         match action {
             Action::SendModel(ModelCommand::AppendAudio(audio)) => self.buffer.extend_from_slice(audio),
-            Action::SendModel(ModelCommand::CommitAudio) => self.commits.push(std::mem::take(&mut self.buffer)),
+            Action::SendModel(ModelCommand::CommitAudio { .. }) => self.commits.push(std::mem::take(&mut self.buffer)),
             Action::SendModel(ModelCommand::ClearAudio) => self.cleared.push(std::mem::take(&mut self.buffer)),
             Action::SendModel(ModelCommand::CreateResponse { .. }) => self.asked += 1,
             _ => {}
@@ -95,7 +95,7 @@ impl Call {
             words: String::new(),
         };
         call.sim.run_until(CallTime::from_ms(100));
-        call.input(Input::Model(ModelEvent::Ready { session: "session".into() }));
+        call.input(Input::Model(ModelEvent::Ready { session: "session".into(), turns: None }));
         call.sim.run_until(BEGUN);
         call.input(Input::Caller(CallerEvent::Started));
         call
@@ -134,8 +134,10 @@ impl Call {
         for payload in audio.chunks(1_600) {
             self.input(Input::Model(ModelEvent::Audio { response: response(), item: item.as_str().into(), payload }));
         }
-        let (status, usage) = (ResponseStatus::Completed, Usage::default());
-        self.input(Input::Model(ModelEvent::ResponseDone { response: response(), status, detail: None, usage }));
+        let (status, usage, fatal) = (ResponseStatus::Completed, Usage::default(), false);
+        let done =
+            ModelEvent::ResponseDone { response: response(), status, detail: None, usage, fatal, retry_after_ms: None };
+        self.input(Input::Model(done));
     }
 
     /// What was decided from this place in the list on, and when.

@@ -5,6 +5,7 @@
 //! and a model whose transcripts take 150 to 700 ms. What is missing on this machine is said and left out. Then the same without
 //! transcripts, by several lengths from which on speech interrupts; and digits that are dictated with pauses, to a model that
 //! answers each.
+#![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
 
 mod call;
 mod sounds;

@@ -117,7 +117,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => remark(&text),
+            None => remark(text),
         }
     }
 

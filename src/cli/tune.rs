@@ -80,7 +80,7 @@ fn tune(args: &Args) -> Result<bool, Failure> {
         Material::Calls(calls) => calls.ears(&args.ears)?,
     };
     for note in &chosen.notes {
-        remark(&note);
+        remark(note);
     }
     let cases = material.cases();
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()), usize::from);

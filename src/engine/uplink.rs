@@ -395,6 +395,11 @@ impl Uplink {
 
     /// The same, and what was passed on of it is committed with the next.
     pub(super) fn keep_turn(&mut self) {
+        // What follows it does not follow at once: it is kept by itself, should the session be lost.
+        if self.open {
+            let lately = self.lately().min(self.recent.len());
+            self.waited.extend(self.recent.range(self.recent.len() - lately..));
+        }
         self.end_turn();
         self.waits_until = self.appended;
     }
@@ -418,6 +423,7 @@ impl Uplink {
     pub(super) fn forget_kept(&mut self, out: &mut Outbox) {
         if self.open && std::mem::take(&mut self.uncommitted) > Samples::ZERO {
             out.model(OwnedCommand::Clear);
+            self.waited = VecDeque::new();
         }
     }
 

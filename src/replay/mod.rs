@@ -308,7 +308,7 @@ pub(crate) fn state(journal: &Journal) -> &'static str {
 
 /// Says on stderr why a tool cannot do its work; the exit status of that.
 pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    crate::output::remark(&error);
+    crate::output::remark(error);
     ExitCode::from(2)
 }
 

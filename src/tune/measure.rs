@@ -157,11 +157,11 @@ impl Measured {
 /// Speech in each turn, pauses left out.
 fn voiced_ms(steps: &[Step], settings: &TurnSettings) -> Vec<u64> {
     let mut detector = TurnDetector::new(settings, LINE.rate_hz);
-    let mut ended = |step: &Step| {
+    let ended = |step: &Step| {
         let event = detector.step(*step, false);
         matches!(event, Some(TurnEvent::Ended { .. })).then(|| detector.voiced().as_ms(LINE.rate_hz))
     };
-    steps.iter().filter_map(|step| ended(step)).collect()
+    steps.iter().filter_map(ended).collect()
 }
 
 /// A score in numbers, for programs and tables.

@@ -8,7 +8,9 @@ mod turns;
 
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::report::Report;
-use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent, Record};
+use crate::engine::{
+    Action, CallEvent, CallerCommand, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent, Record,
+};
 use crate::sim::Sim;
 use crate::sim::line::Line;
 use crate::time::{CallTime, Samples};

@@ -329,7 +329,8 @@ fn the_demo_matches_its_recorded_caller() {
     ] {
         if name == "anna-name" {
             // What is said over the agent in between.
-            let message = json!({ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "Yes." }] });
+            let message =
+                json!({ "type": "message", "role": "user", "content": [{ "type": "input_text", "text": "Yes." }] });
             rig.send(json!({ "type": "conversation.item.create", "item": message }));
         }
         let path = format!("{}/fixtures/audio/{name}.wav", env!("CARGO_MANIFEST_DIR"));

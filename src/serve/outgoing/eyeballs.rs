@@ -138,7 +138,8 @@ mod tests {
     async fn the_first_that_answers_wins() {
         use Does::{Answers, Nothing, Refuses};
         // What each does, the delay, who wins, after how long at least, and how many were tried.
-        let cases: [(&[Does], u64, Option<usize>, u64, usize); 7] = [
+        type Case = (&'static [Does], u64, Option<usize>, u64, usize);
+        let cases: [Case; 7] = [
             (&[Answers(0), Answers(0)], 5_000, Some(0), 0, 1),
             // The case of a first address that takes no connection.
             (&[Nothing, Answers(0)], 60, Some(1), 60, 2),

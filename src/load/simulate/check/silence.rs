@@ -43,11 +43,8 @@ impl Silence {
     pub(super) fn event(&mut self, at: CallTime, event: &CallEvent) {
         match event {
             CallEvent::ResponseAsked { .. } if self.closing => {}
-            CallEvent::ResponseAsked { .. } => {
-                if !std::mem::replace(&mut self.waits, true) {
-                    self.until = self.until.max(at);
-                }
-            }
+            CallEvent::ResponseAsked { .. } if std::mem::replace(&mut self.waits, true) => {}
+            CallEvent::ResponseAsked { .. } => self.until = self.until.max(at),
             CallEvent::SpeechStarted { .. } => (self.speaks, self.waits) = (true, false),
             CallEvent::SpeechStopped { .. } => (self.speaks, self.until) = (false, self.until.max(at)),
             // One that failed is asked for again, or the caller has heard enough beginnings.
