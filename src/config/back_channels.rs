@@ -776,7 +776,7 @@ fn is_hum(word: &str) -> bool {
     word.contains('m') && word.chars().all(|c| matches!(c, 'h' | 'm'))
 }
 
-/// Lower case, without accents, punctuation, what stands in brackets ("[cough]") and letters that are repeated; words apart by
+/// Lower case, without accents, punctuation, what stands in brackets (`[cough]`) and letters that are repeated; words apart by
 /// one space.
 fn normal(text: &str) -> String {
     const OPEN: [char; 4] = ['(', '[', '（', '【'];
