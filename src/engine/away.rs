@@ -281,6 +281,23 @@ impl CallEngine {
         self.away.as_ref().filter(|errand| matches!(errand.what, What::Broken { .. })).map(|errand| errand.since)
     }
 
+    /// Whether the line is broken off, and the carrier has not asked how to open it again.
+    pub(super) fn nobody_asks(&self) -> bool {
+        self.away.as_ref().is_some_and(|errand| matches!(errand.what, What::Broken { returning: false, .. }))
+    }
+
+    /// Nobody asks for the line: the caller has hung up, whoever else ends the call.
+    pub(super) fn give_up_line(&mut self) {
+        let reason = self.hung_up_when_broken();
+        self.finish(reason);
+    }
+
+    /// That was when the stream broke off.
+    pub(super) fn hung_up_when_broken(&mut self) -> EndReason {
+        self.hung_up_at = self.broken_since();
+        EndReason::CallerHungUp
+    }
+
     /// The carrier has noticed that the stream is gone, and was told how to open it again: the caller is there.
     pub(super) fn line_returns(&mut self) {
         // It may know before we do.
@@ -352,11 +369,7 @@ impl CallEngine {
                 self.stats.count("errands_failed", 1);
                 self.end_errand("timeout", tools::error("the carrier did not answer; the caller is still with you"));
             }
-            (What::Broken { returning: false, .. }, _) => {
-                // That was when the stream broke off.
-                self.hung_up_at = Some(errand.since);
-                self.finish(EndReason::CallerHungUp);
-            }
+            (What::Broken { returning: false, .. }, _) => self.give_up_line(),
             (_, _) if errand.refused => self.finish(EndReason::CallerHungUp),
             // Nobody said that it failed.
             (What::Transfer(to), _) if errand.outcome.is_none() => {

@@ -69,12 +69,14 @@ impl CallEngine {
             Control::AnsweredBy(by) => self.on_answered_by(by),
             Control::LineReturns => self.line_returns(),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
+            Control::End(_) if self.nobody_asks() => self.give_up_line(),
             Control::End(reason) => self.close_with_farewell(reason),
             Control::EndNow(reason) => {
                 // A call that is ending already keeps its own reason.
                 let reason = match &self.phase {
                     Phase::Closing(closing) => closing.reason.clone(),
                     Phase::Transcribing(reason) => reason.clone(),
+                    _ if self.nobody_asks() => self.hung_up_when_broken(),
                     _ => reason,
                 };
                 self.end_now(reason);
