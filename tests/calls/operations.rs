@@ -71,7 +71,7 @@ async fn calls_that_outlast_the_drain_are_ended_politely_and_reported() {
 #[tokio::test]
 async fn a_server_that_drains_waits_for_the_callers_last_words_and_one_that_is_hurried_does_not() {
     for (hurried, words) in [(false, "Thursday."), (true, "")] {
-        let script = "think_ms = 100\ntranscript_ms = 3000\n[greeting]\nsay = \"Hello.\"\n\
+        let script = "think_ms = 100\ntranscript_ms = 2500\n[greeting]\nsay = \"Hello.\"\n\
             [otherwise]\nhears = \"Thursday.\"\nsay = \"Thank you.\"\n";
         let plan = Plan { server: "drain_s = 3600\n".to_owned(), script: script.to_owned(), ..Plan::default() };
         let house = House::build(plan).await;

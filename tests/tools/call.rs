@@ -58,7 +58,7 @@ pub(crate) fn record_script(
     fs::write(folder.join("journal"), pen.take()).unwrap();
     let mut report = engine.report();
     report.call = "a-call".into();
-    let open_ms = report.duration_ms - report.media_start_at_ms.unwrap_or(report.duration_ms);
+    let open_ms = report.media_ms.unwrap_or(0);
     let frames = file.finish(Samples::from_ms(open_ms, report.rate_hz)).unwrap();
     report.recording = Some(Recording { frames, missing_from_ms: None, error: None });
     fs::write(folder.join("report.json"), serde_json::to_vec(&report).unwrap()).unwrap();

@@ -238,8 +238,16 @@ fn a_sweep_finds_the_pause_and_writes_it_into_the_agents_document() {
         let row = text.lines().find(|l| l.starts_with(mark)).unwrap_or_else(|| panic!("{mark}: {text}"));
         row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(row("now")[4..7], ["200", "32", "1"], "{text}");
-    assert_eq!(row("chosen")[4..7], ["450", "32", "0"], "{text}");
+    assert_eq!(
+        (&row("now")[4..6], &row("now")[7]),
+        (&["200".to_owned(), "32".to_owned()][..], &"1".to_owned()),
+        "{text}"
+    );
+    assert_eq!(
+        (&row("chosen")[4..6], &row("chosen")[7]),
+        (&["450".to_owned(), "32".to_owned()][..], &"0".to_owned()),
+        "{text}"
+    );
     assert!(text.contains("x real time per core") && text.contains("not written; --write does it"), "{text}");
     assert!(text.contains("\n+silence_duration_ms = 450\n"), "{text}");
     assert_eq!(fs::read_to_string(&agent).unwrap(), before);

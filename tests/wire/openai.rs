@@ -147,7 +147,10 @@ async fn refusals_and_ends_reach_the_engine_as_closed() {
     let server = serve(SCRIPT).await;
     let wrong = Model { api_key: Some(Secret::new("wrong")), ..(*agent(&server.url()).model).clone() };
     let wrong = Agent { model: Arc::new(wrong), ..agent(&server.url()) };
-    assert_eq!(Call::dial(&wrong).await.err(), Some(("HTTP 401: invalid_api_key".to_owned(), false)));
+    assert_eq!(
+        Call::dial(&wrong).await.err(),
+        Some(("HTTP 401: invalid_api_key: Refused by the built-in model.".to_owned(), false))
+    );
     let nowhere = agent(&server.url().replace("/v1/", "/v2/"));
     assert_eq!(Call::dial(&nowhere).await.err(), Some(("HTTP 404".to_owned(), false)));
     let server = serve("[fault]\nrefuse = 503\nrefuse_times = 1").await;
