@@ -1,6 +1,9 @@
 //! Whether the agent's echo interrupts it, and whether a caller who speaks over the echo is still heard.
 //!
-//! `cargo run --release --example echo [-- --quick] [--verbose]`
+//! `cargo run --release --example echo [-- --quick | --clean] [--verbose]`
+//!
+//! With `--clean` the line has no echo, callers cut in at any time, and what is told is how much later than without the
+//! guard they are heard.
 //!
 //! Mixes are made from the recordings in the directory `OFFHOOK_SPEECH` (8 kHz WAV; `../shared/audio/wav8k` unless
 //! set), where there is one, and from `fixtures/audio`. They are heard by the ears of a call with its default settings,
@@ -8,6 +11,7 @@
 
 #![allow(clippy::print_stderr, clippy::print_stdout)] // at a terminal, by hand
 
+mod clean;
 mod detect;
 mod mixes;
 mod real;
@@ -37,6 +41,9 @@ fn main() {
     if agents.is_empty() || callers.is_empty() {
         println!("nothing to mix");
         return;
+    }
+    if std::env::args().any(|arg| arg == "--clean") {
+        return clean::report(&agents, &callers);
     }
     let mixes = all(&agents, &callers, if quick { &[150] } else { &[20, 60, 150, 300, 600] });
     if !verbose() {

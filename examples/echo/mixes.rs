@@ -61,6 +61,12 @@ pub struct Told {
 
 /// Makes the call of `case` with `agent` and `caller`; the same seed gives the same call.
 pub fn mix(case: Case, agent: &Clip, caller: &Clip, seed: u64) -> Mix {
+    let first = if case.early { EARLY_MS } else { CALLER_MS[0] };
+    mix_at(case, agent, caller, [first, CALLER_MS[1]], seed)
+}
+
+/// The same with a caller who begins at `callers_ms`.
+pub fn mix_at(case: Case, agent: &Clip, caller: &Clip, callers_ms: [usize; 2], seed: u64) -> Mix {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let length = END_MS * RATE_HZ / 1_000;
     let mut heard = vec![0.0f32; length + RATE_HZ];
@@ -95,10 +101,9 @@ pub fn mix(case: Case, agent: &Clip, caller: &Clip, seed: u64) -> Mix {
     let mut callers = Vec::new();
     if let Some(caller_db) = case.caller_db {
         let said = levelled(speech_of(&caller.samples), (echo_dbfs + caller_db as f32).max(WEAKEST_DBFS));
-        let first = if case.early { EARLY_MS } else { CALLER_MS[0] };
-        for begin in [first, CALLER_MS[1]] {
+        for begin in callers_ms {
             let begin = begin * RATE_HZ / 1_000;
-            let end = begin + said.len().min(LONGEST_MS * RATE_HZ / 1_000);
+            let end = (begin + said.len().min(LONGEST_MS * RATE_HZ / 1_000)).min(length);
             clean[begin..end].copy_from_slice(&said[..end - begin]);
             callers.push(begin..end);
         }
@@ -113,7 +118,7 @@ pub fn mix(case: Case, agent: &Clip, caller: &Clip, seed: u64) -> Mix {
 }
 
 /// When the agent speaks.
-const UTTERANCES_MS: [std::ops::Range<usize>; 2] = [500..5_000, 6_300..10_300];
+pub const UTTERANCES_MS: [std::ops::Range<usize>; 2] = [500..5_000, 6_300..10_300];
 
 /// When the caller cuts in.
 const CALLER_MS: [usize; 2] = [2_100, 7_100];

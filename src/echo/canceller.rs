@@ -1,6 +1,7 @@
 //! The guard at work: blocks of the caller's track, the path's state, what to search when.
 
-use super::evidence::Evidence;
+use super::coupling::{self, Coupling};
+use super::evidence::{Evidence, mean_square};
 use super::filter::Filter;
 use super::reference::Reference;
 use super::search::{Found, SEARCH_HZ, Search, WINDOW};
@@ -26,10 +27,16 @@ pub(super) struct Canceller {
     /// How many of them there are, and one past the position of the last.
     known: usize,
     until: u64,
-    filter: Filter,
+    /// Made when a path is first believed in: a line without echo needs none.
+    filter: Option<Box<Filter>>,
     search: Search,
     path: Path,
     evidence: Evidence,
+    coupling: Coupling,
+    /// The coupling has heard all blocks up to this position, by one reckoning.
+    coupled: Option<u64>,
+    /// Blocks of loud agent in which the known path brought nothing back.
+    idle: u32,
     /// The filter has heard all blocks of the agent's up to this position.
     listened: Option<u64>,
 }
@@ -65,12 +72,15 @@ impl Canceller {
             history: vec![0; HISTORY * block],
             known: 0,
             until: 0,
-            filter: Filter::new(block),
+            filter: None,
             search: Search::new(((LATEST_MS - EARLIEST_MS) * i64::from(SEARCH_HZ) / 1_000) as usize),
             heard: 0.0,
             left: 0.0,
             path: Path::Unknown,
             evidence: Evidence::new(),
+            coupling: Coupling::new(),
+            coupled: None,
+            idle: 0,
             listened: None,
         }
     }
@@ -78,14 +88,17 @@ impl Canceller {
     /// The line's reckoning of what the agent says may have moved.
     pub(super) fn reference_jumped(&mut self) {
         self.listened = None;
+        self.coupled = None;
     }
 
     /// The next sample does not follow the last: nothing is learnt across the gap.
     pub(super) fn break_off(&mut self) {
         self.known = 0;
         self.listened = None;
+        self.coupled = None;
         self.stage = Stage::Pass;
         self.evidence.break_off();
+        self.coupling.break_off();
     }
 
     /// Samples from `position` to the end of its block.
@@ -151,22 +164,17 @@ impl Canceller {
         self.until = until;
         self.remember();
         self.evidence.hear(&self.near);
-        if !self.filter.hears_agent() && matches!(self.path, Path::Known { .. }) {
-            self.evidence.pause();
-        } else if let Path::Known { .. } = self.path {
-            for ((residual, near), echo) in self.residual.iter_mut().zip(&self.near).zip(&self.echo) {
-                *residual = near - echo;
-            }
-            self.filter.learn(&self.residual, self.evidence.may_learn());
-            self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
-            if self.evidence.filter_is_lost() {
-                self.filter.restart(FIRST_GAIN);
-            }
+        self.couple(reference);
+        let known = matches!(self.path, Path::Known { .. });
+        if known {
+            self.follow();
         }
-        if self.evidence.wants_search(matches!(self.path, Path::Known { .. })) {
+        let drowns = self.coupling.drowns_in(self.evidence.heard_from());
+        if self.evidence.wants_search(known, drowns) {
             let found = self.look(reference);
             self.settle(found, reference);
         }
+        self.leave_what_brings_nothing(reference);
         let jumped = match self.path {
             Path::Known { peak } => reference.jumped_at().is_some_and(|at| {
                 // Where the correction is heard, the path is still that of the old reckoning.
@@ -176,6 +184,69 @@ impl Canceller {
             Path::Unknown => false,
         };
         self.evidence.conclude(matches!(self.path, Path::Known { .. }), jumped, reference.loudness());
+    }
+
+    /// Bounds the echo by what the block holds, and tells whether the block is louder.
+    fn couple(&mut self, reference: &Reference) {
+        let (block, until, step) = (self.block as i64, self.until as i64, self.decimation);
+        let far = |delay: usize| {
+            let mut samples = [0.0; BLOCK * MAX_DECIMATION];
+            let samples = &mut samples[..BLOCK * step];
+            reference.read(until - block * (delay as i64 + 1 - coupling::AHEAD as i64), samples);
+            mean_square(samples)
+        };
+        let since = until - reference.jumped_at().map_or(0, |at| at as i64);
+        let reckoned = usize::try_from(since.div_euclid(block) + coupling::AHEAD as i64).unwrap_or(0);
+        let power = self.evidence.power();
+        if self.coupled == Some(self.until - self.block as u64) {
+            self.coupling.hear(power, far(0), reckoned);
+        } else {
+            self.coupling.hear_anew(power, far, reckoned);
+        }
+        self.coupled = Some(self.until);
+        self.evidence.compare(self.coupling.exceeded_by(power));
+    }
+
+    /// Compares the block with what the known path foretold, and learns from it.
+    fn follow(&mut self) {
+        let Some(filter) = self.filter.as_mut() else { return };
+        if !filter.hears_agent() {
+            self.evidence.pause();
+            return;
+        }
+        for ((residual, near), echo) in self.residual.iter_mut().zip(&self.near).zip(&self.echo) {
+            *residual = near - echo;
+        }
+        filter.learn(&self.residual, self.evidence.may_learn());
+        self.evidence.weigh(filter, &self.near, &self.echo, &self.residual);
+        if self.evidence.filter_is_lost() {
+            filter.restart(FIRST_GAIN);
+        }
+    }
+
+    /// Forgets a path by which nothing comes while the agent is loud: it was chance, or is no more.
+    fn leave_what_brings_nothing(&mut self, reference: &Reference) {
+        let Path::Known { peak } = self.path else { return };
+        let delay = self.delay(peak);
+        if self.evidence.trial_failed() {
+            self.idle = IDLE;
+        } else if self.evidence.is_quiet() {
+            self.idle += u32::from(self.coupling.agent_at(delay) > 0.1 * reference.loudness());
+        } else if self.evidence.filter_explains() {
+            self.idle = 0;
+        }
+        if self.idle >= IDLE {
+            self.idle = 0;
+            self.path = Path::Unknown;
+            self.filter = None;
+            self.evidence.forget_path();
+        }
+    }
+
+    /// The coupling's delay of a path whose strongest part is `peak` samples late.
+    fn delay(&self, peak: i64) -> usize {
+        let delay = peak.div_euclid(self.block as i64) + coupling::AHEAD as i64;
+        usize::try_from(delay).unwrap_or(0).min(coupling::DELAYS - 1)
     }
 
     /// Searches the last [`WINDOW`] for the agent.
@@ -212,7 +283,9 @@ impl Canceller {
         let long_heard = reference
             .audible_since()
             .is_some_and(|since| self.until > since + (LATEST_MS as usize * self.block / 16) as u64);
-        let Some(lag) = self.evidence.judge(found, long_heard) else { return };
+        let delay = found.map(|found| self.delay(found.lag * self.decimation as i64));
+        let ruled_out = delay.is_some_and(|delay| self.coupling.rules_out(delay, self.evidence.power()));
+        let Some(lag) = self.evidence.judge(found, ruled_out, long_heard) else { return };
         let peak = lag * self.decimation as i64;
         let Path::Known { peak: before } = self.path else {
             self.begin_path(peak, reference);
@@ -226,7 +299,7 @@ impl Canceller {
         let heard = self.trial(None, reference);
         let (stays, moves) = (self.trial(Some(before), reference), self.trial(Some(peak), reference));
         if moves < 0.6 * stays && moves < 0.7 * heard {
-            self.filter.doubt_again(0.1 * FIRST_GAIN);
+            self.doubt_again(0.1 * FIRST_GAIN);
             self.path = Path::Known { peak };
             self.rehearse(peak, 1, reference);
         } else if stays > 0.7 * heard && !self.evidence.awaits_jump() {
@@ -234,18 +307,31 @@ impl Canceller {
             if !reach.contains(&moved) {
                 self.begin_path(peak, reference);
             } else if self.evidence.filter_is_poor() {
-                self.filter.doubt_again(FIRST_GAIN);
+                self.doubt_again(FIRST_GAIN);
                 self.rehearse(before, 1, reference);
             }
         }
     }
 
+    fn doubt_again(&mut self, gain: f32) {
+        if let Some(filter) = self.filter.as_mut() {
+            filter.doubt_again(gain);
+        }
+    }
+
     /// A path of which only the delay is known.
     fn begin_path(&mut self, peak: i64, reference: &Reference) {
-        self.filter.restart(FIRST_GAIN);
+        self.filter.get_or_insert_with(|| Box::new(Filter::new(self.block))).restart(FIRST_GAIN);
         self.rehearse(peak, 2, reference);
         self.evidence.await_proof();
-        self.path = if self.evidence.filter_explains() { Path::Known { peak } } else { Path::Unknown };
+        self.idle = 0;
+        if self.evidence.filter_explains() {
+            self.path = Path::Known { peak };
+            self.evidence.begin_trial();
+        } else {
+            self.path = Path::Unknown;
+            self.filter = None;
+        }
     }
 
     /// The power left of the last blocks if the path is as learnt and `peak` late; without `peak`, the power heard.
@@ -267,9 +353,9 @@ impl Canceller {
 
     /// Learns the path from the blocks kept, so that the next is predicted at once.
     fn rehearse(&mut self, peak: i64, rounds: usize, reference: &Reference) {
-        for round in 0..rounds {
+        for _ in 0..rounds {
             self.listened = None;
-            self.evidence.rehearse(round);
+            self.evidence.rehearse();
             for back in (0..self.known).rev() {
                 let at = self.history.len() - (back + 1) * self.block;
                 let until = self.until - (back * self.block) as u64;
@@ -278,9 +364,9 @@ impl Canceller {
                     *near = f32::from(self.history[at + i]);
                     self.residual[i] = *near - self.echo[i];
                 }
-                if self.filter.hears_agent() {
-                    self.filter.learn(&self.residual, true);
-                    self.evidence.weigh(&mut self.filter, &self.near, &self.echo, &self.residual);
+                if let Some(filter) = self.filter.as_mut().filter(|filter| filter.hears_agent()) {
+                    filter.learn(&self.residual, true);
+                    self.evidence.weigh(filter, &self.near, &self.echo, &self.residual);
                 }
             }
         }
@@ -288,11 +374,12 @@ impl Canceller {
 
     /// Fills `echo` with what the block at `position` holds of the agent.
     fn predict(&mut self, position: u64, peak: i64, reference: &Reference) {
+        let Some(filter) = self.filter.as_mut() else { return self.echo.fill(0.0) };
         let (block, first) = (self.block as i64, peak - LEAD * self.decimation as i64);
         let anew = self.listened != Some(position);
-        self.filter.listen(anew, |back, out| reference.read(position as i64 - first - block * (back as i64 + 1), out));
+        filter.listen(anew, |back, out| reference.read(position as i64 - first - block * (back as i64 + 1), out));
         self.listened = Some(position + self.block as u64);
-        self.filter.predict(&mut self.echo);
+        filter.predict(&mut self.echo);
     }
 
     /// Appends the block to the history.
@@ -307,7 +394,7 @@ impl Canceller {
         size_of::<Self>()
             + (self.near.len() + self.echo.len() + self.residual.len()) * size_of::<f32>()
             + self.history.len() * size_of::<i16>()
-            + self.filter.heap_bytes()
+            + self.filter.as_ref().map_or(0, |filter| size_of::<Filter>() + filter.heap_bytes())
             + self.search.heap_bytes()
     }
 }
@@ -323,6 +410,9 @@ const TRIAL: usize = 8;
 
 /// Blocks kept for searching and learning: 384 ms.
 const HISTORY: usize = 24;
+
+/// Blocks of loud agent and quiet caller after which a path is forgotten: two seconds.
+const IDLE: u32 = 125;
 
 /// Lines of up to 48 kHz.
 const MAX_DECIMATION: usize = 6;

@@ -17,6 +17,8 @@ pub(super) struct Evidence {
     since_found: u32,
     vain: u32,
     pending: Option<Found>,
+    /// Clarity of what withholds a sound until the next search.
+    hint: f32,
     /// Searches in vain while nothing was heard: the line has no echo.
     clean: u32,
     /// Power before and behind the filter where echo is expected, and how often it proved good.
@@ -36,6 +38,12 @@ pub(super) struct Evidence {
     echo: f32,
     unexplained: u32,
     doubtful: u32,
+    /// The block is louder than an echo can be; so was one of this stretch of sound; blocks since.
+    louder: bool,
+    freed: bool,
+    since_louder: u32,
+    /// Blocks of echo by which a path that was begun on such sound has to prove itself.
+    trial: u32,
     share: f32,
 }
 
@@ -51,6 +59,7 @@ impl Evidence {
             since_found: u32::MAX,
             vain: 0,
             pending: None,
+            hint: 0.0,
             clean: 0,
             before: 0.0,
             behind: 0.0,
@@ -65,6 +74,10 @@ impl Evidence {
             echo: 0.0,
             unexplained: 0,
             doubtful: 0,
+            louder: false,
+            freed: false,
+            since_louder: u32::MAX,
+            trial: 0,
             share: 0.0,
         }
     }
@@ -78,9 +91,11 @@ impl Evidence {
         self.active = 0;
         self.vain = 0;
         self.pending = None;
+        self.hint = 0.0;
         self.caller = 0.0;
         self.echo = 0.0;
         self.unexplained = 0;
+        self.freed = false;
         self.share = 0.0;
     }
 
@@ -99,12 +114,30 @@ impl Evidence {
             self.quiet += 1;
             if self.quiet > 6 {
                 self.active = 0;
+                self.freed = false;
             }
         }
     }
 
+    /// Mean power of the block.
+    pub(super) fn power(&self) -> f32 {
+        self.power
+    }
+
+    /// Whether nothing is heard above the line's noise.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.active == 0
+    }
+
+    /// Whether the block is louder than an echo can be.
+    pub(super) fn compare(&mut self, louder: bool) {
+        self.louder = louder && self.quiet == 0;
+        self.freed |= self.louder;
+        self.since_louder = if self.louder { 0 } else { self.since_louder.saturating_add(1) };
+    }
+
     /// A rehearsal round begins.
-    pub(super) fn rehearse(&mut self, _round: usize) {
+    pub(super) fn rehearse(&mut self) {
         self.before = 0.0;
         self.behind = 0.0;
         self.predicted = 0.0;
@@ -122,6 +155,34 @@ impl Evidence {
         self.leak = 1.0;
         self.learnt = 0;
         self.proofs = [Proof::default(); BANDS];
+    }
+
+    /// A path was found; on sound that is louder than an echo can be it has to foretell what comes before it is believed.
+    pub(super) fn begin_trial(&mut self) {
+        self.trial = if self.freed { TRIAL } else { 0 };
+        if self.trial > 0 {
+            self.proven = false;
+            (self.before, self.behind) = (0.0, 0.0);
+        }
+    }
+
+    /// Whether the path foretold nothing.
+    pub(super) fn trial_failed(&mut self) -> bool {
+        if self.trial == 0 || self.learnt < self.trial {
+            return false;
+        }
+        self.trial = 0;
+        !self.filter_explains()
+    }
+
+    /// There is no path any more.
+    pub(super) fn forget_path(&mut self) {
+        self.trial = 0;
+        self.caller = 0.0;
+        self.echo = 0.0;
+        self.unexplained = 0;
+        self.doubtful = 0;
+        self.since_found = u32::MAX;
     }
 
     /// A block that cannot hold an echo: what is in it above the noise is the caller's.
@@ -196,7 +257,7 @@ impl Evidence {
 
     /// Whether what the filter predicts may be subtracted.
     pub(super) fn trusts_filter(&self) -> bool {
-        self.behind < if self.proven { 1.05 } else { 0.8 } * self.before
+        self.trial == 0 && self.behind < if self.proven { 1.05 } else { 0.8 } * self.before
     }
 
     pub(super) fn filter_is_lost(&mut self) -> bool {
@@ -224,13 +285,20 @@ impl Evidence {
         self.behind > 0.7 * self.before
     }
 
-    pub(super) fn wants_search(&mut self, known: bool) -> bool {
+    /// The power from which on a sound stands out of the line's noise.
+    pub(super) fn heard_from(&self) -> f32 {
+        ACTIVE * self.noise.value().max(LEAST_NOISE)
+    }
+
+    /// Whether to look for an echo; one that `drowns` in the line's noise is looked for in passing.
+    pub(super) fn wants_search(&mut self, known: bool, drowns: bool) -> bool {
         if known && self.unexplained < 4 {
             return false;
         }
         let wait = match (self.active >= 4, self.vain) {
+            (true, _) if self.freed => 32,
             (false, _) if known => return false,
-            (false, _) if self.clean < CLEAN => 8,
+            (false, _) if self.clean < CLEAN && !drowns => 8,
             (false, _) => 64,
             // What is withheld for a hint is not withheld for long.
             (true, _) if self.is_hinted() => 3,
@@ -246,20 +314,25 @@ impl Evidence {
         due
     }
 
-    /// The delay to believe in, from a search.
-    pub(super) fn judge(&mut self, found: Option<Found>, long_heard: bool) -> Option<i64> {
+    /// The delay to believe in, from a search. What is `ruled_out` is louder than an echo that comes by the found delay.
+    pub(super) fn judge(&mut self, found: Option<Found>, ruled_out: bool, long_heard: bool) -> Option<i64> {
         let found = found.filter(|found| found.clarity >= LIKELY);
         self.vain += u32::from(self.active >= 4);
         if let Some(found) = found {
             let again = self.pending.is_some_and(|before| (before.lag - found.lag).abs() <= 8);
-            if found.clarity >= CLEAR || again {
+            let clear = found.clarity >= CLEAR;
+            // Of a sound that no echo can be, a find is chance, unless the path has changed.
+            let believed = if self.freed || ruled_out { clear && again } else { clear || again };
+            if believed {
                 self.pending = None;
+                self.hint = 0.0;
                 self.clean = 0;
                 self.since_found = 0;
                 return Some(found.lag);
             }
         }
         self.pending = found;
+        self.hint = found.filter(|_| !ruled_out).map_or(0.0, |found| found.clarity);
         if self.active < 4 && found.is_none() && long_heard {
             self.clean += 1;
         }
@@ -277,9 +350,16 @@ impl Evidence {
         let patience = if self.power < FAINT * loudness { UNDECIDED_FAINT } else { UNDECIDED };
         let undecided = match known {
             true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
-            false => (self.active < patience && self.clean < CLEAN) || self.doubtful > 0,
+            false => (self.active < patience && self.clean < CLEAN) || self.doubtful > 0 || self.is_hinted(),
         };
-        self.share = if undecided || (!known && self.is_hinted()) {
+        // What a filter explains it explains; else what is louder than an echo can be is the caller's.
+        let freed = match known && self.trial == 0 {
+            true => !self.proven && self.doubtful == 0 && self.since_louder < 4,
+            false => self.freed,
+        };
+        self.share = if freed {
+            0.0
+        } else if undecided {
             1.0
         } else if known && self.echo > 0.0 {
             self.echo / (self.echo + self.caller)
@@ -290,8 +370,7 @@ impl Evidence {
 
     /// Whether the last search saw something like an echo.
     fn is_hinted(&self) -> bool {
-        let hint = if self.clean < CLEAN { LIKELY } else { HINT };
-        self.pending.is_some_and(|found| found.clarity >= hint)
+        self.hint >= if self.clean < CLEAN { LIKELY } else { HINT }
     }
 
     pub(super) fn share(&mut self) -> f32 {
@@ -340,7 +419,8 @@ impl Floor {
     }
 }
 
-fn mean_square(samples: &[f32]) -> f32 {
+/// Mean power.
+pub(super) fn mean_square(samples: &[f32]) -> f32 {
     samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32
 }
 
@@ -362,6 +442,8 @@ const LEAK_UP: f32 = 1.01;
 const UNPROVEN: f32 = 3.0;
 /// Blocks of echo before which no band is believed: a voice has to have moved through its pitches.
 const YOUNG: u32 = 40;
+/// Blocks of echo that a doubtful path has to foretell.
+const TRIAL: u32 = 6;
 /// Blocks of echo after which the path is known as well as it gets.
 const SETTLED: u32 = 96;
 const PROVEN: f32 = 0.35;

@@ -5,6 +5,7 @@
 //! ([`EchoGuard::echo_share`]); [`discount`] turns that into a speech probability of the caller.
 
 mod canceller;
+mod coupling;
 mod evidence;
 mod fft;
 mod filter;
@@ -53,6 +54,9 @@ impl EchoGuard {
     /// Forgets agent audio from `from` on: it was cleared and will not be heard.
     pub fn cleared(&mut self, from: Samples) {
         self.reference.forget_from(from.0);
+        if let Some(canceller) = self.canceller.as_mut() {
+            canceller.reference_jumped();
+        }
     }
 
     /// Takes the agent's echo out of caller audio that begins at `at`, in place and without delay. Any chunking gives the

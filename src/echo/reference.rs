@@ -1,11 +1,13 @@
 //! What the agent says, by the position at which the line plays it.
 
+use crate::audio::g711;
 use crate::time::Samples;
 
 /// The agent's audio around the present: long enough to find an echo 700 ms late, and a second ahead.
 pub(super) struct Reference {
-    /// Sample `p` is at `p % ring.len()`; positions never told hold silence. Empty until the agent is first audible.
-    ring: Vec<i16>,
+    /// Sample `p` is at `p % ring.len()`, as μ-law: what a telephone plays to the last bit in half the memory, and to 38 dB
+    /// elsewhere. Positions never told hold silence. Empty until the agent is first audible.
+    ring: Vec<u8>,
     /// One past the last position told.
     end: u64,
     /// The stretch in which the agent can be heard, pauses shorter than [`Reference::tail`] included.
@@ -41,7 +43,7 @@ impl Reference {
             let power = samples.iter().map(|&s| f32::from(s) * f32::from(s)).sum::<f32>() / samples.len() as f32;
             self.loudness = power.max(0.95 * self.loudness);
             if self.ring.is_empty() {
-                self.ring = vec![0; self.ms(AHEAD_MS + BACK_MS) as usize];
+                self.ring = vec![SILENCE; self.ms(AHEAD_MS + BACK_MS) as usize];
             }
         } else if self.ring.is_empty() {
             return false;
@@ -58,8 +60,9 @@ impl Reference {
         let kept = &samples[samples.len().saturating_sub(len)..];
         let begin = ((end - kept.len() as u64) % len as u64) as usize;
         let head = kept.len().min(len - begin);
-        self.ring[begin..begin + head].copy_from_slice(&kept[..head]);
-        self.ring[..kept.len() - head].copy_from_slice(&kept[head..]);
+        let (first, second) = kept.split_at(head);
+        self.ring[begin..].iter_mut().zip(first).for_each(|(to, &s)| *to = g711::linear_to_ulaw(s));
+        self.ring.iter_mut().zip(second).for_each(|(to, &s)| *to = g711::linear_to_ulaw(s));
         self.end = end;
         anew
     }
@@ -111,8 +114,8 @@ impl Reference {
         let begin = (known.start % len) as usize;
         let head = inside.len().min(self.ring.len() - begin);
         let (first, second) = inside.split_at_mut(head);
-        first.iter_mut().zip(&self.ring[begin..]).for_each(|(to, &s)| *to = f32::from(s));
-        second.iter_mut().zip(&self.ring).for_each(|(to, &s)| *to = f32::from(s));
+        first.iter_mut().zip(&self.ring[begin..]).for_each(|(to, &s)| *to = f32::from(g711::ulaw_to_linear(s)));
+        second.iter_mut().zip(&self.ring).for_each(|(to, &s)| *to = f32::from(g711::ulaw_to_linear(s)));
     }
 
     /// How long after its last word the agent may still be heard.
@@ -123,7 +126,7 @@ impl Reference {
     fn fill(&mut self, from: u64, count: u64) {
         let len = self.ring.len() as u64;
         for position in from..from + count {
-            self.ring[(position % len) as usize] = 0;
+            self.ring[(position % len) as usize] = SILENCE;
         }
     }
 
@@ -132,9 +135,12 @@ impl Reference {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.ring.capacity() * size_of::<i16>()
+        self.ring.capacity()
     }
 }
+
+/// A sample of 0.
+const SILENCE: u8 = g711::linear_to_ulaw(0);
 
 /// Agent audio is told at most a second ahead; the rest is leeway.
 const AHEAD_MS: u64 = 1_050;

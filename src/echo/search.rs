@@ -4,6 +4,8 @@
 //! phase transform) over every admissible delay. An echo of speech through a short path is one sharp peak; chance is
 //! noise around it, and the quotient of the two says how sure the find is.
 
+use std::cell::RefCell;
+
 use realfft::num_complex::Complex32;
 
 use super::fft::Fft;
@@ -17,33 +19,61 @@ pub(super) struct Found {
     pub(super) clarity: f32,
 }
 
-/// Buffers of a search.
+/// What searches remember.
 pub(super) struct Search {
+    /// The correlation by lag, from the latest; past searches fade.
+    correlation: Vec<i16>,
+}
+
+/// Buffers of the search that runs, written before they are read: calls of a thread search one after the other, and 50 kB
+/// for each call would be most of what the guard holds.
+struct Buffers {
     fft: Fft,
     near: Vec<Complex32>,
     far: Vec<Complex32>,
     work: Vec<f32>,
-    /// The correlation by lag, from the latest; past searches fade.
-    correlation: Vec<i16>,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        fft: Fft::new(2 * WINDOW),
+        near: vec![Complex32::default(); WINDOW + 1],
+        far: vec![Complex32::default(); WINDOW + 1],
+        work: vec![0.0; 2 * WINDOW],
+    });
 }
 
 impl Search {
     /// For up to `lags` delays.
     pub(super) fn new(lags: usize) -> Search {
-        let zero = Complex32::default();
-        Search {
-            fft: Fft::new(2 * WINDOW),
-            near: vec![zero; WINDOW + 1],
-            far: vec![zero; WINDOW + 1],
-            work: vec![0.0; 2 * WINDOW],
-            correlation: vec![0; lags],
-        }
+        Search { correlation: vec![0; lags] }
     }
 
     /// The delay, in `lags`, that best explains a window of caller audio by the agent's. `near` fills the first
     /// [`WINDOW`] samples of its buffer, `far(lag, out)` reads the agent's audio `lag` samples before that window.
     pub(super) fn find(
         &mut self,
+        lags: std::ops::Range<i64>,
+        near: impl FnOnce(&mut [f32]),
+        far: impl Fn(i64, &mut [f32]),
+    ) -> Option<Found> {
+        BUFFERS.with_borrow_mut(|buffers| buffers.find(&mut self.correlation, lags, near, far))
+    }
+
+    /// What was heard so far says nothing of what comes.
+    pub(super) fn forget(&mut self) {
+        self.correlation.fill(0);
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.correlation.len() * size_of::<i16>()
+    }
+}
+
+impl Buffers {
+    fn find(
+        &mut self,
+        correlation: &mut [i16],
         lags: std::ops::Range<i64>,
         near: impl FnOnce(&mut [f32]),
         far: impl Fn(i64, &mut [f32]),
@@ -63,8 +93,8 @@ impl Search {
             whiten(&mut self.far);
             self.far.iter_mut().zip(&self.near).for_each(|(far, near)| *far *= near.conj());
             self.fft.inverse(&mut self.far, &mut self.work);
-            let here = (lags.end - top) as usize..((lags.end - top) as usize + WINDOW).min(self.correlation.len());
-            let here = &mut self.correlation[here];
+            let here = (lags.end - top) as usize..((lags.end - top) as usize + WINDOW).min(correlation.len());
+            let here = &mut correlation[here];
             // Each span by its own noise: the agent may be silent in the others.
             let scale = UNIT / rms(self.work[..here.len()].iter().copied());
             if !scale.is_finite() {
@@ -72,7 +102,9 @@ impl Search {
                 continue;
             }
             here.iter_mut().zip(&self.work).for_each(|(sum, &value)| {
-                *sum = (FADE * f32::from(*sum) + value * scale).round() as i16;
+                // To the nearest, without a call for each: the cast cuts off and saturates.
+                let value = FADE * f32::from(*sum) + value * scale;
+                *sum = (value + 0.5f32.copysign(value)) as i16;
             });
             let scale = 1.0 / rms(here.iter().map(|&value| f32::from(value))).max(1.0);
             for (i, &value) in here.iter().enumerate() {
@@ -84,18 +116,6 @@ impl Search {
             top -= WINDOW as i64;
         }
         best
-    }
-
-    /// What was heard so far says nothing of what comes.
-    pub(super) fn forget(&mut self) {
-        self.correlation.fill(0);
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        (self.near.len() + self.far.len()) * size_of::<Complex32>()
-            + self.work.len() * size_of::<f32>()
-            + self.correlation.len() * size_of::<i16>()
-            + self.fft.heap_bytes()
     }
 }
 

@@ -58,6 +58,29 @@ fn a_line_without_echo_is_left_as_it_is() {
 }
 
 #[test]
+fn a_caller_on_a_line_without_echo_is_never_withheld_once_the_agent_was_heard() {
+    // The caller begins at each of these in the agent's second utterance.
+    for begin_ms in (6_500..9_500).step_by(300) {
+        let case = Case { level_db: None, noise_dbfs: -55, ..case(None, 20, Some(0), 0) };
+        let call =
+            mixes::mix_at(case, &fixture("track-carla"), &fixture("track-ben"), [2_100, begin_ms], begin_ms as u64);
+        let starts = |guarded| {
+            let starts = Loudness { guarded }.starts(&call, false);
+            starts.into_iter().find(|&start| start > call.callers[1].start).unwrap()
+        };
+        assert_eq!(starts(true), starts(false), "begun at {begin_ms} ms");
+    }
+}
+
+#[test]
+fn a_line_without_echo_costs_little_memory() {
+    let call = call(None, 20, Some(6), 0);
+    let mut guard = EchoGuard::new(8_000);
+    tell_all(&mut guard, &call);
+    assert!((30_000..45_000).contains(&guard.bytes()), "{}", guard.bytes());
+}
+
+#[test]
 fn a_corrected_reckoning_starts_nothing() {
     for jump_ms in [-90, 60] {
         let starts = Loudness { guarded: true }.starts(&call(Some(-12), 150, None, jump_ms), false);
@@ -95,7 +118,7 @@ fn a_call_that_begins_with_the_agent_is_guarded() {
     let mut guard = EchoGuard::new(8_000);
     // From position 0, with the first piece audible.
     guard.played(Samples(0), &call.far[40].samples);
-    assert!(guard.bytes() > 50_000, "{}", guard.bytes());
+    assert!(guard.bytes() > 30_000, "{}", guard.bytes());
 }
 
 #[test]
@@ -110,11 +133,14 @@ fn what_was_cleared_is_not_looked_for() {
 }
 
 #[test]
-fn a_frame_allocates_nothing() {
+fn a_frame_allocates_nothing_but_a_filter_for_a_new_path() {
     let call = call(Some(-6), 60, Some(0), 60);
+    // The buffers of searches are made once for a thread.
+    detect::guard(&call);
     let mut guard = EchoGuard::new(8_000);
     let mut near = call.near.clone();
     let mut told = call.far.iter().peekable();
+    let mut made = 0;
     for (i, frame) in near.chunks_mut(160).enumerate() {
         let before = guard.bytes();
         let info = allocation_counter::measure(|| {
@@ -124,9 +150,11 @@ fn a_frame_allocates_nothing() {
             guard.process(Samples(i as u64 * 160), frame);
             guard.echo_share();
         });
-        assert!(info.count_total == 0 || before < 1_000, "frame {i}: {info:?}");
+        made += usize::from(info.count_total > 0 && before > 1_000);
     }
-    assert!((1_000..100_000).contains(&guard.bytes()), "{}", guard.bytes());
+    // A filter is made for each delay that is tried: at most where a search finds one.
+    assert!(made <= 4, "made anew {made} times");
+    assert!((1_000..65_000).contains(&guard.bytes()), "{}", guard.bytes());
 }
 
 #[test]
@@ -206,8 +234,11 @@ proptest! {
 }
 
 fn call(level_db: Option<i32>, delay_ms: usize, caller_db: Option<i32>, jump_ms: i64) -> Mix {
-    let case = Case { level_db, delay_ms, caller_db, tail_ms: 4, noise_dbfs: -60, jump_ms, early: false };
-    mixes::mix(case, &fixture("track-carla"), &fixture("track-ben"), 7)
+    mixes::mix(case(level_db, delay_ms, caller_db, jump_ms), &fixture("track-carla"), &fixture("track-ben"), 7)
+}
+
+fn case(level_db: Option<i32>, delay_ms: usize, caller_db: Option<i32>, jump_ms: i64) -> Case {
+    Case { level_db, delay_ms, caller_db, tail_ms: 4, noise_dbfs: -60, jump_ms, early: false }
 }
 
 fn fixture(name: &str) -> Clip {
