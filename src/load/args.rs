@@ -304,8 +304,11 @@ impl Args {
         };
         let most = if self.capacity { self.most } else { self.calls };
         let with_model = !matches!(target, Target::Running(..)) || self.model_listen.is_some();
-        let objectives =
-            if self.objectives.is_empty() { objective::defaults(with_model) } else { self.objectives.clone() };
+        let own_ears = matches!(target, Target::Own(Profile::Local | Profile::Denoised));
+        let objectives = match &self.objectives[..] {
+            [] => objective::defaults(with_model, own_ears),
+            given => given.to_vec(),
+        };
         let ramp = self.ramp.unwrap_or_else(|| (most.min(self.calls.max(600)) as f64 / 20.0).max(3.0));
         Ok(Conditions {
             manners: Arc::new(Manners {

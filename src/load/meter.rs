@@ -33,6 +33,8 @@ impl Books {
 
 /// Later than this after the caller began to speak, a clear is no answer to it.
 const LATE_CLEAR: Duration = Duration::from_secs(5);
+/// Who begins this late in what the agent says need not stop it.
+const LAST_WORD: Duration = Duration::from_millis(150);
 /// More missing frames than these are no loss but another place in the reply: where an agent goes on that was held.
 const MOST_LOST: u32 = 250;
 /// Less than this late is the tester's own exactness, not a gap that anybody hears.
@@ -129,7 +131,8 @@ impl Meter for CallMeter {
     }
 
     fn speech_begins(&mut self, due: Instant) {
-        if self.plays_until.is_some_and(|until| until > due) {
+        // Before the shortest barge-in is heard, the agent's last word is over: there is nothing to clear.
+        if self.plays_until.is_some_and(|until| until > due + LAST_WORD) {
             self.speaks_over.get_or_insert(due);
         }
     }

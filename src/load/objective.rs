@@ -12,6 +12,8 @@ pub struct Objective {
     what: What,
     /// In milliseconds, percent or pieces, as the figure is.
     limit: f64,
+    /// A run that has no such figure is not judged by it; otherwise what was not measured did not hold.
+    if_measured: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,14 +61,19 @@ const FIGURES: [(&str, Figure); 7] = [
 ];
 
 /// What holds unless something else is demanded: nothing is lost, no caller is turned away, and a leg is not slower than
-/// a frame is long. Legs can be demanded only where the built-in model is at the far end.
-pub fn defaults(with_model: bool) -> Vec<Objective> {
-    let latency = |key, limit| Objective { what: What::Latency(key, Statistic::P99), limit };
-    let figure = |figure, limit| Objective { what: What::Figure(figure), limit };
+/// a frame is long. Legs can be demanded only where the built-in model is at the far end, and where `own_ears` hear the
+/// caller, one who cuts in is heard soon.
+pub fn defaults(with_model: bool, own_ears: bool) -> Vec<Objective> {
+    let latency = |key, limit| Objective { what: What::Latency(key, Statistic::P99), limit, if_measured: false };
+    let figure = |figure, limit| Objective { what: What::Figure(figure), limit, if_measured: false };
     let mut all = Vec::new();
     if with_model {
         all.push(latency(Key::CallerToModel, 20.0));
         all.push(latency(Key::ModelToCaller, 20.0));
+    }
+    if own_ears {
+        // A short run may be without a barge-in.
+        all.push(Objective { if_measured: true, ..latency(Key::SpeechToClear, 150.0) });
     }
     all.push(figure(Figure::FailedPercent, 0.0));
     all.push(figure(Figure::RefusedPercent, 0.0));
@@ -76,10 +83,11 @@ pub fn defaults(with_model: bool) -> Vec<Objective> {
 }
 
 impl Objective {
-    /// Whether a run met it.
-    pub fn judge(&self, report: &LoadReport) -> Judged {
+    /// Whether a run met it; `None`: the run has no such figure and need not have one.
+    pub fn judge(&self, report: &LoadReport) -> Option<Judged> {
         let value = self.value(report);
-        Judged { objective: self.to_string(), value, held: value.is_some_and(|value| value <= self.limit) }
+        let held = value.is_some_and(|value| value <= self.limit);
+        (value.is_some() || !self.if_measured).then(|| Judged { objective: self.to_string(), value, held })
     }
 
     fn value(&self, report: &LoadReport) -> Option<f64> {
@@ -138,12 +146,14 @@ impl FromStr for Objective {
         let limit = number.ok_or_else(|| format!("'{limit}' is not a number of 0 or more"))?;
         let name = name.trim();
         if let Some((_, figure)) = FIGURES.iter().find(|(known, _)| *known == name) {
-            return Ok(Objective { what: What::Figure(*figure), limit });
+            return Ok(Objective { what: What::Figure(*figure), limit, if_measured: false });
         }
         let (key, statistic) = name.split_once('.').unwrap_or((name, ""));
         let statistic = STATISTICS.iter().find(|(known, _)| *known == statistic);
         match (Key::ALL.iter().find(|known| known.key() == key), statistic) {
-            (Some(key), Some((_, statistic))) => Ok(Objective { what: What::Latency(*key, *statistic), limit }),
+            (Some(key), Some((_, statistic))) => {
+                Ok(Objective { what: What::Latency(*key, *statistic), limit, if_measured: false })
+            }
             _ => Err(format!(
                 "'{name}' is not known: a latency ({}) with .p50, .p90, .p99, .p999 or .max, in milliseconds; or {}",
                 Key::ALL.map(Key::key).join(", "),
@@ -174,10 +184,25 @@ mod tests {
         let leg = Latency { key: "caller_to_model", p99: Some(3.0), ..Latency::default() };
         let calls = CallCounts { placed: 200, failed: 1, ..CallCounts::default() };
         let report = LoadReport { latencies: vec![leg], calls, ..LoadReport::default() };
-        let judge = |text: &str| text.parse::<Objective>().unwrap().judge(&report);
+        let judge = |text: &str| text.parse::<Objective>().unwrap().judge(&report).unwrap();
         assert!(judge("caller_to_model.p99<=3").held);
         assert!(!judge("caller_to_model.p99<=2.9").held);
         assert!(!judge("failed_percent<=0.4").held && judge("failed_percent<=0.5").held);
         assert_eq!((judge("setup.p50<=9").held, judge("setup.p50<=9").value), (false, None), "what was not measured");
+    }
+
+    #[test]
+    fn own_ears_hear_a_caller_who_cuts_in_within_150_ms() {
+        let demanded = |report: &LoadReport, own_ears| {
+            let judged = defaults(true, own_ears).into_iter().filter_map(|objective| objective.judge(report));
+            judged.filter(|judged| judged.objective.starts_with("speech_to_clear")).collect::<Vec<_>>()
+        };
+        let late = Latency { key: "speech_to_clear", p99: Some(150.5), ..Latency::default() };
+        let late = LoadReport { latencies: vec![late], ..LoadReport::default() };
+        assert!(demanded(&late, false).is_empty());
+        assert!(demanded(&LoadReport::default(), true).is_empty(), "nobody cut in");
+        let judged = demanded(&late, true);
+        assert_eq!(judged[0].objective, "speech_to_clear.p99 <= 150");
+        assert!(!judged[0].held);
     }
 }

@@ -151,7 +151,7 @@ pub(crate) async fn run(
     report.command.clone_from(&conditions.command);
     report.load = shape;
     report.target = TargetReport { kind: told.0.to_owned(), name: told.1, pid };
-    report.objectives = conditions.objectives.iter().map(|objective| objective.judge(&report)).collect();
+    report.objectives = conditions.objectives.iter().filter_map(|objective| objective.judge(&report)).collect();
     Ok(report)
 }
 
