@@ -156,7 +156,7 @@ const TABLE: &[Row] = &[
     (
         "BackChannel",
         "untranscribed",
-        "no transcripts come in this call, and for an interruption by its length alone it is too short",
+        "no transcripts come in this call, or none of this, and for an interruption by its length alone it is too short",
         UNTRANSCRIBED,
     ),
     (
@@ -233,7 +233,7 @@ const TABLE: &[Row] = &[
     (
         "BargeIn",
         "untranscribed",
-        "no transcripts come in this call, and the speech over the agent was long enough to interrupt without",
+        "no transcripts come in this call, or none of this, and it was long enough to interrupt the agent without",
         UNTRANSCRIBED,
     ),
     (
