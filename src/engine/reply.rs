@@ -242,6 +242,18 @@ impl CallEngine {
         self.reply.owed = None;
     }
 
+    /// What was asked for, or begins to be said, was to tell what a tool answered, and the model does not know that. Answers
+    /// whether it is to be asked for anew: then what has not been heard is not worth hearing.
+    pub(super) fn withdraw_tools_answer(&mut self) -> bool {
+        let asked = self.reply.asked.as_ref().is_some_and(|asked| asked.of_tool) && !self.reply.cancel_next;
+        let answers = |active: &Active| active.answers.as_ref().is_some_and(|answers| answers.of_tool);
+        let active = self.reply.active.as_ref().is_some_and(answers);
+        if (active && !self.reply.is_audible()) || (asked && self.reply.active.is_none()) {
+            self.cancel_running();
+        }
+        (asked || active) && self.reply.owed.is_none()
+    }
+
     pub(super) fn pay_owed(&mut self) {
         let nobody_hears = matches!(self.phase, Phase::Ringing { .. } | Phase::Transcribing(_));
         if !self.session.is_ready() || self.reply.is_occupied() || nobody_hears {
@@ -557,6 +569,10 @@ impl CallEngine {
         // Not every vendor says which command it complains about; these complaints can be about one only.
         if about == Some(CommandKind::CommitAudio) || (about.is_none() && code == "input_audio_buffer_commit_empty") {
             self.on_commit_refused(number);
+            return;
+        }
+        if about == Some(CommandKind::ToolOutput) {
+            self.on_tool_output_refused(number, &words);
             return;
         }
         let of_create = about == Some(CommandKind::CreateResponse);

@@ -391,6 +391,11 @@ fn step(words: &[&str]) -> Result<Step, String> {
             let commit = Some(crate::engine::CommandKind::CommitAudio);
             error(code, commit, Some(number(which)? as u32), false, false)
         }
+        ["error", code, "output"] => error(code, Some(crate::engine::CommandKind::ToolOutput), None, false, false),
+        ["error", code, "output", which] => {
+            let output = Some(crate::engine::CommandKind::ToolOutput);
+            error(code, output, Some(number(which)? as u32), false, false)
+        }
         ["error", code, "busy"] => error(code, None, None, false, true),
         ["fatal", code] => error(code, None, None, true, false),
         ["garbage"] => Step::Garbage,

@@ -207,8 +207,8 @@ impl Session {
             return;
         }
         self.name_command(command.kind());
-        if let ModelCommand::CommitAudio { number } = command {
-            self.name(CommandKind::CommitAudio, u64::from(*number));
+        if let ModelCommand::CommitAudio { number } | ModelCommand::ToolOutput { number, .. } = command {
+            self.name(command.kind(), u64::from(*number));
         }
         let id = match command {
             ModelCommand::Truncate { item, .. } | ModelCommand::DeleteItem { item } => self.id_of(item),
@@ -583,11 +583,15 @@ impl Session {
     fn error<'a>(&mut self, complaint: Complaint<'a>) -> ModelEvent<'a> {
         let named = encode::named_by(&complaint.event_id);
         let mut about = named.map(|(kind, _)| kind);
-        // Commits are numbered by the engine, all others by us.
-        let number = named.filter(|(kind, _)| *kind == CommandKind::CommitAudio).and_then(|(_, n)| n.try_into().ok());
+        // These are numbered by the engine, all others by us.
+        let numbered = |kind| matches!(kind, CommandKind::CommitAudio | CommandKind::ToolOutput);
+        let number = named.filter(|(kind, _)| numbered(*kind)).and_then(|(_, n)| n.try_into().ok());
         if about.is_none() && (complaint.param.starts_with("response") || complaint.message.contains("response.create"))
         {
             about = Some(CommandKind::CreateResponse);
+        }
+        if about.is_none() && complaint.code() == "invalid_tool_call_id" {
+            about = Some(CommandKind::ToolOutput);
         }
         if about == Some(CommandKind::CommitAudio) || complaint.code() == "input_audio_buffer_commit_empty" {
             self.turns.commit_refused();

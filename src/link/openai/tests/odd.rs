@@ -520,6 +520,10 @@ fn complaints_are_read_in_any_shape() {
             Some(CommandKind::CreateResponse),
         ),
         (json!({ "message": "m", "event_id": "truncate-9" }), Some(CommandKind::Truncate)),
+        (
+            json!({ "code": "invalid_tool_call_id", "message": "Tool call ID 'c' not found" }),
+            Some(CommandKind::ToolOutput),
+        ),
         (json!({ "message": "m" }), None),
     ] {
         let text = json!({ "type": "error", "error": error }).to_string();
