@@ -580,8 +580,13 @@ impl CallEngine {
         let runs = self.reply.active.is_some() || self.reply.runs_unheard();
         if weight.busy || (of_create && runs) {
             self.on_busy();
-        } else if of_create && self.reply.asked.take().is_some() && !std::mem::take(&mut self.reply.cancel_next) {
-            self.on_attempt_failed(words, false, weight.retry_after_ms);
+        } else if of_create && self.reply.asked.take().is_some() {
+            if !std::mem::take(&mut self.reply.cancel_next) {
+                self.on_attempt_failed(words, false, weight.retry_after_ms);
+            } else if !self.floor.is_speaking() {
+                // Nobody wanted it any more: what is wanted in its place need not wait for its end.
+                self.pay_owed();
+            }
         }
     }
 
