@@ -1,5 +1,6 @@
 //! The dialect, held against messages as the far end writes them.
 
+mod complaints;
 mod formats;
 mod odd;
 mod setup;
