@@ -224,7 +224,8 @@ impl CallEngine {
             return false;
         }
         if session == self.conversation.session() {
-            self.out.model(OwnedCommand::ToolOutput { call, output: r#"{"ok":true}"#.to_owned() });
+            let number = self.tools.number();
+            self.out.model(OwnedCommand::ToolOutput { number, call, output: r#"{"ok":true}"#.to_owned() });
         }
         self.ask("farewell", Some(instructions));
         self.give_time_for_what_waits();

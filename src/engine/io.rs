@@ -193,7 +193,8 @@ pub enum ModelEvent<'a> {
         message: Cow<'a, str>,
         /// Which of our commands it is about, when known.
         about: Option<CommandKind>,
-        /// Which of that kind, where they are numbered ([`ModelCommand::CommitAudio`]) and the vendor says so.
+        /// Which of that kind, where they are numbered ([`ModelCommand::CommitAudio`], [`ModelCommand::ToolOutput`]) and the
+        /// vendor says so.
         #[serde(default)]
         number: Option<u32>,
         /// Whether it is about quota, key, account or billing, and so ends the session for good.
@@ -383,6 +384,8 @@ pub enum ModelCommand<'a> {
     },
     /// The answer to a tool call. Does not ask for a response by itself.
     ToolOutput {
+        /// Counts the answers of the call, so that an error tells which of them it is about.
+        number: u32,
         /// [`ModelEvent::ToolCall`]'s `call`.
         call: &'a str,
         /// Text or JSON.

@@ -34,7 +34,7 @@ pub(super) enum OwnedCommand {
     Truncate { item: String, audio_end_ms: u64 },
     Add { role: Role, text: String, id: Option<String>, first: bool },
     Delete { item: String },
-    ToolOutput { call: String, output: String },
+    ToolOutput { number: u32, call: String, output: String },
 }
 
 #[derive(Debug)]
@@ -207,7 +207,9 @@ impl OwnedCommand {
                 ModelCommand::AddMessage { role: *role, text, id: id.as_deref(), first: *first }
             }
             OwnedCommand::Delete { item } => ModelCommand::DeleteItem { item },
-            OwnedCommand::ToolOutput { call, output } => ModelCommand::ToolOutput { call, output },
+            OwnedCommand::ToolOutput { number, call, output } => {
+                ModelCommand::ToolOutput { number: *number, call, output }
+            }
         }
     }
 }

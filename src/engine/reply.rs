@@ -3,16 +3,15 @@
 //! One response runs at a time. A response that is wanted while another runs is owed and asked for when that one is
 //! done; what a cancelled response still sends is dropped.
 
+mod audio;
+
 use std::collections::VecDeque;
 
 use super::waiting::Awaiting;
 use super::*;
-use crate::audio::level::audible_end;
 use crate::config::Spoken;
 use crate::time::Samples;
 
-/// Items of one response of which the model is told that they were not heard.
-const UNHEARD_MAX: usize = 16;
 /// Cancelled responses that are remembered, so that their late audio is known.
 const CANCELLED_MAX: usize = 16;
 /// Responses that fail while they are heard, in a row: then the caller has the floor, who has heard enough beginnings.
@@ -242,6 +241,18 @@ impl CallEngine {
         self.reply.owed = None;
     }
 
+    /// What was asked for, or begins to be said, was to tell what a tool answered, and the model does not know that. Answers
+    /// whether it is to be asked for anew: then what has not been heard is not worth hearing.
+    pub(super) fn withdraw_tools_answer(&mut self) -> bool {
+        let asked = self.reply.asked.as_ref().is_some_and(|asked| asked.of_tool) && !self.reply.cancel_next;
+        let answers = |active: &Active| active.answers.as_ref().is_some_and(|answers| answers.of_tool);
+        let active = self.reply.active.as_ref().is_some_and(answers);
+        if (active && !self.reply.is_audible()) || (asked && self.reply.active.is_none()) {
+            self.cancel_running();
+        }
+        (asked || active) && self.reply.owed.is_none()
+    }
+
     pub(super) fn pay_owed(&mut self) {
         let nobody_hears = matches!(self.phase, Phase::Ringing { .. } | Phase::Transcribing(_));
         if !self.session.is_ready() || self.reply.is_occupied() || nobody_hears {
@@ -330,130 +341,6 @@ impl CallEngine {
         if let Some(turn) = self.stats.turn(turn) {
             turn.response_at_ms.get_or_insert(now.as_ms());
         }
-    }
-
-    pub(super) fn on_agent_audio(&mut self, response: &str, item: &str, payload: &[u8]) {
-        let samples = self.settings.format.samples(payload.len());
-        if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
-            cancelled.late += samples;
-            note_unheard(&mut cancelled.unheard, item);
-            self.stats.count("late_audio_samples", samples.0);
-            // Its words tell of it too.
-            let line = self.agent_line(item);
-            let line = self.conversation.line(line);
-            line.refused += samples;
-            line.cut = true;
-            return;
-        }
-        if matches!(self.phase, Phase::Ringing { .. }) {
-            self.stats.count("audio_before_media", 1);
-            self.leave_unheard(item, samples);
-            return;
-        }
-        if self.reply.active.as_ref().is_none_or(|a| a.id != response) {
-            // Some vendors leave out the beginning of a response.
-            self.on_response_started(response);
-        }
-        let now = self.now;
-        let Some(active) = &mut self.reply.active else { return };
-        let (turn, protected) = (active.turn, active.protected);
-        let audible = audible_end(self.settings.format, payload) > Samples::ZERO;
-        active.audible |= audible;
-        active.silent &= !audible;
-        if !std::mem::replace(&mut active.begun, true) {
-            let after_ms = now.ms_since(active.started_at);
-            if let Some(turn) = self.stats.turn(turn) {
-                turn.first_model_audio_at_ms.get_or_insert(now.as_ms());
-            }
-            self.emit(CallEvent::FirstAudio { response: response.to_owned(), after_ms });
-            // What is answered is not for another session to hear.
-            self.uplink.let_settled_go();
-        }
-        if audible {
-            self.answered();
-        }
-        if self.reply.refused_item == item {
-            self.refuse_audio(item, samples);
-            return;
-        }
-        if !self.downlink.continues(item) {
-            let line = self.agent_line(item);
-            let earlier = self.conversation.line(line).received;
-            if !self.downlink.begin(ItemKind::Reply, item, turn, line, earlier) {
-                self.refuse_audio(item, samples);
-                return;
-            }
-            if protected {
-                self.downlink.protect_last();
-            }
-            let line = self.conversation.line(line);
-            line.voiced = true;
-            line.ended = None;
-            self.goodbye_was_said();
-        }
-        let dropped = self.downlink.push(payload);
-        if dropped > Samples::ZERO {
-            self.downlink.complete_last();
-            self.refuse_audio(item, dropped);
-        }
-        if audible {
-            self.hears_reply();
-        }
-    }
-
-    /// There is no room: the rest of the item is dropped, since audio with holes in it helps nobody.
-    fn refuse_audio(&mut self, item: &str, samples: Samples) {
-        self.stats.count("agent_audio_dropped_samples", samples.0);
-        self.leave_unheard(item, samples);
-        if self.reply.refused_item != item {
-            self.reply.refused_item = item.to_owned();
-            self.emit(CallEvent::AgentAudioDropped { rule: "playout_queue_full".to_owned(), item: item.to_owned() });
-        }
-    }
-
-    /// Audio that nobody will hear.
-    fn leave_unheard(&mut self, item: &str, samples: Samples) {
-        if let Some(active) = &mut self.reply.active {
-            note_unheard(&mut active.unheard, item);
-        }
-        let line = self.agent_line(item);
-        let line = self.conversation.line(line);
-        line.refused += samples;
-        line.cut = true;
-    }
-
-    /// The response is over: the model is told how much was taken of items that were not taken whole. What is yet to be
-    /// played of them counts as heard until it is cut off.
-    fn tell_model_of_unheard(&mut self, items: Unheard) {
-        for item in items {
-            let Some(index) = self.conversation.find(Role::Agent, &item) else { continue };
-            let taken = self.downlink.received_of(&item);
-            let line = self.conversation.line(index);
-            let (taken, made) = match taken {
-                Some(received) => (received, received + line.refused),
-                None => (line.heard, line.received + line.refused),
-            };
-            self.truncate(index, item, taken, made);
-        }
-    }
-
-    /// The model remembers an item only as far as it was heard. Told once, unless it is less by now.
-    pub(super) fn truncate(&mut self, line: usize, item: String, heard: Samples, made: Samples) {
-        let known = self.conversation.line(line);
-        let moot = self.line_over_at.is_some() || known.told.is_some_and(|told| told <= heard);
-        if moot || heard >= made {
-            return;
-        }
-        known.told = Some(heard);
-        let (heard_ms, received_ms) = (heard.as_ms(self.rate_hz()), made.as_ms(self.rate_hz()));
-        self.out.model(OwnedCommand::Truncate { item: item.clone(), audio_end_ms: heard_ms });
-        self.emit(CallEvent::Truncated { item, heard_ms, received_ms });
-    }
-
-    pub(super) fn on_agent_words(&mut self, item: &str, text: &str, done: bool) {
-        let line = self.agent_line(item);
-        self.conversation.say(line, text, done);
-        self.trace_said(line);
     }
 
     pub(super) fn on_response_done(
@@ -559,13 +446,22 @@ impl CallEngine {
             self.on_commit_refused(number);
             return;
         }
+        if about == Some(CommandKind::ToolOutput) {
+            self.on_tool_output_refused(number, &words);
+            return;
+        }
         let of_create = about == Some(CommandKind::CreateResponse);
         // Not every vendor says that another runs, nor which command it complains about.
         let runs = self.reply.active.is_some() || self.reply.runs_unheard();
         if weight.busy || (of_create && runs) {
             self.on_busy();
-        } else if of_create && self.reply.asked.take().is_some() && !std::mem::take(&mut self.reply.cancel_next) {
-            self.on_attempt_failed(words, false, weight.retry_after_ms);
+        } else if of_create && self.reply.asked.take().is_some() {
+            if !std::mem::take(&mut self.reply.cancel_next) {
+                self.on_attempt_failed(words, false, weight.retry_after_ms);
+            } else if !self.floor.is_speaking() {
+                // Nobody wanted it any more: what is wanted in its place need not wait for its end.
+                self.pay_owed();
+            }
         }
     }
 
@@ -632,16 +528,6 @@ impl CallEngine {
         }
     }
 
-    fn agent_line(&mut self, item: &str) -> usize {
-        if let Some(line) = self.conversation.find(Role::Agent, item) {
-            return line;
-        }
-        let index = self.conversation.begin(Role::Agent, item);
-        // Where the line stands unless it becomes audible.
-        self.conversation.line(index).ended = Some(self.now);
-        index
-    }
-
     fn remember_cancelled(&mut self, Active { id, unheard, .. }: Active, running: bool) {
         if id.is_empty() {
             // A vendor without ids: nothing tells the late audio of one from that of the next.
@@ -651,11 +537,5 @@ impl CallEngine {
             self.reply.cancelled.pop_front();
         }
         self.reply.cancelled.push_back(Cancelled { id, late: Samples::ZERO, running, unheard });
-    }
-}
-
-fn note_unheard(unheard: &mut Unheard, item: &str) {
-    if unheard.len() < UNHEARD_MAX && !unheard.iter().any(|known| known == item) {
-        unheard.push(item.to_owned());
     }
 }

@@ -12,6 +12,8 @@
 //!      └─────► running ──► answered: done, failed, its time is over, the caller pressed or spoke
 //! ```
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::config::{Tool, ToolKind};
 
@@ -25,6 +27,8 @@ const NOTE_MAX: usize = 2_000;
 const OUTPUT_MAX: usize = 64 * 1024;
 /// Bytes of an answer that a later session is told.
 const TOLD_MAX: usize = 4_096;
+/// Answers remembered in case the model refuses them.
+const GIVEN_MAX: usize = 16;
 /// How long `press_to_continue` waits unless it says so, in seconds.
 const PRESS_S: u64 = 30;
 
@@ -36,6 +40,20 @@ pub(super) struct Tools {
     rounds: u32,
     /// The last one of them, in its session: it counts once, however many tools it called.
     counted: (u32, String),
+    /// Answers that the model was given, the latest last: it may refuse one yet.
+    given: VecDeque<Given>,
+    /// The number of the last one.
+    last: u32,
+}
+
+/// An answer that the model was given.
+#[derive(Debug)]
+struct Given {
+    number: u32,
+    call: String,
+    session: u32,
+    /// The line of the conversation that tells it to a session after this one.
+    line: usize,
 }
 
 #[derive(Debug)]
@@ -70,6 +88,12 @@ impl Tools {
     /// Whether the agent waits for the caller, who may be silent meanwhile, or for a tool.
     pub(super) fn excuse_silence(&self) -> bool {
         !self.running.is_empty()
+    }
+
+    /// The number for the next answer.
+    pub(super) fn number(&mut self) -> u32 {
+        self.last += 1;
+        self.last
     }
 
     /// Counts anew: the caller spoke.
@@ -347,11 +371,38 @@ impl CallEngine {
         let kept = &output[..output.floor_char_boundary(TOLD_MAX)];
         if *session == self.conversation.session() && self.session.is_ready() {
             // For a session after this one, which has the conversation as text only.
-            self.note_for_model(&format!("[The tool {name} answered: {kept}]"));
-            self.out.model(OwnedCommand::ToolOutput { call: call.clone(), output });
+            let line = self.note_for_model(&format!("[The tool {name} answered: {kept}]"));
+            let number = self.tools.number();
+            if let Some(line) = line {
+                if self.tools.given.len() == GIVEN_MAX {
+                    self.tools.given.pop_front();
+                }
+                self.tools.given.push_back(Given { number, call: call.clone(), session: *session, line });
+            }
+            self.out.model(OwnedCommand::ToolOutput { number, call: call.clone(), output });
         } else {
             // The session that asked is gone.
             self.tell_model(format!("The tool {name}, which you called before, has answered: {kept}"));
+        }
+    }
+
+    /// The model did not take what a tool answered, be it that it has forgotten the call with a response that was cut short: it
+    /// is told in words. `number`: which, if it says so; else the one whose call its `words` name, or the last.
+    pub(super) fn on_tool_output_refused(&mut self, number: Option<u32>, words: &str) {
+        self.stats.count("tool_outputs_refused", 1);
+        let given = &mut self.tools.given;
+        let index = match number {
+            Some(number) => given.iter().position(|g| g.number == number),
+            None => given.iter().rposition(|g| words.contains(&g.call)).or(given.len().checked_sub(1)),
+        };
+        let Some(given) = index.and_then(|index| given.remove(index)) else { return };
+        if given.session != self.conversation.session() {
+            // The next session was told.
+            return;
+        }
+        self.tell_session(given.line);
+        if self.withdraw_tools_answer() {
+            self.ask(reply::TOOL_ANSWERED, None);
         }
     }
 }

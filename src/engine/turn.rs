@@ -144,6 +144,7 @@ impl CallEngine {
         self.name_by_words(item);
         self.stats.count("transcripts_failed", 1);
         self.words_are_there(item);
+        self.weigh_unwritten(item);
     }
 
     pub(super) fn on_caller_words(&mut self, item: &str, text: &str, done: bool) {

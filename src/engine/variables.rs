@@ -33,12 +33,14 @@ impl CallEngine {
         crate::template::render(text, &self.variables).into_owned()
     }
 
-    /// Keeps something for a session after this one, which knows it already.
-    pub(super) fn note_for_model(&mut self, text: &str) {
-        if !self.conversation.is_full() {
-            let line = self.conversation.begin(Role::System, "told");
-            self.conversation.say(line, text, true);
+    /// Keeps something for a session after this one, which knows it already. Answers with its line, if there is room.
+    pub(super) fn note_for_model(&mut self, text: &str) -> Option<usize> {
+        if self.conversation.is_full() {
+            return None;
         }
+        let line = self.conversation.begin(Role::System, "told");
+        self.conversation.say(line, text, true);
+        Some(line)
     }
 
     /// Tells the model something that nobody said; a session that is not there yet is told when it is.

@@ -6,6 +6,7 @@ mod governing;
 mod heard;
 mod moment;
 mod rules;
+mod table;
 
 use std::fmt::Write as _;
 use std::io;

@@ -91,7 +91,7 @@ fn write_command(command: &ModelCommand<'_>, out: &mut String) -> fmt::Result {
             if *first { out.write_str(" first=true") } else { Ok(()) }
         }
         ModelCommand::DeleteItem { item } => write!(out, "model delete item={}", Word(item)),
-        ModelCommand::ToolOutput { call, output } => {
+        ModelCommand::ToolOutput { call, output, .. } => {
             write!(out, "model tool_output call={} output={}", Word(call), Word(output))
         }
     }

@@ -95,6 +95,7 @@ enum Step {
     CallerWords {
         item: String,
         text: String,
+        done: bool,
     },
     TranscriptFailed(String),
     Response(String),
@@ -365,7 +366,8 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["speech_stopped", item, ms] => Step::SpeechStopped { item: own(item), at_ms: number(ms)? },
         ["committed", item] => Step::Committed(own(item)),
         ["unheard", item] => Step::TranscriptFailed(own(item)),
-        ["heard", item, text] => Step::CallerWords { item: own(item), text: own(text) },
+        ["heard", item, text] => Step::CallerWords { item: own(item), text: own(text), done: true },
+        ["heard_delta", item, text] => Step::CallerWords { item: own(item), text: own(text), done: false },
         ["response", response] => Step::Response(own(response)),
         ["words", response, item, text] => {
             Step::AgentWords { response: own(response), item: own(item), text: own(text), done: true }
@@ -388,6 +390,11 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["error", code, "commit", which] => {
             let commit = Some(crate::engine::CommandKind::CommitAudio);
             error(code, commit, Some(number(which)? as u32), false, false)
+        }
+        ["error", code, "output"] => error(code, Some(crate::engine::CommandKind::ToolOutput), None, false, false),
+        ["error", code, "output", which] => {
+            let output = Some(crate::engine::CommandKind::ToolOutput);
+            error(code, output, Some(number(which)? as u32), false, false)
         }
         ["error", code, "busy"] => error(code, None, None, false, true),
         ["fatal", code] => error(code, None, None, true, false),
@@ -465,8 +472,8 @@ fn apply(sim: &mut Sim, step: &Step) {
         Step::SpeechStarted { item, at_ms } => ModelEvent::SpeechStarted { item: cow(item), audio_start_ms: *at_ms },
         Step::SpeechStopped { item, at_ms } => ModelEvent::SpeechStopped { item: cow(item), audio_end_ms: *at_ms },
         Step::Committed(item) => ModelEvent::Committed { item: cow(item) },
-        Step::CallerWords { item, text } => {
-            ModelEvent::CallerTranscript { item: cow(item), text: cow(text), done: true }
+        Step::CallerWords { item, text, done } => {
+            ModelEvent::CallerTranscript { item: cow(item), text: cow(text), done: *done }
         }
         Step::TranscriptFailed(item) => ModelEvent::TranscriptFailed { item: cow(item) },
         Step::Response(response) => ModelEvent::ResponseStarted { response: cow(response) },

@@ -43,6 +43,7 @@ enum Happening {
     SpeechStopped(u8, u64),
     Committed(u8),
     CallerWords(u8),
+    TranscriptFailed(u8),
     Response(u8),
     Audio {
         response: u8,
@@ -89,6 +90,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (id.clone(), 0u64..30_000).prop_map(|(i, ms)| SpeechStopped(i, ms)),
         6 => id.clone().prop_map(Committed),
         2 => id.clone().prop_map(CallerWords),
+        2 => id.clone().prop_map(TranscriptFailed),
         6 => id.clone().prop_map(Response),
         20 => (id.clone(), id.clone(), 0usize..16_000).prop_map(|(response, item, bytes)| Audio { response, item, bytes }),
         4 => (id.clone(), any::<bool>()).prop_map(|(item, done)| Words { item, done }),
@@ -156,6 +158,7 @@ fn apply(sim: &mut Sim, happening: &Happening) {
         Happening::CallerWords(item) => {
             ModelEvent::CallerTranscript { item: name("u", *item), text: "some words".into(), done: true }
         }
+        Happening::TranscriptFailed(item) => ModelEvent::TranscriptFailed { item: name("u", *item) },
         Happening::Response(response) => ModelEvent::ResponseStarted { response: name("r", *response) },
         Happening::Audio { response, item, bytes } => {
             let payload = vec![0x55; *bytes];

@@ -105,7 +105,7 @@ async fn link_and_built_in_model_hold_a_call() {
     let (id, name, arguments) = call.wait(tool).await;
     assert_eq!((name.as_str(), arguments.as_str()), ("note", r#"{"text":"four"}"#));
     call.done().await;
-    call.send(ModelCommand::ToolOutput { call: &id, output: "noted" }).await;
+    call.send(ModelCommand::ToolOutput { number: 1, call: &id, output: "noted" }).await;
     call.send(ModelCommand::CreateResponse { instructions: None }).await;
     assert_eq!(call.wait(words).await, "Four it is.");
     call.done().await;
@@ -366,7 +366,7 @@ fn every_command() -> Vec<String> {
             ModelCommand::AddMessage { role: Role::Caller, text: "c", id: None, first: false },
             ModelCommand::AddMessage { role: Role::Agent, text: "a", id: None, first: false },
             ModelCommand::DeleteItem { item: "note_1" },
-            ModelCommand::ToolOutput { call: "call_1", output: "{}" },
+            ModelCommand::ToolOutput { number: 1, call: "call_1", output: "{}" },
         ] {
             let mut out = String::new();
             session.encode(&command, &mut out);

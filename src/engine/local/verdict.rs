@@ -31,8 +31,18 @@ pub(super) struct Stretch {
 enum Said {
     Nothing,
     BackChannel,
+    /// It could not be written down, and is too short to interrupt by its length.
+    Unwritten,
     /// Words, and too few to interrupt.
     Words,
+}
+
+impl Local {
+    /// What was committed by this name and is not settled.
+    fn stretch(&mut self, item: &str) -> Option<&mut Stretch> {
+        let mut stretches = self.verdict.iter_mut().flat_map(|verdict| &mut verdict.stretches);
+        stretches.find(|stretch| stretch.item.as_deref() == Some(item))
+    }
 }
 
 impl CallEngine {
@@ -184,14 +194,40 @@ impl CallEngine {
         if done {
             (local.worded, local.wordless) = (true, 0);
         }
-        let stretches = local.verdict.iter_mut().flat_map(|verdict| &mut verdict.stretches);
-        let Some(stretch) = stretches.into_iter().find(|stretch| stretch.item.as_deref() == Some(item)) else { return };
+        if local.stretch(item).is_none() {
+            return;
+        }
         let list = &self.settings.back_channels;
         let remark = match (done, self.conversation.find(Role::Caller, item)) {
             (true, _) => list.judge(text),
             (false, Some(line)) => list.judge_so_far(&self.conversation.line(line).text),
             (false, None) => return,
         };
+        self.weigh_remark(item, remark, done);
+    }
+
+    /// There will be no words of a turn on which an interruption depends, or no more: what was written down of it counts, and
+    /// beyond that its length, as in a call without transcripts.
+    pub(in crate::engine) fn weigh_unwritten(&mut self, item: &str) {
+        let line = self.conversation.find(Role::Caller, item);
+        let remark = line.map(|line| self.settings.back_channels.judge(&self.conversation.line(line).text));
+        if let Some(words @ Remark::Words(_)) = remark {
+            return self.weigh_remark(item, words, true);
+        }
+        let untranscribed_ms = u64::from(self.settings.false_interruptions.untranscribed_ms);
+        let Some(stretch) = self.local.as_mut().and_then(|local| local.stretch(item)) else { return };
+        let is_long = stretch.voiced_ms >= untranscribed_ms;
+        stretch.said = Some(if is_long { Said::Words } else { Said::Unwritten });
+        if is_long && matches!(self.settings.interruptions, Interruptions::On) {
+            self.interrupt_by_verdict("untranscribed");
+        } else {
+            self.settle_verdict();
+        }
+    }
+
+    /// What a transcript comes to; not `done`: as far as it goes.
+    fn weigh_remark(&mut self, item: &str, remark: Remark, done: bool) {
+        let Some(stretch) = self.local.as_mut().and_then(|local| local.stretch(item)) else { return };
         match (self.settings.interruptions, remark) {
             (Interruptions::On, Remark::Words(_)) => return self.interrupt_by_verdict("words"),
             (Interruptions::MinWords(min), Remark::Words(words)) if words >= min => {
@@ -202,12 +238,19 @@ impl CallEngine {
             (_, Remark::BackChannel) => stretch.said = Some(Said::BackChannel),
             (_, Remark::Nothing) => stretch.said = Some(Said::Nothing),
         }
+        self.settle_verdict();
+    }
+
+    /// Of each stretch it is known what it comes to, or will be.
+    fn settle_verdict(&mut self) {
+        let Some(local) = &self.local else { return };
         let said = local.verdict.iter().flat_map(|verdict| &verdict.stretches).map(|stretch| stretch.said);
         let said: Option<Vec<Said>> = said.collect();
         match said {
             None => {}
             Some(said) if said.contains(&Said::Words) => self.answer_later(self.too_short()),
             Some(said) if said.contains(&Said::BackChannel) => self.set_aside("back_channel"),
+            Some(said) if said.contains(&Said::Unwritten) => self.set_unwritten_aside(),
             Some(_) => self.set_aside("no_words"),
         }
     }
@@ -269,12 +312,22 @@ impl CallEngine {
         self.caller_took_the_floor();
     }
 
+    /// Nobody knows what was said: said again, it adds up.
+    fn set_unwritten_aside(&mut self) {
+        let lately = self.local.as_ref().map(|local| local.lately);
+        self.set_aside("untranscribed");
+        if let (Some(local), Some(lately)) = (&mut self.local, lately) {
+            local.lately = lately;
+        }
+    }
+
     /// What was said is of the conversation, and is not answered: the agent goes on.
     fn set_aside(&mut self, rule: &str) {
         let Some(verdict) = self.join_verdict() else { return };
         for stretch in &verdict.stretches {
             self.is_back_channel(stretch, rule);
         }
-        self.release_if_settled("back_channel");
+        let by_length = matches!(rule, "untranscribed" | "model_lost");
+        self.release_if_settled(if by_length { "false_interruption" } else { "back_channel" });
     }
 }

@@ -98,7 +98,7 @@ impl<'a> ClientEvent<'a> {
                 }
             }
             ModelCommand::DeleteItem { item } => ClientEvent::DeleteItem { event_id, item_id: item },
-            ModelCommand::ToolOutput { call, output } => ClientEvent::CreateItem {
+            ModelCommand::ToolOutput { call, output, .. } => ClientEvent::CreateItem {
                 event_id,
                 previous_item_id: None,
                 item: Item::FunctionCallOutput { call_id: call, output },

@@ -1,4 +1,7 @@
-//! One connection's state: decoding, encoding and the handshake.
+//! One connection's state: decoding and encoding.
+
+mod handshake;
+mod strangers;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -8,7 +11,7 @@ use base64_simd::STANDARD;
 
 use crate::audio::AudioFormat;
 use crate::config::{Agent, TurnDetection};
-use crate::engine::{CommandKind, ModelCommand, ModelEvent, Turns as WhoseTurns};
+use crate::engine::{CommandKind, ModelCommand, ModelEvent};
 
 use super::calls::{Calls, Whole};
 use super::complaint::{Complaint, fit};
@@ -18,15 +21,11 @@ use super::encode::{self, ClientEvent};
 use super::events::{Kind, kind_of};
 use super::guess::Guess;
 use super::names::{Responses, Tells, Turns};
-use super::told::{self, Detection, Told};
-use super::{decode, update};
+use super::{decode, told, update};
 use crate::engine::ResponseStatus;
 use serde_json::Value;
 
-/// Types that the API does not have, remembered by name.
-const STRANGERS_MAX: usize = 16;
-/// Characters kept of such a name.
-const STRANGER_MAX: usize = 64;
+pub use strangers::Strangers;
 
 /// One connection to a realtime model, without its socket.
 ///
@@ -62,30 +61,6 @@ pub struct Session {
     event_id: String,
     strangers: Strangers,
     counters: Counters,
-}
-
-/// Types of events that the API does not have: each is worth one line of the log, however often it comes.
-#[derive(Clone, Debug, Default)]
-pub struct Strangers {
-    known: Vec<String>,
-    /// So many of them were named.
-    named: usize,
-}
-
-impl Strangers {
-    fn met(&mut self, kind: &str) {
-        let kind: String = fit(kind).chars().take(STRANGER_MAX).collect();
-        if self.known.len() < STRANGERS_MAX && !self.known.contains(&kind) {
-            self.known.push(kind);
-        }
-    }
-
-    /// The next one that was not named yet.
-    pub fn poll(&mut self) -> Option<&str> {
-        let next = self.known.get(self.named)?;
-        self.named += 1;
-        Some(next)
-    }
 }
 
 /// What became of messages that made no event.
@@ -207,8 +182,8 @@ impl Session {
             return;
         }
         self.name_command(command.kind());
-        if let ModelCommand::CommitAudio { number } = command {
-            self.name(CommandKind::CommitAudio, u64::from(*number));
+        if let ModelCommand::CommitAudio { number } | ModelCommand::ToolOutput { number, .. } = command {
+            self.name(command.kind(), u64::from(*number));
         }
         let id = match command {
             ModelCommand::Truncate { item, .. } | ModelCommand::DeleteItem { item } => self.id_of(item),
@@ -391,70 +366,6 @@ impl Session {
         })
     }
 
-    /// The far end has greeted, by either of the two events: it is told once who we want it to be.
-    fn greeted<'a>(&mut self) -> Taken<'a> {
-        match self.update.take() {
-            Some(update) => {
-                self.reply = Some(update);
-                self.phase = Phase::Configuring;
-                Taken::Done
-            }
-            None => Taken::Nothing,
-        }
-    }
-
-    /// The session is what the far end says, not what was asked for: its formats are followed, and who detects turns is
-    /// the engine's to know.
-    fn session_updated<'a>(&mut self, text: &'a str) -> Taken<'a> {
-        if !matches!(self.phase, Phase::Configuring | Phase::Ready) {
-            return Taken::Nothing;
-        }
-        let told = Told::read(text);
-        let (input, output) =
-            match (told.input.unwrap_or(Ok(self.asked)), told.output.unwrap_or(Ok(self.converter.from()))) {
-                (Ok(input), Ok(output)) => (input, output),
-                (Err(name), _) | (_, Err(name)) => {
-                    let reason = format!("the model's audio is {name}, and {} was asked for", told::name(self.asked));
-                    return Taken::Event(self.refuse(reason, false));
-                }
-            };
-        let again = self.phase == Phase::Ready;
-        if (input, output) != self.converter.formats() {
-            self.converter.follow(input, output);
-            self.guess = Guess::default();
-            if (input, output) != (self.asked, self.asked) {
-                let (to, from) = (told::name(input), told::name(output));
-                self.odd(format!(
-                    "takes {to} and sends {from}, where {} was asked for: converted",
-                    told::name(self.asked)
-                ));
-            }
-        }
-        if again {
-            // Told once more; who detects turns does not change in the middle of a call.
-            return if self.further.is_empty() { Taken::Nothing } else { Taken::Further };
-        }
-        let turns = match told.detection {
-            Detection::On { kind, prefix_ms, silence_ms, answers } if !(self.detects && answers) => {
-                let does = if answers { "detects turns and answers them" } else { "detects turns and answers none" };
-                let asked = if self.detects { "to be asked to answer" } else { "to be told of turns" };
-                self.odd(format!("{does} ({kind}), though it was {asked}: followed"));
-                Some(WhoseTurns { detects: true, answers, prefix_ms, silence_ms })
-            }
-            Detection::Off if self.detects => {
-                self.odd("detects no turns, though it was asked to".to_owned());
-                Some(WhoseTurns { detects: false, ..WhoseTurns::default() })
-            }
-            _ => None,
-        };
-        self.phase = Phase::Ready;
-        let id = serde_json::from_str::<Value>(text).ok();
-        let id = id.as_ref().and_then(|told| told["session"]["id"].as_str()).filter(|id| !id.is_empty());
-        let session = Cow::Owned(id.unwrap_or(&self.id).to_owned());
-        self.further.push_front(ModelEvent::Ready { session, turns });
-        Taken::Further
-    }
-
     fn response_done<'a>(
         &mut self,
         response: Response<'a>,
@@ -583,11 +494,15 @@ impl Session {
     fn error<'a>(&mut self, complaint: Complaint<'a>) -> ModelEvent<'a> {
         let named = encode::named_by(&complaint.event_id);
         let mut about = named.map(|(kind, _)| kind);
-        // Commits are numbered by the engine, all others by us.
-        let number = named.filter(|(kind, _)| *kind == CommandKind::CommitAudio).and_then(|(_, n)| n.try_into().ok());
+        // These are numbered by the engine, all others by us.
+        let numbered = |kind| matches!(kind, CommandKind::CommitAudio | CommandKind::ToolOutput);
+        let number = named.filter(|(kind, _)| numbered(*kind)).and_then(|(_, n)| n.try_into().ok());
         if about.is_none() && (complaint.param.starts_with("response") || complaint.message.contains("response.create"))
         {
             about = Some(CommandKind::CreateResponse);
+        }
+        if about.is_none() && complaint.code() == "invalid_tool_call_id" {
+            about = Some(CommandKind::ToolOutput);
         }
         if about == Some(CommandKind::CommitAudio) || complaint.code() == "input_audio_buffer_commit_empty" {
             self.turns.commit_refused();
@@ -608,17 +523,6 @@ impl Session {
             busy: complaint.is_busy(),
             retry_after_ms: complaint.retry_after_ms(),
         }
-    }
-
-    /// There is no session to be had of this connection.
-    fn refuse<'a>(&mut self, reason: String, retry: bool) -> ModelEvent<'a> {
-        self.phase = Phase::Over;
-        ModelEvent::Closed { reason: Cow::Owned(reason), retry }
-    }
-
-    /// The far end is not as it was asked to be.
-    fn odd(&mut self, what: String) {
-        self.further.push_back(ModelEvent::NotAsAsked { what: Cow::Owned(what) });
     }
 
     fn garbage<'a>(&mut self) -> ModelEvent<'a> {

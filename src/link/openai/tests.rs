@@ -1,5 +1,6 @@
 //! The dialect, held against messages as the far end writes them.
 
+mod complaints;
 mod formats;
 mod odd;
 mod setup;
@@ -318,6 +319,7 @@ fn only_quota_key_account_and_billing_are_fatal() {
     let mut session = phone();
     for (kind, code, event_id, about, fatal) in [
         ("invalid_request_error", "input_audio_buffer_commit_empty", "commit-3", Some(CommandKind::CommitAudio), false),
+        ("invalid_request_error", "invalid_tool_call_id", "output-3", Some(CommandKind::ToolOutput), false),
         ("invalid_request_error", "response_cancel_not_active", "cancel-13", Some(CommandKind::CancelResponse), false),
         (
             "invalid_request_error",
@@ -339,7 +341,7 @@ fn only_quota_key_account_and_billing_are_fatal() {
             code: Cow::Borrowed(if code.is_empty() { kind } else { code }),
             message: "m".into(),
             about,
-            number: (about == Some(CommandKind::CommitAudio)).then_some(3),
+            number: event_id.ends_with("-3").then_some(3),
             fatal,
             busy: code.contains("active_response"),
             retry_after_ms: None,
@@ -393,8 +395,8 @@ fn commands_are_client_events() {
             json!({ "type": "conversation.item.delete", "event_id": "delete-11", "item_id": "note_1" }),
         ),
         (
-            ModelCommand::ToolOutput { call: "call_1", output: "{\"ok\":true}" },
-            json!({ "type": "conversation.item.create", "event_id": "output-12",
+            ModelCommand::ToolOutput { number: 3, call: "call_1", output: "{\"ok\":true}" },
+            json!({ "type": "conversation.item.create", "event_id": "output-3",
                 "item": { "type": "function_call_output", "call_id": "call_1", "output": "{\"ok\":true}" } }),
         ),
     ] {
@@ -588,7 +590,7 @@ proptest! {
     #[test]
     fn any_text_survives_the_way_out(text in any::<String>()) {
         let mut session = phone();
-        let event = encoded(&mut session, ModelCommand::ToolOutput { call: &text, output: &text });
+        let event = encoded(&mut session, ModelCommand::ToolOutput { number: 1, call: &text, output: &text });
         prop_assert_eq!(event["item"]["output"].as_str(), Some(text.as_str()));
         let event = encoded(&mut session, ModelCommand::AddMessage { role: Role::Caller, text: &text, id: None, first: false });
         prop_assert_eq!(event["item"]["content"][0]["text"].as_str(), Some(text.as_str()));
