@@ -11,6 +11,12 @@ const CALLS: usize = 150;
 /// A caller who begins in the last of what the agent says interrupts nothing.
 const LAST_MS: usize = 150;
 
+/// Some begin this much before the agent.
+const BEFORE_MS: usize = 200;
+
+/// Every second caller says a short word, which is over before a slow guard lets it through.
+const WORD_MS: usize = 450;
+
 /// The agent has spoken this long when the guard should know its line.
 const LEARNT_MS: usize = 1_000;
 
@@ -32,9 +38,12 @@ pub(crate) fn report(agents: &[Clip], callers: &[Clip]) {
         let (agent, caller) = (&agents[n % agents.len()], &callers[(n / agents.len() + n) % callers.len()]);
         // Spread evenly over what the agent says, in an order that has nothing to do with the clips'.
         let begin = |utterance: &std::ops::Range<usize>, step: usize| {
-            utterance.start + (n * step % CALLS) * (utterance.len() - LAST_MS) / CALLS
+            utterance.start - BEFORE_MS + (n * step % CALLS) * (utterance.len() + BEFORE_MS - LAST_MS) / CALLS
         };
         let at = [begin(&UTTERANCES_MS[0], 37), begin(&UTTERANCES_MS[1], 53)];
+        let word = mixes::speech_of(&caller.samples);
+        let word = Clip { samples: word[..word.len().min(WORD_MS * RATE_HZ / 1_000)].to_vec() };
+        let caller = if n % 2 == 0 { caller } else { &word };
         let mix = mixes::mix_at(case, agent, caller, at, n as u64 + 1);
         let begun = Instant::now();
         std::hint::black_box(detect::guard(&mix));
@@ -46,7 +55,7 @@ pub(crate) fn report(agents: &[Clip], callers: &[Clip]) {
                 first.map(|held| ((held - caller.start) * 1_000 / RATE_HZ) as u64)
             };
             let Some(due) = heard(&plain) else { continue };
-            let learnt = utterance.start > UTTERANCES_MS[0].start || at - utterance.start > LEARNT_MS;
+            let learnt = utterance.start > UTTERANCES_MS[0].start || *at > utterance.start + LEARNT_MS;
             let late = heard(&guarded);
             if verbose() && late.is_none_or(|late| late > due + 50) {
                 println!("{late:?} for {due} ms, begun at {at} ms: {:?}", mix.case);

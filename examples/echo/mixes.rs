@@ -149,7 +149,7 @@ fn response(tail_ms: usize, random: &mut Random) -> Vec<f32> {
 }
 
 /// The clip from where it becomes loud.
-fn speech_of(samples: &[i16]) -> &[i16] {
+pub fn speech_of(samples: &[i16]) -> &[i16] {
     let loudest = samples.chunks(80).map(mean_square).fold(0.0, f32::max);
     let first = samples.chunks(80).position(|chunk| mean_square(chunk) > loudest / 1_000.0).unwrap_or(0);
     &samples[first * 80..]

@@ -42,6 +42,8 @@ pub(super) struct Evidence {
     louder: bool,
     freed: bool,
     since_louder: u32,
+    /// Blocks of this stretch of sound that were withheld because it might be echo.
+    withheld: u32,
     /// Blocks of echo by which a path that was begun on such sound has to prove itself.
     trial: u32,
     share: f32,
@@ -77,6 +79,7 @@ impl Evidence {
             louder: false,
             freed: false,
             since_louder: u32::MAX,
+            withheld: 0,
             trial: 0,
             share: 0.0,
         }
@@ -357,7 +360,8 @@ impl Evidence {
             true => !self.proven && self.doubtful == 0 && self.since_louder < 4,
             false => self.freed,
         };
-        self.share = if freed {
+        self.withheld = if self.active == 0 || known { 0 } else { self.withheld + u32::from(undecided) };
+        self.share = if freed || self.withheld > WITHHELD {
             0.0
         } else if undecided {
             1.0
@@ -461,5 +465,7 @@ const CLEAN: u32 = 8;
 const UNDECIDED: u32 = 9;
 const UNDECIDED_FAINT: u32 = 24;
 const FAINT: f32 = 0.01;
+/// Blocks of one stretch of sound that are withheld at most while no path is known: a short word is longer.
+const WITHHELD: u32 = 18;
 /// Blocks of sound after a correction of the reckoning within which it is found.
 const JUMP: u32 = 16;
