@@ -36,6 +36,8 @@ struct Outcome {
     /// The longest time that the agent was held.
     held_ms: u64,
     cleared_ms: usize,
+    /// Speech that the ears made of a sound that was taken for a click.
+    click_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +89,7 @@ fn main() -> ExitCode {
     println!("{:>8} {:>8} {:>14} {:>14}", "pause", "silence", "transcribed", "untranscribed");
     for pause_ms in [400, 500, 600, 700, 800, 900, 1_000] {
         for silence_ms in [200, 500] {
-            let lost = |words_ms| dictate(pause_ms, silence_ms, words_ms);
+            let lost = |words_ms| dictate(pause_ms, silence_ms, words_ms, quiet);
             match (lost(Some(400)), lost(None)) {
                 (Some(with), Some(without)) => {
                     fine &= with + without == 0;
@@ -159,6 +161,7 @@ fn over_agent(sound: &Sound, lead_ms: u64, silence_ms: u32, words_ms: Option<u64
         match event {
             CallEvent::SpeechStarted { .. } => outcome.heard = true,
             CallEvent::AgentHeld { .. } => held = Some(*at),
+            CallEvent::TurnDropped { voiced_ms, .. } => outcome.click_ms = Some(*voiced_ms),
             CallEvent::AgentResumed { .. } | CallEvent::BargeIn { .. } => {
                 let ms = held.take().map_or(0, |since| at.ms_since(since));
                 outcome.held_ms = outcome.held_ms.max(ms);
@@ -174,7 +177,7 @@ fn over_agent(sound: &Sound, lead_ms: u64, silence_ms: u32, words_ms: Option<u64
 }
 
 /// How many digits the model was never given in a commit; `None`: they cannot be said here.
-fn dictate(pause_ms: u64, silence_ms: u32, words_ms: Option<u64>) -> Option<usize> {
+fn dictate(pause_ms: u64, silence_ms: u32, words_ms: Option<u64>, quiet: bool) -> Option<usize> {
     let mut settings = settings(silence_ms);
     settings.transcribed = words_ms.is_some();
     let mut call = Call::new(settings, Model { words_ms, answers_ms: 400, answer_ms: 1_500 });
@@ -191,5 +194,10 @@ fn dictate(pause_ms: u64, silence_ms: u32, words_ms: Option<u64>) -> Option<usiz
         said.push(bytes[third..(2 * third).min(third + 480)].to_vec());
     }
     call.silence(4_000);
-    Some(said.iter().filter(|digit| !call.committed(digit)).count())
+    let lost: Vec<usize> = (0..said.len()).filter(|&digit| !call.committed(&said[digit])).collect();
+    if !quiet && !lost.is_empty() {
+        println!("  lost: {lost:?} of {DIGITS:?}");
+        call.events(0).iter().for_each(|(at, event)| println!("  {:>6} {event}", at.as_us() / 1_000));
+    }
+    Some(lost.len())
 }

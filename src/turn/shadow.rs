@@ -24,7 +24,7 @@ use crate::vad::Step;
 /// One word takes about this long: 200 words a minute.
 pub(crate) const WORD_MS: u64 = 300;
 /// Speech over the agent that is shorter is no word: a click, a cough.
-pub(crate) const CLICK_MS: u64 = 200;
+pub(crate) const CLICK_MS: u64 = 100;
 
 /// One candidate beside the live settings.
 #[derive(Clone, Debug)]
