@@ -8,7 +8,7 @@ use base64_simd::STANDARD;
 
 use crate::audio::AudioFormat;
 use crate::config::{Agent, TurnDetection};
-use crate::engine::{CommandKind, ModelCommand, ModelEvent, Turns as WhoseTurns};
+use crate::engine::{CommandKind, ModelCommand, ModelEvent, Role, Turns as WhoseTurns};
 
 use super::calls::{Calls, Whole};
 use super::complaint::{Complaint, fit};
@@ -216,7 +216,19 @@ impl Session {
         };
         // What has no id at the far end cannot be spoken of.
         let Some(id) = id else { return };
+        // Nor can an answer name a call that has none.
+        let answer = match command {
+            ModelCommand::ToolOutput { call, output } => self
+                .calls
+                .nameless(call)
+                .map(|tool| format!("The tool {tool}, which you called, has answered: {output}")),
+            _ => None,
+        };
         let command = match *command {
+            ModelCommand::ToolOutput { call, output } => match &answer {
+                Some(text) => ModelCommand::AddMessage { role: Role::System, text, id: None, first: false },
+                None => ModelCommand::ToolOutput { call, output },
+            },
             ModelCommand::Truncate { audio_end_ms, .. } => ModelCommand::Truncate { item: &id, audio_end_ms },
             ModelCommand::DeleteItem { .. } => ModelCommand::DeleteItem { item: &id },
             ref other => other.clone(),
@@ -338,20 +350,24 @@ impl Session {
             Kind::ItemAdded => {
                 let event: ItemEvent<'a> = read(text)?;
                 let item: Item<'a> = read_or_default(event.item);
-                let of = self.responses.of(&or_empty(event.response_id), "", Tells::Other);
+                let told = or_empty(event.response_id);
                 if item.is_call() {
+                    let of = self.response_of_call(&told, &item);
                     self.calls.note(self.responses.response_name(of), item, true);
-                } else if item.is_message() {
-                    self.responses.add_item(of, &or_empty(item.id));
+                } else {
+                    let of = self.responses.of(&told, "", Tells::Other);
+                    if item.is_message() {
+                        self.responses.add_item(of, &or_empty(item.id));
+                    }
                 }
                 Taken::Done
             }
             Kind::ArgumentsDelta | Kind::ArgumentsDone => {
                 let item: Item<'a> = read(text)?;
-                let of = self.responses.of(&or_empty(item.response_id.clone()), "", Tells::Other);
-                let response = self.responses.response_name(of);
                 // The event's own id is none of the item's.
                 let item = Item { id: None, ..item };
+                let of = self.response_of_call(&or_empty(item.response_id.clone()), &item);
+                let response = self.responses.response_name(of);
                 match kind {
                     Kind::ArgumentsDone => self.calls.arguments_done(response, Item { delta: None, ..item }).into(),
                     _ => {
@@ -365,7 +381,7 @@ impl Session {
                 let item: Item<'a> = read_or_default(event.item);
                 let told = or_empty(event.response_id);
                 if item.is_call() {
-                    let of = self.responses.of(&told, "", Tells::Other);
+                    let of = self.response_of_call(&told, &item);
                     return Some(self.calls.item_done(self.responses.response_name(of), item).into());
                 }
                 if !item.is_message() {
@@ -490,6 +506,16 @@ impl Session {
             retry_after_ms,
         });
         Taken::Further
+    }
+
+    /// The response that a tool call belongs to; begun by it if need be. What is told of a call once more when its response
+    /// is over begins none.
+    fn response_of_call(&mut self, told: &str, item: &Item<'_>) -> usize {
+        let last = self.responses.last_ended().filter(|_| told.is_empty());
+        match last.filter(|last| self.calls.knows(self.responses.response_name(*last), item)) {
+            Some(last) => last,
+            None => self.responses.of(told, "", Tells::Other),
+        }
     }
 
     /// The words of an item that has come to its end, if they were not told before.

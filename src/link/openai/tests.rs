@@ -2,6 +2,7 @@
 
 mod formats;
 mod odd;
+mod odd_ids;
 mod setup;
 
 use std::borrow::Cow;
