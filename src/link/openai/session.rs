@@ -426,14 +426,14 @@ impl Session {
             return Taken::Nothing;
         }
         let told = Told::read(text);
-        let (input, output) =
-            match (told.input.unwrap_or(Ok(self.asked)), told.output.unwrap_or(Ok(self.converter.from()))) {
-                (Ok(input), Ok(output)) => (input, output),
-                (Err(name), _) | (_, Err(name)) => {
-                    let reason = format!("the model's audio is {name}, and {} was asked for", told::name(self.asked));
-                    return Taken::Event(self.refuse(reason, false));
-                }
-            };
+        let (to, from) = self.converter.formats();
+        let (input, output) = match (told.input.unwrap_or(Ok(to)), told.output.unwrap_or(Ok(from))) {
+            (Ok(input), Ok(output)) => (input, output),
+            (Err(name), _) | (_, Err(name)) => {
+                let reason = format!("the model's audio is {name}, and {} was asked for", told::name(self.asked));
+                return Taken::Event(self.refuse(reason, false));
+            }
+        };
         let again = self.phase == Phase::Ready;
         if (input, output) != self.converter.formats() {
             self.converter.follow(input, output);
@@ -457,9 +457,11 @@ impl Session {
                 self.odd(format!("{does} ({kind}), though it was {asked}: followed"));
                 Some(WhoseTurns { detects: true, answers, prefix_ms, silence_ms })
             }
+            // Nobody would end the caller's turns: our own ears are none for an agent that leaves that to the model.
             Detection::Off if self.detects => {
-                self.odd("detects no turns, though it was asked to".to_owned());
-                Some(WhoseTurns { detects: false, ..WhoseTurns::default() })
+                let reason = "the model detects no turns, though it was asked to".to_owned();
+                self.further.clear();
+                return Taken::Event(self.refuse(reason, false));
             }
             _ => None,
         };
@@ -492,10 +494,11 @@ impl Session {
         for whole in self.calls.response_done(&named, status, items) {
             self.further.push_back(tool_call(whole));
         }
-        let complaint = response.complaint();
+        let went_wrong = matches!(status, ResponseStatus::Failed | ResponseStatus::Incomplete);
+        let complaint = if went_wrong { response.why() } else { response.complaint() };
         let words = complaint.as_ref().map(Complaint::words);
         let detail = words.or_else(|| response.reason().map(|reason| fit(&reason))).map(Cow::Owned);
-        let fatal = status == ResponseStatus::Failed && complaint.as_ref().is_some_and(Complaint::is_fatal);
+        let fatal = went_wrong && complaint.as_ref().is_some_and(Complaint::is_fatal);
         let retry_after_ms = complaint.as_ref().and_then(Complaint::retry_after_ms);
         self.further.push_back(ModelEvent::ResponseDone {
             response: Cow::Owned(named.into_owned()),
@@ -591,7 +594,7 @@ impl Session {
             self.speaking.push_str(self.responses.item_name(at));
             self.converter.begin_item();
         }
-        if let Some(other) = self.guess.other_than(self.converter.from(), &self.audio[ROOM..]) {
+        if let Some(other) = self.guess.other_than(self.converter.from(), self.asked, &self.audio[ROOM..]) {
             // Who passes over the format of one direction passes over both.
             let told = told::name(self.converter.from());
             self.odd(format!("sends {} and calls it {told}: taken to be that, both ways", told::name(other)));
@@ -611,11 +614,10 @@ impl Session {
         let mut about = named.map(|(kind, _)| kind);
         // Commits are numbered by the engine, all others by us.
         let number = named.filter(|(kind, _)| *kind == CommandKind::CommitAudio).and_then(|(_, n)| n.try_into().ok());
-        if about.is_none() && (complaint.param.starts_with("response") || complaint.message.contains("response.create"))
-        {
-            about = Some(CommandKind::CreateResponse);
+        if about.is_none() {
+            about = complaint.about();
         }
-        if about == Some(CommandKind::CommitAudio) || complaint.code() == "input_audio_buffer_commit_empty" {
+        if about == Some(CommandKind::CommitAudio) {
             self.turns.commit_refused();
         }
         let fatal = complaint.is_fatal();
@@ -632,6 +634,7 @@ impl Session {
             number,
             fatal,
             busy: complaint.is_busy(),
+            passing: complaint.is_passing(),
             retry_after_ms: complaint.retry_after_ms(),
         }
     }
