@@ -421,7 +421,7 @@ impl CallEngine {
             // A caller who is being put through is not hung up on.
             Timer::Cap if self.is_lending() => self.timers.set(Timer::Cap, self.now.plus_ms(CAP_AGAIN_MS)),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
-            Timer::Farewell => self.leave(),
+            Timer::Farewell => self.on_farewell_due(),
             Timer::Tools => self.on_tools_due(),
             Timer::Away => self.on_away_due(),
             Timer::Budget => self.watch_budget(),

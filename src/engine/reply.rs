@@ -391,7 +391,6 @@ impl CallEngine {
             let line = self.conversation.line(line);
             line.voiced = true;
             line.ended = None;
-            self.goodbye_was_said();
         }
         let dropped = self.downlink.push(payload);
         if dropped > Samples::ZERO {
@@ -400,6 +399,7 @@ impl CallEngine {
         }
         if audible {
             self.hears_reply();
+            self.goodbye_was_said();
         }
     }
 
