@@ -339,12 +339,15 @@ impl CallEngine {
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.late += samples;
             note_unheard(&mut cancelled.unheard, item);
+            // Of one that is over nothing else will come by which the model could be told.
+            let unheard = if cancelled.running { Unheard::new() } else { std::mem::take(&mut cancelled.unheard) };
             self.stats.count("late_audio_samples", samples.0);
             // Its words tell of it too.
             let line = self.agent_line(item);
             let line = self.conversation.line(line);
             line.refused += samples;
             line.cut = true;
+            self.tell_model_of_unheard(unheard);
             return;
         }
         if matches!(self.phase, Phase::Ringing { .. }) {
