@@ -180,10 +180,44 @@ impl CallEngine {
     /// Once everything was heard, the way out.
     pub(super) fn leave_when_heard(&mut self) {
         let Phase::Closing(Closing { effect: None, .. }) = self.phase else { return };
-        let silent = self.downlink.is_drained() && !self.reply.is_running() && self.reply.owed.is_none();
-        if silent && !self.says_goodbye() {
+        if self.reply.is_running() || self.reply.owed.is_some() {
+            return;
+        }
+        if self.is_wordless() {
+            // Nobody waits for the end of silence to be told goodbye.
+            self.drop_silence();
+        }
+        if self.downlink.is_drained() && !self.says_goodbye() {
             self.leave();
         }
+    }
+
+    /// The time for the last words is over.
+    pub(super) fn on_farewell_due(&mut self) {
+        if self.is_wordless() {
+            // A response that does not end is no reason to hang up in silence.
+            self.cancel_running();
+            self.reply.give_up();
+            self.drop_silence();
+            if self.says_goodbye() {
+                return;
+            }
+        }
+        self.leave();
+    }
+
+    /// Whether the model hangs up, and nothing was said yet by which the caller could tell.
+    fn is_wordless(&self) -> bool {
+        matches!(&self.phase, Phase::Closing(Closing { effect: None, wordless: Some(_), .. }))
+    }
+
+    /// Whether the caller hears words that may be a goodbye, or will. The filler's are none.
+    fn says_words(&self) -> bool {
+        self.downlink.audible_items(self.line_now()).any(|item| match item.kind {
+            ItemKind::Reply => true,
+            ItemKind::Line => item.name != waiting::FILLER,
+            ItemKind::Sound => false,
+        })
     }
 
     /// The model hangs up by this tool call. Unless it says something with it, there is a goodbye first.
@@ -191,7 +225,7 @@ impl CallEngine {
         if !matches!(self.phase, Phase::Talking) {
             return;
         }
-        let wordless = !self.downlink.speaking() && !self.reply.is_audible() && !self.answering.is_deaf();
+        let wordless = !self.says_words() && !self.reply.is_audible() && !self.answering.is_deaf();
         let session = self.conversation.session();
         self.close(EndReason::AgentHungUp { why }, AfterFailure::HangUp);
         if let Phase::Closing(closing) = &mut self.phase {

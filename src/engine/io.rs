@@ -202,6 +202,9 @@ pub enum ModelEvent<'a> {
         /// Whether it says that another response runs.
         #[serde(default, skip_serializing_if = "is_false")]
         busy: bool,
+        /// Trouble of the far end's own, which may be over by the next try.
+        #[serde(default, skip_serializing_if = "is_false")]
+        passing: bool,
         /// After how long the vendor says to try again, if it does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,

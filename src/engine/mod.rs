@@ -368,8 +368,8 @@ impl CallEngine {
             ModelEvent::Ready { turns, .. } => self.on_ready(turns),
             ModelEvent::NotAsAsked { what } => self.complain("session", &what),
             ModelEvent::Closed { reason, retry } => self.on_closed(&reason, retry),
-            ModelEvent::Error { code, message, about, number, fatal, busy, retry_after_ms } => {
-                let weight = Weight { fatal, busy, retry_after_ms };
+            ModelEvent::Error { code, message, about, number, fatal, busy, passing, retry_after_ms } => {
+                let weight = Weight { fatal, busy, passing, retry_after_ms };
                 self.on_model_error(&code, &message, about, number, weight);
             }
             ModelEvent::Garbage => self.stats.count("model_garbage", 1),
@@ -388,7 +388,7 @@ impl CallEngine {
                 self.on_tool_call(&response, &call, &name, &arguments);
             }
             ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms } => {
-                let weight = Weight { fatal, busy: false, retry_after_ms };
+                let weight = Weight { fatal, retry_after_ms, ..Weight::default() };
                 self.on_response_done(&response, status, detail.as_deref(), usage, weight);
             }
         }
@@ -421,7 +421,7 @@ impl CallEngine {
             // A caller who is being put through is not hung up on.
             Timer::Cap if self.is_lending() => self.timers.set(Timer::Cap, self.now.plus_ms(CAP_AGAIN_MS)),
             Timer::Cap => self.close_with_farewell(EndReason::DurationCap),
-            Timer::Farewell => self.leave(),
+            Timer::Farewell => self.on_farewell_due(),
             Timer::Tools => self.on_tools_due(),
             Timer::Away => self.on_away_due(),
             Timer::Budget => self.watch_budget(),

@@ -109,6 +109,8 @@ pub(super) struct Weight {
     pub(super) fatal: bool,
     /// Another response runs.
     pub(super) busy: bool,
+    /// It may be over by the next try.
+    pub(super) passing: bool,
     /// When to try again.
     pub(super) retry_after_ms: Option<u64>,
 }
@@ -441,8 +443,7 @@ impl CallEngine {
             self.fail(EndReason::ModelUnavailable { why: words });
             return;
         }
-        // Not every vendor says which command it complains about; these complaints can be about one only.
-        if about == Some(CommandKind::CommitAudio) || (about.is_none() && code == "input_audio_buffer_commit_empty") {
+        if about == Some(CommandKind::CommitAudio) {
             self.on_commit_refused(number);
             return;
         }
@@ -451,11 +452,15 @@ impl CallEngine {
             return;
         }
         let of_create = about == Some(CommandKind::CreateResponse);
+        // What is asked for and has not begun is what trouble that will pass, told of no command, is in the way of.
+        let may_pass = weight.passing || weight.retry_after_ms.is_some();
+        let waits = self.reply.awaiting.is_some() && self.reply.active.is_none();
+        let in_the_way = about.is_none() && may_pass && waits;
         // Not every vendor says that another runs, nor which command it complains about.
         let runs = self.reply.active.is_some() || self.reply.runs_unheard();
         if weight.busy || (of_create && runs) {
             self.on_busy();
-        } else if of_create && self.reply.asked.take().is_some() {
+        } else if (of_create || in_the_way) && self.reply.asked.take().is_some() {
             if !std::mem::take(&mut self.reply.cancel_next) {
                 self.on_attempt_failed(words, false, weight.retry_after_ms);
             } else if !self.floor.is_speaking() {

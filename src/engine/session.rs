@@ -180,6 +180,14 @@ impl CallEngine {
             return;
         }
         self.stats.count("turn_detection_followed", u64::from(follows));
+        if follows {
+            // What was said before is the model's to hear and to answer, and is not asked for as well. Should it hear
+            // nothing in it, the caller waits for no longer than for any answer.
+            let due = [self.floor.commit_due.take(), self.floor.joined.take()];
+            if due.iter().any(Option::is_some) {
+                self.await_reply();
+            }
+        }
         self.release_agent("turn_detection_changed");
         // Whoever is speaking is heard by the one who decides from now on.
         self.floor.reset();

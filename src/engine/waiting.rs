@@ -216,7 +216,7 @@ impl CallEngine {
     }
 
     /// Silence that was sent as audio is not worth hearing to its end.
-    fn drop_silence(&mut self) {
+    pub(super) fn drop_silence(&mut self) {
         if self.downlink.speaking() && self.audible_ms() == 0 {
             self.stats.count("silence_dropped", 1);
             for cut in self.clear_line(true) {
@@ -248,10 +248,13 @@ impl CallEngine {
         if let Some(filler) = self.settings.filler.clone() {
             // Without words it may be a mere sound, such as that of a keyboard.
             let kind = if filler.text.is_empty() { ItemKind::Sound } else { ItemKind::Line };
-            self.play(kind, &filler, "filler");
+            self.play(kind, &filler, FILLER);
         }
     }
 }
+
+/// What is heard while the model is waited for.
+pub(super) const FILLER: &str = "filler";
 
 /// Why a response is asked for again that failed ...
 const AGAIN: &str = "response_failed";

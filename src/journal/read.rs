@@ -394,8 +394,9 @@ fn into_owned(event: ModelEvent<'_>) -> ModelEvent<'static> {
             let (response, detail) = (own(response), detail.map(own));
             ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms }
         }
-        ModelEvent::Error { code, message, about, number, fatal, busy, retry_after_ms } => {
-            ModelEvent::Error { code: own(code), message: own(message), about, number, fatal, busy, retry_after_ms }
+        ModelEvent::Error { code, message, about, number, fatal, busy, passing, retry_after_ms } => {
+            let (code, message) = (own(code), own(message));
+            ModelEvent::Error { code, message, about, number, fatal, busy, passing, retry_after_ms }
         }
         ModelEvent::Garbage => ModelEvent::Garbage,
     }

@@ -169,6 +169,7 @@ fn model_event() -> impl Strategy<Value = (ModelEvent<'static>, Vec<u8>)> {
                 number,
                 fatal,
                 busy: false,
+                passing: false,
                 retry_after_ms: None,
             }
         }),

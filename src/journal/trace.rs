@@ -199,6 +199,7 @@ mod tests {
             number: None,
             fatal: false,
             busy: false,
+            passing: false,
             retry_after_ms: None,
         };
         write_input(&Input::Model(event), &mut out);

@@ -130,6 +130,8 @@ enum Step {
         number: Option<u32>,
         fatal: bool,
         busy: bool,
+        passing: bool,
+        retry_after_ms: Option<u64>,
     },
     /// The model is not as it was asked to be.
     NotAsAsked(String),
@@ -327,8 +329,17 @@ fn step(words: &[&str]) -> Result<Step, String> {
         fatal,
         retry_after_ms,
     };
-    let error = |code: &str, about, number, fatal, busy| Step::Error { code: own(code), about, number, fatal, busy };
+    let error = |code: &str, about, number, fatal, busy| {
+        let code = own(code);
+        Step::Error { code, about, number, fatal, busy, passing: false, retry_after_ms: None }
+    };
+    let passing = |code: &str, retry_after_ms| {
+        let (code, passing) = (own(code), true);
+        Step::Error { code, about: None, number: None, fatal: false, busy: false, passing, retry_after_ms }
+    };
+    let commit = Some(crate::engine::CommandKind::CommitAudio);
     let create = Some(crate::engine::CommandKind::CreateResponse);
+    let output = Some(crate::engine::CommandKind::ToolOutput);
     Ok(match words {
         ["start"] => Step::Start,
         ["caller", "on"] => Step::CallerAudio(true),
@@ -387,15 +398,12 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["done", response, "incomplete", detail] => done(response, ResponseStatus::Incomplete, Some(detail)),
         ["error", code] => error(code, None, None, false, false),
         ["error", code, "create"] => error(code, create, None, false, false),
-        ["error", code, "commit", which] => {
-            let commit = Some(crate::engine::CommandKind::CommitAudio);
-            error(code, commit, Some(number(which)? as u32), false, false)
-        }
-        ["error", code, "output"] => error(code, Some(crate::engine::CommandKind::ToolOutput), None, false, false),
-        ["error", code, "output", which] => {
-            let output = Some(crate::engine::CommandKind::ToolOutput);
-            error(code, output, Some(number(which)? as u32), false, false)
-        }
+        ["error", code, "commit"] => error(code, commit, None, false, false),
+        ["error", code, "commit", which] => error(code, commit, Some(number(which)? as u32), false, false),
+        ["error", code, "output"] => error(code, output, None, false, false),
+        ["error", code, "output", which] => error(code, output, Some(number(which)? as u32), false, false),
+        ["error", code, "passing"] => passing(code, None),
+        ["error", code, "after", ms] => passing(code, Some(number(ms)?)),
         ["error", code, "busy"] => error(code, None, None, false, true),
         ["fatal", code] => error(code, None, None, true, false),
         ["garbage"] => Step::Garbage,
@@ -497,14 +505,15 @@ fn apply(sim: &mut Sim, step: &Step) {
             let (status, fatal, retry_after_ms) = (*status, *fatal, *retry_after_ms);
             ModelEvent::ResponseDone { response, status, detail, usage, fatal, retry_after_ms }
         }
-        Step::Error { code, about, number, fatal, busy } => ModelEvent::Error {
+        Step::Error { code, about, number, fatal, busy, passing, retry_after_ms } => ModelEvent::Error {
             code: cow(code),
             message: "said so".into(),
             about: *about,
             number: *number,
             fatal: *fatal,
             busy: *busy,
-            retry_after_ms: None,
+            passing: *passing,
+            retry_after_ms: *retry_after_ms,
         },
         Step::Garbage => ModelEvent::Garbage,
     };

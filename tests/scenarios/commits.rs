@@ -79,6 +79,7 @@ fn turns(steps: &[(u64, Step)]) -> Vec<Vec<u8>> {
                 number: Some(*number),
                 fatal: false,
                 busy: false,
+                passing: false,
                 retry_after_ms: None,
             },
             Step::Lost => ModelEvent::Closed { reason: "gone".into(), retry: true },

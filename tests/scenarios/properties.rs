@@ -201,6 +201,7 @@ fn apply(sim: &mut Sim, happening: &Happening) {
             number: None,
             fatal: *fatal,
             busy: false,
+            passing: false,
             retry_after_ms: None,
         },
         Happening::Garbage => ModelEvent::Garbage,

@@ -64,6 +64,8 @@ pub(super) struct Item {
     earlier: Samples,
     start: Samples,
     end: Samples,
+    /// Up to here it can be heard; what follows is silence.
+    audible: Samples,
     complete: bool,
     /// The caller may not interrupt it.
     pub(super) protected: bool,
@@ -227,6 +229,7 @@ impl Downlink {
             earlier,
             start: self.received,
             end: self.received,
+            audible: self.received,
             complete: false,
             protected: false,
             begins_at: None,
@@ -256,6 +259,7 @@ impl Downlink {
         let audible = audible_end(self.format, &audio[..self.format.bytes(take)]);
         if audible > Samples::ZERO {
             self.audible = self.received + audible;
+            item.audible = self.audible;
         }
         self.received += take;
         self.queue.extend(&audio[..self.format.bytes(take)]);
@@ -530,6 +534,12 @@ impl Downlink {
     /// What is at the line or waiting, up to the last of it that is not silence.
     pub(super) fn audible_at(&self, now: LineTime) -> Samples {
         self.audible.saturating_sub(self.heard_at(now))
+    }
+
+    /// Items of which something can still be heard that is not silence.
+    pub(super) fn audible_items(&self, now: LineTime) -> impl Iterator<Item = &Item> {
+        let heard = self.heard_at(now);
+        self.items.iter().filter(move |item| item.audible > heard)
     }
 
     /// Heard audio of the item that is being heard at `now`.

@@ -12,12 +12,15 @@ impl CallEngine {
         if let Some(cancelled) = self.reply.cancelled.iter_mut().find(|c| c.id == response) {
             cancelled.late += samples;
             note_unheard(&mut cancelled.unheard, item);
+            // Of one that is over nothing else will come by which the model could be told.
+            let unheard = if cancelled.running { Unheard::new() } else { std::mem::take(&mut cancelled.unheard) };
             self.stats.count("late_audio_samples", samples.0);
             // Its words tell of it too.
             let line = self.agent_line(item);
             let line = self.conversation.line(line);
             line.refused += samples;
             line.cut = true;
+            self.tell_model_of_unheard(unheard);
             return;
         }
         if matches!(self.phase, Phase::Ringing { .. }) {
@@ -64,7 +67,6 @@ impl CallEngine {
             let line = self.conversation.line(line);
             line.voiced = true;
             line.ended = None;
-            self.goodbye_was_said();
         }
         let dropped = self.downlink.push(payload);
         if dropped > Samples::ZERO {
@@ -73,6 +75,7 @@ impl CallEngine {
         }
         if audible {
             self.hears_reply();
+            self.goodbye_was_said();
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -28,12 +29,24 @@ struct Call {
     pieces: String,
     /// Its item was told to begin, so its end will be told too.
     announced: bool,
+    /// It was told without any id: `id` is of our making.
+    nameless: bool,
+    /// Of one that was reported, its tool and arguments as a number.
+    content: u64,
 }
 
 impl Call {
     /// The id that answers it: the item's where the call has none of its own.
     fn call(&self) -> &str {
         if self.id.is_empty() { &self.item } else { &self.id }
+    }
+
+    /// Whether it is told by these ids. An item's counts where either side has no id of the call.
+    fn is(&self, id: &str, item: &str) -> bool {
+        let by_id = !id.is_empty() && self.id == id;
+        by_id || (!item.is_empty() && self.item == item && (id.is_empty() || self.id.is_empty()))
+            // One that is answered by its item's id.
+            || (!id.is_empty() && self.id.is_empty() && self.item == id)
     }
 
     fn arguments(&self) -> &str {
@@ -54,8 +67,10 @@ pub(super) struct Whole {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: VecDeque<Call>,
-    /// Response, call and item of those that were reported: a later response may use a call's id again.
-    reported: VecDeque<(String, String, String)>,
+    /// Those that were reported: a later response may use a call's id again.
+    reported: VecDeque<Call>,
+    /// Numbers the ids that we make.
+    made: u64,
 }
 
 impl Calls {
@@ -67,12 +82,14 @@ impl Calls {
         }
     }
 
-    /// The arguments are complete. Where nothing told the call to begin, nothing will tell its end.
+    /// The arguments are complete. Where nothing told the call to begin, nothing will tell its end; but the id by which it is
+    /// answered may still be told with that, or with the response's.
     pub(super) fn arguments_done(&mut self, response: &str, item: Item<'_>) -> Option<Whole> {
         let at = self.find(response, &item)?;
         self.learn(at, item);
         let call = &self.open[at];
-        let whole = !call.announced && !call.name.is_empty() && is_whole(call.arguments());
+        let answerable = !call.id.is_empty() && !call.nameless;
+        let whole = answerable && !call.announced && !call.name.is_empty() && is_whole(call.arguments());
         if whole { self.report(at) } else { None }
     }
 
@@ -114,21 +131,36 @@ impl Calls {
         whole
     }
 
-    /// The place of the call that an item tells of; `None` when it has no id at all or was reported before.
-    fn find(&mut self, response: &str, item: &Item<'_>) -> Option<usize> {
-        let text = |text: &Option<super::decode::Text<'_>>| text.as_ref().map_or(String::new(), |t| t.0.to_string());
-        let (id, item_id) =
-            (text(&item.call_id), Some(text(&item.id)).filter(|id| !id.is_empty()).unwrap_or(text(&item.item_id)));
-        if id.is_empty() && item_id.is_empty() {
-            return None;
-        }
-        let same = |call: &Call| {
-            call.response == response
-                && ((!id.is_empty() && call.id == id)
-                    || (!item_id.is_empty() && call.item == item_id && (id.is_empty() || call.id.is_empty())))
+    /// Whether an item is a call of this response, reported or not.
+    pub(super) fn knows(&self, response: &str, item: &Item<'_>) -> bool {
+        let (id, item_id) = ids(item);
+        let nameless = id.is_empty() && item_id.is_empty();
+        let content = content(item.name.as_ref().map_or("", |name| &name.0), &arguments(item.arguments));
+        let told = |call: &Call| {
+            call.response == response && (call.is(&id, &item_id) || (nameless && call.content == content))
         };
-        if let Some(at) = self.open.iter().position(same) {
+        self.open.iter().chain(&self.reported).any(told)
+    }
+
+    /// The tool of a call that was told without any id: what answers it cannot say so.
+    pub(super) fn nameless(&self, call: &str) -> Option<&str> {
+        let known = self.reported.iter().rev().find(|known| known.call() == call)?;
+        known.nameless.then_some(known.name.as_str())
+    }
+
+    /// The place of the call that an item tells of; `None` when it was reported before.
+    fn find(&mut self, response: &str, item: &Item<'_>) -> Option<usize> {
+        let (id, item_id) = ids(item);
+        let nameless = id.is_empty() && item_id.is_empty();
+        let told = |call: &Call| call.response == response && call.is(&id, &item_id);
+        // Where one of the two has no id, it is the tool's last one.
+        let by_name = |call: &Call| call.response == response && (nameless || call.nameless) && is_named(call, item);
+        let open = self.open.iter().position(told).or_else(|| self.open.iter().rposition(by_name));
+        if let Some(at) = open {
             let call = &mut self.open[at];
+            if call.nameless && !nameless {
+                (call.id, call.nameless) = (String::new(), false);
+            }
             for (known, told) in [(&mut call.id, id), (&mut call.item, item_id)] {
                 if known.is_empty() {
                     *known = told;
@@ -136,15 +168,19 @@ impl Calls {
             }
             return Some(at);
         }
-        let call = if id.is_empty() { &item_id } else { &id };
-        let again = |c: &str, i: &str| c == call || (id.is_empty() && i == item_id);
-        if self.reported.iter().any(|(r, c, i)| r == response && again(c, i)) {
+        if self.reported.iter().any(told) {
             return None;
         }
         if self.open.len() == CALLS_MAX {
             self.open.pop_front();
         }
-        self.open.push_back(Call { response: response.to_owned(), id, item: item_id, ..Call::default() });
+        let id = if nameless {
+            self.made += 1;
+            format!("call~{}", self.made)
+        } else {
+            id
+        };
+        self.open.push_back(Call { response: response.to_owned(), id, item: item_id, nameless, ..Call::default() });
         Some(self.open.len() - 1)
     }
 
@@ -164,15 +200,47 @@ impl Calls {
     }
 
     fn report(&mut self, at: usize) -> Option<Whole> {
-        let call = self.open.remove(at)?;
-        let key = (call.response.clone(), call.call().to_owned(), call.item.clone());
+        let mut call = self.open.remove(at)?;
+        call.content = content(&call.name, call.arguments());
+        // Without an id, what is the same is the same call told again.
+        let again = |known: &Call| {
+            known.response == call.response && (known.nameless || call.nameless) && known.content == call.content
+        };
+        if self.reported.iter().any(again) {
+            return None;
+        }
+        let (told, pieces) = (std::mem::take(&mut call.arguments), std::mem::take(&mut call.pieces));
+        let whole = Whole {
+            response: call.response.clone(),
+            call: call.call().to_owned(),
+            name: call.name.clone(),
+            arguments: if told.is_empty() { pieces } else { told },
+        };
         if self.reported.len() == CALLS_MAX {
             self.reported.pop_front();
         }
-        self.reported.push_back(key.clone());
-        let arguments = call.arguments().to_owned();
-        Some(Whole { response: key.0, call: key.1, name: call.name, arguments })
+        self.reported.push_back(call);
+        Some(whole)
     }
+}
+
+/// The call's id and its item's; empty where they are not told.
+fn ids(item: &Item<'_>) -> (String, String) {
+    let text = |text: &Option<super::decode::Text<'_>>| text.as_ref().map_or(String::new(), |t| t.0.to_string());
+    let item_id = Some(text(&item.id)).filter(|id| !id.is_empty()).unwrap_or(text(&item.item_id));
+    (text(&item.call_id), item_id)
+}
+
+/// A call's tool and arguments as a number, by which it is known again.
+fn content(name: &str, arguments: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (name, arguments).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether an item has the name of a call, or none.
+fn is_named(call: &Call, item: &Item<'_>) -> bool {
+    item.name.as_ref().is_none_or(|name| name.0.is_empty() || call.name.is_empty() || name.0 == call.name)
 }
 
 /// Whether arguments are complete. None at all are those of a tool that takes none.
@@ -187,10 +255,12 @@ fn arguments(raw: Option<&RawValue>) -> Cow<'_, str> {
     let raw = raw.map_or("", RawValue::get);
     let text = match read::<Text<'_>>(raw) {
         Some(text) => text.0,
-        None if raw == "null" => Cow::Borrowed(""),
         None => Cow::Borrowed(raw),
     };
     let bare = text.trim();
+    if matches!(bare, "null" | "\"\"") {
+        return Cow::Borrowed("");
+    }
     let unfenced = bare.strip_prefix("```").and_then(|rest| rest.strip_suffix("```"));
     let unfenced = unfenced.map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).trim());
     if let Some(inner) = unfenced {

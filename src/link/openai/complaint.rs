@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::decode::{Text, or_empty, read};
+use crate::engine::CommandKind;
 
 /// Characters kept of a vendor's words: what fits a line of the report and of the log.
 const WORDS_MAX: usize = 200;
@@ -42,15 +43,26 @@ const FATAL_WORDS: [&str; 9] = [
     "account has been deactivated",
 ];
 
-/// How vendors say that another response runs.
-const BUSY_WORDS: [&str; 6] = [
+/// How vendors say of a response that it runs. That one failed while it was generated is none of these.
+const RUNS_WORDS: [&str; 12] = [
     "active response",
-    "response in progress",
-    "response is in progress",
-    "response already in progress",
-    "already generating a response",
-    "response is already",
+    "already active",
+    "in progress",
+    "being generated",
+    "already generating",
+    "currently generating",
+    "still generating",
+    "is generating",
+    "generation already",
+    "already running",
+    "is running",
+    "currently running",
 ];
+
+/// The same where the word for what it does is left to be guessed ...
+const ALREADY: &str = "response is already";
+/// ... but not of one that is over.
+const OVER_WORDS: [&str; 4] = ["complete", "finished", "ended", "done"];
 
 /// Trouble of the far end's own, which may be over by the next try.
 const PASSING: [&str; 12] = [
@@ -66,6 +78,18 @@ const PASSING: [&str; 12] = [
     "500",
     "502",
     "503",
+];
+
+/// The same in the words of those that have no codes.
+const PASSING_WORDS: [&str; 8] = [
+    "rate limit",
+    "too many requests",
+    "overloaded",
+    "temporarily unavailable",
+    "service unavailable",
+    "internal server error",
+    "server had an error",
+    "timed out",
 ];
 
 /// An error as the far end wrote it.
@@ -92,13 +116,15 @@ impl<'a> Complaint<'a> {
             #[serde(borrow)]
             status: Option<Text<'a>>,
             #[serde(borrow)]
-            message: Option<Text<'a>>,
+            message: Option<&'a RawValue>,
             #[serde(borrow)]
-            msg: Option<Text<'a>>,
+            msg: Option<&'a RawValue>,
             #[serde(borrow)]
-            detail: Option<Text<'a>>,
+            detail: Option<&'a RawValue>,
             #[serde(borrow)]
-            description: Option<Text<'a>>,
+            description: Option<&'a RawValue>,
+            #[serde(borrow)]
+            reason: Option<&'a RawValue>,
             #[serde(borrow)]
             param: Option<Text<'a>>,
             #[serde(borrow)]
@@ -121,8 +147,9 @@ impl<'a> Complaint<'a> {
         let seconds = |text: &Text<'_>| text.0.parse::<f64>().ok().map(|s| (s * 1_000.0) as u64);
         let wait = body.retry_after_ms.as_ref().and_then(|ms| ms.0.parse().ok());
         let wait = wait.or_else(|| body.retry_after.as_ref().and_then(seconds));
-        let message =
-            [body.msg, body.detail, body.description].into_iter().fold(told(body.message), |a, b| first(a, told(b)));
+        let message = [body.message, body.msg, body.detail, body.description, body.reason]
+            .into_iter()
+            .fold(Cow::Borrowed(""), |a, b| first(a, words_of(b)));
         let mut complaint = Complaint {
             kind: told(body.kind),
             code: first(told(body.code), told(body.status)),
@@ -141,6 +168,10 @@ impl<'a> Complaint<'a> {
             complaint.param = first(inner.param, complaint.param);
             complaint.event_id = first(inner.event_id, complaint.event_id);
             complaint.wait = inner.wait.or(complaint.wait);
+        }
+        if complaint.message.is_empty() && complaint.code.is_empty() && says_more_than_kind(raw) {
+            // Wherever its words stand, they are in there.
+            complaint.message = Cow::Borrowed(raw);
         }
         complaint
     }
@@ -177,6 +208,34 @@ impl<'a> Complaint<'a> {
         }
     }
 
+    /// What came of a response that failed or was left incomplete, whose details are an object or a text.
+    pub(super) fn of_details(raw: &'a str) -> Self {
+        // Their type is the response's status.
+        Complaint { kind: Cow::Borrowed(""), ..Complaint::read(raw) }
+    }
+
+    /// Whether it says anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.code.is_empty() && self.message.is_empty()
+    }
+
+    /// The command that it is about, by what it says, where it names none.
+    pub(super) fn about(&self) -> Option<CommandKind> {
+        let message = self.message.to_ascii_lowercase();
+        let of_buffer = self.param.starts_with("input_audio_buffer") && !self.param.contains("append");
+        let of_commit = self.code() == "input_audio_buffer_commit_empty"
+            || message.contains("buffer too small")
+            || (message.contains("commit") && message.contains("buffer"));
+        if of_buffer || of_commit {
+            return Some(CommandKind::CommitAudio);
+        }
+        if self.code() == "invalid_tool_call_id" {
+            return Some(CommandKind::ToolOutput);
+        }
+        let of_create = self.param.starts_with("response") || message.contains("response.create");
+        of_create.then_some(CommandKind::CreateResponse)
+    }
+
     /// The code, or the type where there is no code.
     pub(super) fn code(&self) -> &str {
         if self.code.is_empty() { &self.kind } else { &self.code }
@@ -194,14 +253,17 @@ impl<'a> Complaint<'a> {
             // "no active response found" answers a cancel.
             !message.contains("no active response")
                 && !message.contains("cancel")
-                && BUSY_WORDS.iter().any(|words| message.contains(words))
+                && message.contains("response")
+                && (RUNS_WORDS.iter().any(|words| message.contains(words))
+                    || (message.contains(ALREADY) && !OVER_WORDS.iter().any(|words| message.contains(words))))
         }
     }
 
     /// Trouble of the far end's own rather than of what it was asked.
     pub(super) fn is_passing(&self) -> bool {
         let named = |name: &str| PASSING.iter().any(|passing| name.contains(passing));
-        named(&self.code) || named(&self.kind)
+        let message = self.message.to_ascii_lowercase();
+        named(&self.code) || named(&self.kind) || PASSING_WORDS.iter().any(|words| message.contains(words))
     }
 
     /// After how long it says to try again, in ms.
@@ -217,6 +279,24 @@ impl<'a> Complaint<'a> {
             (code, message) => fit(&format!("{code}: {message}")),
         }
     }
+}
+
+/// The text of a field; a list or an object as it stands.
+fn words_of(raw: Option<&RawValue>) -> Cow<'_, str> {
+    let Some(raw) = raw.map(RawValue::get) else { return Cow::Borrowed("") };
+    let text = read::<Text<'_>>(raw).map_or(Cow::Borrowed(""), |text| text.0);
+    let empty = matches!(raw, "[]" | "{}");
+    if text.is_empty() && !empty && raw.starts_with(['{', '[']) { Cow::Borrowed(raw) } else { text }
+}
+
+/// Whether an error object holds anything beside its type and what it is about.
+fn says_more_than_kind(raw: &str) -> bool {
+    let fields: serde_json::Map<String, serde_json::Value> = read(raw).unwrap_or_default();
+    let plain = ["type", "event_id", "param", "code"];
+    fields.iter().any(|(name, value)| {
+        let empty = value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
+        !empty && !plain.contains(&name.as_str())
+    })
 }
 
 /// Whether a text, such as the body of a refusal, is about quota, key, account or billing.

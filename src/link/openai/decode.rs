@@ -188,6 +188,8 @@ pub(super) struct Response<'a> {
     #[serde(borrow)]
     status_details: Option<&'a RawValue>,
     #[serde(borrow)]
+    incomplete_details: Option<&'a RawValue>,
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
@@ -229,6 +231,15 @@ impl<'a> Response<'a> {
         let details: Details<'a> = read_or_default(self.status_details);
         let raw = details.error.or(self.error).filter(|raw| raw.get() != "null")?;
         Some(Complaint::read(raw.get()))
+    }
+
+    /// Why it came to nothing, if it says so: the error in it, or what its details say.
+    pub(super) fn why(&self) -> Option<Complaint<'a>> {
+        self.complaint().or_else(|| {
+            let details = [self.status_details, self.incomplete_details].into_iter().flatten();
+            let mut told = details.filter(|raw| raw.get() != "null").map(|raw| Complaint::of_details(raw.get()));
+            told.find(|complaint| !complaint.is_empty())
+        })
     }
 
     /// The items in it.

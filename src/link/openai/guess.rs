@@ -24,13 +24,16 @@ pub(super) struct Guess {
 }
 
 impl Guess {
-    /// The format that `audio`, said to be `told`, has instead; `None` when it is as told, or may be.
-    pub(super) fn other_than(&mut self, told: AudioFormat, audio: &[u8]) -> Option<AudioFormat> {
+    /// The format that `audio`, said to be `told` where `asked` was asked for, has instead; `None` when it is as told, or
+    /// may be.
+    pub(super) fn other_than(&mut self, told: AudioFormat, asked: AudioFormat, audio: &[u8]) -> Option<AudioFormat> {
         if self.as_told >= ENOUGH || audio.len() < TOO_FEW {
             return None;
         }
         let audio = &audio[..audio.len().min(LOOKED_AT) & !1];
-        let narrow = if told.codec == Codec::Pcma { Codec::Pcma } else { Codec::Pcmu };
+        // Of the two kinds of G.711 it is the one that is spoken of.
+        let narrow = if [told.codec, asked.codec].contains(&Codec::Pcma) { Codec::Pcma } else { Codec::Pcmu };
+        let narrow = if told.codec == Codec::Pcmu { Codec::Pcmu } else { narrow };
         let (g711, linear) = (Shape::of(narrow, audio), Shape::of(Codec::Linear16, audio));
         let other = match told.codec {
             Codec::Linear16 => linear.mean > 8_000.0 && linear.jumps > 0.4 && g711.jumps < linear.jumps,
@@ -46,7 +49,11 @@ impl Guess {
             self.as_told += u32::from(as_told > QUIET);
             return None;
         }
-        Some(if told.codec == Codec::Linear16 { AudioFormat::PHONE } else { AudioFormat::PCM_24K })
+        Some(match (told.codec, asked.codec) {
+            (Codec::Linear16, _) => AudioFormat { codec: narrow, rate_hz: 8_000 },
+            (_, Codec::Linear16) => asked,
+            _ => AudioFormat::PCM_24K,
+        })
     }
 }
 
@@ -93,19 +100,21 @@ mod tests {
         for level in [1.0, 0.3, 0.05] {
             let (narrow, wide) = (voice(AudioFormat::PHONE, level), voice(AudioFormat::PCM_24K, level));
             for piece in narrow.chunks(1_600) {
-                assert_eq!(Guess::default().other_than(AudioFormat::PHONE, piece), None);
+                assert_eq!(Guess::default().other_than(AudioFormat::PHONE, AudioFormat::PHONE, piece), None);
             }
             for piece in wide.chunks(1_600) {
-                assert_eq!(Guess::default().other_than(AudioFormat::PCM_24K, piece), None);
+                assert_eq!(Guess::default().other_than(AudioFormat::PCM_24K, AudioFormat::PCM_24K, piece), None);
             }
             let found = wide.chunks(1_600).filter(|p| p.len() == 1_600);
             let (all, missed) = found.fold((0, 0), |(all, missed), piece| {
-                let other = Guess::default().other_than(AudioFormat::PHONE, piece);
+                let other = Guess::default().other_than(AudioFormat::PHONE, AudioFormat::PHONE, piece);
                 (all + 1, missed + usize::from(other != Some(AudioFormat::PCM_24K)))
             });
             assert!(missed * 20 < all, "{missed} of {all} missed at {level}");
             let mut guess = Guess::default();
-            let first = narrow.chunks(1_600).find_map(|piece| guess.other_than(AudioFormat::PCM_24K, piece));
+            let first = narrow
+                .chunks(1_600)
+                .find_map(|piece| guess.other_than(AudioFormat::PCM_24K, AudioFormat::PCM_24K, piece));
             assert_eq!(first, Some(AudioFormat::PHONE));
         }
     }
@@ -119,7 +128,7 @@ mod tests {
             (AudioFormat { codec: Codec::Pcma, rate_hz: 8_000 }, 0xD5, None),
             (AudioFormat::PCM_24K, 0, None),
         ] {
-            assert_eq!(Guess::default().other_than(told, &[byte; 1_600]), other, "{byte:#x}");
+            assert_eq!(Guess::default().other_than(told, told, &[byte; 1_600]), other, "{byte:#x}");
         }
     }
 
@@ -128,8 +137,8 @@ mod tests {
         let mut guess = Guess::default();
         let voice = voice(AudioFormat::PHONE, 1.0);
         for piece in voice.chunks(1_600).take(20) {
-            assert_eq!(guess.other_than(AudioFormat::PHONE, piece), None);
+            assert_eq!(guess.other_than(AudioFormat::PHONE, AudioFormat::PHONE, piece), None);
         }
-        assert_eq!(guess.other_than(AudioFormat::PHONE, &[0; 1_600]), None);
+        assert_eq!(guess.other_than(AudioFormat::PHONE, AudioFormat::PHONE, &[0; 1_600]), None);
     }
 }

@@ -3,7 +3,7 @@
 //! as the API has it keeps its name.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Responses remembered, so that what comes late is known and a name that comes again is found out.
 const RESPONSES_MAX: usize = 16;
@@ -15,6 +15,8 @@ const TURNS_MAX: usize = 16;
 const UNWORDED_MAX: usize = 4;
 /// Names that one turn is told by.
 const NAMES_MAX: usize = 4;
+/// Ids of one kind that are remembered for as long as the session lasts: hours of talk.
+const GIVEN_MAX: usize = 8_192;
 
 /// What an event tells of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub(super) struct Responses {
     /// The one that runs is the last one, if `running`.
     known: VecDeque<Response>,
     running: bool,
+    given: Given,
+    given_items: Given,
     /// Numbers the names that we make.
     made: u64,
 }
@@ -93,6 +97,12 @@ impl Responses {
         let late = |r: &Response| !told.is_empty() && r.theirs == *told;
         if !self.running {
             // One that was never seen: it ran, and does not any more.
+            if told.is_empty() {
+                // The next one like it is another.
+                let ended = self.open("", true);
+                self.running = false;
+                return Some(Cow::Owned(self.known[ended].ours.clone()));
+            }
             return if self.known.iter().any(late) { None } else { Some(told) };
         }
         let last = self.known.len() - 1;
@@ -107,6 +117,11 @@ impl Responses {
     pub(super) fn of_ended(&self, told: &str) -> Option<usize> {
         let named = self.known.iter().rposition(|r| !told.is_empty() && r.theirs == told);
         named.or_else(|| self.running.then(|| self.known.len() - 1))
+    }
+
+    /// The last one, if it is over.
+    pub(super) fn last_ended(&self) -> Option<usize> {
+        if self.running { None } else { self.known.len().checked_sub(1) }
     }
 
     /// We have asked the one that runs to end.
@@ -169,11 +184,17 @@ impl Responses {
         let of = &mut self.known[response];
         of.heard |= tells == Tells::Audio;
         let known = of.items.iter().position(|i| i.theirs == told && !told.is_empty());
+        // Words may come after the audio is over.
         let speaking = of.speaking.filter(|at| {
             let item = &of.items[*at];
-            !item.closed || (tells == Tells::Other && told.is_empty())
+            !item.closed || (tells == Tells::Other && (told.is_empty() || !item.worded))
         });
         if let Some(item) = known.or(speaking) {
+            let known = &mut of.items[item];
+            if known.theirs.is_empty() {
+                // What was told without it has an id after all, by which it can be spoken of.
+                known.theirs.push_str(told);
+            }
             return Place { response, item };
         }
         let item = self.new_item(response, told);
@@ -221,20 +242,18 @@ impl Responses {
         if self.known.len() == RESPONSES_MAX {
             self.known.pop_front();
         }
-        let taken = |name: &str| self.known.iter().any(|r| r.ours == name);
-        let ours = unique(told, "response", &mut self.made, taken);
+        let ours = self.given.name(told, "response", &mut self.made);
         self.known.push_back(Response { ours, theirs: told.to_owned(), announced, ..Response::default() });
         self.running = true;
         self.known.len() - 1
     }
 
     fn new_item(&mut self, response: usize, told: &str) -> usize {
-        let taken = |name: &str| self.known.iter().flat_map(|r| &r.items).any(|i| i.ours == name);
-        let ours = unique(told, "item", &mut self.made, taken);
         let response = &mut self.known[response];
         if response.items.len() == ITEMS_MAX {
             return ITEMS_MAX - 1;
         }
+        let ours = self.given_items.name(told, "item", &mut self.made);
         response.items.push(Item { ours, theirs: told.to_owned(), ..Item::default() });
         response.speaking = Some(response.items.len() - 1);
         response.items.len() - 1
@@ -274,6 +293,7 @@ pub(super) struct Turns {
     known: VecDeque<Turn>,
     /// Commits of ours that have not been named.
     unnamed: u32,
+    given: Given,
     made: u64,
 }
 
@@ -381,21 +401,33 @@ impl Turns {
         if self.known.len() == TURNS_MAX {
             self.known.pop_front();
         }
-        let taken = |name: &str| self.known.iter().any(|t| t.ours == name);
-        let ours = unique(told, "turn", &mut self.made, taken);
+        let ours = self.given.name(told, "turn", &mut self.made);
         let theirs = if told.is_empty() { Vec::new() } else { vec![told.to_owned()] };
         self.known.push_back(Turn { ours, theirs, ..Turn::default() });
         self.known.len() - 1
     }
 }
 
-/// The name as it is told, or one of ours where there is none or it is taken.
-fn unique(told: &str, what: &str, made: &mut u64, taken: impl Fn(&str) -> bool) -> String {
-    if !told.is_empty() && !taken(told) {
-        return told.to_owned();
+/// The names that were given: the engine remembers for longer than what they name is known here.
+#[derive(Debug, Default)]
+struct Given(BTreeSet<String>);
+
+impl Given {
+    /// The name as it is told, or one of ours where there is none, it was given before, or nobody knows any more.
+    fn name(&mut self, told: &str, what: &str, made: &mut u64) -> String {
+        if !told.is_empty() && self.0.len() < GIVEN_MAX && self.0.insert(told.to_owned()) {
+            return told.to_owned();
+        }
+        let stem = if told.is_empty() { what } else { told };
+        loop {
+            *made += 1;
+            let name = format!("{stem}~{made}");
+            // The far end may have had the same idea.
+            if !self.0.contains(&name) {
+                return name;
+            }
+        }
     }
-    *made += 1;
-    if told.is_empty() { format!("{what}~{made}") } else { format!("{told}~{made}") }
 }
 
 /// Borrowed where our name is the one that was told.

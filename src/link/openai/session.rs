@@ -11,7 +11,7 @@ use base64_simd::STANDARD;
 
 use crate::audio::AudioFormat;
 use crate::config::{Agent, TurnDetection};
-use crate::engine::{CommandKind, ModelCommand, ModelEvent};
+use crate::engine::{CommandKind, ModelCommand, ModelEvent, Role};
 
 use super::calls::{Calls, Whole};
 use super::complaint::{Complaint, fit};
@@ -191,7 +191,19 @@ impl Session {
         };
         // What has no id at the far end cannot be spoken of.
         let Some(id) = id else { return };
+        // Nor can an answer name a call that has none.
+        let answer = match command {
+            ModelCommand::ToolOutput { call, output, .. } => self
+                .calls
+                .nameless(call)
+                .map(|tool| format!("The tool {tool}, which you called, has answered: {output}")),
+            _ => None,
+        };
         let command = match *command {
+            ModelCommand::ToolOutput { number, call, output } => match &answer {
+                Some(text) => ModelCommand::AddMessage { role: Role::System, text, id: None, first: false },
+                None => ModelCommand::ToolOutput { number, call, output },
+            },
             ModelCommand::Truncate { audio_end_ms, .. } => ModelCommand::Truncate { item: &id, audio_end_ms },
             ModelCommand::DeleteItem { .. } => ModelCommand::DeleteItem { item: &id },
             ref other => other.clone(),
@@ -313,20 +325,24 @@ impl Session {
             Kind::ItemAdded => {
                 let event: ItemEvent<'a> = read(text)?;
                 let item: Item<'a> = read_or_default(event.item);
-                let of = self.responses.of(&or_empty(event.response_id), "", Tells::Other);
+                let told = or_empty(event.response_id);
                 if item.is_call() {
+                    let of = self.response_of_call(&told, &item);
                     self.calls.note(self.responses.response_name(of), item, true);
-                } else if item.is_message() {
-                    self.responses.add_item(of, &or_empty(item.id));
+                } else {
+                    let of = self.responses.of(&told, "", Tells::Other);
+                    if item.is_message() {
+                        self.responses.add_item(of, &or_empty(item.id));
+                    }
                 }
                 Taken::Done
             }
             Kind::ArgumentsDelta | Kind::ArgumentsDone => {
                 let item: Item<'a> = read(text)?;
-                let of = self.responses.of(&or_empty(item.response_id.clone()), "", Tells::Other);
-                let response = self.responses.response_name(of);
                 // The event's own id is none of the item's.
                 let item = Item { id: None, ..item };
+                let of = self.response_of_call(&or_empty(item.response_id.clone()), &item);
+                let response = self.responses.response_name(of);
                 match kind {
                     Kind::ArgumentsDone => self.calls.arguments_done(response, Item { delta: None, ..item }).into(),
                     _ => {
@@ -340,7 +356,7 @@ impl Session {
                 let item: Item<'a> = read_or_default(event.item);
                 let told = or_empty(event.response_id);
                 if item.is_call() {
-                    let of = self.responses.of(&told, "", Tells::Other);
+                    let of = self.response_of_call(&told, &item);
                     return Some(self.calls.item_done(self.responses.response_name(of), item).into());
                 }
                 if !item.is_message() {
@@ -387,10 +403,11 @@ impl Session {
         for whole in self.calls.response_done(&named, status, items) {
             self.further.push_back(tool_call(whole));
         }
-        let complaint = response.complaint();
+        let went_wrong = matches!(status, ResponseStatus::Failed | ResponseStatus::Incomplete);
+        let complaint = if went_wrong { response.why() } else { response.complaint() };
         let words = complaint.as_ref().map(Complaint::words);
         let detail = words.or_else(|| response.reason().map(|reason| fit(&reason))).map(Cow::Owned);
-        let fatal = status == ResponseStatus::Failed && complaint.as_ref().is_some_and(Complaint::is_fatal);
+        let fatal = went_wrong && complaint.as_ref().is_some_and(Complaint::is_fatal);
         let retry_after_ms = complaint.as_ref().and_then(Complaint::retry_after_ms);
         self.further.push_back(ModelEvent::ResponseDone {
             response: Cow::Owned(named.into_owned()),
@@ -401,6 +418,16 @@ impl Session {
             retry_after_ms,
         });
         Taken::Further
+    }
+
+    /// The response that a tool call belongs to; begun by it if need be. What is told of a call once more when its response
+    /// is over begins none.
+    fn response_of_call(&mut self, told: &str, item: &Item<'_>) -> usize {
+        let last = self.responses.last_ended().filter(|_| told.is_empty());
+        match last.filter(|last| self.calls.knows(self.responses.response_name(*last), item)) {
+            Some(last) => last,
+            None => self.responses.of(told, "", Tells::Other),
+        }
     }
 
     /// The words of an item that has come to its end, if they were not told before.
@@ -476,7 +503,7 @@ impl Session {
             self.speaking.push_str(self.responses.item_name(at));
             self.converter.begin_item();
         }
-        if let Some(other) = self.guess.other_than(self.converter.from(), &self.audio[ROOM..]) {
+        if let Some(other) = self.guess.other_than(self.converter.from(), self.asked, &self.audio[ROOM..]) {
             // Who passes over the format of one direction passes over both.
             let told = told::name(self.converter.from());
             self.odd(format!("sends {} and calls it {told}: taken to be that, both ways", told::name(other)));
@@ -497,14 +524,10 @@ impl Session {
         // These are numbered by the engine, all others by us.
         let numbered = |kind| matches!(kind, CommandKind::CommitAudio | CommandKind::ToolOutput);
         let number = named.filter(|(kind, _)| numbered(*kind)).and_then(|(_, n)| n.try_into().ok());
-        if about.is_none() && (complaint.param.starts_with("response") || complaint.message.contains("response.create"))
-        {
-            about = Some(CommandKind::CreateResponse);
+        if about.is_none() {
+            about = complaint.about();
         }
-        if about.is_none() && complaint.code() == "invalid_tool_call_id" {
-            about = Some(CommandKind::ToolOutput);
-        }
-        if about == Some(CommandKind::CommitAudio) || complaint.code() == "input_audio_buffer_commit_empty" {
+        if about == Some(CommandKind::CommitAudio) {
             self.turns.commit_refused();
         }
         let fatal = complaint.is_fatal();
@@ -521,6 +544,7 @@ impl Session {
             number,
             fatal,
             busy: complaint.is_busy(),
+            passing: complaint.is_passing(),
             retry_after_ms: complaint.retry_after_ms(),
         }
     }

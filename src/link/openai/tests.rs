@@ -3,6 +3,8 @@
 mod complaints;
 mod formats;
 mod odd;
+mod odd_ids;
+mod odd_told;
 mod setup;
 
 use std::borrow::Cow;
@@ -344,6 +346,7 @@ fn only_quota_key_account_and_billing_are_fatal() {
             number: event_id.ends_with("-3").then_some(3),
             fatal,
             busy: code.contains("active_response"),
+            passing: [kind, code].iter().any(|name| matches!(*name, "server_error" | "session_expired")),
             retry_after_ms: None,
         };
         assert_eq!(session.decode(&message.to_string()), Some(expected));

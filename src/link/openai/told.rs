@@ -41,7 +41,7 @@ impl Told {
         let session = &event["session"];
         let first = |keys: [&str; 3]| keys.into_iter().filter_map(|key| session.pointer(key)).find(|v| !v.is_null());
         let detections = ["/audio/input/turn_detection", "/turn_detection"].map(|key| session.pointer(key));
-        let input_hz = session["input_audio_sampling_rate"].as_u64();
+        let input_hz = rate(&session["input_audio_sampling_rate"]);
         Told {
             input: first(["/audio/input/format", "/input_audio_format", "/input_audio_format/type"])
                 .and_then(|v| format(v, input_hz)),
@@ -74,7 +74,7 @@ fn detection(told: &Value) -> Detection {
 fn format(told: &Value, hz: Option<u64>) -> Option<Result<AudioFormat, String>> {
     let (name, rate) = match told {
         Value::String(name) => (name.as_str(), hz),
-        told => (told["type"].as_str()?, told["rate"].as_u64().or(told["sample_rate"].as_u64()).or(hz)),
+        told => (told["type"].as_str()?, rate(&told["rate"]).or(rate(&told["sample_rate"])).or(hz)),
     };
     let lower = name.to_ascii_lowercase();
     let bare = lower.trim_start_matches("audio/");
@@ -86,11 +86,19 @@ fn format(told: &Value, hz: Option<u64>) -> Option<Result<AudioFormat, String>> 
         "pcm" | "pcm16" | "linear16" | "l16" | "pcm_s16le" => (Codec::Linear16, LINEAR_HZ),
         _ => return Some(Err(super::complaint::fit(name))),
     };
+    // G.711 has no other rate, whatever is written beside it.
+    let rate = rate.filter(|_| codec == Codec::Linear16);
     let rate_hz = rate.map_or(default_hz, |rate| u32::try_from(rate).unwrap_or(u32::MAX));
     if !RATES_HZ.contains(&rate_hz) {
         return Some(Err(format!("{} at {rate_hz} Hz", super::complaint::fit(name))));
     }
     Some(Ok(AudioFormat { codec, rate_hz }))
+}
+
+/// A rate in Hz, also as some servers write it: with a decimal point, or in quotes.
+fn rate(told: &Value) -> Option<u64> {
+    let hz = told.as_f64().or_else(|| told.as_str().and_then(|text| text.trim().parse().ok()))?;
+    (hz >= 1.0).then_some(hz as u64)
 }
 
 /// A format in words.
@@ -124,6 +132,14 @@ mod tests {
                 Some(Ok(AudioFormat::PHONE)),
             ),
             (r#"{"input_audio_format":"pcm16","input_audio_sampling_rate":16000}"#, linear(16_000), None),
+            (r#"{"audio":{"output":{"format":{"type":"audio/pcm","rate":16000.0}}}}"#, None, linear(16_000)),
+            (r#"{"audio":{"output":{"format":{"type":"audio/pcm","rate":"16000"}}}}"#, None, linear(16_000)),
+            (r#"{"audio":{"output":{"format":{"type":"audio/pcm","sample_rate":"16000"}}}}"#, None, linear(16_000)),
+            (
+                r#"{"audio":{"output":{"format":{"type":"audio/pcmu","rate":24000}}}}"#,
+                None,
+                Some(Ok(AudioFormat::PHONE)),
+            ),
             (r#"{"output_audio_format":"pcm16_8000hz"}"#, None, linear(8_000)),
             (r#"{"audio":{"output":{"format":{"type":"audio/opus"}}}}"#, None, Some(Err("audio/opus".to_owned()))),
             (

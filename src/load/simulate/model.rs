@@ -222,11 +222,12 @@ impl Model {
     }
 
     fn commit(&mut self, now: CallTime, number: u32) -> Result<(), String> {
-        // Some say which they mean; for the others the code does.
-        let tells = |random: &mut Random| random.chance(700).then_some((CommandKind::CommitAudio, number)).unzip();
+        // Not all say which one they mean.
+        let about = Some(CommandKind::CommitAudio);
+        let tells = |random: &mut Random| random.chance(700).then_some(number);
         if self.random.chance(15) {
             self.faults.met(Fault::CommitRefused);
-            let (about, number) = tells(&mut self.random);
+            let number = tells(&mut self.random);
             let code = "input_audio_buffer_commit_empty";
             let after_ms = self.in_order(now, 30);
             self.later(now, after_ms, Say::Error { code, about, number, fatal: false, busy: false });
@@ -236,7 +237,7 @@ impl Model {
             if self.temper.local {
                 return Err("less than 100 ms of audio is committed".to_owned());
             }
-            let (about, number) = tells(&mut self.random);
+            let number = tells(&mut self.random);
             let code = "input_audio_buffer_commit_empty";
             self.later(now, 30, Say::Error { code, about, number, fatal: false, busy: false });
             return Ok(());

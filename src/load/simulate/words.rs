@@ -136,6 +136,7 @@ impl Names {
                 number,
                 fatal,
                 busy,
+                passing: code == "server_error",
                 retry_after_ms: None,
             },
             Say::Garbage => ModelEvent::Garbage,

@@ -24,14 +24,14 @@ impl Session {
             return Taken::Nothing;
         }
         let told = Told::read(text);
-        let (input, output) =
-            match (told.input.unwrap_or(Ok(self.asked)), told.output.unwrap_or(Ok(self.converter.from()))) {
-                (Ok(input), Ok(output)) => (input, output),
-                (Err(name), _) | (_, Err(name)) => {
-                    let reason = format!("the model's audio is {name}, and {} was asked for", told::name(self.asked));
-                    return Taken::Event(self.refuse(reason, false));
-                }
-            };
+        let (to, from) = self.converter.formats();
+        let (input, output) = match (told.input.unwrap_or(Ok(to)), told.output.unwrap_or(Ok(from))) {
+            (Ok(input), Ok(output)) => (input, output),
+            (Err(name), _) | (_, Err(name)) => {
+                let reason = format!("the model's audio is {name}, and {} was asked for", told::name(self.asked));
+                return Taken::Event(self.refuse(reason, false));
+            }
+        };
         let again = self.phase == Phase::Ready;
         if (input, output) != self.converter.formats() {
             self.converter.follow(input, output);
@@ -55,9 +55,11 @@ impl Session {
                 self.odd(format!("{does} ({kind}), though it was {asked}: followed"));
                 Some(WhoseTurns { detects: true, answers, prefix_ms, silence_ms })
             }
+            // Nobody would end the caller's turns: our own ears are none for an agent that leaves that to the model.
             Detection::Off if self.detects => {
-                self.odd("detects no turns, though it was asked to".to_owned());
-                Some(WhoseTurns { detects: false, ..WhoseTurns::default() })
+                let reason = "the model detects no turns, though it was asked to".to_owned();
+                self.further.clear();
+                return Taken::Event(self.refuse(reason, false));
             }
             _ => None,
         };
