@@ -118,7 +118,7 @@ pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Si
     shared.metrics.carrier_reports.add(event, 1);
     if event == "stream_error" {
         // Whole, since the carrier says it nowhere else; what is of the call is struck out.
-        let error = words::said(form.get("StreamError").unwrap_or(""));
+        let error = words::said(form.text("StreamError").unwrap_or(""));
         tracing::warn!(error, "the carrier reports a failed media stream");
     }
     StatusCode::NO_CONTENT.into_response()

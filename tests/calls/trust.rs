@@ -39,9 +39,10 @@ async fn behind_a_proxy_the_public_url_is_what_is_signed() {
 
 #[tokio::test]
 async fn the_public_url_may_be_spelled_in_capitals_here_and_there() {
-    let plan = Plan { server: "public_url = \"https://Calls.Example.com:443/\"\n".to_owned(), ..Plan::default() };
+    let plan = Plan { server: "public_url = \"https://Calls.Example.com.:443/\"\n".to_owned(), ..Plan::default() };
     let house = House::build(plan).await;
-    for (sid, spelled) in [("CA1", "calls.example.com"), ("CA2", "CALLS.example.com")] {
+    let spellings = ["calls.example.com", "CALLS.example.com", "calls.example.com.", "calls.example.com:443"];
+    for (sid, spelled) in ["CA1", "CA2", "CA3", "CA4"].into_iter().zip(spellings) {
         let fields = [("CallSid", sid), ("To", NUMBER), ("From", "+15550100001")];
         let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let url = format!("https://{spelled}/twilio/voice");
