@@ -236,3 +236,35 @@ fn token_of(twiml: &str) -> String {
     let (_, after) = twiml.split_once("name=\"token\" value=\"").expect("a token");
     after.split('"').next().expect("a value").to_owned()
 }
+
+#[tokio::test]
+async fn a_first_stream_that_does_not_begin_is_opened_again() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    let (_, twiml) = house.ring("CA1", NUMBER, TOKEN).await;
+    let again =
+        async || house.post("/twilio/stream-over", &[("CallSid", "CA1"), ("CallStatus", "in-progress")], TOKEN).await;
+    // Its handshake was refused, or reset on the way.
+    assert_eq!(again().await, (200, twiml.clone()));
+    // It breaks before its start.
+    let connected = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
+    let mut broken = connect(&house).await.expect("an upgrade");
+    broken.send(Message::text(connected)).await.expect("room");
+    drop(broken);
+    assert_eq!(again().await, (200, twiml.clone()));
+    let mut socket = connect(&house).await.expect("an upgrade");
+    start(&mut socket, "CA1", &token_of(&twiml)).await;
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    assert_eq!(house.running.calls().len(), 1, "it is the same call");
+}
+
+#[tokio::test]
+async fn a_first_stream_that_never_begins_is_given_up() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    house.ring("CA1", NUMBER, TOKEN).await;
+    let mut asked = 0;
+    while house.post("/twilio/stream-over", &[("CallSid", "CA1")], TOKEN).await.1.contains("<Stream") {
+        asked += 1;
+    }
+    assert_eq!(asked, 5);
+    assert_eq!(house.report(0).await.0.end.kind(), "never_connected");
+}
