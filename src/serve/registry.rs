@@ -1,7 +1,7 @@
 //! Which calls there are: admission by slots, single-use tokens, and the way to each call's task.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +16,8 @@ const ASKED_MAX: u32 = 5;
 pub(super) struct Registry<L> {
     state: Mutex<State<L>>,
     count: watch::Sender<usize>,
+    /// When we last closed a stream, after which the carrier asks what to do with the caller.
+    closed: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -164,7 +166,18 @@ impl<L> Registry<L> {
                 closing: HashMap::new(),
             }),
             count: watch::Sender::new(0),
+            closed: Mutex::new(None),
         }
+    }
+
+    /// We have closed a call's stream: the carrier is about to ask what to do with the caller.
+    pub(super) fn stream_closed(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When that was last.
+    pub(super) fn last_closed(&self) -> Option<Instant> {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a slot for a new call, unless there are `max` already. Counting and taking is one step.
@@ -335,7 +348,7 @@ impl<L> Registry<L> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<L>> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

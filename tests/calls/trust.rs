@@ -268,3 +268,23 @@ async fn a_first_stream_that_never_begins_is_given_up() {
     assert_eq!(asked, 5);
     assert_eq!(house.report(0).await.0.end.kind(), "never_connected");
 }
+
+#[tokio::test]
+async fn a_carrier_whose_stream_is_closed_at_the_servers_end_is_told_to_hang_up() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    let (_, twiml) = house.ring("CA1", NUMBER, TOKEN).await;
+    let mut socket = connect(&house).await.expect("an upgrade");
+    start(&mut socket, "CA1", &token_of(&twiml)).await;
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    house.running.hurry();
+    let asks = async {
+        assert_eq!(close_code(&mut socket).await, Some(1000));
+        drop(socket);
+        // The carrier takes its time over the next document.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let over = [("CallSid", "CA1"), ("CallStatus", "in-progress")];
+        house.post("/twilio/stream-over", &over, TOKEN).await
+    };
+    let ((status, twiml), ()) = tokio::join!(asks, house.running.shutdown());
+    assert!(status == 200 && twiml.contains("<Hangup/>"), "{status} {twiml}");
+}
