@@ -601,3 +601,26 @@ async fn the_state_of_a_placed_call_is_written_once_it_can_and_the_newest_wins()
     assert_eq!(store.dial("k").await.unwrap().unwrap().state, "completed");
     store.stop().await;
 }
+
+#[tokio::test]
+async fn carrier_calls_of_former_servers_are_known_however_they_came_to_their_end() {
+    let place = Place::new();
+    let store = place.store().await;
+    let ago = |s: u64| SystemTime::now() - Duration::from_secs(s);
+    for (id, began) in [("over", ago(2)), ("up", ago(600)), ("young", ago(5))] {
+        store.begin_call(NewCall { started: began, ..call(id) });
+    }
+    store.end_call(ended(report("over", EndReason::CallerHungUp)));
+    store.flush().await;
+    let before_ms = ms_of(ago(15));
+    let known = async |store: &Store, limit| store.former_carrier_calls(before_ms, limit).await.unwrap();
+    // Whether their server was lost is noted by the next one, and makes no difference.
+    assert_eq!(known(&store, 9).await, ["CA-up", "CA-over"]);
+    store.stop().await;
+    let store = place.store().await;
+    until_row(&store, "up", Some(CallState::Lost)).await;
+    until_row(&store, "young", Some(CallState::Lost)).await;
+    assert_eq!(known(&store, 9).await, ["CA-up", "CA-over"], "the carrier may still ask what to do with the young one");
+    assert_eq!(known(&store, 1).await, ["CA-over"]);
+    store.stop().await;
+}
