@@ -624,3 +624,25 @@ async fn carrier_calls_of_former_servers_are_known_however_they_came_to_their_en
     assert_eq!(known(&store, 1).await, ["CA-over"]);
     store.stop().await;
 }
+
+#[tokio::test]
+async fn an_event_that_is_deleted_for_its_age_is_not_left_in_the_log_of_writes() {
+    let place = Place::new();
+    let store = place.store().await;
+    let orphan = id(45, "0d");
+    store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
+    store.flush().await;
+    let aged = now_ms() - 45 * 86_400_000;
+    place.sql(&format!("UPDATE outbox SET created_ms = {aged}")).await;
+    let mut settings = store.core.settings.borrow().clone();
+    settings.store.keep_days = 30;
+    store.set(settings);
+    // No call is deleted with it.
+    retention::sweep(&store.core).await.unwrap();
+    assert!(outbox(&store).await.is_empty());
+    for file in fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let found = fs::read(&file).unwrap().windows(orphan.len()).any(|window| window == orphan.as_bytes());
+        assert!(!found, "{} has it", file.display());
+    }
+    store.stop().await;
+}
