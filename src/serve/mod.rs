@@ -322,13 +322,15 @@ impl Server {
         });
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
+        let unwanted = Arc::clone(&shared);
+        let unwanted = tokio::spawn(async move { dial::unseen::go_on(&unwanted).await });
         let looked = Arc::clone(&shared);
         let look = tokio::spawn(async move { looked.pressure.watch().await });
         Ok(Running {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, look, after, former],
+            tasks: vec![watch_server(server), watch, look, after, former, unwanted],
             hurried: watch::Sender::new(false),
         })
     }
