@@ -231,12 +231,18 @@ fn digital_silence_teaches_nothing_of_what_the_line_is_like() {
     }
     let (mut paused, mut plain) = (energy::Energy::new(), energy::Energy::new());
     for energy in [&mut paused, &mut plain] {
-        (0..200).for_each(|_| drop(energy.step(level(-45.0))));
+        for _ in 0..200 {
+            energy.step(level(-45.0));
+        }
     }
-    (0..300).for_each(|_| drop(paused.step(digital)));
+    for _ in 0..300 {
+        paused.step(digital);
+    }
     assert_eq!(paused.step(level(-45.0)), plain.step(level(-45.0)), "the noise is no speech when it is back");
     // A line that begins so is like any other.
     let (mut paused, mut plain) = (gate::Gate::default(), gate::Gate::default());
-    (0..100).for_each(|_| drop(paused.apply(-5.0, digital)));
+    for _ in 0..100 {
+        paused.apply(-5.0, digital);
+    }
     assert_eq!(paused.apply(0.0, level(-60.0)), plain.apply(0.0, level(-60.0)));
 }
