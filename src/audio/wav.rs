@@ -169,13 +169,15 @@ impl<'a> Chunks<'a> {
         if bytes.is_empty() {
             return Err(not("the file is empty"));
         }
-        // RF64 is RIFF for files of more than 4 GiB, and what some encoders write in case it becomes one.
-        let riff = matches!(bytes.get(..4), Some(b"RIFF" | b"RF64"));
+        // RF64, and BW64 after it, are RIFF for files of more than 4 GiB, and what some encoders write in case it becomes one.
+        let riff = matches!(bytes.get(..4), Some(b"RIFF" | b"RF64" | b"BW64"));
         if bytes.len() < 12 || !riff || &bytes[8..12] != b"WAVE" {
             return Err(not("it does not begin with RIFF and WAVE"));
         }
         let mut rest = &bytes[12..];
         let mut format = None;
+        // How long the samples are where 32 bits do not say.
+        let mut long: Option<usize> = None;
         while let Some((head, body)) = rest.split_at_checked(8) {
             let size = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
             let chunk = body.get(..size);
@@ -190,6 +192,10 @@ impl<'a> Chunks<'a> {
                     };
                     format = Some((tag, u16_at(2), rate_hz, u16_at(12), u16_at(14)));
                 }
+                b"ds64" => {
+                    let size = chunk.and_then(|chunk| chunk.get(8..16)?.try_into().ok()).map_or(0, u64::from_le_bytes);
+                    long = usize::try_from(size).ok().filter(|&size| size > 0);
+                }
                 b"data" => {
                     let (tag, channels, rate_hz, frame_bytes, bits) =
                         format.ok_or_else(|| not("its samples come before their format"))?;
@@ -200,7 +206,7 @@ impl<'a> Chunks<'a> {
                         // An open file: nobody has come back to write its size.
                         Some([]) if !is_chunks(body) => body,
                         Some(data) => data,
-                        None if size >= PLACEHOLDER_BYTES => body,
+                        None if size >= PLACEHOLDER_BYTES => long.and_then(|size| body.get(..size)).unwrap_or(body),
                         None => return Err(WavError::Truncated),
                     };
                     // What is said of frames is often wrong; it is needed where 24 bits may take three bytes or four.
@@ -375,6 +381,30 @@ mod tests {
         empty.extend_from_slice(list);
         assert_eq!(read(&empty), Err(WavError::Empty));
         assert_eq!(read(&streamed(b"RIFF", u32::MAX, u32::MAX, b"", &[])), Err(WavError::Empty));
+    }
+
+    #[test]
+    fn a_size_of_64_bits_counts_where_it_is_honest() {
+        let samples: Vec<i16> = (0..500).map(|n| n * 30).collect();
+        let list = b"LIST\x0a\0\0\0INFOISFT\0\0";
+        let ds64 = |data: u64| {
+            let size = [28u32.to_le_bytes(), [0; 4], [0; 4]].concat();
+            [b"ds64", &size[..], &data.to_le_bytes(), &(data / 2).to_le_bytes(), &[0; 4]].concat()
+        };
+        for id in [b"RF64", b"BW64"] {
+            let with = |data: u64, behind: &[u8]| {
+                let before = ds64(data);
+                let mut bytes = streamed(id, u32::MAX, u32::MAX, b"", &samples);
+                bytes.splice(12..12, before);
+                bytes.extend_from_slice(behind);
+                read(&bytes).unwrap_or_else(|e| panic!("{data}: {e}")).samples
+            };
+            assert_eq!(with(1_000, list), samples, "what is behind the samples is none");
+            // Nobody came back to write it, or the file was cut: the samples go on to its end.
+            for data in [0, 1_002, u64::MAX] {
+                assert_eq!(with(data, b""), samples, "{data}");
+            }
+        }
     }
 
     #[test]

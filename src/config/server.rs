@@ -25,7 +25,14 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         address
     });
     let public_url = table.take("public_url").and_then(|field| {
-        let url = values::url(&field, &["http", "https"])?;
+        let mut url = values::url(&field, &["http", "https"])?;
+        // A host's name may end with the root's dot, which the carrier and certificates leave out.
+        if let Some(name) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned)
+            && (name.ends_with('.') || url.set_host(Some(&name)).is_err())
+        {
+            field.wrong_allowed("has no host", "scheme, host and port only, such as \"https://calls.example.com\"");
+            return None;
+        }
         if url.path() != "/" || url.query().is_some() {
             field.wrong_allowed("has a path", "scheme, host and port only, such as \"https://calls.example.com\"");
             return None;

@@ -14,8 +14,9 @@
 //! ```
 //!
 //! A stream that breaks off is no hang-up: the document that connected it leads the carrier back to us, and to the same call.
-//! The agent is held meanwhile and goes on at the sample. Only when the carrier does not ask within a bound, or says that the
-//! call is over, has the caller hung up.
+//! The agent is held meanwhile and goes on at the sample, in a goodbye, too. Only when the carrier does not ask within a bound,
+//! or says that the call is over, has the caller hung up; a transfer that was promised to them is asked for all the same, since
+//! it needs no stream of ours.
 //!
 //! ```text
 //!            stream broke off or stopped          the carrier asks what to do
@@ -243,10 +244,18 @@ impl CallEngine {
     }
 
     /// The media stream ended though nobody asked for that; `stopped`: by the rules, as it does at a hang-up. Answers whether
-    /// the call waits for it to come back.
-    pub(super) fn line_breaks_off(&mut self, stopped: bool) -> bool {
+    /// the call goes on without it.
+    pub(super) fn goes_on_without_line(&mut self, stopped: bool) -> bool {
+        // Without a way back the carrier hangs up by itself.
+        self.line_breaks_off(stopped) || self.settings.limits.line_back_s > 0 && self.leaves_without_line()
+    }
+
+    /// The same. Answers whether the call waits for the stream to come back.
+    fn line_breaks_off(&mut self, stopped: bool) -> bool {
         let limit_ms = self.settings.limits.line_back_s * 1_000;
-        if limit_ms == 0 || !matches!(self.phase, Phase::Talking) {
+        // Somebody who is told goodbye is there like any other; once the carrier was asked to end the call, it is ending it.
+        let is_up = matches!(self.phase, Phase::Talking | Phase::Closing(Closing { effect: None, .. }));
+        if limit_ms == 0 || !is_up {
             return false;
         }
         if self.away.is_some() {
@@ -258,7 +267,7 @@ impl CallEngine {
         }
         self.line_breaks += 1;
         self.emit(CallEvent::LineBroken { rule: if stopped { "stopped" } else { "lost" }.to_owned() });
-        for timer in [Timer::CallerGone, Timer::CallerSilent, Timer::MarkOverdue] {
+        for timer in [Timer::CallerGone, Timer::CallerSilent, Timer::MarkOverdue, Timer::Farewell] {
             self.timers.clear(timer);
         }
         let held = !self.downlink.is_held() && !self.downlink.is_drained();
@@ -288,8 +297,11 @@ impl CallEngine {
 
     /// Nobody asks for the line: the caller has hung up, whoever else ends the call.
     pub(super) fn give_up_line(&mut self) {
+        if self.leaves_without_line() {
+            return;
+        }
         let reason = self.hung_up_when_broken();
-        self.finish(reason);
+        self.on_line_ended(reason);
     }
 
     /// That was when the stream broke off.
@@ -336,6 +348,10 @@ impl CallEngine {
         };
         let rule = errand.outcome.map_or("back", TransferOutcome::name);
         self.end_errand(rule, output);
+        if matches!(self.phase, Phase::Closing(Closing { effect: None, .. })) {
+            // The goodbye goes on, and has its time anew.
+            self.give_time_for_what_waits();
+        }
         true
     }
 
@@ -376,6 +392,11 @@ impl CallEngine {
                 let to = to.name.clone();
                 self.stats.count("transfers_unconfirmed", 1);
                 self.caller_is_through(to);
+            }
+            (What::Broken { .. }, _) => {
+                if !self.leaves_without_line() {
+                    self.on_line_ended(EndReason::CallerGone);
+                }
             }
             _ => self.finish(EndReason::CallerGone),
         }

@@ -12,8 +12,8 @@ impl CallEngine {
             CallerEvent::Dtmf(digit) => self.on_key(digit),
             CallerEvent::MarkPlayed(id) => self.on_mark(id),
             CallerEvent::StreamEnded | CallerEvent::Lost if self.lends_line() => {}
-            CallerEvent::StreamEnded if self.line_breaks_off(true) => {}
-            CallerEvent::Lost if self.line_breaks_off(false) => {}
+            CallerEvent::StreamEnded if self.goes_on_without_line(true) => {}
+            CallerEvent::Lost if self.goes_on_without_line(false) => {}
             CallerEvent::StreamEnded | CallerEvent::HungUp => self.on_line_ended(EndReason::CallerHungUp),
             CallerEvent::Lost => self.on_line_ended(EndReason::CallerGone),
         }

@@ -41,6 +41,10 @@ const STEADY_PPB: i64 = 500;
 const AHEAD_US: u64 = 1_000_000;
 /// A stream's beginning is read late by this much at most.
 const ORIGIN_LATE_US: u64 = 500_000;
+/// A stream that is younger than this by our clock may only seem so: with its beginning comes in one go what was said since ...
+const YOUNG_US: u64 = 200_000;
+/// ... and that is all true, up to this: no connection outlives a longer stall.
+const YOUNG_AHEAD_US: u64 = 20_000_000;
 /// Messages of audio that may still tell when the stream began: later ones would move what is recorded already.
 const ORIGIN_FRAMES: u32 = 5;
 /// Knots of the map; when there are more, every other one of the older half goes.
@@ -72,6 +76,8 @@ pub(super) struct ClockMap {
     envelope: Envelope,
     /// Where the present stream began.
     stream: (u64, u64),
+    /// What it was ahead of that, by what came with its beginning.
+    ahead_us: u64,
     frames: u32,
     /// When audio was heard last.
     heard_us: u64,
@@ -95,7 +101,7 @@ impl ClockMap {
     }
 
     fn begin_stream(&mut self, call_us: u64, line_us: u64) {
-        self.stream = (call_us, line_us);
+        (self.stream, self.ahead_us) = ((call_us, line_us), 0);
         self.envelope = Envelope::default();
         self.frames = 0;
         self.heard_us = call_us;
@@ -154,7 +160,11 @@ impl ClockMap {
     pub(super) fn latest(&self, now: CallTime) -> LineTime {
         let (call_us, line_us) = self.stream;
         let since = now.as_us().saturating_sub(call_us);
-        LineTime::from_us(line_us + since + scale(since, MOST_SKEW_PPB as u64, 1_000_000_000) + AHEAD_US)
+        if since <= YOUNG_US {
+            return LineTime::from_us(line_us + since + YOUNG_AHEAD_US);
+        }
+        let skew_us = scale(since, MOST_SKEW_PPB as u64, 1_000_000_000);
+        LineTime::from_us(line_us + self.ahead_us + since + skew_us + AHEAD_US)
     }
 
     /// Audio that ends at `end` is here at `now`. Answers by how many microseconds line time jumped: it was later all along
@@ -179,10 +189,17 @@ impl ClockMap {
     /// The line's clock has passed `to`: it is no earlier.
     fn advance(&mut self, now_us: u64, line_us: u64, to_us: u64) -> u64 {
         let ahead_us = to_us - line_us;
-        if self.frames < ORIGIN_FRAMES
+        let young = now_us.saturating_sub(self.stream.0) <= YOUNG_US;
+        if young {
+            self.ahead_us += ahead_us;
+        }
+        // One that goes on with a call begins in the middle of it, and moves nothing that was before.
+        let first_stream = self.stream.1 == 0;
+        if first_stream
+            && (young || self.frames < ORIGIN_FRAMES)
             && let [first] = self.knots.as_mut_slice()
             && let Some(begun_us) = first.call_us.checked_sub(ahead_us)
-            && self.stream.0 - begun_us <= ORIGIN_LATE_US
+            && (young || self.stream.0 - begun_us <= ORIGIN_LATE_US)
         {
             // The stream's beginning was read late, because the server was busy.
             first.call_us = begun_us;
@@ -196,6 +213,15 @@ impl ClockMap {
         let jumped = ahead_us > explained_us;
         if jumped {
             self.envelope.raise(ahead_us, now_us, to_us as i64 - now_us as i64, self.skew_ppb);
+            if young
+                && let [.., before, last] = self.knots.as_mut_slice()
+                && before.call_us == last.call_us
+                && before.call_us >= self.stream.0
+            {
+                // It is still the stream's beginning that was read late, after a break.
+                last.line_us += ahead_us;
+                return ahead_us;
+            }
             self.knots.push(Knot { call_us: now_us, line_us, skew_ppb });
         }
         // A clock that is simply faster than was known advances with every message: no knot for each.

@@ -180,7 +180,7 @@ impl CallEngine {
     /// Once everything was heard, the way out.
     pub(super) fn leave_when_heard(&mut self) {
         let Phase::Closing(Closing { effect: None, .. }) = self.phase else { return };
-        if self.reply.is_running() || self.reply.owed.is_some() {
+        if self.line_is_lent() || self.reply.is_running() || self.reply.owed.is_some() {
             return;
         }
         if self.is_wordless() {
@@ -280,6 +280,17 @@ impl CallEngine {
         self.let_model_go();
         self.timers.clear(Timer::Farewell);
         self.run(effect);
+    }
+
+    /// Nobody is on the line as far as is known. Answers whether the call goes on all the same: a transfer that was promised
+    /// needs the carrier alone, which knows whether the caller is there.
+    pub(super) fn leaves_without_line(&mut self) -> bool {
+        let promised =
+            matches!(self.phase, Phase::Closing(Closing { effect: None, then: AfterFailure::Transfer(_), .. }));
+        if promised {
+            self.leave();
+        }
+        promised
     }
 
     pub(super) fn on_effect(&mut self, id: EffectId, result: EffectResult) {

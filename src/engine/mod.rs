@@ -414,6 +414,7 @@ impl CallEngine {
             Timer::ModelRetry => self.on_retry_due(),
             Timer::MediaStart => self.finish(EndReason::NeverConnected),
             Timer::CallerGone if self.lends_line() => {}
+            Timer::CallerGone if self.leaves_without_line() => {}
             Timer::CallerGone => self.on_line_ended(EndReason::CallerGone),
             Timer::CallerSilent => self.close_with_farewell(EndReason::CallerSilent),
             Timer::Answering => self.on_answering_due(),
@@ -437,7 +438,7 @@ impl CallEngine {
             return;
         }
         self.settle_idle_verdict();
-        if !matches!(self.phase, Phase::Talking) {
+        if !matches!(self.phase, Phase::Talking) && !self.line_is_lent() {
             // Last words are heard.
             self.release_agent("closing");
         }

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +38,10 @@ const MAX_RUNNING: usize = 4;
 const MAX_WAITING: usize = 10_000;
 /// Its report is written only after this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Ends the name of a file that is being written.
+const UNFINISHED: &str = ".json.tmp";
+/// One that has not grown for this long is nobody's any more.
+const LONGEST_WRITE: Duration = Duration::from_secs(60);
 /// The version of `analysis.json`.
 const SCHEMA: u32 = 1;
 
@@ -139,8 +143,12 @@ impl AfterCalls {
         match std::fs::read_dir(self.data.join("after")) {
             Ok(entries) => {
                 for entry in entries.take(2 * MAX_WAITING) {
-                    let name = entry?.file_name().to_string_lossy().into_owned();
+                    let entry = entry?;
+                    let name = entry.file_name().to_string_lossy().into_owned();
                     all.extend(name.strip_suffix(".json").map(str::to_owned));
+                    if name.ends_with(UNFINISHED) {
+                        sweep(&entry.path());
+                    }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -152,6 +160,16 @@ impl AfterCalls {
         let is_late = |call: &str| self.late.is_waiting(&self.folder(call).join(REPORT));
         let next = all.into_iter().filter(|call| !running.contains(call) && !is_late(call)).take(room).collect();
         Ok((next, count))
+    }
+}
+
+/// Deletes what a killed server left in the middle of writing; nobody reads it.
+fn sweep(path: &Path) {
+    let written = std::fs::metadata(path).and_then(|about| about.modified());
+    let old = written.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LONGEST_WRITE));
+    // What cannot be deleted now is tried again with the next look.
+    if old && let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "a file that was never finished cannot be deleted");
     }
 }
 
@@ -373,4 +391,27 @@ fn result(report: &Report) -> Value {
         "interruptions": report.interruptions.len(),
         "report": report,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_server_left_half_written_is_swept_and_what_is_being_written_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = dir.path().join("after");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (name, age_s) in [("a.json", 600), ("b.json.tmp", 600), ("c.json.tmp", 0)] {
+            let file = std::fs::File::create(folder.join(name)).expect("a file");
+            file.set_modified(SystemTime::now() - Duration::from_secs(age_s)).expect("a time");
+        }
+        let metrics = Arc::new(Metrics::default());
+        let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
+        let after = AfterCalls::new(dir.path().to_owned(), metrics, late);
+        assert_eq!(after.next(9).expect("a look"), (vec!["a".to_owned()], 1));
+        assert!(!folder.join("b.json.tmp").exists() && folder.join("c.json.tmp").exists());
+    }
 }

@@ -186,9 +186,9 @@ async fn cancel(
     order(&shared, &call, Control::End(EndReason::Operator))
 }
 
-/// Keeps the wish for a call that this server has lost sight of: looked up once more, it is canceled. Until then whoever
-/// picks up is hung up on.
-async fn cancel_unseen(shared: &Shared, call: &str) -> Result<Response, Problem> {
+/// Keeps the wish for a call that this server has lost sight of, and has the carrier cancel it where it is known which one it
+/// is there. Otherwise it is canceled once it is looked up; until then whoever picks up is hung up on.
+async fn cancel_unseen(shared: &Arc<Shared>, call: &str) -> Result<Response, Problem> {
     let placing = shared.dials.placing.lock().await;
     let record = shared.ledger.of_call(call).await.map_err(no_ledger)?.ok_or_else(|| no_call(call))?;
     if record.state == State::Answered.name() {
@@ -197,9 +197,10 @@ async fn cancel_unseen(shared: &Shared, call: &str) -> Result<Response, Problem>
     if is_settled(&record) || record.state == State::NotPlaced.name() {
         return Err(no_call(call));
     }
-    let view = View { state: State::Canceling, carrier_call: record.carrier_call, why: None };
+    let view = View { state: State::Canceling, carrier_call: record.carrier_call.clone(), why: None };
     shared.ledger.note(&record.key, &view).await.map_err(no_ledger)?;
     drop(placing);
+    dial::unseen::take_back(shared, record).await;
     Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })))
 }
 
@@ -372,6 +373,9 @@ fn of_record(record: &Record) -> Value {
         state if state == State::Answered.name() => (State::Completed.name(), Some("server_lost")),
         state if state == State::Queued.name() || state == State::Ringing.name() => {
             (State::Unknown.name(), Some("the server was away; the same request with the same key looks it up"))
+        }
+        state if state == State::Canceling.name() && record.carrier_call.is_some() => {
+            (state, Some("the carrier has not confirmed it yet; it is asked again"))
         }
         state if state == State::Canceling.name() => {
             (state, Some("the carrier was not reached; the same request with the same key looks it up and cancels it"))

@@ -6,6 +6,7 @@
 //! written once there is room ([`late`](super::late)).
 
 mod gaps;
+mod unfinished;
 mod writer;
 
 use std::collections::HashMap;
@@ -68,6 +69,8 @@ pub(super) struct Folder {
 enum Job {
     Batch(Arc<Folder>, Batch),
     Finish(Arc<Folder>, Box<Report>, Dropped, oneshot::Sender<Box<Report>>),
+    /// The report is written elsewhere: what of the journal is missing, and the recording's length.
+    Close(Arc<Folder>, Vec<u8>, Samples),
     Stop,
 }
 
@@ -229,12 +232,12 @@ impl Files {
         self.batch.journal = journal;
         self.hand_over();
         let (done, finished) = oneshot::channel();
-        let report = Box::new(report);
-        let job = Job::Finish(Arc::clone(&self.folder), report.clone(), std::mem::take(&mut self.dropped), done);
-        let mut handed_over = false;
+        let mut report = Box::new(report);
+        let mut dropped = Some(std::mem::take(&mut self.dropped));
         let wait = async {
-            self.jobs.reserve().await.ok()?.send(job);
-            handed_over = true;
+            let room = self.jobs.reserve().await.ok()?;
+            let dropped = dropped.take().unwrap_or_default();
+            room.send(Job::Finish(Arc::clone(&self.folder), report.clone(), dropped, done));
             finished.await.ok()
         };
         let waited = tokio::time::timeout(limit, wait).await;
@@ -242,10 +245,15 @@ impl Files {
             return report;
         }
         tracing::error!(folder = %self.folder.path.display(), "the disk is too slow: the report is late");
-        if handed_over {
+        let Some(dropped) = dropped else {
             self.metrics.files_failed.add("report", 1);
-        } else if let Some(text) = text(&report) {
-            // The threads do not even take it.
+            return report;
+        };
+        // The threads do not even take it.
+        let total = Samples::from_ms(report.media_length_ms(), self.folder.format.rate_hz);
+        unfinished::close_later(self.jobs, Job::Close(Arc::clone(&self.folder), dropped.journal.before(), total));
+        unfinished::account(&mut report, &self.folder, dropped);
+        if let Some(text) = text(&report) {
             self.late.put_off(self.folder.path.join(REPORT), text, "report", Box::new(|_| {}));
         }
         report
@@ -420,6 +428,33 @@ mod tests {
         tokio::task::spawn_blocking(move || late.stop()).await.expect("an end");
         let kept: Report = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
         assert_eq!(kept, *report);
+    }
+
+    #[tokio::test]
+    async fn a_report_that_the_threads_do_not_take_says_what_is_missing_and_the_files_are_closed_later() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut files, mut writer, mut handed_over) = before_a_thread(dir.path(), 1);
+        let settings = crate::sim::scenario::settings();
+        files.batch.journal = crate::journal::Pen::new(&settings, JournalKeep::Decisions).take();
+        half_second(&mut files, 0);
+        half_second(&mut files, 500);
+        let path = files.path().to_owned();
+        let last = b"{\"at_us\":900000,\"in\":\"tick\"}\n".to_vec();
+        let report = files.finish_within(Duration::from_millis(20), last, report()).await;
+        let journal = report.journal.as_ref().expect("an account");
+        assert_eq!((journal.missing_from_ms, journal.lines_lost), (Some(900), 1));
+        assert_eq!(journal.error.as_deref(), Some(TOO_SLOW));
+        let account = report.recording.as_ref().expect("an account");
+        assert_eq!((account.missing_from_ms, account.error.as_deref()), (Some(500), Some(TOO_SLOW)));
+        // The disk is back.
+        while let Some(job) = handed_over.recv().await {
+            assert!(writer.work(job));
+        }
+        assert!(writer.open.is_empty(), "nothing is left open");
+        let wav = hound::WavReader::open(path.join("recording.wav")).expect("a WAV file");
+        assert_eq!(wav.duration(), 8_000, "as long as the call");
+        let journal = crate::journal::Journal::parse(&fs::read(path.join("journal")).expect("a journal"));
+        assert_eq!(journal.expect("it can be read").lost.len(), 1);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@
 //!   [`model`] dials, [`effects`] asks the carrier, both by [`outgoing`], [`tools`] other servers: by [`request`], as far
 //!   as [`reach`] lets them.
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
-//! - [`api`] is the operators' way in, [`dial`] places calls.
+//! - [`api`] is the operators' way in, [`dial`] places calls. [`former`] knows what former servers have had to do with.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
@@ -28,6 +28,7 @@ mod dial;
 mod doors;
 mod effects;
 mod ends;
+mod former;
 mod http;
 mod keeper;
 mod late;
@@ -250,11 +251,8 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
         let store = store.map_err(ServeError::Store)?;
-        let registry = Registry::new();
-        match store.ended_carrier_calls(registry::MAX_OVER as u64).await {
-            Ok(over) => registry.are_over(over),
-            Err(error) => tracing::warn!(%error, "which of the carrier's calls are over is not known from before"),
-        }
+        let registry = Arc::new(Registry::new());
+        let former = former::remember(&store, &registry).await;
         let no_client = |error: reqwest::Error| ServeError::System(format!("no HTTP client: {error}"));
         let no_threads = |error: io::Error| ServeError::System(format!("no threads for files: {error}"));
         let late = Arc::new(Late::start(Arc::clone(&metrics)).map_err(no_threads)?);
@@ -273,7 +271,7 @@ impl Server {
             after,
             data,
             observer: options.observer,
-            registry: Arc::new(registry),
+            registry,
             keeper,
             late,
             dials: dial::Book::default(),
@@ -324,13 +322,15 @@ impl Server {
         });
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
+        let unwanted = Arc::clone(&shared);
+        let unwanted = tokio::spawn(async move { dial::unseen::go_on(&unwanted).await });
         let looked = Arc::clone(&shared);
         let look = tokio::spawn(async move { looked.pressure.watch().await });
         Ok(Running {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, look, after],
+            tasks: vec![watch_server(server), watch, look, after, former, unwanted],
             hurried: watch::Sender::new(false),
         })
     }

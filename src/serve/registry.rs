@@ -1,7 +1,7 @@
 //! Which calls there are: admission by slots, single-use tokens, and the way to each call's task.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +16,8 @@ const ASKED_MAX: u32 = 5;
 pub(super) struct Registry<L> {
     state: Mutex<State<L>>,
     count: watch::Sender<usize>,
+    /// When we last closed a stream, after which the carrier asks what to do with the caller.
+    closed: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,7 @@ pub(super) enum Known {
 pub(super) enum Next {
     /// Open it again, by this TwiML.
     Connect(String),
-    /// Hang up: the first stream of all could not be opened.
+    /// Hang up: no stream of all that were tried began.
     NeverConnected,
     /// Hang up: there is no such call, it is being ended, or streams fail one after the other.
     Over,
@@ -164,7 +166,18 @@ impl<L> Registry<L> {
                 closing: HashMap::new(),
             }),
             count: watch::Sender::new(0),
+            closed: Mutex::new(None),
         }
+    }
+
+    /// We have closed a call's stream: the carrier is about to ask what to do with the caller.
+    pub(super) fn stream_closed(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When that was last.
+    pub(super) fn last_closed(&self) -> Option<Instant> {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a slot for a new call, unless there are `max` already. Counting and taking is one step.
@@ -239,15 +252,13 @@ impl<L> Registry<L> {
         let mut state = self.lock();
         let Some(id) = state.by_carrier.get(carrier_call).cloned() else { return Next::Over };
         let Some(entry) = state.calls.get_mut(&id).filter(|entry| entry.line.is_some()) else { return Next::Over };
-        match &entry.back {
-            Some(back) if entry.asked < ASKED_MAX => {
-                entry.asked += 1;
-                entry.expires = expires;
-                Next::Connect(back.clone())
-            }
-            Some(_) => Next::Over,
-            None => Next::NeverConnected,
+        if entry.asked < ASKED_MAX {
+            entry.asked += 1;
+            entry.expires = expires;
+            // Whose very first stream does not begin is there like any other.
+            return Next::Connect(entry.back.as_ref().unwrap_or(&entry.twiml).clone());
         }
+        if entry.back.is_some() { Next::Over } else { Next::NeverConnected }
     }
 
     /// The call is being ended: no stream of it begins again.
@@ -337,7 +348,7 @@ impl<L> Registry<L> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<L>> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -496,8 +507,12 @@ mod tests {
         let _slot = registry.admit("id", 1, entry);
         let now = Instant::now();
         let later = now + Duration::from_secs(60);
+        // Not even the first one: the caller is there.
+        for _ in 0..ASKED_MAX {
+            assert_eq!(registry.ask_again("a", later), Next::Connect("<a/>".to_owned()));
+        }
         assert_eq!(registry.ask_again("a", later), Next::NeverConnected);
-        registry.claim("token-a", "a", now).expect("let in");
+        registry.claim("token-a", "a", later).expect("let in");
         assert_eq!(registry.ask_again("a", later), Next::Over, "nothing is prepared yet");
         let (line, mut back) = oneshot::channel();
         assert!(registry.renew("id", "fresh", now, "<back/>".to_owned(), line));

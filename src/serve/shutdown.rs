@@ -17,6 +17,9 @@ const POLITE: Duration = Duration::from_secs(5);
 const AT_ONCE: Duration = Duration::from_secs(13);
 /// How long HTTP connections may take to finish their answer.
 const CONNECTIONS: Duration = Duration::from_secs(1);
+/// How long the carrier may take to ask what to do with a caller whose stream we have closed: it is told to hang up. Asking in
+/// vain, it would read an error to the caller.
+const ASKED: Duration = Duration::from_secs(2);
 
 /// Sent when a file reaches the process's limit for files, by its number on Linux and the BSDs; tokio has no name for it.
 const SIGXFSZ: i32 = 25;
@@ -50,6 +53,9 @@ pub(super) async fn run(running: &Running) {
         tracing::warn!("calls are left of which more is to be found out; that goes on after the next start");
     }
     shared.after.stop();
+    if let Some(closed) = shared.registry.last_closed() {
+        tokio::time::sleep(ASKED.saturating_sub(closed.elapsed())).await;
+    }
     running.handle.graceful_shutdown(Some(CONNECTIONS));
     let keeper = std::sync::Arc::clone(shared);
     // Fails only if a thread of the keeper's panicked, which it has said.

@@ -79,11 +79,12 @@ impl Public {
         format!("{}{}", self.base, uri.path_and_query().map_or("/", |path| path.as_str()))
     }
 
-    /// The same, with the host as the request spells it: the carrier may sign what stands in its console, in capitals.
+    /// The same, with the host as the request spells it: the carrier may sign what stands in its console, in capitals, with
+    /// the port that the scheme implies, or with the root's dot.
     fn webhook_as_asked(&self, uri: &Uri, headers: &HeaderMap) -> Option<String> {
         let (scheme, host) = self.base.split_once("://")?;
         let asked = headers.get(header::HOST)?.to_str().ok()?;
-        let same = asked != host && asked.eq_ignore_ascii_case(host);
+        let same = asked != host && plain(scheme, asked).eq_ignore_ascii_case(&plain(scheme, host));
         same.then(|| Public { base: format!("{scheme}://{asked}") }.webhook(uri))
     }
 
@@ -95,14 +96,32 @@ impl Public {
     }
 }
 
+/// A host without what it means anyway: the port of its scheme, and the root's dot.
+fn plain(scheme: &str, host: &str) -> String {
+    let implied = if scheme == "https" { "443" } else { "80" };
+    match host.rsplit_once(':') {
+        Some((name, port)) if port == implied => name.strip_suffix('.').unwrap_or(name).to_owned(),
+        // The colon may be an IPv6 address's own.
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
+            format!("{}:{port}", name.strip_suffix('.').unwrap_or(name))
+        }
+        _ => host.strip_suffix('.').unwrap_or(host).to_owned(),
+    }
+}
+
 /// A form whose sender is the carrier.
 pub(super) struct Trusted(Vec<(String, String)>);
 
 impl Trusted {
     /// The first value of a field, if it is of a length that ids and numbers have.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.text(name).filter(|value| value.len() <= MAX_FIELD)
+    }
+
+    /// The first value of a field that holds words, of whatever length: the form's own bound is the only one.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())?;
-        (!value.is_empty() && value.len() <= MAX_FIELD).then_some(value)
+        (!value.is_empty()).then_some(value)
     }
 }
 
@@ -139,4 +158,49 @@ fn trusted(
         }
     }
     Ok(Trusted(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_may_be_asked_for_in_any_spelling_of_the_same() {
+        let uri = Uri::from_static("/twilio/voice?a=b");
+        let asked = |base: &str, host: &str| {
+            let headers = HeaderMap::from_iter([(header::HOST, host.parse().expect("a header"))]);
+            Public::from_base(base.to_owned()).webhook_as_asked(&uri, &headers)
+        };
+        for (base, host) in [
+            ("https://calls.example.com", "Calls.Example.com"),
+            ("https://calls.example.com", "calls.example.com."),
+            ("https://calls.example.com", "CALLS.example.com.:443"),
+            ("https://calls.example.com:8443", "calls.example.com.:8443"),
+            ("http://127.0.0.1", "127.0.0.1:80"),
+            ("https://[2001:db8::1]", "[2001:DB8::1]:443"),
+        ] {
+            let scheme = base.split_once("://").expect("a scheme").0;
+            assert_eq!(asked(base, host), Some(format!("{scheme}://{host}/twilio/voice?a=b")), "{base} {host}");
+        }
+        for (base, host) in [
+            // Spelled alike: the first attempt has it.
+            ("https://calls.example.com", "calls.example.com"),
+            ("https://calls.example.com", "calls.example.com:80"),
+            ("https://calls.example.com", "calls.example.com.evil.test"),
+            ("https://calls.example.com", "calls.example.com.."),
+            ("https://calls.example.com:8443", "calls.example.com"),
+            ("https://[2001:db8::1]", "[2001:db8::443]"),
+        ] {
+            assert_eq!(asked(base, host), None, "{base} {host}");
+        }
+    }
+
+    #[test]
+    fn ids_are_short_and_words_are_not() {
+        let long = "x".repeat(1_500);
+        let fields = [("CallSid", "CA1"), ("StreamError", &long), ("To", &long), ("From", "")];
+        let form = Trusted(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
+        assert_eq!((form.get("CallSid"), form.get("To"), form.get("From")), (Some("CA1"), None, None));
+        assert_eq!((form.text("StreamError"), form.text("From")), (Some(long.as_str()), None));
+    }
 }

@@ -17,7 +17,7 @@ use crate::link::twilio::twiml;
 use crate::output::words;
 use crate::store::Direction;
 
-use super::dial::Told;
+use super::dial::{self, Told};
 use super::lend::Way;
 use super::registry::{Admission, Command, Entry, Known};
 use super::task::{self, About, Setup};
@@ -118,7 +118,7 @@ pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Si
     shared.metrics.carrier_reports.add(event, 1);
     if event == "stream_error" {
         // Whole, since the carrier says it nowhere else; what is of the call is struck out.
-        let error = words::said(form.get("StreamError").unwrap_or(""));
+        let error = words::said(form.text("StreamError").unwrap_or(""));
         tracing::warn!(error, "the carrier reports a failed media stream");
     }
     StatusCode::NO_CONTENT.into_response()
@@ -138,6 +138,8 @@ pub(super) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Sign
         if !call.tell(Told::Status { sid: sid.to_owned(), status: status.to_owned(), detail }) {
             shared.metrics.carrier_reports.add("lost", 1);
         }
+    } else if let (Some(call), Some(sid)) = (placed(&uri), form.get("CallSid")) {
+        dial::unseen::told(&shared, call, sid).await;
     }
     if over && let Some(carrier_call) = form.get("CallSid") {
         // Usually the stream's own stop was first and there is no such call any more.

@@ -263,15 +263,19 @@ impl Store {
 }
 
 impl Store {
-    /// The carrier's ids of the latest calls that have ended, no more than `limit`, the oldest first.
+    /// The carrier's ids of the latest calls of former servers, no more than `limit`, the oldest first: those that have
+    /// ended, and those that were up when their server was lost and began before `lost_before_ms` (milliseconds since
+    /// 1970).
     ///
     /// # Errors
     /// The store cannot be read, or not in time.
-    pub async fn ended_carrier_calls(&self, limit: u64) -> Result<Vec<String>, StoreError> {
+    pub async fn former_carrier_calls(&self, lost_before_ms: i64, limit: u64) -> Result<Vec<String>, StoreError> {
+        // Whether it is noted by now that they are lost makes no difference.
+        let theirs = Column::StartedMs.lt(lost_before_ms);
         let latest = Entity::find()
             .select_only()
             .column(Column::CarrierCall)
-            .filter(Column::State.eq(State::Ended))
+            .filter(Column::State.eq(State::Ended).or(theirs))
             .order_by_desc(Column::StartedMs)
             .limit(limit)
             .into_tuple::<String>();

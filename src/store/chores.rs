@@ -11,8 +11,8 @@ use super::{Core, StoreError, now_ms, reconcile, retention};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(3_600);
-/// After something could not be written: the trouble may last, and a report may still be in the queue. Doubled up to
-/// [`EVERY`] while it lasts, since all folders are looked at.
+/// After something could not be written: the trouble may last, and a report may still be in the queue. It stays that short:
+/// within 30 s of the trouble's end what is missing is made up for.
 const AFTER_TROUBLE: Duration = Duration::from_secs(20);
 /// How long requests to dial are remembered. Who repeats one later means another call.
 const DIALS: Duration = Duration::from_secs(7 * 86_400);
@@ -21,19 +21,11 @@ const DIALS: Duration = Duration::from_secs(7 * 86_400);
 pub(super) async fn run(core: Arc<Core>) {
     let mut again = AFTER_TROUBLE;
     loop {
-        let done = Box::pin(all(&core)).await;
-        let pause = match done {
-            Ok(()) => {
-                again = AFTER_TROUBLE;
-                EVERY
-            }
-            Err(error) => {
-                core.trouble("could not be tidied", &error);
-                let pause = again;
-                again = (2 * again).min(EVERY);
-                pause
-            }
-        };
+        let (made_up, tidied) = Box::pin(all(&core)).await;
+        if let Err(error) = made_up.as_ref().and(tidied.as_ref()) {
+            core.trouble("could not be tidied", error);
+        }
+        let pause = pause(made_up.is_ok(), tidied.is_ok(), &mut again);
         tokio::select! {
             () = sleep(pause) => {}
             () = core.missing.notified() => sleep(AFTER_TROUBLE).await,
@@ -41,9 +33,41 @@ pub(super) async fn run(core: Arc<Core>) {
     }
 }
 
-async fn all(core: &Core) -> Result<(), StoreError> {
+/// The pause before the next time. What is missing is made up for soon after the trouble; what is only to be deleted may wait,
+/// longer each time (`again`), since a folder that cannot be deleted now often never can.
+fn pause(made_up: bool, tidied: bool, again: &mut Duration) -> Duration {
+    if !made_up {
+        return AFTER_TROUBLE;
+    }
+    if tidied {
+        *again = AFTER_TROUBLE;
+        return EVERY;
+    }
+    let pause = *again;
+    *again = (2 * pause).min(EVERY);
+    pause
+}
+
+/// Whether what was missing is made up for, and whether what is old is deleted.
+async fn all(core: &Core) -> (Result<(), StoreError>, Result<(), StoreError>) {
     let (made_up, swept) = (reconcile::folders(core).await, retention::sweep(core).await);
     let old = dials::Column::CreatedMs.lt(now_ms() - DIALS.as_millis() as i64);
-    dials::Entity::delete_many().filter(old).exec(&core.db).await?;
-    made_up.and(swept)
+    let forgotten = dials::Entity::delete_many().filter(old).exec(&core.db).await;
+    (made_up, swept.and(forgotten.map(drop).map_err(StoreError::from)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_made_up_for_within_30_s_however_long_the_trouble_was() {
+        let mut again = AFTER_TROUBLE;
+        for _ in 0..20 {
+            assert!(pause(false, false, &mut again) <= Duration::from_secs(20));
+        }
+        let waits: Vec<_> = (0..10).map(|_| pause(true, false, &mut again)).collect();
+        assert_eq!((waits[0], waits[1], waits[9]), (AFTER_TROUBLE, 2 * AFTER_TROUBLE, EVERY));
+        assert_eq!((pause(true, true, &mut again), again), (EVERY, AFTER_TROUBLE));
+    }
 }

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, SqlErr};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    SqlErr,
+};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -82,6 +85,15 @@ impl Store {
     pub async fn dial_of_call(&self, call: &str) -> Result<Option<Dial>, StoreError> {
         let found = Entity::find().filter(Column::Call.eq(call));
         self.in_time(async { Ok(found.one(self.db()).await?) }).await
+    }
+
+    /// Requests that are in this state, the newest first; no more than `limit`.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn dials_of_state(&self, state: &str, limit: u64) -> Result<Vec<Dial>, StoreError> {
+        let found = Entity::find().filter(Column::State.eq(state)).order_by_desc(Column::CreatedMs).limit(limit);
+        self.in_time(async { Ok(found.all(self.db()).await?) }).await
     }
 
     /// The request whose call the carrier names so.

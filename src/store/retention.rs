@@ -29,22 +29,52 @@ const DEAD_DAYS: i64 = 30;
 
 /// Finishes what was begun, and deletes what is old by now.
 pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
-    forget_dead(core).await?;
+    let mut gone = forget_dead(core).await?;
     let path = core.data.join("calls");
     // What cannot be deleted must not keep the rest.
     let mut trouble = Ok(());
     for call in blocking(move || aside(&path)).await {
+        gone += 1;
         trouble = trouble.and(delete(core, &call).await);
     }
     let keep_days = core.settings.borrow().store.keep_days;
-    if keep_days == 0 {
-        return trouble;
+    if keep_days > 0 {
+        let (more, deleted) = sweep_before(core, now_ms() - keep_days as i64 * DAY_MS).await;
+        gone += more;
+        trouble = trouble.and(deleted);
     }
-    let before = now_ms() - keep_days as i64 * DAY_MS;
-    trouble = trouble.and(forget_untaken(core, before).await);
+    if gone > 0 {
+        // What was deleted is in the log of writes until that is written over. Who reads at this moment keeps it: then it
+        // is the next sweep's.
+        core.db.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    }
+    trouble
+}
+
+/// Deletes what is older than this. Answers how many rows may have gone, also where something fails.
+async fn sweep_before(core: &Core, before: i64) -> (u64, Result<(), StoreError>) {
+    let (mut gone, mut trouble) = match forget_untaken(core, before).await {
+        Ok(gone) => (gone, Ok(())),
+        Err(error) => (0, Err(error)),
+    };
+    let old = match old_calls(core, before).await {
+        Ok(old) => old,
+        Err(error) => return (gone, trouble.and(Err(error))),
+    };
+    for call in old {
+        let deleted = delete(core, &call).await;
+        gone += 1;
+        core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
+        trouble = trouble.and(deleted);
+    }
+    (gone, trouble)
+}
+
+/// Calls that were over before this.
+async fn old_calls(core: &Core, before: i64) -> Result<Vec<String>, StoreError> {
     use calls::{Column, Entity, State};
     let over = Func::coalesce([Expr::col(Column::EndedMs), Expr::col(Column::StartedMs)]);
-    let old: Vec<String> = Entity::find()
+    let old = Entity::find()
         .select_only()
         .column(Column::Id)
         .filter(Column::State.ne(State::Running))
@@ -54,18 +84,7 @@ pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
         .into_tuple()
         .all(&core.db)
         .await?;
-    let any = !old.is_empty();
-    for call in old {
-        let deleted = delete(core, &call).await;
-        core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
-        trouble = trouble.and(deleted);
-    }
-    if any {
-        // What was deleted is in the log of writes until that is written over. Who reads at this moment keeps it: then it
-        // is the next sweep's.
-        core.db.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
-    }
-    trouble
+    Ok(old)
 }
 
 /// Deletes a call.
@@ -108,8 +127,8 @@ fn aside(calls: &Path) -> Vec<String> {
 }
 
 /// Events from before a moment, whether they wait or were given up, also those whose call is gone, and what was said of
-/// placed calls.
-async fn forget_untaken(core: &Core, before_ms: i64) -> Result<(), StoreError> {
+/// placed calls. Answers how many rows that were.
+async fn forget_untaken(core: &Core, before_ms: i64) -> Result<u64, StoreError> {
     let _turn = core.turn.lock().await;
     let old = outbox::Entity::delete_many().filter(outbox::Column::CreatedMs.lt(before_ms));
     let deleted = old.exec(&core.db).await?.rows_affected;
@@ -117,23 +136,23 @@ async fn forget_untaken(core: &Core, before_ms: i64) -> Result<(), StoreError> {
     // Keys of placed calls are remembered for longer than they may be; what the carrier said of one may quote its number.
     let words = dials::Entity::update_many().col_expr(dials::Column::Error, Expr::value(None::<String>));
     let said = dials::Column::CreatedMs.lt(before_ms).and(dials::Column::Error.is_not_null());
-    words.filter(said).exec(&core.db).await?;
+    let silenced = words.filter(said).exec(&core.db).await?.rows_affected;
     if deleted > 0 {
         tracing::warn!(
             events = deleted,
             "events that nobody took were deleted for their age (`keep_days` in offhook.toml)"
         );
     }
-    Ok(())
+    Ok(deleted + silenced)
 }
 
-/// Events that were given up are kept for a while, and not without end.
-async fn forget_dead(core: &Core) -> Result<(), StoreError> {
+/// Events that were given up are kept for a while, and not without end. Answers how many were not.
+async fn forget_dead(core: &Core) -> Result<u64, StoreError> {
     use outbox::{Column, Entity, State};
     let _turn = core.turn.lock().await;
     let dead = Column::State.eq(State::Dead);
     let old = Column::CreatedMs.lt(now_ms() - DEAD_DAYS * DAY_MS);
-    Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?;
+    let mut gone = Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?.rows_affected;
     let newest_beyond = Entity::find()
         .select_only()
         .column(Column::Seq)
@@ -143,9 +162,10 @@ async fn forget_dead(core: &Core) -> Result<(), StoreError> {
         .limit(1)
         .into_tuple::<i64>();
     if let Some(seq) = newest_beyond.one(&core.db).await? {
-        Entity::delete_many().filter(dead.and(Column::Seq.lte(seq))).exec(&core.db).await?;
+        let oldest = Entity::delete_many().filter(dead.and(Column::Seq.lte(seq)));
+        gone += oldest.exec(&core.db).await?.rows_affected;
     }
-    Ok(())
+    Ok(gone)
 }
 
 async fn blocking<T: Send + Default + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -601,3 +601,48 @@ async fn the_state_of_a_placed_call_is_written_once_it_can_and_the_newest_wins()
     assert_eq!(store.dial("k").await.unwrap().unwrap().state, "completed");
     store.stop().await;
 }
+
+#[tokio::test]
+async fn carrier_calls_of_former_servers_are_known_however_they_came_to_their_end() {
+    let place = Place::new();
+    let store = place.store().await;
+    let ago = |s: u64| SystemTime::now() - Duration::from_secs(s);
+    for (id, began) in [("over", ago(2)), ("up", ago(600)), ("young", ago(5))] {
+        store.begin_call(NewCall { started: began, ..call(id) });
+    }
+    store.end_call(ended(report("over", EndReason::CallerHungUp)));
+    store.flush().await;
+    let before_ms = ms_of(ago(15));
+    let known = async |store: &Store, limit| store.former_carrier_calls(before_ms, limit).await.unwrap();
+    // Whether their server was lost is noted by the next one, and makes no difference.
+    assert_eq!(known(&store, 9).await, ["CA-up", "CA-over"]);
+    store.stop().await;
+    let store = place.store().await;
+    until_row(&store, "up", Some(CallState::Lost)).await;
+    until_row(&store, "young", Some(CallState::Lost)).await;
+    assert_eq!(known(&store, 9).await, ["CA-up", "CA-over"], "the carrier may still ask what to do with the young one");
+    assert_eq!(known(&store, 1).await, ["CA-over"]);
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_deleted_for_its_age_is_not_left_in_the_log_of_writes() {
+    let place = Place::new();
+    let store = place.store().await;
+    let orphan = id(45, "0d");
+    store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
+    store.flush().await;
+    let aged = now_ms() - 45 * 86_400_000;
+    place.sql(&format!("UPDATE outbox SET created_ms = {aged}")).await;
+    let mut settings = store.core.settings.borrow().clone();
+    settings.store.keep_days = 30;
+    store.set(settings);
+    // No call is deleted with it.
+    retention::sweep(&store.core).await.unwrap();
+    assert!(outbox(&store).await.is_empty());
+    for file in fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let found = fs::read(&file).unwrap().windows(orphan.len()).any(|window| window == orphan.as_bytes());
+        assert!(!found, "{} has it", file.display());
+    }
+    store.stop().await;
+}

@@ -34,12 +34,17 @@ impl Gate {
     /// The log-odds of speech at this level, from those of the networks.
     pub(super) fn apply(&mut self, log_odds: f32, level: Level) -> f32 {
         let db = level.db();
+        let digital = level.rms == 0.0;
         let (mut background, mut voice) = self.learned.unwrap_or_else(|| {
-            let background = db.min(BACKGROUND_AT_MOST_DB);
+            let background = if digital { BACKGROUND_AT_MOST_DB } else { db.min(BACKGROUND_AT_MOST_DB) };
             (background, background + RANGE_DB)
         });
         let doubted_below = background + DOUBTED * (voice - background).max(0.0);
         let doubt = (DOUBT_PER_DB * (doubted_below - db)).clamp(0.0, MOST_DOUBT);
+        if digital {
+            // Nothing was sent, or a gate was shut: that says nothing of what the line is like.
+            return log_odds - doubt;
+        }
         if db < background {
             background += FALL * (db - background);
         } else if log_odds < -SURE {

@@ -210,3 +210,39 @@ proptest! {
         prop_assert_eq!(whole, pieces);
     }
 }
+
+#[test]
+fn digital_silence_teaches_nothing_of_what_the_line_is_like() {
+    let level = |db: f32| Level { rms: FULL_SCALE * 10f32.powf(db / 20.0) };
+    let digital = Level { rms: 0.0 };
+    // A line that sends nothing while nobody speaks, and one that goes on.
+    let (mut paused, mut plain) = (gate::Gate::default(), gate::Gate::default());
+    for gate in [&mut paused, &mut plain] {
+        for _ in 0..300 {
+            gate.apply(-5.0, level(-50.0));
+            gate.apply(5.0, level(-25.0));
+        }
+    }
+    for _ in 0..300 {
+        assert!(paused.apply(0.0, digital) < -1.0, "it is doubted that there is speech");
+    }
+    for db in [-50.0, -47.0, -45.0, -30.0] {
+        assert_eq!(paused.apply(0.0, level(db)), plain.apply(0.0, level(db)), "{db} dB, as on the other line");
+    }
+    let (mut paused, mut plain) = (energy::Energy::new(), energy::Energy::new());
+    for energy in [&mut paused, &mut plain] {
+        for _ in 0..200 {
+            energy.step(level(-45.0));
+        }
+    }
+    for _ in 0..300 {
+        paused.step(digital);
+    }
+    assert_eq!(paused.step(level(-45.0)), plain.step(level(-45.0)), "the noise is no speech when it is back");
+    // A line that begins so is like any other.
+    let (mut paused, mut plain) = (gate::Gate::default(), gate::Gate::default());
+    for _ in 0..100 {
+        paused.apply(-5.0, digital);
+    }
+    assert_eq!(paused.apply(0.0, level(-60.0)), plain.apply(0.0, level(-60.0)));
+}

@@ -355,3 +355,44 @@ async fn the_command_says_how_it_goes_and_ends_accordingly() {
     let states: Vec<_> = out.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     assert_eq!((states.first(), states.last()), (Some(&"queued"), Some(&"completed")), "{out}");
 }
+
+#[tokio::test]
+async fn a_call_that_a_killed_server_had_placed_can_be_canceled_by_the_next_one() {
+    let site = site("").await;
+    let carrier = site.carrier.clone().expect("a carrier");
+    carrier.expect(ANN, Callee { ring_ms: 120_000, then: Then::Ring, answered_by: None });
+    let (mut server, url) = serve_at(&site, "127.0.0.1:0");
+    let address = url.trim_start_matches("http://").to_owned();
+    let call = post(&url, "key-1", &json!({ "deployment": "desk", "to": ANN })).await;
+    assert_eq!(call.status, 201, "{call:?}");
+    reaches(&url, &call.body, "ringing").await;
+    signal(&server, "KILL");
+    server.wait().expect("an end");
+    let (mut server, _) = serve_at(&site, &address);
+    // The carrier fails, and the server is killed once more before it has answered.
+    (0..2).for_each(|_| carrier.fail_next(Fault { delay_ms: 0, answer: Some((500, 20_500)) }));
+    let cancel = format!("/v1/calls/{}/cancel", call.body["call"].as_str().expect("an id"));
+    let canceled = api(&url).post(&cancel, None, &Value::Null).await.expect("an answer");
+    assert_eq!(canceled.status, 202, "{canceled:?}");
+    until("the carrier was asked", || !carrier.requests().is_empty()).await;
+    assert_eq!(get(&url, &call.body).await["state"], "canceling");
+    signal(&server, "KILL");
+    server.wait().expect("an end");
+    assert_eq!(carrier.dialled()[0].status, "ringing");
+    // The next one needs no further word.
+    let (mut server, _) = serve_at(&site, &address);
+    reaches(&url, &call.body, "canceled").await;
+    assert_eq!(carrier.dialled()[0].status, "canceled");
+    // And another call of its kind is canceled at once.
+    let call = post(&url, "key-2", &json!({ "deployment": "desk", "to": ANN })).await;
+    reaches(&url, &call.body, "ringing").await;
+    signal(&server, "KILL");
+    server.wait().expect("an end");
+    let (mut server, _) = serve_at(&site, &address);
+    let cancel = format!("/v1/calls/{}/cancel", call.body["call"].as_str().expect("an id"));
+    assert_eq!(api(&url).post(&cancel, None, &Value::Null).await.expect("an answer").status, 202);
+    reaches(&url, &call.body, "canceled").await;
+    assert_eq!((carrier.dialled()[1].status, carrier.rang(ANN)), ("canceled", 2));
+    signal(&server, "TERM");
+    server.wait().expect("an end");
+}

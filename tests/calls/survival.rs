@@ -160,3 +160,22 @@ fn folder(site: &Site) -> std::path::PathBuf {
     let mut calls = std::fs::read_dir(site.data().join("calls")).expect("calls");
     calls.next().expect("a call").expect("a folder").path()
 }
+
+#[tokio::test]
+async fn what_the_carrier_says_of_a_failed_stream_is_logged_whole() {
+    let site = Site::build(&Plan::default()).await;
+    let log = site.dir.path().join("log");
+    let (mut server, url) = serve_with(&site, "127.0.0.1:0", std::fs::File::create(&log).expect("a file").into());
+    let error =
+        format!("The server closed the stream's socket before {}its time, code 1011", "and again before ".repeat(20));
+    let fields = [("CallSid", "CA1"), ("StreamEvent", "stream-error"), ("StreamError", error.as_str())];
+    let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    let url = format!("{url}/twilio/stream-status");
+    let signature = offhook::link::twilio::signature::sign(&offhook::config::Secret::new(TOKEN), &url, &params);
+    let request = reqwest::Client::new().post(url).header("x-twilio-signature", signature).form(&fields);
+    assert_eq!(request.send().await.expect("an answer").status(), 204);
+    signal(&server, "TERM");
+    server.wait().expect("an end");
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert!(log.contains(&error), "{log}");
+}

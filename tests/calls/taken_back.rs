@@ -168,3 +168,22 @@ async fn a_server_that_is_started_anew_remembers_the_wish() {
     assert_eq!(mute.asked(), ["canceled"]);
     assert_eq!(*mute.0.placed.lock().expect("calls"), 1, "it never rang twice");
 }
+
+#[tokio::test]
+async fn the_carriers_word_on_a_call_that_nobody_knows_any_more_is_enough_to_cancel_it() {
+    let mute = Mute::default();
+    let (house, _, call) = taken_back(&mute).await;
+    let data = house.site.data();
+    let House { site, running, .. } = house;
+    running.hurry();
+    running.shutdown().await;
+    drop(running);
+    let house = House::open(site, Some(data)).await;
+    let api = Client::new(&house.url(""), API_TOKEN).expect("a client");
+    reaches(&api, &call, "canceling").await;
+    let fields = [("CallSid", SID), ("CallStatus", "ringing")];
+    let (status, _) = house.post(&format!("/twilio/call-status?call={call}"), &fields, TOKEN).await;
+    assert_eq!(status, 204);
+    reaches(&api, &call, "canceled").await;
+    assert_eq!(mute.asked(), ["canceled"]);
+}

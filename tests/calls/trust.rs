@@ -39,9 +39,10 @@ async fn behind_a_proxy_the_public_url_is_what_is_signed() {
 
 #[tokio::test]
 async fn the_public_url_may_be_spelled_in_capitals_here_and_there() {
-    let plan = Plan { server: "public_url = \"https://Calls.Example.com:443/\"\n".to_owned(), ..Plan::default() };
+    let plan = Plan { server: "public_url = \"https://Calls.Example.com.:443/\"\n".to_owned(), ..Plan::default() };
     let house = House::build(plan).await;
-    for (sid, spelled) in [("CA1", "calls.example.com"), ("CA2", "CALLS.example.com")] {
+    let spellings = ["calls.example.com", "CALLS.example.com", "calls.example.com.", "calls.example.com:443"];
+    for (sid, spelled) in ["CA1", "CA2", "CA3", "CA4"].into_iter().zip(spellings) {
         let fields = [("CallSid", sid), ("To", NUMBER), ("From", "+15550100001")];
         let params: Vec<_> = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let url = format!("https://{spelled}/twilio/voice");
@@ -62,7 +63,9 @@ async fn a_media_upgrade_with_a_wrong_signature_is_forbidden_and_the_call_never_
     caller.upgrade_token = Some(Secret::new("54321"));
     let heard = place(caller).await;
     assert!(matches!(heard.outcome, Outcome::StreamRefused { status: 403, .. }), "{:?}", heard.outcome);
-    assert_eq!(house.metric("offhook_media_rejected_total{reason=\"signature\"}"), 1);
+    // The carrier asks what to do, and tries again, but not for ever.
+    let rejected = house.metric("offhook_media_rejected_total{reason=\"signature\"}");
+    assert!((1..=6).contains(&rejected), "{rejected}");
     let (report, _) = house.report(0).await;
     assert!(["never_connected", "caller_hung_up"].contains(&report.end.kind()), "{:?}", report.end);
 }
@@ -234,4 +237,56 @@ async fn close_code(socket: &mut Socket) -> Option<u16> {
 fn token_of(twiml: &str) -> String {
     let (_, after) = twiml.split_once("name=\"token\" value=\"").expect("a token");
     after.split('"').next().expect("a value").to_owned()
+}
+
+#[tokio::test]
+async fn a_first_stream_that_does_not_begin_is_opened_again() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    let (_, twiml) = house.ring("CA1", NUMBER, TOKEN).await;
+    let again =
+        async || house.post("/twilio/stream-over", &[("CallSid", "CA1"), ("CallStatus", "in-progress")], TOKEN).await;
+    // Its handshake was refused, or reset on the way.
+    assert_eq!(again().await, (200, twiml.clone()));
+    // It breaks before its start.
+    let connected = r#"{"event":"connected","protocol":"Call","version":"1.0.0"}"#;
+    let mut broken = connect(&house).await.expect("an upgrade");
+    broken.send(Message::text(connected)).await.expect("room");
+    drop(broken);
+    assert_eq!(again().await, (200, twiml.clone()));
+    let mut socket = connect(&house).await.expect("an upgrade");
+    start(&mut socket, "CA1", &token_of(&twiml)).await;
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    assert_eq!(house.running.calls().len(), 1, "it is the same call");
+}
+
+#[tokio::test]
+async fn a_first_stream_that_never_begins_is_given_up() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    house.ring("CA1", NUMBER, TOKEN).await;
+    let mut asked = 0;
+    while house.post("/twilio/stream-over", &[("CallSid", "CA1")], TOKEN).await.1.contains("<Stream") {
+        asked += 1;
+    }
+    assert_eq!(asked, 5);
+    assert_eq!(house.report(0).await.0.end.kind(), "never_connected");
+}
+
+#[tokio::test]
+async fn a_carrier_whose_stream_is_closed_at_the_servers_end_is_told_to_hang_up() {
+    let house = House::build(Plan { agent: String::new(), ..Plan::default() }).await;
+    let (_, twiml) = house.ring("CA1", NUMBER, TOKEN).await;
+    let mut socket = connect(&house).await.expect("an upgrade");
+    start(&mut socket, "CA1", &token_of(&twiml)).await;
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    house.running.hurry();
+    let asks = async {
+        assert_eq!(close_code(&mut socket).await, Some(1000));
+        drop(socket);
+        // The carrier takes its time over the next document.
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let over = [("CallSid", "CA1"), ("CallStatus", "in-progress")];
+        house.post("/twilio/stream-over", &over, TOKEN).await
+    };
+    let ((status, twiml), ()) = tokio::join!(asks, house.running.shutdown());
+    assert!(status == 200 && twiml.contains("<Hangup/>"), "{status} {twiml}");
 }

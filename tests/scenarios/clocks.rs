@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use offhook::config::JournalKeep;
 use offhook::engine::{
-    Action, CallEvent, CallerCommand, CallerEvent, EndReason, Input, ModelEvent, Record, ResponseStatus, Usage,
+    Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, EndReason, Input, ModelEvent, Record,
+    ResponseStatus, Usage,
 };
 use offhook::journal::Journal;
 use offhook::replay::Replay;
@@ -194,4 +195,41 @@ fn a_call_on_a_skewed_line_replays_from_its_journal() {
     assert!(replay.difference.is_none(), "{:?}", replay.difference);
     assert_eq!(replay.report.lines, report.lines);
     assert_eq!(replay.report.media_ms, report.media_ms);
+}
+
+/// The connection stalls around the stream's beginning, and again after a break; messages are lost now and then.
+#[test]
+fn a_beginning_that_comes_late_with_what_was_said_since_leaves_the_stamps_believed() {
+    let mut settings = scenario::settings();
+    settings.limits.line_back_s = 4;
+    let mut engine = CallEngine::new(std::sync::Arc::new(settings));
+    let mut handle = |at_ms: u64, input: Input<'_>| {
+        engine.handle(CallTime::from_ms(at_ms), input);
+        while engine.poll_action().is_some() {}
+        engine.report()
+    };
+    handle(100, Input::Model(ModelEvent::Ready { session: "s".into(), turns: None }));
+    let late_ms = 2_400;
+    for start_ms in [3_000, 26_000] {
+        handle(start_ms, Input::Caller(CallerEvent::Started));
+        for n in 0..1_000 {
+            let (at_ms, end_ms) = (n * 20, start_ms - late_ms + (n + 1) * 20);
+            if n % 100 < 97 {
+                handle(end_ms.max(start_ms), Input::Caller(CallerEvent::Audio { at_ms, payload: &[0xFF; 160] }));
+            }
+        }
+        let over_ms = start_ms - late_ms + 20_000;
+        let report = handle(over_ms, Input::Tick);
+        assert_eq!(report.counters.get("line_stamps_ignored"), None, "{start_ms}");
+        if start_ms == 3_000 {
+            assert!(
+                report.media_start_at_ms.is_some_and(|ms| ms.abs_diff(600) <= 20),
+                "{:?}",
+                report.media_start_at_ms
+            );
+            assert!(report.media_ms.is_some_and(|ms| ms.abs_diff(20_000) <= 20), "{:?}", report.media_ms);
+        }
+        handle(over_ms + 100, Input::Caller(CallerEvent::Lost));
+        handle(over_ms + 200, Input::Control(Control::LineReturns));
+    }
 }

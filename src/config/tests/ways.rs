@@ -20,13 +20,21 @@ fn the_public_url_is_kept_as_the_carrier_writes_it() {
         ("http://127.0.0.1:80", "http://127.0.0.1"),
         ("https://bücher.example", "https://xn--bcher-kva.example"),
         ("https://[2001:DB8::0:1]", "https://[2001:db8::1]"),
+        ("https://calls.example.com.", "https://calls.example.com"),
+        ("https://Calls.example.com.:443/", "https://calls.example.com"),
+        ("https://calls.example.com.:8443", "https://calls.example.com:8443"),
     ] {
         let server = server(&format!("public_url = \"{written}\"\n"), &env).unwrap_or_else(|said| panic!("{said}"));
         assert_eq!(server.public_url.as_deref(), Some(meant), "{written}");
     }
-    for refused in
-        ["https://", "https://ann@x.example", "https://x.example/a", "https://x.example/?a", "https://x.example#a"]
-    {
+    for refused in [
+        "https://",
+        "https://ann@x.example",
+        "https://x.example/a",
+        "https://x.example/?a",
+        "https://x.example#a",
+        "https://x.example..",
+    ] {
         assert!(server(&format!("public_url = \"{refused}\"\n"), &env).is_err(), "{refused}");
     }
 }

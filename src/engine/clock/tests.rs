@@ -134,6 +134,52 @@ fn a_beginning_that_was_read_late_moves() {
     assert_eq!(map.line_at(CallTime::from_ms(1_200)), LineTime::from_us(200_000));
 }
 
+/// A connection that stalls around the stream's beginning: `start` is read late, and all that was said since in one go.
+#[test]
+fn a_beginning_that_is_read_late_together_with_its_audio_moves_by_all_of_it() {
+    for (late_ms, heard_at_ms) in [(300, 2_000), (1_500, 2_000), (2_400, 3_000), (8_000, 9_000), (3_000, 1_000)] {
+        let mut map = ClockMap::default();
+        let start_us = heard_at_ms * 1_000;
+        map.start(CallTime::from_us(start_us));
+        let mut moved = 0;
+        for n in 1..=late_ms / 20 {
+            // Some microseconds each.
+            moved += map.heard(CallTime::from_us(start_us + n * 30), LineTime::from_us(n * 20_000));
+        }
+        assert!(moved.abs_diff(late_ms * 1_000) < 20_000, "{late_ms}: moved by {moved} µs");
+        for n in late_ms / 20 + 1..6_000 {
+            let at = CallTime::from_us(start_us + n * 20_000 - late_ms * 1_000);
+            map.heard(at, LineTime::from_us(n * 20_000));
+            let off_us = map.line_at(at).as_us().abs_diff(n * 20_000);
+            assert!(off_us < 20_000, "{late_ms}, frame {n}: off by {off_us} µs");
+        }
+        if late_ms <= heard_at_ms {
+            let began = map.started_at().expect("a beginning").as_ms();
+            assert!(began.abs_diff(heard_at_ms - late_ms) < 20, "{late_ms}: began at {began} ms");
+        }
+        assert!(map.knots.len() <= KNOTS_MAX + 2);
+    }
+}
+
+#[test]
+fn a_stream_that_comes_back_late_together_with_its_audio_goes_on_from_there() {
+    let mut far = Far::new(0);
+    far.run(0, 60, |_, _| Some(0));
+    let back_us = START_US + 65_000_000;
+    far.map.restart(CallTime::from_us(back_us));
+    // 2.4 s at once, the first of them put where the stream seems to begin, then in time.
+    for n in 1..=120 + 500 {
+        let at = CallTime::from_us(back_us + if n <= 120 { n * 30 } else { (n - 120) * 20_000 });
+        let end_us = 65_000_000 + n * 20_000;
+        far.map.heard(at, LineTime::from_us(end_us));
+        let off_us = far.map.line_at(at).as_us().abs_diff(end_us);
+        assert!(off_us < 20_000, "frame {n}: off by {off_us} µs");
+    }
+    // What was before the break stays.
+    let minute = CallTime::from_us(START_US + 30_000_000);
+    assert!(far.map.line_at(minute).as_us().abs_diff(30_000_000) < 5_000);
+}
+
 #[test]
 fn what_no_clock_explains_is_not_believed() {
     let mut map = ClockMap::default();

@@ -71,6 +71,7 @@ impl Call<'_> {
         if self.closing.is_none() {
             let frame = CloseFrame { code: close_code::NORMAL, reason: Utf8Bytes::from_static("") };
             leg.push(Kind::Other, 2, LineMessage::Close(Some(frame)), None);
+            self.shared.registry.stream_closed();
         }
         self.closing = Some((now + GOODBYE, effect));
         true

@@ -28,6 +28,11 @@ impl Ledger {
         self.0.dial_of_call(call).await
     }
 
+    /// Requests that are in this state, no more than `limit`.
+    pub(in crate::serve) async fn of_state(&self, state: State, limit: u64) -> Result<Vec<Record>, StoreError> {
+        self.0.dials_of_state(state.name(), limit).await
+    }
+
     /// Whether a call of the carrier's belongs to another request.
     pub(in crate::serve) async fn is_taken(&self, carrier_call: &str, key: &str) -> Result<bool, StoreError> {
         Ok(self.0.dial_of_carrier_call(carrier_call).await?.is_some_and(|dial| dial.key != key))

@@ -18,11 +18,13 @@
 //! wish is kept, in the ledger too: the call is looked for as long as it may ring and canceled once it is found, and
 //! whoever picks up before is hung up on.
 //!
-//! [`ledger`] keeps the keys, [`carrier`] asks the carrier, [`ringing`] is a call's task until somebody picks up.
+//! [`ledger`] keeps the keys, [`carrier`] asks the carrier, [`ringing`] is a call's task until somebody picks up. [`unseen`]
+//! takes back those that have no task any more.
 
 pub(super) mod carrier;
 mod ledger;
 mod ringing;
+pub(super) mod unseen;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -128,6 +130,8 @@ pub(super) struct Book {
     placed: Mutex<HashMap<String, Arc<Placed>>>,
     /// Held from the look at the ledger until a call is in the book: of two requests with one key, only one places it.
     pub(super) placing: tokio::sync::Mutex<()>,
+    /// Those that are in no task's sight and are being taken back.
+    unseen: unseen::Unseen,
 }
 
 impl Book {

@@ -19,14 +19,15 @@ use crate::serve::lend::Way;
 use crate::serve::media::Claim;
 use crate::serve::registry::{Command, Slot};
 use crate::serve::task::{self, About, Setup};
+use crate::store::StoreError;
 
 /// Pauses before each look for a call whose placing was not confirmed: the carrier may need a moment to list it.
 const LOOKS: [Duration; 4] =
     [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// The pause before each further look.
-const LATER: Duration = Duration::from_secs(10);
+pub(super) const LATER: Duration = Duration::from_secs(10);
 /// Pauses between attempts to take a call back.
-const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
+pub(super) const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
 /// Beyond the time that it may ring, the carrier has this long to say what became of it; then it is asked.
 const SPARE: Duration = Duration::from_secs(30);
 /// How long the carrier may take to say that a call that was taken back is over.
@@ -196,8 +197,8 @@ impl Ringing {
     async fn candidates(&self) -> Result<Vec<Listed>, String> {
         let mut ours = Vec::new();
         for call in self.carrier.find(&self.new, self.since_s).await? {
-            // Without the ledger nobody knows whose it is.
-            if !self.shared.ledger.is_taken(&call.sid, &self.key).await.unwrap_or(true) {
+            let taken = self.shared.ledger.is_taken(&call.sid, &self.key).await;
+            if may_be_ours(taken)? {
                 ours.push(call);
             }
         }
@@ -458,6 +459,12 @@ impl Ringing {
     }
 }
 
+/// Whether a call of the carrier's may be this one, by what the ledger says of whether it is another's. Without the ledger
+/// nobody knows whose it is: that is no answer, and the call is looked for again.
+fn may_be_ours(taken: Result<bool, StoreError>) -> Result<bool, String> {
+    taken.map(|taken| !taken).map_err(|error| format!("whose the carrier's calls are cannot be read: {error}"))
+}
+
 /// In the ledger first: who sees a state can rely on it.
 async fn note(shared: &Shared, key: &str, view: &watch::Sender<View>, state: State, why: Option<String>) {
     let view_now = View { state, why, ..view.borrow().clone() };
@@ -470,5 +477,16 @@ async fn keep(shared: &Shared, key: &str, view: &View) {
         // The key is there, and finds the call at the carrier.
         shared.metrics.ledger_failed.add(1);
         tracing::error!(%error, "the state of a call that was placed cannot be kept yet; it is tried again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_does_not_say_that_the_carrier_has_no_such_call() {
+        assert_eq!((may_be_ours(Ok(false)), may_be_ours(Ok(true))), (Ok(true), Ok(false)));
+        assert!(may_be_ours(Err(StoreError::Slow)).is_err_and(|why| why.contains("cannot be read")));
     }
 }

@@ -42,6 +42,7 @@ impl Writer {
     pub(super) fn work(&mut self, job: Job) -> bool {
         match job {
             Job::Stop => return false,
+            Job::Close(folder, before, total) => self.close(&folder, before, total),
             Job::Batch(folder, batch) => {
                 if !self.open.contains_key(&folder.call) {
                     let open = self.open(&folder);
@@ -71,6 +72,13 @@ impl Writer {
             }
         }
         true
+    }
+
+    /// Finishes the files of a call whose report is written elsewhere.
+    fn close(&mut self, folder: &Folder, before: Vec<u8>, total: Samples) {
+        let Some(mut open) = self.open.remove(&folder.call) else { return };
+        self.write(folder, &mut open, &Batch { before, ..Batch::default() });
+        recording(Some(open), None, total, folder.format.rate_hz);
     }
 
     fn write(&self, folder: &Folder, open: &mut Open, batch: &Batch) {
