@@ -85,6 +85,12 @@ pub(super) fn text(
         let (p50, p99, max) = (cell(at(sorted, 50)), cell(at(sorted, 99)), cell(sorted.last().copied()));
         say(format_args!("  {name:<17} {:>7}  {p50:>8}  {p99:>8}  {max:>8}", sorted.len()));
     }
+    if cfg!(debug_assertions) {
+        say(format_args!(
+            "  This is a development build, which is compiled soonest and optimised least: the program that is served with\n  \
+             (`./dev release`) takes some tenths of a millisecond."
+        ));
+    }
     let seconds = report.duration_ms as f64 / 1_000.0;
     say(format_args!(
         "\nThe call lasted {seconds:.1} s, had {} turns, {} barge-in, {} note; it ended by {}.",
