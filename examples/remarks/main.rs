@@ -36,8 +36,8 @@ struct Outcome {
     /// The longest time that the agent was held.
     held_ms: u64,
     cleared_ms: usize,
-    /// Speech that the ears made of a sound that was taken for a click.
-    click_ms: Option<u64>,
+    /// What the ears took for speech of it.
+    voiced_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -156,12 +156,15 @@ fn over_agent(sound: &Sound, lead_ms: u64, silence_ms: u32, words_ms: Option<u64
     call.hear(&sound.samples);
     call.silence(AFTER_MS);
     let mut outcome = Outcome { cleared_ms: call.cleared_ms(), ..Outcome::default() };
-    let mut held: Option<CallTime> = None;
+    let (mut held, mut began_ms): (Option<CallTime>, u64) = (None, 0);
     for (at, event) in call.events(from) {
         match event {
-            CallEvent::SpeechStarted { .. } => outcome.heard = true,
+            CallEvent::SpeechStarted { media_ms, .. } => {
+                outcome.heard = true;
+                began_ms = *media_ms;
+            }
+            CallEvent::SpeechPaused { media_ms } => outcome.voiced_ms += media_ms.saturating_sub(began_ms),
             CallEvent::AgentHeld { .. } => held = Some(*at),
-            CallEvent::TurnDropped { voiced_ms, .. } => outcome.click_ms = Some(*voiced_ms),
             CallEvent::AgentResumed { .. } | CallEvent::BargeIn { .. } => {
                 let ms = held.take().map_or(0, |since| at.ms_since(since));
                 outcome.held_ms = outcome.held_ms.max(ms);

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use super::report::Turn;
 use super::*;
 use crate::time::Samples;
 
@@ -261,8 +262,10 @@ impl CallEngine {
         }
         let Some(commit) = self.commits.waiting.remove(index) else { return };
         self.conversation.bind(commit.line, item);
-        // It begins and ends anew, and until it has ended nothing answers it.
-        if self.floor.open_turn == 0 {
+        // It begins and ends anew, and until it has ended nothing answers it. What was answered already stays a turn: the
+        // answer that is still being played is none to what is heard now.
+        let answered = |turn: &mut Turn| turn.response_at_ms.is_some() || turn.first_model_audio_at_ms.is_some();
+        if self.floor.open_turn == 0 && !self.stats.turn(commit.turn).is_some_and(answered) {
             self.stats.close_turn(commit.turn);
         }
         if self.floor.committed_turn == commit.turn {

@@ -92,7 +92,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         "TurnDropped",
         "shorter_than_a_word",
-        "a sound over the agent of less than 200 ms is a click or a cough, and nothing followed it within 3 s",
+        "a sound over the agent of less than 100 ms is a click or a cough, and nothing followed it within 3 s",
         &["interruptions"],
     ),
     ("TurnCommitted", "line_over", "what the caller was saying when the line was over", &["limits.transcript_wait_ms"]),
@@ -201,7 +201,7 @@ pub(super) const TABLE: &[Row] = &[
     (
         "InterruptionIgnored",
         "shorter_than_a_word",
-        "less than 200 ms is a click or a cough; it goes to the model with what is said within 3 s",
+        "less than 100 ms is a click or a cough; it goes to the model with what is said within 3 s",
         &["interruptions"],
     ),
     (

@@ -37,7 +37,7 @@ const RECKONING_MS: u64 = 60;
 const HELD_MAX_MS: u64 = 1_000;
 const LATE_MS: u64 = 20;
 /// Speech over the agent that is longer is a word, and is given to the model.
-const CLICK_MS: u64 = 200;
+const CLICK_MS: u64 = 100;
 
 /// The most that the tracks of a recording may lie apart.
 const TRACKS_MS: u64 = 20;
