@@ -1,7 +1,7 @@
 //! The guard at work: blocks of the caller's track, the path's state, what to search when.
 
 use super::coupling::{self, Coupling};
-use super::evidence::{Evidence, mean_square};
+use super::evidence::{Evidence, Onset, mean_square};
 use super::filter::Filter;
 use super::reference::Reference;
 use super::search::{Found, SEARCH_HZ, Search, WINDOW};
@@ -60,8 +60,7 @@ enum Path {
 
 impl Canceller {
     pub(super) fn new(rate_hz: u32) -> Canceller {
-        let decimation = ((rate_hz / SEARCH_HZ) as usize).clamp(1, MAX_DECIMATION);
-        let block = BLOCK * decimation;
+        let (decimation, block) = (decimation(rate_hz), Canceller::block(rate_hz));
         Canceller {
             block,
             decimation,
@@ -101,18 +100,18 @@ impl Canceller {
         self.coupling.break_off();
     }
 
-    /// Samples from `position` to the end of its block.
-    pub(super) fn room(&self, position: u64) -> usize {
-        self.block - (position % self.block as u64) as usize
+    /// Samples in a block of a line of `rate_hz`.
+    pub(super) fn block(rate_hz: u32) -> usize {
+        BLOCK * decimation(rate_hz)
     }
 
     /// Goes on with caller audio at `position` that ends with its block or before.
-    pub(super) fn process(&mut self, position: u64, near: &mut [i16], reference: &Reference) {
+    pub(super) fn process(&mut self, position: u64, near: &mut [i16], reference: &Reference, onset: &mut Onset) {
         let offset = (position % self.block as u64) as usize;
         if offset == 0 {
-            self.begin(position, reference);
+            self.begin(position, reference, onset);
         }
-        let Stage::Watch { subtract } = self.stage else { return };
+        let Stage::Watch { subtract } = self.stage else { return onset.hear(position, near, self.block) };
         let kept = &mut self.near[offset..offset + near.len()];
         for ((kept, sample), &echo) in kept.iter_mut().zip(near.iter_mut()).zip(&self.echo[offset..]) {
             *kept = f32::from(*sample);
@@ -136,7 +135,7 @@ impl Canceller {
         self.evidence.share()
     }
 
-    fn begin(&mut self, position: u64, reference: &Reference) {
+    fn begin(&mut self, position: u64, reference: &Reference, onset: &mut Onset) {
         if !reference.can_be_heard(position) {
             if self.stage != Stage::Pass {
                 self.stage = Stage::Pass;
@@ -154,6 +153,12 @@ impl Canceller {
                 self.evidence.trusts_filter()
             }
         };
+        if self.stage == Stage::Pass {
+            if onset.began().is_some_and(|began| !reference.can_be_heard(began)) {
+                self.evidence.goes_on();
+            }
+            onset.break_off();
+        }
         self.stage = Stage::Watch { subtract };
     }
 
@@ -426,6 +431,10 @@ const LATEST_MS: i64 = 710;
 
 /// How loud the echo may be against the agent, in power, before anything is known.
 const FIRST_GAIN: f32 = 0.25;
+
+fn decimation(rate_hz: u32) -> usize {
+    ((rate_hz / SEARCH_HZ) as usize).clamp(1, MAX_DECIMATION)
+}
 
 /// The mean of every `step` samples.
 fn decimate(samples: impl Iterator<Item = f32>, step: usize, out: &mut [f32]) {

@@ -102,6 +102,12 @@ impl Evidence {
         self.share = 0.0;
     }
 
+    /// A sound goes on that began before the agent could be heard: it is none of its echo.
+    pub(super) fn goes_on(&mut self) {
+        (self.active, self.quiet) = (1, 0);
+        self.freed = true;
+    }
+
     /// A block of the caller's track as it came.
     pub(super) fn hear(&mut self, near: &[f32]) {
         self.power = mean_square(near);
@@ -382,6 +388,49 @@ impl Evidence {
     }
 }
 
+/// Where the sound began that is on the caller's track while the agent cannot be heard.
+#[derive(Default)]
+pub(super) struct Onset {
+    /// Sum of the squares of the block so far, and its samples.
+    sum: f32,
+    samples: usize,
+    noise: Floor,
+    began: Option<u64>,
+    quiet: u32,
+}
+
+impl Onset {
+    /// Caller audio at `position` that lies in one block of `block` samples.
+    pub(super) fn hear(&mut self, position: u64, near: &[i16], block: usize) {
+        self.sum += near.iter().map(|&s| f32::from(s) * f32::from(s)).sum::<f32>();
+        self.samples += near.len();
+        let end = position.saturating_add(near.len() as u64);
+        if !end.is_multiple_of(block as u64) {
+            return;
+        }
+        let power = std::mem::take(&mut self.sum) / std::mem::take(&mut self.samples).max(1) as f32;
+        if power > ACTIVE * self.noise.track(power).max(LEAST_NOISE) {
+            self.began.get_or_insert(end - block as u64);
+            self.quiet = 0;
+        } else {
+            self.quiet += 1;
+            if self.quiet > 6 {
+                self.began = None;
+            }
+        }
+    }
+
+    /// The next sample does not follow the last.
+    pub(super) fn break_off(&mut self) {
+        *self = Onset::default();
+    }
+
+    /// Since when there is sound.
+    pub(super) fn began(&self) -> Option<u64> {
+        self.began
+    }
+}
+
 /// Whether the filter has been seen to take the echo out of a band.
 #[derive(Clone, Copy, Default)]
 struct Proof {
@@ -466,6 +515,6 @@ const UNDECIDED: u32 = 9;
 const UNDECIDED_FAINT: u32 = 24;
 const FAINT: f32 = 0.01;
 /// Blocks of one stretch of sound that are withheld at most while no path is known: a short word is longer.
-const WITHHELD: u32 = 18;
+const WITHHELD: u32 = 9;
 /// Blocks of sound after a correction of the reckoning within which it is found.
 const JUMP: u32 = 16;

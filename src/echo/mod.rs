@@ -17,6 +17,7 @@ mod tests;
 use crate::time::Samples;
 
 use canceller::Canceller;
+use evidence::Onset;
 use reference::Reference;
 
 /// Keeps the agent's echo from being taken for the caller.
@@ -26,6 +27,8 @@ pub struct EchoGuard {
     now: Option<u64>,
     /// Made when the agent is first heard: most of the memory.
     canceller: Option<Box<Canceller>>,
+    /// The caller's sound while the agent cannot be heard.
+    onset: Onset,
     rate_hz: u32,
 }
 
@@ -33,7 +36,7 @@ impl EchoGuard {
     /// For a line of `rate_hz`, 8 000 to 48 000; other rates are treated as the nearest of these.
     pub fn new(rate_hz: u32) -> EchoGuard {
         let rate_hz = rate_hz.clamp(8_000, 48_000);
-        EchoGuard { reference: Reference::new(rate_hz), now: None, canceller: None, rate_hz }
+        EchoGuard { reference: Reference::new(rate_hz), now: None, canceller: None, onset: Onset::default(), rate_hz }
     }
 
     /// Agent audio that will be audible at the line from media position `at` on, told in order and up to a second
@@ -62,23 +65,26 @@ impl EchoGuard {
     /// Takes the agent's echo out of caller audio that begins at `at`, in place and without delay. Any chunking gives the
     /// same audio. Changes nothing when the agent has not been heard for a second.
     pub fn process(&mut self, at: Samples, near: &mut [i16]) {
-        let Some(canceller) = self.canceller.as_mut().filter(|_| at.0 <= LAST) else {
-            self.now = Some(at.0.saturating_add(near.len() as u64));
-            return;
-        };
         let mut position = at.0;
         if self.now != Some(position) {
-            canceller.break_off();
+            self.onset.break_off();
+            if let Some(canceller) = self.canceller.as_mut() {
+                canceller.break_off();
+            }
         }
+        let block = Canceller::block(self.rate_hz);
         let mut rest = near;
-        while !rest.is_empty() {
-            let room = canceller.room(position);
+        while !rest.is_empty() && position <= LAST {
+            let room = block - (position % block as u64) as usize;
             let (now, later) = rest.split_at_mut(room.min(rest.len()));
-            canceller.process(position, now, &self.reference);
-            position = position.saturating_add(now.len() as u64);
+            match self.canceller.as_mut() {
+                Some(canceller) => canceller.process(position, now, &self.reference, &mut self.onset),
+                None => self.onset.hear(position, now, block),
+            }
+            position += now.len() as u64;
             rest = later;
         }
-        self.now = Some(position);
+        self.now = Some(position.saturating_add(rest.len() as u64));
     }
 
     /// How much of what came since this was last asked is explained by the agent's own voice: 0 nothing, 1 all.

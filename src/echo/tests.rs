@@ -73,6 +73,15 @@ fn a_caller_on_a_line_without_echo_is_never_withheld_once_the_agent_was_heard() 
 }
 
 #[test]
+fn a_sound_that_began_before_the_agent_is_the_callers() {
+    // The agent is heard from 500 ms on, and may be 100 ms before.
+    let case = Case { level_db: None, ..case(None, 20, Some(0), 0) };
+    let call = mixes::mix_at(case, &fixture("track-carla"), &fixture("track-ben"), [340, 7_100], 3);
+    let first = |guarded| Loudness { guarded }.starts(&call, false)[0];
+    assert_eq!(first(true), first(false));
+}
+
+#[test]
 fn a_line_without_echo_costs_little_memory() {
     let call = call(None, 20, Some(6), 0);
     let mut guard = EchoGuard::new(8_000);
