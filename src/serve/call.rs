@@ -37,7 +37,7 @@ use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
 use super::lend::{self, Way};
-use super::media::Claim;
+use super::media::{Claim, LineLeg};
 use super::metrics::{Counter, Metrics};
 use super::model;
 use super::outlet::Kind;
@@ -87,6 +87,9 @@ pub(super) struct Call<'s> {
     closing: Option<(Instant, Option<EffectId>)>,
     /// Nothing is read from the line any more, unless it is being closed.
     line_rests: bool,
+    /// The socket of a stream that has stopped and may come back by another: whoever waits for its end learns from it that
+    /// the other is there, or that the report is next.
+    stopped: Option<Box<LineLeg>>,
     ended: Option<EndReason>,
     phase: PhaseGauge<'s>,
 }
@@ -156,6 +159,7 @@ impl<'s> Call<'s> {
             asked: Asked::default(),
             closing: None,
             line_rests: false,
+            stopped: None,
             ended: None,
             phase: PhaseGauge::waiting(&shared.metrics),
         }
@@ -269,6 +273,7 @@ impl<'s> Call<'s> {
         match wake {
             Wake::Claimed(Some(Claim { leg, stream })) => {
                 self.line = Line::Up(leg);
+                self.stopped = None;
                 self.stream = stream;
                 self.back = lend::prepare(self.shared, &self.way);
                 self.shared.metrics.started.add(1);

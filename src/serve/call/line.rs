@@ -28,6 +28,9 @@ impl Call<'_> {
                 self.carry_out(at, Origin::Line(now), files);
                 if stopped && self.back.is_some() && self.ended.is_none() {
                     // The stream that comes back must not wait for this socket to be closed at its other end.
+                    if let Line::Up(leg) = std::mem::replace(&mut self.line, Line::Gone) {
+                        self.stopped = Some(leg);
+                    }
                     self.line_is_gone(true, now, files);
                 }
             }
