@@ -305,10 +305,10 @@ impl Evidence {
             return false;
         }
         let wait = match (self.active >= 4, self.vain) {
-            (true, _) if self.freed => 32,
+            (true, _) if self.freed => 96,
             (false, _) if known => return false,
             (false, _) if self.clean < CLEAN && !drowns => 8,
-            (false, _) => 64,
+            (false, _) => 128,
             // What is withheld for a hint is not withheld for long.
             (true, _) if self.is_hinted() => 3,
             (true, 2..) if self.clean >= CLEAN => 32,
