@@ -68,7 +68,7 @@ fn a_caller_on_a_line_without_echo_is_never_withheld_once_the_agent_was_heard() 
             let starts = Loudness { guarded }.starts(&call, false);
             starts.into_iter().find(|&start| start > call.callers[1].start).unwrap()
         };
-        assert_eq!(starts(true), starts(false), "begun at {begin_ms} ms");
+        assert!(starts(true) <= starts(false) + detect::STEP, "begun at {begin_ms} ms");
     }
 }
 

@@ -34,15 +34,12 @@ impl Energy {
 
     pub(super) fn step(&mut self, level: Level) -> f32 {
         let db = level.db();
-        // Digital silence is none of the line's noise: nothing was sent, or a gate was shut.
-        if level.rms > 0.0 {
-            self.quietest[0] = self.quietest[0].min(db);
-            self.steps += 1;
-            if self.steps == WINDOW {
-                self.quietest.rotate_right(1);
-                self.quietest[0] = db;
-                self.steps = 0;
-            }
+        self.quietest[0] = self.quietest[0].min(db);
+        self.steps += 1;
+        if self.steps == WINDOW {
+            self.quietest.rotate_right(1);
+            self.quietest[0] = db;
+            self.steps = 0;
         }
         let quietest = self.quietest.iter().fold(f32::INFINITY, |a, &b| a.min(b));
         let noise = (quietest + QUIETEST_BELOW_DB).max(HEARING_DB - EVEN_DB);
