@@ -193,12 +193,12 @@ impl Canceller {
 
     /// Bounds the echo by what the block holds, and tells whether the block is louder.
     fn couple(&mut self, reference: &Reference) {
-        let (block, until, step) = (self.block as i64, self.until as i64, self.decimation);
-        let far = |delay: usize| {
-            let mut samples = [0.0; BLOCK * MAX_DECIMATION];
-            let samples = &mut samples[..BLOCK * step];
-            reference.read(until - block * (delay as i64 + 1 - coupling::AHEAD as i64), samples);
-            mean_square(samples)
+        let (block, until) = (self.block as i64, self.until as i64);
+        // What the last block left is not needed any more.
+        let mut samples = std::mem::take(&mut self.residual);
+        let mut far = |delay: usize| {
+            reference.read(until - block * (delay as i64 + 1 - coupling::AHEAD as i64), &mut samples);
+            mean_square(&samples)
         };
         let since = until - reference.jumped_at().map_or(0, |at| at as i64);
         let reckoned = usize::try_from(since.div_euclid(block) + coupling::AHEAD as i64).unwrap_or(0);
@@ -208,6 +208,7 @@ impl Canceller {
         } else {
             self.coupling.hear_anew(power, far, reckoned);
         }
+        self.residual = samples;
         self.coupled = Some(self.until);
         self.evidence.compare(self.coupling.exceeded_by(power));
     }

@@ -30,7 +30,7 @@ impl Coupling {
     }
 
     /// The same after the reckoning has changed: all of the agent's blocks are read anew.
-    pub(super) fn hear_anew(&mut self, near: f32, far: impl Fn(usize) -> f32, reckoned: usize) {
+    pub(super) fn hear_anew(&mut self, near: f32, mut far: impl FnMut(usize) -> f32, reckoned: usize) {
         for (d, power) in self.far.iter_mut().enumerate() {
             *power = far(d);
         }
