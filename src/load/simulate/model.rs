@@ -229,8 +229,7 @@ impl Model {
             self.faults.met(Fault::CommitRefused);
             let number = tells(&mut self.random);
             let code = "input_audio_buffer_commit_empty";
-            let after_ms = self.in_order(now, 30);
-            self.later(now, after_ms, Say::Error { code, about, number, fatal: false, busy: false });
+            self.refused(now, Say::Error { code, about, number, fatal: false, busy: false });
             return Ok(());
         }
         if std::mem::take(&mut self.uncommitted) < SHORTEST_COMMIT_MS * PER_MS {
@@ -239,13 +238,20 @@ impl Model {
             }
             let number = tells(&mut self.random);
             let code = "input_audio_buffer_commit_empty";
-            self.later(now, 30, Say::Error { code, about, number, fatal: false, busy: false });
+            self.refused(now, Say::Error { code, about, number, fatal: false, busy: false });
             return Ok(());
         }
         self.items += 1;
         self.named(now, self.items);
         self.took = Some((self.items, number));
         Ok(())
+    }
+
+    /// A commit is not taken: the next one's name comes after that.
+    fn refused(&mut self, now: CallTime, error: Say) {
+        let after_ms = self.in_order(now, 30);
+        self.named_at = now.plus_ms(after_ms);
+        self.later(now, after_ms, error);
     }
 
     /// A turn of the caller gets its name and, later, its words.

@@ -47,11 +47,13 @@ impl Silence {
             CallEvent::ResponseAsked { .. } => self.until = self.until.max(at),
             CallEvent::SpeechStarted { .. } => (self.speaks, self.waits) = (true, false),
             CallEvent::SpeechStopped { .. } => (self.speaks, self.until) = (false, self.until.max(at)),
+            // Whoever ends a turn by a key or by the API has just spoken, too.
+            CallEvent::TurnCommitted { .. } => self.until = self.until.max(at),
             // One that failed is asked for again, or the caller has heard enough beginnings.
             CallEvent::ResponseEnded { .. } => self.waits = false,
             CallEvent::ResponseRetry { .. } => self.waits = true,
             CallEvent::Closing { .. } => (self.closing, self.waits) = (true, false),
-            // Another waits now, or nobody.
+            // Another waits now, or nobody: on a line that broke off nobody hears.
             CallEvent::ToolCalled { .. }
             | CallEvent::ModelLost { .. }
             | CallEvent::BargeIn { .. }
@@ -59,6 +61,7 @@ impl Silence {
             | CallEvent::AgentHeld { .. }
             | CallEvent::AnsweredBy { .. }
             | CallEvent::TransferBegun { .. }
+            | CallEvent::LineBroken { .. }
             | CallEvent::LineLent => self.waits = false,
             _ => {}
         }
