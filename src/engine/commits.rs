@@ -64,9 +64,10 @@ impl Commits {
         self.last
     }
 
-    /// The oldest that the model has not named yet.
+    /// The first one sent that the model has not named yet: one that is sent again is behind those sent meanwhile.
     fn unnamed(&mut self) -> Option<&mut Commit> {
-        self.waiting.iter_mut().find(|commit| commit.sent && commit.item.is_none())
+        let unnamed = self.waiting.iter_mut().filter(|commit| commit.sent && commit.item.is_none());
+        unnamed.min_by_key(|commit| commit.number)
     }
 
     /// Whether one is not named yet.
@@ -190,7 +191,8 @@ impl CallEngine {
         let refused = |commit: &Commit| {
             commit.sent && commit.item.is_none() && number.is_none_or(|number| commit.number == number)
         };
-        let Some(index) = self.commits.waiting.iter().position(refused) else { return };
+        let waiting = self.commits.waiting.iter().enumerate().filter(|(_, commit)| refused(commit));
+        let Some((index, _)) = waiting.min_by_key(|(_, commit)| commit.number) else { return };
         self.stats.count("commits_refused", 1);
         let Some(mut commit) = self.commits.waiting.remove(index) else { return };
         let turn = commit.turn;
