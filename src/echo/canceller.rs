@@ -188,7 +188,7 @@ impl Canceller {
             }),
             Path::Unknown => false,
         };
-        self.evidence.conclude(matches!(self.path, Path::Known { .. }), jumped, reference.loudness());
+        self.evidence.conclude(matches!(self.path, Path::Known { .. }), jumped);
     }
 
     /// Bounds the echo by what the block holds, and tells whether the block is louder.

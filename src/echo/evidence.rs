@@ -349,17 +349,16 @@ impl Evidence {
     }
 
     /// The block's share is settled.
-    pub(super) fn conclude(&mut self, known: bool, jumped: bool, loudness: f32) {
+    pub(super) fn conclude(&mut self, known: bool, jumped: bool) {
         if jumped {
             self.doubtful = JUMP;
             self.vain = 0;
         } else if self.power > ACTIVE * self.noise.value().max(LEAST_NOISE) {
             self.doubtful = self.doubtful.saturating_sub(1);
         }
-        let patience = if self.power < FAINT * loudness { UNDECIDED_FAINT } else { UNDECIDED };
         let undecided = match known {
             true => (self.doubtful > 0 && self.unexplained > 0) || (self.since_found < 5 && !self.trusts_filter()),
-            false => (self.active < patience && self.clean < CLEAN) || self.doubtful > 0 || self.is_hinted(),
+            false => (self.active < UNDECIDED && self.clean < CLEAN) || self.doubtful > 0 || self.is_hinted(),
         };
         // What a filter explains it explains; else what is louder than an echo can be is the caller's.
         let freed = match known && self.trial == 0 {
@@ -367,7 +366,7 @@ impl Evidence {
             false => self.freed,
         };
         self.withheld = if self.active == 0 || known { 0 } else { self.withheld + u32::from(undecided) };
-        self.share = if freed || self.withheld > WITHHELD {
+        self.share = if freed || self.withheld > UNDECIDED {
             0.0
         } else if undecided {
             1.0
@@ -510,11 +509,7 @@ const HINT: f32 = 6.5;
 const CLEAR: f32 = 7.5;
 /// Searches in vain of a quiet track, 128 ms each, while the agent is heard: the line has no echo.
 const CLEAN: u32 = 8;
-/// Blocks of sound that may be echo before anything is known; the same of sound 20 dB below the agent.
-const UNDECIDED: u32 = 9;
-const UNDECIDED_FAINT: u32 = 24;
-const FAINT: f32 = 0.01;
 /// Blocks of one stretch of sound that are withheld at most while no path is known: a short word is longer.
-const WITHHELD: u32 = 9;
+const UNDECIDED: u32 = 9;
 /// Blocks of sound after a correction of the reckoning within which it is found.
 const JUMP: u32 = 16;

@@ -149,10 +149,8 @@ async fn whoever_picks_up_before_is_hung_up_on() {
     assert_eq!(mute.asked().first().map(String::as_str), Some("canceled"));
 }
 
-#[tokio::test]
-async fn a_server_that_is_started_anew_remembers_the_wish() {
-    let mute = Mute::default();
-    let (house, _, call) = taken_back(&mute).await;
+/// The next server in the same place, to whom the call is still one that is to be taken back.
+async fn started_anew(house: House, call: &str) -> (House, Client) {
     let data = house.site.data();
     let House { site, running, .. } = house;
     running.hurry();
@@ -160,7 +158,15 @@ async fn a_server_that_is_started_anew_remembers_the_wish() {
     drop(running);
     let house = House::open(site, Some(data)).await;
     let api = Client::new(&house.url(""), API_TOKEN).expect("a client");
-    reaches(&api, &call, "canceling").await;
+    reaches(&api, call, "canceling").await;
+    (house, api)
+}
+
+#[tokio::test]
+async fn a_server_that_is_started_anew_remembers_the_wish() {
+    let mute = Mute::default();
+    let (house, _, call) = taken_back(&mute).await;
+    let (_house, api) = started_anew(house, &call).await;
     mute.0.lists.store(true, Ordering::Relaxed);
     let again = api.post("/v1/calls", Some("key-1"), &json!({ "deployment": "desk", "to": ANN })).await;
     assert_eq!(again.expect("an answer").body["call"], call.as_str());
@@ -173,14 +179,7 @@ async fn a_server_that_is_started_anew_remembers_the_wish() {
 async fn the_carriers_word_on_a_call_that_nobody_knows_any_more_is_enough_to_cancel_it() {
     let mute = Mute::default();
     let (house, _, call) = taken_back(&mute).await;
-    let data = house.site.data();
-    let House { site, running, .. } = house;
-    running.hurry();
-    running.shutdown().await;
-    drop(running);
-    let house = House::open(site, Some(data)).await;
-    let api = Client::new(&house.url(""), API_TOKEN).expect("a client");
-    reaches(&api, &call, "canceling").await;
+    let (house, api) = started_anew(house, &call).await;
     let fields = [("CallSid", SID), ("CallStatus", "ringing")];
     let (status, _) = house.post(&format!("/twilio/call-status?call={call}"), &fields, TOKEN).await;
     assert_eq!(status, 204);

@@ -14,6 +14,7 @@ use crate::engine::{
 use crate::sim::Sim;
 use crate::sim::line::Line;
 use crate::time::{CallTime, Samples};
+use crate::turn::shadow::CLICK_MS;
 
 use super::settings::SOUND;
 use items::Item;
@@ -36,8 +37,6 @@ const RECKONING_MS: u64 = 60;
 /// While it is not known whether the caller interrupts, the agent is held for this long at most; deadlines are noticed late here.
 const HELD_MAX_MS: u64 = 1_000;
 const LATE_MS: u64 = 20;
-/// Speech over the agent that is longer is a word, and is given to the model.
-const CLICK_MS: u64 = 100;
 
 /// The most that the tracks of a recording may lie apart.
 const TRACKS_MS: u64 = 20;
@@ -167,11 +166,7 @@ impl Watch {
         }
         match input {
             // What the model refuses is forgotten there, and sent once more.
-            Input::Model(ModelEvent::Error { code, about, .. })
-                if *about == Some(CommandKind::CommitAudio) || *code == "input_audio_buffer_commit_empty" =>
-            {
-                self.erases = true;
-            }
+            Input::Model(ModelEvent::Error { about: Some(CommandKind::CommitAudio), .. }) => self.erases = true,
             Input::Model(ModelEvent::ResponseStarted { response }) => self.running = Some(response.to_string()),
             Input::Model(ModelEvent::ResponseDone { response, .. }) => {
                 self.running.take_if(|running| **running == **response);
