@@ -446,18 +446,19 @@ impl Proof {
     }
 }
 
-/// The least of a value within the last seconds.
+/// The least of a value within the last seconds; 0, as on a line of digital silence, is one like any other.
 #[derive(Clone, Copy, Default)]
 struct Floor {
     count: u32,
     now: f32,
-    before: f32,
+    before: Option<f32>,
 }
 
 impl Floor {
     fn track(&mut self, value: f32) -> f32 {
         if self.count == 0 {
-            self.before = if self.now > 0.0 { self.now } else { value };
+            let first = self.before.is_none();
+            self.before = Some(if first { value } else { self.now });
             self.now = value;
         }
         self.now = self.now.min(value);
@@ -467,7 +468,7 @@ impl Floor {
 
     /// The least is below the mean: about twice, for noise in blocks.
     fn value(&self) -> f32 {
-        self.now.min(self.before)
+        self.now.min(self.before.unwrap_or(self.now))
     }
 }
 
@@ -513,3 +514,21 @@ const CLEAN: u32 = 8;
 const UNDECIDED: u32 = 9;
 /// Blocks of sound after a correction of the reckoning within which it is found.
 const JUMP: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digital_silence_stays_the_least_of_the_last_second_whenever_a_sound_begins() {
+        for silent in 60..70 {
+            let mut floor = Floor::default();
+            for _ in 0..silent {
+                floor.track(0.0);
+            }
+            for loud in 0..60 {
+                assert_eq!(floor.track(1e6), 0.0, "{silent} blocks of silence, {loud} of sound");
+            }
+        }
+    }
+}
