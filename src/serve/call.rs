@@ -51,6 +51,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A running call.
 pub(super) struct Call<'s> {
+    /// The first to go: before the sockets, whose end leads the carrier back to us.
+    _fails: Fails<'s>,
     shared: &'s Arc<Server>,
     id: &'s str,
     /// Named by whatever is logged; entered by nothing that happens for every frame, for that costs as much as the frame.
@@ -107,6 +109,17 @@ struct Asked {
     alarm: bool,
 }
 
+/// When a call fails by a bug of ours, nothing is to be led back into it.
+struct Fails<'s>(&'s Arc<Server>, &'s str);
+
+impl Drop for Fails<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.registry.shut(self.1);
+        }
+    }
+}
+
 /// Where the input came from that is being answered, and when it was read: to tell how long it took through us.
 #[derive(Clone, Copy)]
 enum Origin {
@@ -131,6 +144,7 @@ impl<'s> Call<'s> {
         commanded: mpsc::Receiver<Command>,
     ) -> Self {
         Call {
+            _fails: Fails(shared, id),
             shared,
             id,
             span,
