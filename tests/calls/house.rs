@@ -266,14 +266,17 @@ impl Observer for Reports {
 }
 
 /// Waits until something is so.
-pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
-        if so() {
-            return;
-        }
+pub(crate) async fn until(what: &str, so: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(10), what, so).await;
+}
+
+/// Waits until something is so that may take longer than what a test mostly waits for.
+pub(crate) async fn until_within(longest: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let latest = tokio::time::Instant::now() + longest;
+    while !so() {
+        assert!(tokio::time::Instant::now() < latest, "{what}: still not so after {longest:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("{what}: still not so after 10 s");
 }
 
 /// Places a call that must be over in time.
