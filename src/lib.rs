@@ -10,14 +10,14 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above. All from [`time`] to [`sim`], the values of [`config`] and
+//! Each module is used by those below it, never by those above. All from [`base::time`] to [`sim`], the values of [`config`] and
 //! [`journal`] but for its loading, know no tokio, sockets, files, system clock, environment or global random number.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`time`] | the two clocks: call time for waiting, samples for audio |
-//! | [`audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
-//! | [`template`] | text with variables in it |
+//! | [`base::time`] | the two clocks: call time for waiting, samples for audio |
+//! | [`base::audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
+//! | [`base::template`] | text with variables in it |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
 //! | [`denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
@@ -102,7 +102,7 @@
 //! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |
 
 pub mod answering;
-pub mod audio;
+pub mod base;
 pub mod config;
 pub mod demo;
 pub mod denoise;
@@ -122,8 +122,6 @@ pub mod replay;
 pub mod serve;
 pub mod sim;
 pub mod store;
-pub mod template;
-pub mod time;
 pub mod tune;
 pub mod turn;
 pub mod vad;

@@ -19,8 +19,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::audio::{AudioFormat, wav};
-use crate::time::Samples;
+use crate::base::audio::{AudioFormat, wav};
+use crate::base::time::Samples;
 
 /// Audio kept in memory to combine small writes: a batch of a second, and the agent's side of what came before it, which
 /// arrives when it was heard. 38 KiB for a phone call.
@@ -282,7 +282,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::audio::Codec;
+    use crate::base::audio::Codec;
 
     const LINEAR: AudioFormat = AudioFormat { codec: Codec::Linear16, rate_hz: 8_000 };
 

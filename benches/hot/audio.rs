@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use offhook::audio::{Resampler, g711, level};
+use offhook::base::audio::{Resampler, g711, level};
 
 pub(crate) fn frames(c: &mut Criterion) {
     let speech: Vec<i16> = (0..960).map(|n| ((n * 7_919) % 20_011 - 10_005) as i16).collect();

@@ -3,10 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion};
+use offhook::base::time::CallTime;
 use offhook::config::{TurnDetection, TurnSettings};
 use offhook::engine::{CallEngine, CallerEvent, Input, MarkId, ModelEvent};
 use offhook::sim::scenario;
-use offhook::time::CallTime;
 use offhook::vad::Probability;
 
 const FRAME: [u8; 160] = [0x31; 160];

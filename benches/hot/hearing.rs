@@ -3,11 +3,11 @@
 use std::hint::black_box;
 
 use criterion::Criterion;
-use offhook::audio::{AudioFormat, g711};
+use offhook::base::audio::{AudioFormat, g711};
+use offhook::base::time::Samples;
 use offhook::config::{NoiseReduction, VadEngine};
 use offhook::denoise::Denoiser;
 use offhook::hearing::{Hearing, HearingSettings};
-use offhook::time::Samples;
 
 use crate::call::speech;
 

@@ -6,13 +6,13 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::Criterion;
-use offhook::audio::AudioFormat;
+use offhook::base::audio::AudioFormat;
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::JournalKeep;
 use offhook::engine::{Action, CallerEvent, Input};
 use offhook::journal::Pen;
 use offhook::recording::RecordingFile;
 use offhook::sim::scenario;
-use offhook::time::{CallTime, Samples};
 use offhook::vad::{Probability, Step};
 
 const FRAME: [u8; 160] = [0x55; 160];

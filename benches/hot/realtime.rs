@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput};
-use offhook::audio::AudioFormat;
+use offhook::base::audio::AudioFormat;
 use offhook::config;
 use offhook::engine::ModelCommand;
 use offhook::link::openai::Session;

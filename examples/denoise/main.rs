@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use offhook::audio::{level, resample, wav};
+use offhook::base::audio::{level, resample, wav};
 use offhook::config::NoiseReduction;
 use offhook::denoise::Denoiser;
 

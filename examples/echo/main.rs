@@ -20,9 +20,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use offhook::audio::{g711, wav};
+use offhook::base::audio::{g711, wav};
+use offhook::base::time::Samples;
 use offhook::echo::{EchoGuard, discount};
-use offhook::time::Samples;
 
 use mixes::{Case, Clip, Mix, RATE_HZ};
 

@@ -1,9 +1,9 @@
 //! The ears and the turn detection of a call, as they are by default.
 
-use offhook::audio::{AudioFormat, g711};
+use offhook::base::audio::{AudioFormat, g711};
+use offhook::base::time::Samples;
 use offhook::config::{NoiseReduction, TurnSettings};
 use offhook::hearing::{Hearing, HearingSettings};
-use offhook::time::Samples;
 use offhook::turn::{TurnDetector, TurnEvent};
 
 use super::mixes::{Mix, RATE_HZ};

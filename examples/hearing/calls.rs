@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use offhook::audio::g711;
+use offhook::base::audio::g711;
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::{CallSettings, NoiseReduction, TurnDetection, TurnSettings};
 use offhook::engine::{CallEvent, CallerEvent, Input, ModelEvent, ResponseStatus, Usage};
 use offhook::sim::{Sim, scenario};
-use offhook::time::{CallTime, Samples};
 use offhook::tune::corpus::LabelledClip;
 use offhook::turn::{EndRule, TurnEvent};
 

@@ -3,11 +3,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use offhook::audio::{AudioFormat, g711};
+use offhook::base::audio::{AudioFormat, g711};
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::{NoiseReduction, VadEngine};
 use offhook::engine::{CallEngine, CallerEvent, Input, ModelEvent};
 use offhook::hearing::{Hearing, HearingSettings};
-use offhook::time::{CallTime, Samples};
 use offhook::tune::corpus::LabelledClip;
 use offhook::vad::Probability;
 use serde_json::{Value, json};

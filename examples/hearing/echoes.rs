@@ -5,7 +5,7 @@ mod mixes;
 
 use std::collections::BTreeMap;
 
-use offhook::audio::g711;
+use offhook::base::audio::g711;
 use offhook::tune::corpus::LabelledClip;
 use offhook::turn::score::percentile;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use offhook::audio::resample;
+use offhook::base::audio::resample;
 use offhook::tune::corpus::LabelledClip;
 use offhook::vad::doubler::Doubler;
 use offhook::vad::silero::{Branch, Silero};

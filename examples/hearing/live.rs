@@ -1,6 +1,6 @@
 //! Interruptions and turn ends of whole calls.
 
-use offhook::time::Samples;
+use offhook::base::time::Samples;
 use offhook::tune::corpus::{Condition, LabelledClip};
 use offhook::tune::measure::Case;
 use offhook::turn::TurnEvent;

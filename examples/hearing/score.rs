@@ -1,6 +1,6 @@
 //! Accuracy by frames of 10 ms.
 
-use offhook::audio::clip::Span;
+use offhook::base::audio::clip::Span;
 use offhook::tune::corpus::{Condition, LabelledClip};
 
 use crate::babble_bed;

@@ -1,7 +1,7 @@
 //! Whole calls with a television in the caller's room: other speech on the caller's track, softer than the caller.
 
+use offhook::base::time::Samples;
 use offhook::config::TurnSettings;
-use offhook::time::Samples;
 use offhook::tune::corpus::{Condition, LabelledClip};
 use offhook::tune::measure::Case;
 use offhook::turn::score::{LOST_AFTER_MS, percentile};

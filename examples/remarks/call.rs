@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use offhook::audio::g711;
+use offhook::base::audio::g711;
+use offhook::base::time::CallTime;
 use offhook::config::{CallSettings, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEvent, CallerEvent, Input, ModelCommand, ModelEvent, ResponseStatus, Usage};
 use offhook::sim::line::Line;
 use offhook::sim::{Means, Sim, scenario};
-use offhook::time::CallTime;
 
 use crate::RATE_HZ;
 

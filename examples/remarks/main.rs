@@ -13,9 +13,9 @@ mod sounds;
 use std::process::ExitCode;
 
 use call::{Call, Model, settings};
-use offhook::audio::g711;
+use offhook::base::audio::g711;
+use offhook::base::time::CallTime;
 use offhook::engine::CallEvent;
-use offhook::time::CallTime;
 use sounds::{Kind, Sound};
 
 /// The rate of a phone line.

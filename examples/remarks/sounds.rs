@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use offhook::audio::{resample, wav};
+use offhook::base::audio::{resample, wav};
 use offhook::tune::corpus::{Condition, Corpus};
 
 use crate::RATE_HZ;

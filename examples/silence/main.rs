@@ -14,10 +14,10 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use offhook::audio::clip::{Clip, Span};
-use offhook::audio::wav;
+use offhook::base::audio::clip::{Clip, Span};
+use offhook::base::audio::wav;
+use offhook::base::time::Samples;
 use offhook::config::TurnSettings;
-use offhook::time::Samples;
 use offhook::turn::score::{Spoken, Summary, TrueTurn, Truth, percentile, score};
 use offhook::turn::{TurnDetector, TurnEvent};
 use offhook::vad::{Step, Vad};

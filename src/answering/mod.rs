@@ -17,7 +17,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::Resampler;
+use crate::base::audio::Resampler;
 use crate::config::VadEngine;
 use crate::vad::{Step, Vad};
 use beep::Beeps;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::audio::g711::{decode_ulaw, encode_ulaw};
-use crate::time::Samples;
+use crate::base::audio::g711::{decode_ulaw, encode_ulaw};
+use crate::base::time::Samples;
 use crate::vad::Probability;
 
 const PEAK: f32 = 8_000.0;
@@ -154,11 +154,11 @@ fn there_is_no_beep_in_recorded_speech_and_noise() {
         for path in files.flatten().map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "wav"))
         {
             let Ok(wav) =
-                std::fs::read(&path).map_err(|_| ()).and_then(|b| crate::audio::wav::read(&b).map_err(|_| ()))
+                std::fs::read(&path).map_err(|_| ()).and_then(|b| crate::base::audio::wav::read(&b).map_err(|_| ()))
             else {
                 continue;
             };
-            let samples = crate::audio::resample::convert(&wav.samples, wav.rate_hz, 8_000);
+            let samples = crate::base::audio::resample::convert(&wav.samples, wav.rate_hz, 8_000);
             seconds += samples.len() / 8_000;
             found.extend(beeps(&phone(samples, None, 1), 8_000).into_iter().map(|at| (path.clone(), at)));
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use offhook::time::Samples;
+use offhook::base::time::Samples;
 use offhook::tune::picture::Scene;
 use offhook::tune::run::{self, Heard, LINE};
 use offhook::tune::table::{Align, Table};

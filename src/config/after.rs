@@ -10,7 +10,7 @@ use super::scope::{Declared, Scope, Stage};
 use super::tools;
 use super::types::{AfterCall, Fetch, Method, Push, Question, Schema, TextModel};
 use super::values::MAX_NAME;
-use crate::template::Template;
+use crate::base::template::Template;
 
 /// What is done after a call, as written: its models are only names.
 #[derive(Default)]

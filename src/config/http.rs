@@ -8,7 +8,7 @@ use super::scope::Scope;
 use super::types::{BodyKind, HeaderText, HttpRequest, Method, Secret, is_host_of};
 use super::values::{self, MAX_NAME, SecretRef};
 use super::world::World;
-use crate::template::{self, Template, Values, Variables};
+use crate::base::template::{self, Template, Values, Variables};
 
 /// What a kind of request has of its own.
 pub(super) struct Shape<'a> {

@@ -7,7 +7,7 @@ use super::reader::{Field, Table};
 use super::types::{Model, Price, Secret, TextModel};
 use super::values::{self, SecretRef};
 use super::world::World;
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 
 /// A model as written: its secrets are looked up only when a deployment uses it.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::problem::{Place, Problem, nearest};
 use super::reader::{Field, Table};
-use crate::template::{self, Template, TemplateError, Variables};
+use crate::base::template::{self, Template, TemplateError, Variables};
 
 /// The variables that are known at one place of an agent's document, and those that are known at others.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audio::{g711, resample, wav};
+use crate::base::audio::{g711, resample, wav};
 
 /// Longest recording.
 pub(super) const MAX_S: usize = 60;
@@ -39,7 +39,7 @@ const RATES_HZ: [u32; 13] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::level::{dbfs, rms};
+    use crate::base::audio::level::{dbfs, rms};
 
     #[test]
     fn a_recording_at_any_usual_rate_plays_as_loud_and_as_long_as_it_is() {

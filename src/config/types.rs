@@ -18,8 +18,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::back_channels::BackChannels;
-use crate::audio::AudioFormat;
-use crate::template::Variables;
+use crate::base::audio::AudioFormat;
+use crate::base::template::Variables;
 pub use hearing::*;
 pub use http::*;
 pub use idle::Idle;

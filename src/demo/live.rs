@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, stdout};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::base::time::CallTime;
 use crate::engine::{CallEvent, Role};
 use crate::output::say;
-use crate::time::CallTime;
 
 const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";

@@ -14,7 +14,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::audio::clip::Clip as Labelled;
+use crate::base::audio::clip::Clip as Labelled;
+use crate::base::time::CallTime;
 use crate::config::{self, Secret, Source};
 use crate::engine::{CallEvent, EndReason};
 use crate::output;
@@ -22,7 +23,6 @@ use crate::phone::{self, CallOptions, Carrier, Clip, Step};
 use crate::rehearsal::{self, Script};
 use crate::report::Report;
 use crate::serve::{Observer, ServeOptions, Server};
-use crate::time::CallTime;
 
 /// Signs the demo's requests; nobody else sees them.
 const TOKEN: &str = "demo-token";

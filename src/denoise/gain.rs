@@ -1,6 +1,6 @@
 //! Automatic gain for a far talker: slow, bounded, led by speech alone, and limited so that nothing clips.
 
-use crate::audio::level;
+use crate::base::audio::level;
 
 /// Level of speech to be reached, RMS of its frames.
 const TARGET_DBFS: f32 = -23.0;

@@ -23,8 +23,8 @@ mod tests;
 
 use std::fmt;
 
+use crate::base::time::Samples;
 use crate::config::NoiseReduction;
-use crate::time::Samples;
 
 use suppressor::Suppressor;
 

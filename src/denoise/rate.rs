@@ -1,10 +1,10 @@
 //! From a line's rate to 48 kHz and back, one frame of 10 ms at a time.
 //!
-//! [`crate::audio::Resampler`] takes any pair of rates and keeps the band flat to 90 %; here the factor is whole, the frame
+//! [`crate::base::audio::Resampler`] takes any pair of rates and keeps the band flat to 90 %; here the factor is whole, the frame
 //! fixed and RNNoise's bands coarse, so a shorter filter whose inner loop runs over neighbouring samples costs a
 //! fraction of it.
 
-use crate::audio::resample::bessel_i0;
+use crate::base::audio::resample::bessel_i0;
 use std::f64::consts::PI;
 
 /// Samples of the line before and after the middle of the filter, which is also its delay. The transition is 0.2 of the

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::audio::{g711, level, resample, wav};
+use crate::base::audio::{g711, level, resample, wav};
 use crate::denoise::gain::{CEILING, MAX_GAIN_DB};
 
 const MODES: [NoiseReduction; 2] = [NoiseReduction::NearField, NoiseReduction::FarField];

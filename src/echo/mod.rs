@@ -14,7 +14,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use crate::time::Samples;
+use crate::base::time::Samples;
 
 use canceller::Canceller;
 use evidence::Onset;

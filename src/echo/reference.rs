@@ -1,7 +1,7 @@
 //! What the agent says, by the position at which the line plays it.
 
-use crate::audio::g711;
-use crate::time::Samples;
+use crate::base::audio::g711;
+use crate::base::time::Samples;
 
 /// The agent's audio around the present: long enough to find an echo 700 ms late, and a second ahead.
 pub(super) struct Reference {

@@ -8,8 +8,8 @@ mod detect;
 mod mixes;
 
 use super::{EchoGuard, discount};
-use crate::audio::{g711, wav};
-use crate::time::Samples;
+use crate::base::audio::{g711, wav};
+use crate::base::time::Samples;
 use detect::{Hearing, Loudness};
 use mixes::{Case, Clip, Mix, RATE_HZ};
 

@@ -1,8 +1,8 @@
 //! The line: its stream, its audio, its marks, and feeding it.
 
 use super::*;
+use crate::base::time::{LineTime, Samples};
 use crate::engine::outbox::Outbox;
-use crate::time::{LineTime, Samples};
 
 impl CallEngine {
     pub(super) fn on_caller(&mut self, event: CallerEvent<'_>) {

@@ -19,7 +19,7 @@
 mod envelope;
 mod pace;
 
-use crate::time::{CallTime, LineTime};
+use crate::base::time::{CallTime, LineTime};
 use envelope::Envelope;
 pub(super) use pace::Pace;
 

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use super::report::Turn;
 use super::*;
-use crate::time::Samples;
+use crate::base::time::Samples;
 
 /// Turns whose words are awaited; of more the oldest are not any longer.
 const COMMITS_MAX: usize = 16;

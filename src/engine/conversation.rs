@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use crate::base::time::{CallTime, Samples};
 use crate::engine::event::Role;
 use crate::engine::report::Line;
-use crate::time::{CallTime, Samples};
 
 /// Lines kept; a conversation that goes beyond keeps its beginning for the report.
 const LINES_MAX: usize = 2_000;

@@ -1,8 +1,8 @@
 //! Limits, failures and the way out: the last words are heard before the line is cut, but only for so long.
 
 use super::*;
+use crate::base::time::Samples;
 use crate::config::{AfterFailure, Spoken};
-use crate::time::Samples;
 
 /// How long the carrier may take to end or transfer a call.
 const HANG_UP_TIMEOUT_MS: u64 = 10_000;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::Samples;
+use crate::base::time::Samples;
 
 /// Why a call ended. Says whose doing it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::answering::{AnsweredBy, Finding};
+use crate::base::time::Samples;
 use crate::engine::event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
-use crate::time::Samples;
 use crate::vad::Step;
 
 /// Something that happened.

@@ -43,10 +43,10 @@ pub use event::{CallEvent, EffectResult, EndReason, NotAnswered, Role, TransferO
 pub use io::*;
 pub use timer::Timer;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::{CallTime, LineTime, Samples};
 use crate::config::{CallSettings, TurnDetection};
 use crate::hearing::{Hearing, HearingSettings};
-use crate::time::{CallTime, LineTime, Samples};
 use answering::Answering;
 use away::{Doubt, Errand};
 use budget::Spending;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::answering::Finding;
+use crate::base::time::Samples;
 use crate::engine::event::Role;
 use crate::engine::event::{CallEvent, EndReason};
 use crate::engine::io::{Action, CallerCommand, Effect, EffectId, MarkId, ModelCommand, Record};
-use crate::time::Samples;
 use crate::vad::Step;
 
 /// An arena larger than this is given back when it is empty: only the flush of early audio needs so much.

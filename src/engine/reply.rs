@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use super::waiting::Awaiting;
 use super::*;
+use crate::base::time::Samples;
 use crate::config::Spoken;
-use crate::time::Samples;
 
 /// Cancelled responses that are remembered, so that their late audio is known.
 const CANCELLED_MAX: usize = 16;

@@ -5,7 +5,7 @@
 //! back was there before, unless what follows it goes on from there: then the clock has begun again. Stamps that make no
 //! sense are not asked any more.
 
-use crate::time::Samples;
+use crate::base::time::Samples;
 
 /// Stamps may disagree by this much with the audio that came before without there being a gap: half a frame.
 const TOLERANCE_MS: u64 = 10;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::time::CallTime;
 use crate::engine::io::Usage;
 use crate::engine::report::{Complaint, Interruption, Key, Note, ToolUse, Turn};
-use crate::time::CallTime;
 
 /// Entries of each list in the report; beyond that they are only counted.
 const LIST_MAX: usize = 1_000;

@@ -1,6 +1,6 @@
 //! What a call may be waiting for: one small table, so that it can always be printed.
 
-use crate::time::CallTime;
+use crate::base::time::CallTime;
 
 /// Names a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,9 +10,9 @@
 //! ```
 
 use super::*;
+use crate::base::time::Samples;
 use crate::config::Interruptions;
 use crate::engine::report::Interruption;
-use crate::time::Samples;
 
 /// Who has the floor.
 #[derive(Debug, Default)]

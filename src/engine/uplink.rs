@@ -12,7 +12,8 @@ mod turns;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::{CallTime, LineTime, Samples};
 use crate::config::TurnSettings;
 use crate::engine::clock::ClockMap;
 use crate::engine::event::CallEvent;
@@ -20,7 +21,6 @@ use crate::engine::outbox::{Outbox, Piece};
 use crate::engine::report::Gap;
 use crate::engine::stamps::{Place, Stamps};
 use crate::hearing::Hearing;
-use crate::time::{CallTime, LineTime, Samples};
 use crate::turn::TurnDetector;
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.

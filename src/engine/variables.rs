@@ -30,7 +30,7 @@ impl CallEngine {
 
     /// A text with its variables filled in.
     pub(super) fn worded(&self, text: &str) -> String {
-        crate::template::render(text, &self.variables).into_owned()
+        crate::base::template::render(text, &self.variables).into_owned()
     }
 
     /// Keeps something for a session after this one, which knows it already. Answers with its line, if there is room.

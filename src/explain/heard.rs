@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::rules::field;
+use crate::base::time::{CallTime, Samples};
 use crate::config::{CallSettings, TurnDetection, TurnSettings};
-use crate::time::{CallTime, Samples};
 use crate::vad;
 use crate::vad::step_ms;
 

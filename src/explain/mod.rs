@@ -21,10 +21,10 @@ pub use heard::{Hearing, Step as HeardStep};
 pub use moment::{MomentError, parse_moment};
 pub use rules::{Rule, rule_of};
 
+use crate::base::time::CallTime;
 use crate::engine::{CallerEvent, Input, ModelEvent};
 use crate::journal::{CallFiles, Journal, trace};
 use crate::replay::{Replay, Seen, Step, fail, kept_steps, print};
-use crate::time::CallTime;
 
 /// Decisions that are shown, the nearest ones.
 const SHOWN: usize = 12;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::time::CallTime;
+use crate::base::time::CallTime;
 
 /// Why a moment cannot be explained.
 #[derive(Clone, Debug, PartialEq, Eq)]

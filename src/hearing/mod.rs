@@ -16,9 +16,9 @@ mod tests;
 use std::collections::VecDeque;
 
 use crate::answering::{Detector, Finding};
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::Samples;
 use crate::config::{NoiseReduction, VadEngine};
-use crate::time::Samples;
 use crate::vad::{Probability, Step, delay_samples, step_samples};
 use own::Own;
 

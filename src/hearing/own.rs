@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::HearingSettings;
+use crate::base::time::Samples;
 use crate::config::VadEngine;
 use crate::denoise::Denoiser;
 use crate::echo::{self, EchoGuard};
-use crate::time::Samples;
 use crate::vad::{Probability, Step, Vad, from_log_odds, log_odds};
 
 /// What the noise reduction thinks of speech weighs this much beside Silero, in log-odds; measured by

@@ -1,5 +1,5 @@
 use super::*;
-use crate::audio::{Codec, g711};
+use crate::base::audio::{Codec, g711};
 use crate::vad::Probability;
 
 const PHONE: AudioFormat = AudioFormat::PHONE;

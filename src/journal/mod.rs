@@ -12,7 +12,7 @@
 //! Then one line for each input of the engine (`in`), one for each step that was heard in its audio (`hear`: the
 //! probability of speech in per mille, 0–1000, and the level in dBFS, −128–0), one
 //! for what it tells of who picked up (`found`) and one for each decision that came of it
-//! (`out`); `at_us` is [`CallTime`](crate::time::CallTime) in microseconds. What follows an input came of it; the
+//! (`out`); `at_us` is [`CallTime`](crate::base::time::CallTime) in microseconds. What follows an input came of it; the
 //! decisions before the first input are a new engine's own.
 //!
 //! ```json

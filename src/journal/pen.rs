@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use crate::audio::AudioFormat;
-use crate::audio::level::audible_end;
+use crate::base::audio::AudioFormat;
+use crate::base::audio::level::audible_end;
+use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{Action, CallerEvent, Input, ModelEvent};
 use crate::journal::read::Wire;
 use crate::journal::{VERSION, trace};
-use crate::time::CallTime;
 
 /// Writes a call's journal into a buffer. Nothing is allocated per input beyond the growth of the buffer.
 ///

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::answering::Finding;
+use crate::base::time::CallTime;
 use crate::config::CallSettings;
 use crate::engine::{CallerEvent, Control, EffectId, EffectResult, Input, MarkId, ModelEvent};
 use crate::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
-use crate::time::CallTime;
 use crate::vad::Probability;
 
 /// A journal that was read.

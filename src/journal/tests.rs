@@ -5,11 +5,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audio::AudioFormat;
-use crate::audio::level::audible_end;
+use crate::base::audio::AudioFormat;
+use crate::base::audio::level::audible_end;
+use crate::base::time::CallTime;
 use crate::config::*;
 use crate::engine::*;
-use crate::time::CallTime;
 
 /// Settings of a phone call with something in every field.
 pub(crate) fn settings() -> CallSettings {
@@ -312,7 +312,7 @@ fn decisions_are_kept_in_words_and_in_order() {
 fn what_was_heard_comes_back_with_the_input_it_was_heard_in() {
     let step = |per_mille, level_db| {
         let probability = crate::vad::Probability::from_per_mille(per_mille);
-        crate::vad::Step { end: crate::time::Samples(1), probability, level_db }
+        crate::vad::Step { end: crate::base::time::Samples(1), probability, level_db }
     };
     for keep in [JournalKeep::Decisions, JournalKeep::Audio] {
         let mut pen = Pen::new(&settings(), keep);

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::base::time::CallTime;
 use crate::engine::{Action, CallerCommand, CallerEvent, Control, Effect, Input, ModelCommand, ModelEvent};
-use crate::time::CallTime;
 
 /// Appends the line of `action` without its time, such as `TurnCommitted turn=1 rule=server_vad`. Answers `false` and
 /// appends nothing for what has no line: audio for the recording and caller audio for the model, which come 50 times a
@@ -156,8 +156,8 @@ impl fmt::Display for Word<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Samples;
     use crate::engine::{CallEvent, EffectId, EndReason, MarkId, Record, Role};
-    use crate::time::Samples;
 
     fn text(action: Action<'_>) -> String {
         line(CallTime::from_ms(3_240), &action).unwrap_or_default()

@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 
+use crate::base::template::{self, Part, Values};
 use crate::config::{BodyKind, HeaderText, HttpRequest, Method};
-use crate::template::{self, Part, Values};
 
 /// A request that can be sent.
 #[derive(Clone)]
@@ -73,8 +73,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base::template::{Template, Variables};
     use crate::config::Secret;
-    use crate::template::{Template, Variables};
 
     fn request(url: &str, body: Option<&str>, kind: BodyKind) -> HttpRequest {
         let template = |text: &str| Template::parse(text).unwrap();

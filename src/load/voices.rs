@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::audio::clip::Clip as Fixture;
+use crate::base::audio::clip::Clip as Fixture;
 use crate::phone::{Clip, Landmark};
 use crate::tune::corpus::{Corpus, LabelledClip, Severity, clip_from_bytes, parse_labels};
 

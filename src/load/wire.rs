@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 use crate::load::ledger::Sent;
 use crate::load::mark::Mark;
 use crate::load::meter::Books;

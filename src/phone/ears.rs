@@ -1,7 +1,7 @@
 //! Whether the agent is audible, judged by the energy of what is played, not by the messages that carry it.
 
-use crate::audio::g711::ulaw_to_linear;
-use crate::time::Samples;
+use crate::base::audio::g711::ulaw_to_linear;
+use crate::base::time::Samples;
 
 const RATE_HZ: u32 = 8_000;
 /// Energy is taken over 10 ms.

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use base64_simd::STANDARD;
 use serde::Deserialize;
 
+use crate::base::time::Samples;
 use crate::phone::ears::Ears;
 use crate::phone::report::{Clear, Heard, MarkEcho, Violation};
-use crate::time::Samples;
 
 /// Most audio that waits to be played: 10 minutes.
 const MAX_QUEUED: u64 = 10 * 60 * 8_000;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::time::Samples;
 use crate::phone::legs::Stamp;
-use crate::time::Samples;
 
 /// Something that happened to the caller, as it happens.
 #[derive(Clone, Debug, PartialEq)]

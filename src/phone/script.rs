@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::audio::g711::linear_to_ulaw;
+use crate::base::audio::g711::linear_to_ulaw;
+use crate::base::time::Samples;
 use crate::phone::ears::Ears;
 use crate::phone::report::What;
-use crate::time::Samples;
 
 /// Bytes of μ-law in a slot of 20 ms.
 pub const SLOT_BYTES: usize = 160;
@@ -244,7 +244,7 @@ struct Noise {
 impl Noise {
     fn new(dbfs: Option<f32>, seed: u64) -> Self {
         // Evenly distributed noise has a peak of √3 times its RMS.
-        let peak = dbfs.map_or(0.0, |db| crate::audio::level::from_dbfs(db.min(-10.0)) * 3f32.sqrt());
+        let peak = dbfs.map_or(0.0, |db| crate::base::audio::level::from_dbfs(db.min(-10.0)) * 3f32.sqrt());
         Noise { state: seed ^ 0x9E37_79B9_7F4A_7C15 | 1, peak: peak as i32 }
     }
 
@@ -341,9 +341,9 @@ mod tests {
         for _ in 0..50 {
             let frame = a.slot();
             assert_eq!(frame, b.slot());
-            crate::audio::g711::decode_ulaw(&frame, &mut samples);
+            crate::base::audio::g711::decode_ulaw(&frame, &mut samples);
         }
-        let db = crate::audio::level::dbfs(crate::audio::level::rms(&samples));
+        let db = crate::base::audio::level::dbfs(crate::base::audio::level::rms(&samples));
         assert!((-52.0..-48.0).contains(&db), "{db}");
     }
 }

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
+use crate::base::time::Samples;
 use crate::phone::carrier::Order;
 use crate::phone::legs::{self, Stamp};
 use crate::phone::line::{Line, Received};
@@ -24,7 +25,6 @@ use crate::phone::meter::Meter;
 use crate::phone::metronome::Pace;
 use crate::phone::report::{Audio, PhoneEvent, PhoneReport, What};
 use crate::phone::script::{Act, Landmark, Runner, SLOT_BYTES, SLOT_MS};
-use crate::time::Samples;
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

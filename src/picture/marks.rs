@@ -121,10 +121,10 @@ fn thin(list: &mut Vec<u64>, max: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::CallTime;
     use crate::config::JournalKeep;
     use crate::engine::{Action, CallerCommand, MarkId};
     use crate::journal::Pen;
-    use crate::time::CallTime;
 
     fn pen() -> Pen {
         Pen::new(&crate::journal::tests::settings(), JournalKeep::Audio)

@@ -1,12 +1,12 @@
 use super::*;
-use crate::audio::wav;
+use crate::base::audio::wav;
+use crate::base::time::CallTime;
 use crate::config::JournalKeep;
 use crate::engine::event::EndReason;
 use crate::engine::{Action, CallerCommand, CallerEvent, Input, MarkId};
 use crate::engine::{Role, Usage};
 use crate::journal::Pen;
 use crate::report::{Gap, Interruption, Key, Line, Note, Recording, ToolUse, Turn};
-use crate::time::CallTime;
 
 fn line(who: Role, media_at_ms: u64, media_end_ms: u64, text: &str, unheard: &str, unheard_ms: u64) -> Line {
     Line {
@@ -195,7 +195,7 @@ fn heard(report: &Report) -> Vec<u8> {
         let said = |l: &&Line| l.who == Role::Caller && (l.media_at_ms..l.media_end_ms).contains(&media);
         let speech = report.lines.iter().find(said).map_or(20, |_| 900 + (media % 7) as u16 * 10);
         let probability = crate::vad::Probability::from_per_mille(speech);
-        let step = crate::vad::Step { end: crate::time::Samples(media * 8), probability, level_db: -30 };
+        let step = crate::vad::Step { end: crate::base::time::Samples(media * 8), probability, level_db: -30 };
         pen.action(CallTime::from_ms(media + 400), &Action::Heard(step));
     }
     pen.take()
@@ -227,7 +227,7 @@ fn an_hour_of_steps_is_thinned_to_its_peaks() {
     let mut pen = Pen::new(&crate::config::CallSettings { turn_detection, ..settings }, JournalKeep::Decisions);
     for n in 0..225_000_u64 {
         let probability = crate::vad::Probability::from_per_mille(if n % 37 == 5 { 800 } else { 3 });
-        let step = crate::vad::Step { end: crate::time::Samples(n), probability, level_db: -30 };
+        let step = crate::vad::Step { end: crate::base::time::Samples(n), probability, level_db: -30 };
         pen.action(CallTime::from_ms(n * 16), &Action::Heard(step));
     }
     let curve = Marks::read(&pen.take()[..]).heard.unwrap();

@@ -63,7 +63,7 @@ fn end_column(sides: &mut [Vec<f32>; 2], loudest: &mut [u16; 2]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::wav;
+    use crate::base::audio::wav;
 
     #[test]
     fn each_column_is_as_high_as_its_loudest_sample() {

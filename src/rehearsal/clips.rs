@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::audio::{AudioFormat, resample, wav};
+use crate::base::audio::{AudioFormat, resample, wav};
 
 use super::script::{Line, Script};
 

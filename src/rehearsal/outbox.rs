@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 
 /// What the socket is to do next.
 #[derive(Clone, Debug, PartialEq)]

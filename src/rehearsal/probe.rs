@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 use crate::phone::Stamp;
 use crate::phone::legs::digest;
 

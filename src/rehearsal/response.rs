@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 
 use super::clips::Speech;
 use super::conversation::Conversation;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 
 use super::outbox::ApiError;
 use super::vad::Rules;

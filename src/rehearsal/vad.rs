@@ -1,6 +1,6 @@
 //! Whether the caller speaks, by loudness alone.
 
-use crate::audio::{AudioFormat, Codec, g711};
+use crate::base::audio::{AudioFormat, Codec, g711};
 
 /// How a turn is told from the audio.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,7 +127,7 @@ impl Vad {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::{resample, wav};
+    use crate::base::audio::{resample, wav};
 
     const RULES: Rules = Rules { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 };
 

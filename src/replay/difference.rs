@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::base::time::CallTime;
 use crate::journal::{Journal, trace};
 use crate::replay::Step;
-use crate::time::CallTime;
 
 /// Lines in common that are shown before a difference.
 const BEFORE: usize = 5;

@@ -21,11 +21,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::base::template::{Values, Variables};
 use crate::config::{Agent, Push, Question};
 use crate::engine::Role;
 use crate::link::http::fill;
 use crate::report::Report;
-use crate::template::{Values, Variables};
 
 use super::keeper::REPORT;
 use super::late::{Late, Then};

@@ -22,6 +22,8 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
 use tracing::Span;
 
+use crate::base::template::Variables;
+use crate::base::time::CallTime;
 use crate::config::{CallSettings, Deployment};
 use crate::engine::{
     Action, CallEngine, CallEvent, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
@@ -29,8 +31,6 @@ use crate::engine::{
 use crate::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::report::Report;
-use crate::template::Variables;
-use crate::time::CallTime;
 
 use super::Shared as Server;
 use super::effects::{Carrier, Outcome};

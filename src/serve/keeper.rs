@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::Samples;
 use crate::config::Keep;
 use crate::engine::Record;
 use crate::picture;
 use crate::report::Report;
-use crate::time::Samples;
 
 use super::late::Late;
 use super::metrics::Metrics;
@@ -408,7 +408,7 @@ mod tests {
         slow.join().expect("an end");
         let journal = fs::read(dir.path().join("c1/journal")).expect("a journal");
         let journal = crate::journal::Journal::parse(&journal).expect("it can be read");
-        let lost = |ms, lines| crate::journal::Lost { from: crate::time::CallTime::from_ms(ms), lines };
+        let lost = |ms, lines| crate::journal::Lost { from: crate::base::time::CallTime::from_ms(ms), lines };
         assert_eq!(journal.lost, [lost(1_000, 2), lost(4_000, 2)]);
         assert_eq!(journal.entries.len(), 1);
         let account = report.journal.expect("an account");

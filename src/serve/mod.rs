@@ -70,14 +70,14 @@ use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
+use crate::base::time::CallTime;
 use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
 use crate::report::Report;
 use crate::store::{self, Store, StoreError};
-use crate::time::CallTime;
 use crate::webhooks::Sender;
 
-pub(crate) use crate::time::date::rfc3339;
+pub(crate) use crate::base::time::date::rfc3339;
 pub use limits::raise_file_limit;
 pub use task::About;
 pub(crate) use tls::http_client;

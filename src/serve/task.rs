@@ -10,11 +10,11 @@ use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
+use crate::base::time::date::rfc3339;
 use crate::config::{Budget, CallSettings, Deployment, JournalKeep, Keep, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
 use crate::store::{Direction, EndedCall, NewCall};
-use crate::time::date::rfc3339;
 
 use super::Shared;
 use super::call::Call;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::base::template::{Values, Variables};
 use crate::config::{Agent, Fetch};
 use crate::engine::EffectResult;
 use crate::link::http::fill;
-use crate::template::{Values, Variables};
 
 use super::metrics::Metrics;
 use super::reach::Reach;

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::base::template::Variables;
 use crate::config::Deployment;
-use crate::template::Variables;
 
 use super::task::About;
-use crate::time::date::rfc3339;
+use crate::base::time::date::rfc3339;
 
 /// The variables of a call that came in at `started`, by full name: the agent's defaults, what is known of the call, and
 /// the time where the deployment is.

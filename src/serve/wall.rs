@@ -8,7 +8,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::time::date::compact;
+use crate::base::time::date::compact;
 
 /// What a new call is given beside its id: its stream's token, and the seed of what it leaves to chance.
 pub(super) fn lot(random: &SystemRandom) -> Result<(String, u64), Unspecified> {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::answering::AnsweredBy;
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment};
 use crate::engine::Control;
 use crate::link::twilio::twiml;

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::{CallTime, Samples};
 use crate::engine::{CallerCommand, MarkId};
-use crate::time::{CallTime, Samples};
 
 /// The far end of a line.
 #[derive(Debug)]

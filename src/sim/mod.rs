@@ -9,12 +9,12 @@ pub mod scenario;
 use std::sync::Arc;
 
 use crate::answering::Finding;
+use crate::base::time::{CallTime, Samples};
 use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record,
 };
 use crate::journal;
-use crate::time::{CallTime, Samples};
 use crate::vad::Probability;
 use line::Line;
 

@@ -22,7 +22,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::answering::{AnsweredBy, Finding};
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::CallTime;
 use crate::config::{
     AfterFailure, CallSettings, Destination, FalseInterruptions, Interruptions, JournalKeep, Limits, NoiseReduction,
     OnFailure, Playout, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection,
@@ -32,7 +33,6 @@ use crate::engine::{
     TransferOutcome, Turns, Usage,
 };
 use crate::sim::Sim;
-use crate::time::CallTime;
 use crate::vad::Probability;
 
 /// Agent audio arrives in deltas of this length ...

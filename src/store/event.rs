@@ -4,10 +4,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::base::time::date::rfc3339;
 use crate::config::EventType;
 use crate::engine::{EndReason, NotAnswered};
 use crate::report::Report;
-use crate::time::date::rfc3339;
 
 use super::entity::calls;
 use super::time_of;

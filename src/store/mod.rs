@@ -38,8 +38,8 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::base::time::date;
 use crate::config::{EventType, StoreSettings, Webhook};
-use crate::time::date;
 
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
 pub use dials::{Dial, DialChange, DialInserted};

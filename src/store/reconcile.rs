@@ -12,9 +12,9 @@ use sea_orm::{
     TransactionTrait as _,
 };
 
+use crate::base::time::date;
 use crate::config::Webhook;
 use crate::report::Report;
-use crate::time::date;
 
 use super::calls::{self, Ended};
 use super::entity::calls::{Column, Entity, Model, State};

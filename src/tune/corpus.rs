@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use labels::{Labels, SpeechLabel, parse_json, parse_labels, parse_toml};
 pub use read::{Refusal, clip_from_bytes};
 
-use crate::audio::clip::{Distractor, Span};
+use crate::base::audio::clip::{Distractor, Span};
 
 /// Clips and what was wrong with others.
 #[derive(Clone, Debug, Default)]

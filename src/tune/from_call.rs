@@ -10,14 +10,14 @@ use std::path::Path;
 
 use super::measure::{Case, Kept, Source};
 use super::run::{LINE, QUIET, floor, listen_beside, with_tail};
-use crate::audio::clip::Span;
-use crate::audio::{AudioFormat, resample};
+use crate::base::audio::clip::Span;
+use crate::base::audio::{AudioFormat, resample};
+use crate::base::time::Samples;
 use crate::config::{TurnDetection, TurnSettings, VadEngine};
 use crate::engine::{Action, Record};
 use crate::journal::{CallFiles, Journal, LoadError};
 use crate::replay::{Replay, Seen, run_through};
 use crate::report::Report;
-use crate::time::Samples;
 use crate::turn::score::{ClipScore, Found, Spoken, TrueTurn, Truth};
 use crate::turn::{EndRule, TurnEvent};
 use crate::vad::{Step, step_samples};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::corpus::{Corpus, Labels, Problem, Severity, clip_from_bytes, parse_labels};
 use super::run::LINE;
-use crate::audio::wav;
+use crate::base::audio::wav;
 
 /// A file's audio at the line's rate, ready to be heard.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,11 +5,11 @@ use std::fmt::{self, Write as _};
 
 use super::run::{Heard, LINE, segments};
 use super::words::{self, clock, mistake, reason};
-use crate::audio::{level, wav};
+use crate::base::audio::{level, wav};
+use crate::base::time::Samples;
 use crate::config::TurnSettings;
 use crate::picture::text::{Esc, clock_s};
 use crate::picture::{PAGE_STYLE, SCRIPT, STYLE, head};
-use crate::time::Samples;
 use crate::turn::TurnEvent;
 use crate::turn::score::{ClipScore, Found, Truth};
 
@@ -529,7 +529,7 @@ fn legend(out: &mut String, y: f64, scene: &Scene<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::clip::Span;
+    use crate::base::audio::clip::Span;
     use crate::config::VadEngine;
     use crate::tune::run::hear;
     use crate::turn::score::{Spoken, score};

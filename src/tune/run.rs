@@ -3,11 +3,11 @@
 //!
 //! Everything is heard as the phone brings it: 8 kHz, G.711 μ-law. Audio that came over a phone is not changed by that.
 
-use crate::audio::clip::Span;
-use crate::audio::{AudioFormat, Codec, g711};
+use crate::base::audio::clip::Span;
+use crate::base::audio::{AudioFormat, Codec, g711};
+use crate::base::time::Samples;
 use crate::config::{NoiseReduction, TurnSettings, VadEngine};
 use crate::hearing::{Hearing, HearingSettings};
-use crate::time::Samples;
 use crate::turn::{TurnDetector, TurnEvent};
 use crate::vad::{Probability, Step, step_samples};
 

@@ -174,7 +174,7 @@ fn cpu_time() -> Option<Duration> {
 mod tests {
     use super::super::measure::Source;
     use super::*;
-    use crate::audio::clip::Span;
+    use crate::base::audio::clip::Span;
     use crate::turn::score::{Spoken, Truth};
 
     /// Bursts of sound; those within 1 s of each other are one turn.

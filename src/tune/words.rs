@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::base::time::Samples;
 use crate::config::TurnSettings;
-use crate::time::Samples;
 use crate::turn::score::{Finding, Found};
 use crate::turn::{EndRule, TurnEvent};
 

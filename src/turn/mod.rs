@@ -37,8 +37,8 @@ mod tests;
 
 pub mod shadow;
 
+use crate::base::time::Samples;
 use crate::config::TurnSettings;
-use crate::time::Samples;
 use crate::vad::Step;
 use level::{Levels, Sound};
 use near::Voices;

@@ -7,8 +7,8 @@ use std::iter::Sum;
 use std::ops::AddAssign;
 
 use super::TurnEvent;
-use crate::audio::clip::Span;
-use crate::time::Samples;
+use crate::base::audio::clip::Span;
+use crate::base::time::Samples;
 
 /// Labels are this exact at best: what is nearer to an edge lies on it.
 pub const EDGE_MS: u64 = 50;

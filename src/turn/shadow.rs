@@ -16,8 +16,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::time::Samples;
 use crate::config::{FalseInterruptions, Interruptions};
-use crate::time::Samples;
 use crate::turn::{TurnDetector, TurnEvent};
 use crate::vad::Step;
 

@@ -1,6 +1,6 @@
 //! Twice the sample rate, cheaply: every second sample is kept, those between are interpolated.
 
-use crate::audio::resample::bessel_i0;
+use crate::base::audio::resample::bessel_i0;
 use std::f64::consts::PI;
 use std::sync::LazyLock;
 

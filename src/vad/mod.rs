@@ -21,10 +21,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::Resampler;
-use crate::audio::level::{FULL_SCALE, dbfs};
+use crate::base::audio::Resampler;
+use crate::base::audio::level::{FULL_SCALE, dbfs};
+use crate::base::time::Samples;
 pub use crate::config::VadEngine;
-use crate::time::Samples;
 use frames::Frames;
 
 /// A probability in thousandths, 0 to 1 000.

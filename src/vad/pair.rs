@@ -10,7 +10,7 @@ use super::doubler::Doubler;
 use super::gate::Gate;
 use super::silero::{Branch, Silero};
 use super::{Level, from_log_odds, log_odds};
-use crate::audio::Resampler;
+use crate::base::audio::Resampler;
 
 /// The 8 kHz network's part of the mean. With 0.3 the F1 score rises by 0.001 to 0.003, and so do the starts on coughs, keys
 /// and noise: these stop an agent, which so few frames do not.

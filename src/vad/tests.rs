@@ -3,7 +3,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audio::resample;
+use crate::base::audio::resample;
 use crate::tune::corpus::{Corpus, LabelledClip};
 
 const ENGINES: [VadEngine; 3] = [VadEngine::Silero, VadEngine::Earshot, VadEngine::Energy];
@@ -178,7 +178,7 @@ fn doubling_keeps_a_tone_in_its_place() {
     doubler::Doubler::default().process(&input, &mut out);
     let wanted = tone(1_000.0, 16_000.0, 1_600);
     let error: Vec<i16> = (100..1_500).map(|i| out[i] - wanted[i - 2 * doubler::DELAY]).collect();
-    assert!(crate::audio::level::rms(&error) < 150.0, "{}", crate::audio::level::rms(&error));
+    assert!(crate::base::audio::level::rms(&error) < 150.0, "{}", crate::base::audio::level::rms(&error));
 }
 
 proptest! {

@@ -14,12 +14,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use crate::base::time::{CallTime, Samples};
 use crate::config::TurnDetection;
 use crate::engine::Role;
 use crate::journal::{CallFiles, Journal};
 use crate::replay::{Replay, fail, print};
 use crate::report::{Gap, Report, Turn};
-use crate::time::{CallTime, Samples};
 pub use tracks::Recorded;
 use tracks::{Track, Tracks};
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::Samples;
 use crate::engine::{Action, Record};
 use crate::replay::Seen;
-use crate::time::Samples;
 
 /// A recording that was read.
 #[derive(Debug)]

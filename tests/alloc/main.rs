@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use allocation_counter::measure;
-use offhook::audio::{AudioFormat, Resampler, g711, level};
+use offhook::base::audio::{AudioFormat, Resampler, g711, level};
+use offhook::base::time::{CallTime, Samples};
 use offhook::config;
 use offhook::config::{NoiseReduction, Outbound, TurnDetection, TurnSettings, VadEngine};
 use offhook::denoise::Denoiser;
@@ -13,7 +14,6 @@ use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
 use offhook::recording::RecordingFile;
 use offhook::sim::scenario;
-use offhook::time::{CallTime, Samples};
 
 /// Frames of warm-up: buffers grow to what a call needs.
 const WARM: u64 = 200;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use offhook::audio::g711::ulaw_to_linear;
+use offhook::base::audio::g711::ulaw_to_linear;
 use offhook::phone::measure::{db, find, gains, largest_step};
 use offhook::phone::{CallOptions, EndedBy, Fault, Outcome, PutThrough, Step};
 use offhook::report::Report;
@@ -313,7 +313,9 @@ fn plan_without_sound(plan: &Plan) -> Plan {
 fn ulaw_of(path: &Path) -> Vec<i16> {
     let mut wav = hound::WavReader::open(path).expect("a WAV file");
     assert_eq!(wav.spec().sample_rate, 8_000);
-    wav.samples::<i16>().map(|s| ulaw_to_linear(offhook::audio::g711::linear_to_ulaw(s.expect("a sample")))).collect()
+    wav.samples::<i16>()
+        .map(|s| ulaw_to_linear(offhook::base::audio::g711::linear_to_ulaw(s.expect("a sample"))))
+        .collect()
 }
 
 /// Holds recording, journal and report of a call against each other.

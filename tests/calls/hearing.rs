@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use offhook::audio::clip::Clip as Labelled;
+use offhook::base::audio::clip::Clip as Labelled;
 use offhook::journal::{CallFiles, Kind};
 use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What, legs};
 use offhook::replay::{RehearArgs, Rehearing};

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use offhook::base::time::CallTime;
 use offhook::config::{Secret, Source};
 use offhook::engine::CallEvent;
 use offhook::phone::{self, CallOptions, Carrier, Step};
 use offhook::rehearsal;
 use offhook::report::Report;
 use offhook::serve::{About, Observer, Running, ServeOptions, Server};
-use offhook::time::CallTime;
 use tempfile::TempDir;
 use tokio::sync::watch;
 

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use offhook::audio::{AudioFormat, Codec};
+use offhook::base::audio::{AudioFormat, Codec};
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::{FalseInterruptions, Interruptions, TurnDetection, TurnSettings, VadEngine};
 use offhook::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, Input, MarkId, ModelCommand, ModelEvent,
     Record, ResponseStatus, Usage,
 };
 use offhook::sim::scenario;
-use offhook::time::{CallTime, Samples};
 use offhook::vad::Probability;
 use proptest::prelude::*;
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::JournalKeep;
 use offhook::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, EndReason, Input, ModelEvent, Record,
@@ -11,7 +12,6 @@ use offhook::engine::{
 use offhook::journal::Journal;
 use offhook::replay::Replay;
 use offhook::sim::{Means, Sim, scenario};
-use offhook::time::{CallTime, Samples};
 
 const START: CallTime = CallTime::from_ms(200);
 

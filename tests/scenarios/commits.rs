@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use offhook::base::time::CallTime;
 use offhook::config::{JournalKeep, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent};
 use offhook::sim::{Means, Sim, scenario};
-use offhook::time::CallTime;
 use offhook::vad::Probability;
 
 /// What happens, and when, in ms.

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-use offhook::audio::{g711, wav};
+use offhook::base::audio::{g711, wav};
+use offhook::base::time::CallTime;
 use offhook::config::{CallSettings, Sound, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Input, MarkId};
 use offhook::sim::scenario;
-use offhook::time::CallTime;
 
 #[test]
 fn an_echo_does_not_interrupt_the_agent() {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::{
     Budget, Destination, FalseInterruptions, Idle, Interruptions, JournalKeep, KeyAction, Keys, Price, Sound, Spoken,
     Tool, ToolKind, ToolSound, TurnDetection, TurnSettings, VadEngine,
@@ -15,7 +16,6 @@ use offhook::engine::{
 use offhook::journal::Journal;
 use offhook::replay::{Replay, Seen};
 use offhook::sim::{Sim, scenario};
-use offhook::time::{CallTime, Samples};
 use offhook::vad::Probability;
 use offhook::verify::{Recorded, Verdict, Verification};
 use proptest::prelude::*;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use offhook::base::time::{CallTime, Samples};
 use offhook::config::{CallSettings, JournalKeep};
 use offhook::engine::*;
 use offhook::journal::Pen;
@@ -11,7 +12,6 @@ use offhook::recording::RecordingFile;
 use offhook::report::Recording;
 use offhook::sim::line::Line;
 use offhook::sim::scenario::settings;
-use offhook::time::{CallTime, Samples};
 
 /// The media stream opens here.
 pub(crate) const STARTED_MS: u64 = 500;

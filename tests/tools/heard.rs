@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use offhook::base::time::CallTime;
 use offhook::config::{JournalKeep, Shadow, TurnDetection, TurnSettings, VadEngine};
 use offhook::engine::*;
 use offhook::explain::{self, ExplainArgs, Explanation};
 use offhook::journal::{CallFiles, Kind};
 use offhook::replay::{self, RehearArgs, Rehearing, Replay, ReplayArgs};
 use offhook::sim::scenario::settings;
-use offhook::time::CallTime;
 
 use crate::call::{record_script, tone};
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use call::{BARGE_IN_MS, GAP_MS, folder, tone};
+use offhook::base::time::CallTime;
 use offhook::config::JournalKeep;
 use offhook::engine::EndReason;
 use offhook::explain::{self, ExplainArgs, Explanation};
@@ -20,7 +21,6 @@ use offhook::journal::{CallFiles, Journal};
 use offhook::replay::{self, Replay, ReplayArgs};
 use offhook::report::Report;
 use offhook::sim::scenario::settings;
-use offhook::time::CallTime;
 use offhook::verify::{self, Recorded, Verdict, Verification, VerifyArgs};
 
 fn replay_args(call: &Path) -> ReplayArgs {

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 
+use offhook::base::time::CallTime;
 use offhook::config::{CallSettings, Idle, Interruptions, JournalKeep, Keys, Spoken};
 use offhook::engine::*;
 use offhook::journal::CallFiles;
 use offhook::sim::scenario::settings;
-use offhook::time::CallTime;
 use offhook::verify::{Recorded, Verdict, Verification};
 
 use crate::call::{record_script, tone};

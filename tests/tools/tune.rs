@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use offhook::audio::wav;
+use offhook::base::audio::wav;
 use offhook::config::JournalKeep;
 use serde_json::Value;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use offhook::audio::{AudioFormat, Codec};
+use offhook::base::audio::{AudioFormat, Codec};
 use offhook::config::*;
 use offhook::engine::{CommandKind, ModelCommand, ModelEvent, ResponseStatus, Role};
 use offhook::link::openai::{self, Session};

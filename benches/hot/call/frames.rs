@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use base64_simd::STANDARD;
-use offhook::audio::g711;
+use offhook::base::audio::g711;
 
 use super::speech::speech;
 

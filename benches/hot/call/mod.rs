@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::path::Path;
 
-use offhook::audio::AudioFormat;
+use offhook::base::audio::AudioFormat;
+use offhook::base::time::CallTime;
 use offhook::config::{self, CallSettings, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand};
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
 use offhook::sim::scenario;
-use offhook::time::CallTime;
 
 use frames::{Frames, STREAM};
 

@@ -1,6 +1,6 @@
 //! Speech without a pause, from the fixtures: a detector has its whole work with it, and a turn begun in it does not end.
 
-use offhook::audio::wav;
+use offhook::base::audio::wav;
 
 const TRACK: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/audio/track-ben.wav"));
 /// Where it lies in the track, at 8 kHz: 1.6 s, which are whole frames of 20 ms and whole steps of 32 ms.

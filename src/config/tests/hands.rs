@@ -1,7 +1,7 @@
 //! Tools, variables, and what is asked before and after a call.
 
 use super::*;
-use crate::template::Variables;
+use crate::base::template::Variables;
 
 /// Every variable that is known during a call, as messages list them.
 const KNOWN: &str = "call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, crm.name, \
@@ -211,7 +211,7 @@ fn secrets_of_requests_are_demanded_of_agents_that_answer_and_never_shown() {
     let tool = &config.agents["reception"].http_tools["a"];
     assert!(matches!(&tool.request.headers[0].1, HeaderText::Secret(s) if s.expose() == "Bearer sk-very-secret"));
     assert!(!format!("{config:?}").contains("very-secret"));
-    let settings = CallSettings::new(&config.deployments["main-number"], "", crate::audio::AudioFormat::PHONE, 1);
+    let settings = CallSettings::new(&config.deployments["main-number"], "", crate::base::audio::AudioFormat::PHONE, 1);
     let kept = serde_json::to_string(&settings).unwrap();
     assert!(!kept.contains("very-secret") && !kept.contains("a.example"), "{kept}");
     for header in ["Authorization = \"Bearer sk-hush\"", "x-api-key = \"sk-hush\"", "Cookie = { env = \"sk-hush\" }"] {

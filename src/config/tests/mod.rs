@@ -461,7 +461,7 @@ fn a_model() -> Model {
         url: "ws://127.0.0.1/".to_owned(),
         api_key: None,
         headers: Vec::new(),
-        format: crate::audio::AudioFormat::PHONE,
+        format: crate::base::audio::AudioFormat::PHONE,
         dial_timeout_ms: 1,
         price: None,
         max_session_min: 1,

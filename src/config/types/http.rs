@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Schema, Secret};
-use crate::template::Template;
+use crate::base::template::Template;
 
 /// A request with gaps that are filled in when it is made.
 #[derive(Clone, Debug)]

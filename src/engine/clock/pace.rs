@@ -1,7 +1,7 @@
 //! Whether the line plays as fast as is reckoned. Marks tell: one comes back a constant time after what it follows was played
 //! at the soonest, so when even the soonest ones drift, it is the playing that does.
 
-use crate::time::LineTime;
+use crate::base::time::LineTime;
 
 /// Marks that are compared with those before: the soonest of them counts.
 const MARKS: u32 = 8;

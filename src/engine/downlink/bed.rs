@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Downlink, Progress};
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::{LineTime, Samples};
 use crate::config::{Playout, ToolSound};
 use crate::engine::io::MarkId;
 use crate::engine::outbox::{Outbox, Piece};
-use crate::time::{LineTime, Samples};
 
 /// The shortest stretch that is kept ahead at the line.
 const SHORTEST_LEAD_MS: u64 = 40;

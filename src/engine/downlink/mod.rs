@@ -22,13 +22,13 @@ mod reckoning;
 
 use std::collections::VecDeque;
 
-use crate::audio::AudioFormat;
-use crate::audio::level::audible_end;
+use crate::base::audio::AudioFormat;
+use crate::base::audio::level::audible_end;
+use crate::base::time::{LineTime, Samples};
 use crate::config::{Playout, ToolSound};
 use crate::engine::clock::Pace;
 use crate::engine::io::MarkId;
 use crate::engine::outbox::{Outbox, Piece};
-use crate::time::{LineTime, Samples};
 use bed::Bed;
 use reckoning::{Late, Run};
 

@@ -2,8 +2,8 @@
 //! written by it.
 
 use super::{Downlink, slice};
+use crate::base::time::{LineTime, Samples};
 use crate::engine::outbox::Outbox;
-use crate::time::{LineTime, Samples};
 
 /// A mark this much later than the line's usual lag is more than jitter.
 const LATE_US: u64 = 60_000;

@@ -27,8 +27,8 @@ mod hold;
 mod verdict;
 
 use super::*;
+use crate::base::time::Samples;
 use crate::config::{Interruptions, TurnSettings};
-use crate::time::Samples;
 use crate::turn::shadow::{Rule, Shadow, WORD_MS};
 use crate::turn::{EndRule, TurnDetector, TurnEvent};
 use crate::vad::{Probability, Step};

@@ -1,7 +1,7 @@
 //! What the model says, on its way to the line: what finds room is heard, and of what does not the model is told.
 
 use super::*;
-use crate::audio::level::audible_end;
+use crate::base::audio::level::audible_end;
 
 /// Items of one response of which the model is told that they were not heard.
 const UNHEARD_MAX: usize = 16;

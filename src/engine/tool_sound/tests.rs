@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::audio::{g711, wav};
+use crate::base::audio::{g711, wav};
 use crate::config::{JournalKeep, Sound, ToolSound, from_memory};
 use crate::phone::measure;
 use crate::sim::{Means, Sim, scenario};
@@ -127,7 +127,7 @@ fn configured(tool_sound: &str) -> CallSettings {
     let deployment = format!("agent = \"a\"\nnumber = \"+15550100100\"\n[tool_sound]\n{tool_sound}");
     files.insert("deployments/d.toml".to_owned(), deployment.into_bytes());
     let config = from_memory(&files, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
-    CallSettings::new(&config.deployments["d"], "test", crate::audio::AudioFormat::PHONE, 1)
+    CallSettings::new(&config.deployments["d"], "test", crate::base::audio::AudioFormat::PHONE, 1)
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Audio between the line's format and the model's.
 
-use crate::audio::{AudioFormat, Codec, Resampler};
+use crate::base::audio::{AudioFormat, Codec, Resampler};
 
 /// Both directions of one session.
 #[derive(Debug)]

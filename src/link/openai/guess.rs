@@ -6,7 +6,7 @@
 //! G.711 and 2,334 of linear audio, no piece was taken for the other kind; 99 % of the linear ones were found out, and 85 %
 //! of the loud G.711 ones.
 
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 
 /// Bytes that are looked at of one message ...
 const LOOKED_AT: usize = 4_800;
@@ -87,8 +87,8 @@ mod tests {
 
     /// A voice, as one format has it.
     fn voice(format: AudioFormat, level: f32) -> Vec<u8> {
-        let clip = crate::audio::wav::read(include_bytes!("../../rehearsal/clips/greeting.wav")).unwrap();
-        let samples = crate::audio::resample::convert(&clip.samples, clip.rate_hz, format.rate_hz);
+        let clip = crate::base::audio::wav::read(include_bytes!("../../rehearsal/clips/greeting.wav")).unwrap();
+        let samples = crate::base::audio::resample::convert(&clip.samples, clip.rate_hz, format.rate_hz);
         let samples: Vec<i16> = samples.iter().map(|s| (f32::from(*s) * level) as i16).collect();
         let mut bytes = Vec::new();
         format.codec.encode(&samples, &mut bytes);

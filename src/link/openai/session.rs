@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use base64_simd::STANDARD;
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 use crate::config::{Agent, TurnDetection};
 use crate::engine::{CommandKind, ModelCommand, ModelEvent, Role};
 

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 use crate::config::*;
 use crate::engine::{CommandKind, ModelCommand, ModelEvent, ResponseStatus, Role, Usage};
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 
 /// Sample rates that are converted.
 const RATES_HZ: std::ops::RangeInclusive<u32> = 8_000..=48_000;

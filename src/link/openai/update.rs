@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 use crate::config::{Agent, Eagerness, McpServer, NoiseEngine, NoiseReduction, Secret, TurnDetection};
 
 /// The session as `agent` wants it with these `instructions`, as the value of `session.update`'s `session`.

@@ -12,7 +12,7 @@ use base64_simd::STANDARD;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::audio::{AudioFormat, Codec};
+use crate::base::audio::{AudioFormat, Codec};
 use crate::engine::{CallerCommand, CallerEvent, MarkId};
 
 /// Longest message that is looked at, in bytes; Twilio's own are about 400.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::call::{Call, Diary, Ended, Stock};
 use super::settings;
+use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep, Spoken};
 use crate::engine::{Action, CallEvent, CallerEvent, Input, ModelEvent};
 use crate::journal::Journal;
 use crate::load::random::Random;
 use crate::replay::Replay;
 use crate::sim::{Means, Sim};
-use crate::time::CallTime;
 use crate::vad::Probability;
 
 /// Where the digest of decisions begins.

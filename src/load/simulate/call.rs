@@ -13,12 +13,12 @@ use super::settings::{self, Sounds};
 use super::temper::Temper;
 use super::voice::Voice;
 use super::words::{Names, Say};
+use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep, TurnDetection};
 use crate::engine::{CallerEvent, Control, EndReason, Input};
 use crate::journal::trace;
 use crate::load::random::Random;
 use crate::sim::{Means, Sim};
-use crate::time::CallTime;
 use crate::vad::Probability;
 use world::World;
 
@@ -170,7 +170,7 @@ impl Call {
         self.faults.add(&model.faults);
         self.faults.add(&carrier.faults);
         let line = self.sim.line_now();
-        let heard_ms = line.played(lasted).as_ms(crate::audio::AudioFormat::PHONE.rate_hz);
+        let heard_ms = line.played(lasted).as_ms(crate::base::audio::AudioFormat::PHONE.rate_hz);
         let (barge_ins, truncations) = (watch.barge_ins, watch.truncations);
         let (faults, broken) = (self.faults, watch.broken);
         let ended = Ended { reason, lasted, inputs, actions, barge_ins, truncations, heard_ms, faults, broken, diary };

@@ -1,10 +1,10 @@
 //! The caller and the line: who speaks when, over whom, and what becomes of the line meanwhile.
 
 use super::fault::Fault;
+use crate::base::time::CallTime;
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::{Control, EndReason};
 use crate::load::random::Random;
-use crate::time::CallTime;
 
 /// How often a caller who listens asks himself what he hears.
 const LISTEN_MS: u64 = 200;

@@ -1,9 +1,9 @@
 //! The carrier: what becomes of a hang-up or a transfer that is asked for.
 
 use super::fault::{Fault, Faults};
+use crate::base::time::CallTime;
 use crate::engine::{EffectId, EffectResult};
 use crate::load::random::Random;
-use crate::time::CallTime;
 
 /// One call's carrier.
 #[derive(Debug)]

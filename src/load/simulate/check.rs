@@ -6,6 +6,7 @@ mod items;
 mod tests;
 mod turns;
 
+use crate::base::time::{CallTime, Samples};
 use crate::config::{CallSettings, TurnDetection};
 use crate::engine::report::Report;
 use crate::engine::{
@@ -13,7 +14,6 @@ use crate::engine::{
 };
 use crate::sim::Sim;
 use crate::sim::line::Line;
-use crate::time::{CallTime, Samples};
 use crate::turn::shadow::CLICK_MS;
 
 use super::settings::SOUND;

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use super::fault::{Fault, Faults};
 use super::temper::Temper;
 use super::words::Say;
+use crate::base::time::CallTime;
 use crate::engine::{CommandKind, ModelCommand};
 use crate::load::random::Random;
-use crate::time::CallTime;
 use reply::Active;
 
 /// μ-law bytes per ms.

@@ -187,7 +187,7 @@ impl Outcome {
     fn verdict(&self) -> String {
         let mut out = String::new();
         for Violation { seed, call, at_ms, what } in &self.violations {
-            let at = crate::time::CallTime::from_ms(*at_ms);
+            let at = crate::base::time::CallTime::from_ms(*at_ms);
             let _ = writeln!(out, "call {call} at {at}: {what}\n    again: --seed {seed} --only {call}");
         }
         if self.stopped {

@@ -7,8 +7,8 @@ use super::again;
 use super::arrivals::Arrivals;
 use super::call::{Call, Diary, Stock};
 use super::tally::{Tally, Violation};
+use crate::base::time::CallTime;
 use crate::config::JournalKeep;
-use crate::time::CallTime;
 
 /// A call goes on alone for so long before others do: calls know nothing of each other, and memory is slow.
 const SLICE_US: u64 = 500_000;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::audio::g711;
+use crate::base::audio::g711;
 use crate::load::random::Random;
 
 /// Samples of a 20 ms frame.

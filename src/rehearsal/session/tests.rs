@@ -320,7 +320,7 @@ fn tools_are_called_and_their_outputs_answered() {
 
 #[test]
 fn the_demo_matches_its_recorded_caller() {
-    use crate::audio::{g711, wav};
+    use crate::base::audio::{g711, wav};
     let mut rig = Rig::new("");
     for (name, hears, says, calls) in [
         ("anna-book", "Hello, I would like to book", "Of course. For Friday", None),

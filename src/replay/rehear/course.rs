@@ -1,12 +1,12 @@
 //! A call's audio on its media time line, and the turns that were, or would be, taken in it.
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
+use crate::base::time::{CallTime, Samples};
 use crate::config::{Shadow, TurnDetection};
 use crate::engine::{Action, CallEvent, Record};
 use crate::hearing::{Hearing, HearingSettings};
 use crate::journal::Journal;
 use crate::replay::{Seen, run_through};
-use crate::time::{CallTime, Samples};
 use crate::turn::shadow::Rule;
 use crate::turn::{TurnDetector, TurnEvent};
 

@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use course::{Course, Turn};
 
+use crate::base::time::{CallTime, Samples};
 use crate::config::{self, FalseInterruptions, Shadow, TurnDetection, TurnSettings};
 use crate::hearing::HearingSettings;
 use crate::journal::{CallFiles, Journal};
-use crate::time::{CallTime, Samples};
 
 /// Decisions closer than this are the same.
 const SAME_MS: u64 = 10;

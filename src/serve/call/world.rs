@@ -7,11 +7,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use tracing::Instrument as _;
 
+use crate::base::template::{self, Variables};
 use crate::engine::{Effect, EffectId, EffectResult};
 use crate::link::{openai, twilio};
 use crate::serve::effects::Outcome;
 use crate::serve::lend;
-use crate::template::{self, Variables};
 
 use super::{Call, Fetching};
 

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 use crate::config::{Budget, CallSettings, Config, Deployment};
 use crate::engine::NotAnswered;
 use crate::link::twilio::rest::NewCall;

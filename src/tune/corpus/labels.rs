@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::audio::clip::{Distractor, Span};
+use crate::base::audio::clip::{Distractor, Span};
 
 /// What `NAME.toml` or `NAME.json` says of `NAME.wav`. Nothing is required; times are in milliseconds from the clip's
 /// beginning. A JSON file may also be a bare list of speech: `[{"start_ms": 100, "end_ms": 900}]`.

@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::labels::{Labels, SpeechLabel, parse_labels};
 use super::{Condition, Corpus, LabelledClip, Problem, Severity, Speech, Turn};
-use crate::audio::clip::{Distractor, Span};
-use crate::audio::level::{dbfs, peak, rms};
-use crate::audio::resample;
-use crate::audio::wav::{self, Shape};
+use crate::base::audio::clip::{Distractor, Span};
+use crate::base::audio::level::{dbfs, peak, rms};
+use crate::base::audio::resample;
+use crate::base::audio::wav::{self, Shape};
 
 /// The file that describes a folder's clips.
 const INDEX: &str = "index.json";

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::audio::wav;
+use crate::base::audio::wav;
 
 const SECOND: [i16; 8_000] = [100; 8_000];
 

@@ -16,7 +16,7 @@ fn tone(rate_hz: u32, ms: u32) -> Vec<i16> {
 
 #[test]
 fn phone_line_talks_to_a_model_that_takes_linear_audio_only() {
-    use crate::audio::g711;
+    use crate::base::audio::g711;
     let mut session = ready(AudioFormat::PHONE, AudioFormat::PCM_24K);
     // Out: 20 ms frames of μ-law become 20 ms of linear audio at 24 kHz, from the first on.
     let line: Vec<u8> = tone(8_000, 400).iter().map(|&s| g711::linear_to_ulaw(s)).collect();

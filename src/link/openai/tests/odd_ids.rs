@@ -2,9 +2,9 @@
 
 use super::odd::{check, created, delta, done, told, transcript, turn, words};
 use super::*;
+use crate::base::time::CallTime;
 use crate::engine::{CallerEvent, Input};
 use crate::sim::{Sim, scenario};
-use crate::time::CallTime;
 
 /// More than a session remembers of anything.
 const ROUNDS: u32 = 40;

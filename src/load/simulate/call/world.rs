@@ -1,10 +1,10 @@
 //! What reacts to an engine, and what is written down of it.
 
 use super::{Carrier, Diary, Model, Watch};
+use crate::base::time::CallTime;
 use crate::engine::Action;
 use crate::journal::trace;
 use crate::sim::line::Line;
-use crate::time::CallTime;
 
 /// What reacts to the engine.
 #[derive(Debug)]

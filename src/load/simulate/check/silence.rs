@@ -1,8 +1,8 @@
 //! For how long a caller who waits for an answer hears nothing.
 
+use crate::base::time::CallTime;
 use crate::config::CallSettings;
 use crate::engine::CallEvent;
-use crate::time::CallTime;
 
 /// Beyond the limit: a message on its way, and the end of what was played.
 const SLACK_MS: u64 = 1_000;

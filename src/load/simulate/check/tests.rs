@@ -1,7 +1,7 @@
 //! Planted violations.
 
 use super::*;
-use crate::audio::AudioFormat;
+use crate::base::audio::AudioFormat;
 use crate::engine::{EndReason, MarkId};
 use crate::sim::scenario;
 

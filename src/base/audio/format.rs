@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::g711;
-use crate::time::Samples;
+use crate::base::audio::g711;
+use crate::base::time::Samples;
 
 /// How samples are written on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

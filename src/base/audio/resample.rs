@@ -191,7 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::audio::level::rms;
+    use crate::base::audio::level::rms;
 
     const RATES: [u32; 4] = [8_000, 16_000, 24_000, 48_000];
 

@@ -1,8 +1,8 @@
 //! How loud audio is.
 
-use crate::audio::g711::{alaw_to_linear, ulaw_to_linear};
-use crate::audio::{AudioFormat, Codec};
-use crate::time::Samples;
+use crate::base::audio::g711::{alaw_to_linear, ulaw_to_linear};
+use crate::base::audio::{AudioFormat, Codec};
+use crate::base::time::Samples;
 
 /// Full scale: the largest magnitude a sample can have.
 pub const FULL_SCALE: f32 = 32_768.0;

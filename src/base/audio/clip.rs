@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::wav::{self, Wav, WavError};
+use crate::base::audio::wav::{self, Wav, WavError};
 
 /// A stretch of audio, in milliseconds from the clip's beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +148,7 @@ impl std::error::Error for ClipError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::level::{dbfs, rms};
+    use crate::base::audio::level::{dbfs, rms};
 
     const LABELS: &str = r#"
         text = "Hello. Bye."

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::audio::g711;
+use crate::base::audio::g711;
 
 /// Files larger than this are refused: an hour of stereo at 48 kHz fits.
 pub const MAX_BYTES: usize = 1 << 30;

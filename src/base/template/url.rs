@@ -104,7 +104,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::template::Variables;
+    use crate::base::template::Variables;
 
     fn rendered(url: &str, a: &str) -> Result<String, String> {
         let (nothing, arguments) = (Variables::new(), json!({ "a": a }));

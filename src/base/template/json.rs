@@ -72,7 +72,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::template::Variables;
+    use crate::base::template::Variables;
 
     #[test]
     fn values_stay_values() {

@@ -1,0 +1,7 @@
+//! What every room stands on: time, samples, text.
+//!
+//! May use nothing of ours. Not here: anything that knows what a call, a document or a person is.
+
+pub mod audio;
+pub mod template;
+pub mod time;
