@@ -19,12 +19,12 @@
 //! | [`base::audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`base::template`] | text with variables in it |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
-//! | [`denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
-//! | [`echo`] | the agent's own voice on the caller's track: subtracted and recognised |
-//! | [`vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
-//! | [`turn`] | from steps to turns: start, pause, end, each with its place; candidates beside the live settings |
-//! | [`answering`] | who picked up a call that was placed: a person, or a machine that talks and beeps |
-//! | [`hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
+//! | [`ears::denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
+//! | [`ears::echo`] | the agent's own voice on the caller's track: subtracted and recognised |
+//! | [`ears::vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
+//! | [`ears::turn`] | from steps to turns: start, pause, end, each with its place; candidates beside the live settings |
+//! | [`ears::answering`] | who picked up a call that was placed: a person, or a machine that talks and beeps |
+//! | [`ears::hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, tools, the lent line, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
@@ -52,7 +52,7 @@
 //! [`engine::CallerEvent::Audio`] that borrows from it. The engine places the frame by the line's media clock
 //! (`engine::uplink`): a gap would become silence, a duplicate would be dropped. It gives out two actions, both borrowing
 //! from its arena: a [`engine::Record`] for the recording and a [`engine::ModelCommand::AppendAudio`]. Between the two it
-//! is heard ([`hearing`]): with every 32 ms a [`vad::Step`] says how likely the caller speaks, [`turn`] makes starts and
+//! is heard ([`ears::hearing`]): with every 32 ms a [`ears::vad::Step`] says how likely the caller speaks, [`ears::turn`] makes starts and
 //! ends of steps, and only from a start (and its prefix) to an end is audio passed on. Each step goes to the journal too,
 //! so that a replay needs no ears. [`link::openai::Session`] writes the latter as base64 into a text frame, unchanged (μ-law in, μ-law out), and the shell
 //! flushes the model's socket once the engine is drained. Nothing was allocated by engine or links.
@@ -101,15 +101,12 @@
 //! | idle | neither side says anything, and nobody works on anything |
 //! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |
 
-pub mod answering;
 pub mod base;
 pub mod config;
 pub mod demo;
-pub mod denoise;
-pub mod echo;
+pub mod ears;
 pub mod engine;
 pub mod explain;
-pub mod hearing;
 pub mod journal;
 pub mod link;
 pub mod load;
@@ -123,8 +120,6 @@ pub mod serve;
 pub mod sim;
 pub mod store;
 pub mod tune;
-pub mod turn;
-pub mod vad;
 pub mod verify;
 pub mod webhooks;
 

@@ -5,9 +5,9 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion};
 use offhook::base::time::CallTime;
 use offhook::config::{TurnDetection, TurnSettings};
+use offhook::ears::vad::Probability;
 use offhook::engine::{CallEngine, CallerEvent, Input, MarkId, ModelEvent};
 use offhook::sim::scenario;
-use offhook::vad::Probability;
 
 const FRAME: [u8; 160] = [0x31; 160];
 

@@ -6,8 +6,8 @@ use criterion::Criterion;
 use offhook::base::audio::{AudioFormat, g711};
 use offhook::base::time::Samples;
 use offhook::config::{NoiseReduction, VadEngine};
-use offhook::denoise::Denoiser;
-use offhook::hearing::{Hearing, HearingSettings};
+use offhook::ears::denoise::Denoiser;
+use offhook::ears::hearing::{Hearing, HearingSettings};
 
 use crate::call::speech;
 

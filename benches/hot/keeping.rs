@@ -9,11 +9,11 @@ use criterion::Criterion;
 use offhook::base::audio::AudioFormat;
 use offhook::base::time::{CallTime, Samples};
 use offhook::config::JournalKeep;
+use offhook::ears::vad::{Probability, Step};
 use offhook::engine::{Action, CallerEvent, Input};
 use offhook::journal::Pen;
 use offhook::recording::RecordingFile;
 use offhook::sim::scenario;
-use offhook::vad::{Probability, Step};
 
 const FRAME: [u8; 160] = [0x55; 160];
 /// The shell hands over to the disk about this often, in frames.

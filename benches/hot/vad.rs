@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion};
-use offhook::vad::silero::{Branch, Silero};
+use offhook::ears::vad::silero::{Branch, Silero};
 
 /// One call, whose weights stay in the nearest cache, and as many as take turns on a core.
 const CALLS: [usize; 2] = [1, 200];

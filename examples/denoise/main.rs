@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use offhook::base::audio::{level, resample, wav};
 use offhook::config::NoiseReduction;
-use offhook::denoise::Denoiser;
+use offhook::ears::denoise::Denoiser;
 
 /// Active level of the speech that noise is added to.
 const SPEECH_DBFS: f32 = -24.0;

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use offhook::base::audio::{g711, wav};
 use offhook::base::time::Samples;
-use offhook::echo::{EchoGuard, discount};
+use offhook::ears::echo::{EchoGuard, discount};
 
 use mixes::{Case, Clip, Mix, RATE_HZ};
 

@@ -3,8 +3,8 @@
 use offhook::base::audio::{AudioFormat, g711};
 use offhook::base::time::Samples;
 use offhook::config::{NoiseReduction, TurnSettings};
-use offhook::hearing::{Hearing, HearingSettings};
-use offhook::turn::{TurnDetector, TurnEvent};
+use offhook::ears::hearing::{Hearing, HearingSettings};
+use offhook::ears::turn::{TurnDetector, TurnEvent};
 
 use super::mixes::{Mix, RATE_HZ};
 

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use offhook::base::audio::g711;
 use offhook::base::time::{CallTime, Samples};
 use offhook::config::{CallSettings, NoiseReduction, TurnDetection, TurnSettings};
+use offhook::ears::turn::{EndRule, TurnEvent};
 use offhook::engine::{CallEvent, CallerEvent, Input, ModelEvent, ResponseStatus, Usage};
 use offhook::sim::{Sim, scenario};
 use offhook::tune::corpus::LabelledClip;
-use offhook::turn::{EndRule, TurnEvent};
 
 use crate::RATE_HZ;
 

@@ -6,10 +6,10 @@ use std::time::Instant;
 use offhook::base::audio::{AudioFormat, g711};
 use offhook::base::time::{CallTime, Samples};
 use offhook::config::{NoiseReduction, VadEngine};
+use offhook::ears::hearing::{Hearing, HearingSettings};
+use offhook::ears::vad::Probability;
 use offhook::engine::{CallEngine, CallerEvent, Input, ModelEvent};
-use offhook::hearing::{Hearing, HearingSettings};
 use offhook::tune::corpus::LabelledClip;
-use offhook::vad::Probability;
 use serde_json::{Value, json};
 
 use crate::RATE_HZ;

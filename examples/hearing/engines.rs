@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use offhook::base::audio::resample;
+use offhook::ears::vad::doubler::Doubler;
+use offhook::ears::vad::silero::{Branch, Silero};
+use offhook::ears::vad::{Vad, VadEngine};
 use offhook::tune::corpus::LabelledClip;
-use offhook::vad::doubler::Doubler;
-use offhook::vad::silero::{Branch, Silero};
-use offhook::vad::{Vad, VadEngine};
 
 use crate::{RATE_HZ, Steps};
 

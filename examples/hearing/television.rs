@@ -2,9 +2,9 @@
 
 use offhook::base::time::Samples;
 use offhook::config::TurnSettings;
+use offhook::ears::turn::score::{LOST_AFTER_MS, percentile};
 use offhook::tune::corpus::{Condition, LabelledClip};
 use offhook::tune::measure::Case;
-use offhook::turn::score::{LOST_AFTER_MS, percentile};
 use serde_json::{Value, json};
 
 use crate::RATE_HZ;

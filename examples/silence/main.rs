@@ -18,9 +18,9 @@ use offhook::base::audio::clip::{Clip, Span};
 use offhook::base::audio::wav;
 use offhook::base::time::Samples;
 use offhook::config::TurnSettings;
-use offhook::turn::score::{Spoken, Summary, TrueTurn, Truth, percentile, score};
-use offhook::turn::{TurnDetector, TurnEvent};
-use offhook::vad::{Step, Vad};
+use offhook::ears::turn::score::{Spoken, Summary, TrueTurn, Truth, percentile, score};
+use offhook::ears::turn::{TurnDetector, TurnEvent};
+use offhook::ears::vad::{Step, Vad};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

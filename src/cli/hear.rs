@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use offhook::base::time::Samples;
+use offhook::ears::turn::TurnEvent;
 use offhook::tune::picture::Scene;
 use offhook::tune::run::{self, Heard, LINE};
 use offhook::tune::table::{Align, Table};
 use offhook::tune::{input, picture, words};
-use offhook::turn::TurnEvent;
 
 use super::ears::{Chosen, Ears};
 use super::{Failure, remark, say, write_file};

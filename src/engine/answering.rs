@@ -15,8 +15,8 @@
 //! too: nothing interrupts the message.
 
 use super::*;
-use crate::answering::{AnsweredBy, Finding};
 use crate::config::{AfterFailure, OnMachine, Outbound, Spoken};
+use crate::ears::answering::{AnsweredBy, Finding};
 use crate::engine::report::Answered;
 
 /// Somebody speaks when the time to decide is up: the ears know more within this, after a monologue's length.

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::answering::{AnsweredBy, Finding};
 use crate::base::time::Samples;
+use crate::ears::answering::{AnsweredBy, Finding};
+use crate::ears::vad::Step;
 use crate::engine::event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
-use crate::vad::Step;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

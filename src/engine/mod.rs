@@ -46,7 +46,7 @@ pub use timer::Timer;
 use crate::base::audio::AudioFormat;
 use crate::base::time::{CallTime, LineTime, Samples};
 use crate::config::{CallSettings, TurnDetection};
-use crate::hearing::{Hearing, HearingSettings};
+use crate::ears::hearing::{Hearing, HearingSettings};
 use answering::Answering;
 use away::{Doubt, Errand};
 use budget::Spending;
@@ -333,7 +333,7 @@ impl CallEngine {
             shadows: self
                 .local
                 .iter()
-                .flat_map(|local| local.shadows.iter().map(crate::turn::shadow::Shadow::tally))
+                .flat_map(|local| local.shadows.iter().map(crate::ears::turn::shadow::Shadow::tally))
                 .collect(),
             notes: self.stats.notes.clone(),
             answered_by: self.answering.answered.clone(),

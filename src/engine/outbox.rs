@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::answering::Finding;
 use crate::base::time::Samples;
+use crate::ears::answering::Finding;
+use crate::ears::vad::Step;
 use crate::engine::event::Role;
 use crate::engine::event::{CallEvent, EndReason};
 use crate::engine::io::{Action, CallerCommand, Effect, EffectId, MarkId, ModelCommand, Record};
-use crate::vad::Step;
 
 /// An arena larger than this is given back when it is empty: only the flush of early audio needs so much.
 const ARENA_KEPT_BYTES: usize = 16 * 1024;

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ears::turn::shadow::ShadowTally;
 use crate::engine::event::{EndReason, Role};
 use crate::engine::io::Usage;
-use crate::turn::shadow::ShadowTally;
 
 /// The version of the schema that this server writes.
 pub const SCHEMA: u32 = 1;

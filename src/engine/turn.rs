@@ -271,7 +271,8 @@ impl CallEngine {
             Interruptions::Off => self.emit(CallEvent::InterruptionIgnored { rule: "off".to_owned() }),
             // Words are counted by their time: the model tells them only when the turn is over.
             Interruptions::MinWords(words) => {
-                self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(words) * crate::turn::shadow::WORD_MS));
+                self.timers
+                    .set(Timer::Interrupt, self.now.plus_ms(u64::from(words) * crate::ears::turn::shadow::WORD_MS));
             }
             Interruptions::AfterMs(ms) => self.timers.set(Timer::Interrupt, self.now.plus_ms(u64::from(ms))),
         }

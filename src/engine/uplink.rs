@@ -15,13 +15,13 @@ use std::collections::VecDeque;
 use crate::base::audio::AudioFormat;
 use crate::base::time::{CallTime, LineTime, Samples};
 use crate::config::TurnSettings;
+use crate::ears::hearing::Hearing;
+use crate::ears::turn::TurnDetector;
 use crate::engine::clock::ClockMap;
 use crate::engine::event::CallEvent;
 use crate::engine::outbox::{Outbox, Piece};
 use crate::engine::report::Gap;
 use crate::engine::stamps::{Place, Stamps};
-use crate::hearing::Hearing;
-use crate::turn::TurnDetector;
 
 /// Clocks may disagree by this much with the audio that came before without there being a gap: half a frame.
 const TOLERANCE_MS: u64 = 10;

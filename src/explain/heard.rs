@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::rules::field;
 use crate::base::time::{CallTime, Samples};
 use crate::config::{CallSettings, TurnDetection, TurnSettings};
-use crate::vad;
-use crate::vad::step_ms;
+use crate::ears::vad;
+use crate::ears::vad::step_ms;
 
 /// Steps that are shown before the moment, and as many after it.
 const SHOWN: usize = 12;

@@ -6,12 +6,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::answering::Finding;
 use crate::base::time::CallTime;
 use crate::config::CallSettings;
+use crate::ears::answering::Finding;
+use crate::ears::vad::Probability;
 use crate::engine::{CallerEvent, Control, EffectId, EffectResult, Input, MarkId, ModelEvent};
 use crate::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
-use crate::vad::Probability;
 
 /// A journal that was read.
 #[derive(Clone, Debug, PartialEq)]

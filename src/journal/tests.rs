@@ -311,8 +311,8 @@ fn decisions_are_kept_in_words_and_in_order() {
 #[test]
 fn what_was_heard_comes_back_with_the_input_it_was_heard_in() {
     let step = |per_mille, level_db| {
-        let probability = crate::vad::Probability::from_per_mille(per_mille);
-        crate::vad::Step { end: crate::base::time::Samples(1), probability, level_db }
+        let probability = crate::ears::vad::Probability::from_per_mille(per_mille);
+        crate::ears::vad::Step { end: crate::base::time::Samples(1), probability, level_db }
     };
     for keep in [JournalKeep::Decisions, JournalKeep::Audio] {
         let mut pen = Pen::new(&settings(), keep);
@@ -411,10 +411,10 @@ fn sizes_are_as_the_docs_say() {
             // Of 16 ms each.
             while hears && (steps + 1) * 16 <= (i + 1) * 20 {
                 steps += 1;
-                let probability = crate::vad::Probability::from_per_mille(987);
+                let probability = crate::ears::vad::Probability::from_per_mille(987);
                 pen.action(
                     at,
-                    &Action::Heard(crate::vad::Step { end: Default::default(), probability, level_db: -31 }),
+                    &Action::Heard(crate::ears::vad::Step { end: Default::default(), probability, level_db: -31 }),
                 );
             }
             if i % 10 == 0 {

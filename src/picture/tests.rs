@@ -194,8 +194,8 @@ fn heard(report: &Report) -> Vec<u8> {
     for media in (16..14_000_u64).step_by(16).filter(|ms| !(6_000..6_600).contains(ms)) {
         let said = |l: &&Line| l.who == Role::Caller && (l.media_at_ms..l.media_end_ms).contains(&media);
         let speech = report.lines.iter().find(said).map_or(20, |_| 900 + (media % 7) as u16 * 10);
-        let probability = crate::vad::Probability::from_per_mille(speech);
-        let step = crate::vad::Step { end: crate::base::time::Samples(media * 8), probability, level_db: -30 };
+        let probability = crate::ears::vad::Probability::from_per_mille(speech);
+        let step = crate::ears::vad::Step { end: crate::base::time::Samples(media * 8), probability, level_db: -30 };
         pen.action(CallTime::from_ms(media + 400), &Action::Heard(step));
     }
     pen.take()
@@ -226,8 +226,8 @@ fn an_hour_of_steps_is_thinned_to_its_peaks() {
     let turn_detection = crate::config::TurnDetection::Local(Default::default());
     let mut pen = Pen::new(&crate::config::CallSettings { turn_detection, ..settings }, JournalKeep::Decisions);
     for n in 0..225_000_u64 {
-        let probability = crate::vad::Probability::from_per_mille(if n % 37 == 5 { 800 } else { 3 });
-        let step = crate::vad::Step { end: crate::base::time::Samples(n), probability, level_db: -30 };
+        let probability = crate::ears::vad::Probability::from_per_mille(if n % 37 == 5 { 800 } else { 3 });
+        let step = crate::ears::vad::Step { end: crate::base::time::Samples(n), probability, level_db: -30 };
         pen.action(CallTime::from_ms(n * 16), &Action::Heard(step));
     }
     let curve = Marks::read(&pen.take()[..]).heard.unwrap();

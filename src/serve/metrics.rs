@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::turn::shadow::ShadowTally;
+use crate::ears::turn::shadow::ShadowTally;
 use crate::{output, store, webhooks};
 
 use super::pressure::Pressure;

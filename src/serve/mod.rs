@@ -238,7 +238,7 @@ impl Server {
         listener.set_nonblocking(true).map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         // Now, lest the first caller wait for it.
-        crate::vad::silero::load().map_err(|error| ServeError::System(error.to_string()))?;
+        crate::ears::vad::silero::load().map_err(|error| ServeError::System(error.to_string()))?;
         let mut certificates = match &config.server.tls {
             Some(files) => Some(tls::Certificates::load(files.clone()).await.map_err(ServeError::Tls)?),
             None => None,

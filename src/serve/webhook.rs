@@ -9,9 +9,9 @@ use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::answering::AnsweredBy;
 use crate::base::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment};
+use crate::ears::answering::AnsweredBy;
 use crate::engine::Control;
 use crate::link::twilio::twiml;
 use crate::output::words;

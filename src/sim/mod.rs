@@ -8,14 +8,14 @@ pub mod scenario;
 
 use std::sync::Arc;
 
-use crate::answering::Finding;
 use crate::base::time::{CallTime, Samples};
 use crate::config::{CallSettings, JournalKeep};
+use crate::ears::answering::Finding;
+use crate::ears::vad::Probability;
 use crate::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record,
 };
 use crate::journal;
-use crate::vad::Probability;
 use line::Line;
 
 /// Caller audio comes in frames of this length.

@@ -21,19 +21,19 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::answering::{AnsweredBy, Finding};
 use crate::base::audio::AudioFormat;
 use crate::base::time::CallTime;
 use crate::config::{
     AfterFailure, CallSettings, Destination, FalseInterruptions, Interruptions, JournalKeep, Limits, NoiseReduction,
     OnFailure, Playout, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection,
 };
+use crate::ears::answering::{AnsweredBy, Finding};
+use crate::ears::vad::Probability;
 use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
     TransferOutcome, Turns, Usage,
 };
 use crate::sim::Sim;
-use crate::vad::Probability;
 
 /// Agent audio arrives in deltas of this length ...
 const DELTA_MS: u64 = 200;

@@ -14,13 +14,13 @@ use crate::base::audio::clip::Span;
 use crate::base::audio::{AudioFormat, resample};
 use crate::base::time::Samples;
 use crate::config::{TurnDetection, TurnSettings, VadEngine};
+use crate::ears::turn::score::{ClipScore, Found, Spoken, TrueTurn, Truth};
+use crate::ears::turn::{EndRule, TurnEvent};
+use crate::ears::vad::{Step, step_samples};
 use crate::engine::{Action, Record};
 use crate::journal::{CallFiles, Journal, LoadError};
 use crate::replay::{Replay, Seen, run_through};
 use crate::report::Report;
-use crate::turn::score::{ClipScore, Found, Spoken, TrueTurn, Truth};
-use crate::turn::{EndRule, TurnEvent};
-use crate::vad::{Step, step_samples};
 use crate::verify::Recorded;
 
 /// Speech that goes on within this after its end belongs to the same turn, unless one asks for another time.
@@ -303,8 +303,8 @@ fn report(folder: &Path) -> Result<Option<Report>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::score::score;
-    use crate::vad::Probability;
+    use crate::ears::turn::score::score;
+    use crate::ears::vad::Probability;
 
     /// Steps of 32 ms: speech in these stretches.
     fn steps(speech: &[(u64, u64)], length_ms: u64) -> Vec<Step> {

@@ -8,10 +8,10 @@ use super::words::FindingView;
 use crate::base::audio::clip::Span;
 use crate::base::time::Samples;
 use crate::config::{FalseInterruptions, TurnSettings, VadEngine};
-use crate::turn::score::{ClipScore, Spoken, Summary, TrueTurn, Truth, percentile, score};
-use crate::turn::shadow::CLICK_MS;
-use crate::turn::{TurnDetector, TurnEvent};
-use crate::vad::Step;
+use crate::ears::turn::score::{ClipScore, Spoken, Summary, TrueTurn, Truth, percentile, score};
+use crate::ears::turn::shadow::CLICK_MS;
+use crate::ears::turn::{TurnDetector, TurnEvent};
+use crate::ears::vad::Step;
 
 /// Speech that is labelled without turns is taken for turns where it is apart by this much.
 pub const TURN_GAP_MS: u64 = 1_000;

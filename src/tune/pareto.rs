@@ -100,7 +100,7 @@ fn rest(tried: &Tried, current: &TurnSettings) -> (u64, Option<i64>, u32, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::score::Summary;
+    use crate::ears::turn::score::Summary;
 
     fn tried(silence_duration_ms: u32, cut_offs: u64, delay_ms: i64, false_starts: u64) -> Tried {
         let summary = Summary { turns: 9, cut_offs, false_starts, end_delays_ms: vec![delay_ms], ..Summary::default() };

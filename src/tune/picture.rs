@@ -8,10 +8,10 @@ use super::words::{self, clock, mistake, reason};
 use crate::base::audio::{level, wav};
 use crate::base::time::Samples;
 use crate::config::TurnSettings;
+use crate::ears::turn::TurnEvent;
+use crate::ears::turn::score::{ClipScore, Found, Truth};
 use crate::picture::text::{Esc, clock_s};
 use crate::picture::{PAGE_STYLE, SCRIPT, STYLE, head};
-use crate::turn::TurnEvent;
-use crate::turn::score::{ClipScore, Found, Truth};
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -531,8 +531,8 @@ mod tests {
     use super::*;
     use crate::base::audio::clip::Span;
     use crate::config::VadEngine;
+    use crate::ears::turn::score::{Spoken, score};
     use crate::tune::run::hear;
-    use crate::turn::score::{Spoken, score};
 
     #[test]
     fn a_picture_shows_ends_with_delay_cut_offs_and_why() {

@@ -7,9 +7,9 @@ use crate::base::audio::clip::Span;
 use crate::base::audio::{AudioFormat, Codec, g711};
 use crate::base::time::Samples;
 use crate::config::{NoiseReduction, TurnSettings, VadEngine};
-use crate::hearing::{Hearing, HearingSettings};
-use crate::turn::{TurnDetector, TurnEvent};
-use crate::vad::{Probability, Step, step_samples};
+use crate::ears::hearing::{Hearing, HearingSettings};
+use crate::ears::turn::{TurnDetector, TurnEvent};
+use crate::ears::vad::{Probability, Step, step_samples};
 
 /// The line that is listened to.
 pub const LINE: AudioFormat = AudioFormat::PHONE;
@@ -155,7 +155,7 @@ pub fn segments(events: &[(Samples, TurnEvent)], length: Samples) -> Vec<(Sample
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::EndRule;
+    use crate::ears::turn::EndRule;
 
     const ENERGY: TurnSettings = TurnSettings {
         engine: VadEngine::Energy,

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::measure::{Case, Measured, Numbers};
 use crate::config::{TurnSettings, VadEngine};
-use crate::turn::score::{Summary, percentile};
-use crate::vad::Step;
+use crate::ears::turn::score::{Summary, percentile};
+use crate::ears::vad::Step;
 
 /// One configuration and how it did.
 #[derive(Clone, Debug)]
@@ -175,7 +175,7 @@ mod tests {
     use super::super::measure::Source;
     use super::*;
     use crate::base::audio::clip::Span;
-    use crate::turn::score::{Spoken, Truth};
+    use crate::ears::turn::score::{Spoken, Truth};
 
     /// Bursts of sound; those within 1 s of each other are one turn.
     fn case(bursts: &[(u64, u64)], length_ms: u64) -> Case {

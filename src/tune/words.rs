@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::base::time::Samples;
 use crate::config::TurnSettings;
-use crate::turn::score::{Finding, Found};
-use crate::turn::{EndRule, TurnEvent};
+use crate::ears::turn::score::{Finding, Found};
+use crate::ears::turn::{EndRule, TurnEvent};
 
 /// A probability or the like without the noise of binary fractions.
 pub fn number(value: f32) -> String {

@@ -8,7 +8,7 @@ use offhook::base::audio::{AudioFormat, Resampler, g711, level};
 use offhook::base::time::{CallTime, Samples};
 use offhook::config;
 use offhook::config::{NoiseReduction, Outbound, TurnDetection, TurnSettings, VadEngine};
-use offhook::denoise::Denoiser;
+use offhook::ears::denoise::Denoiser;
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};

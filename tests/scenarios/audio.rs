@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use offhook::base::audio::{AudioFormat, Codec};
 use offhook::base::time::{CallTime, Samples};
 use offhook::config::{FalseInterruptions, Interruptions, TurnDetection, TurnSettings, VadEngine};
+use offhook::ears::vad::Probability;
 use offhook::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, Input, MarkId, ModelCommand, ModelEvent,
     Record, ResponseStatus, Usage,
 };
 use offhook::sim::scenario;
-use offhook::vad::Probability;
 use proptest::prelude::*;
 
 const FRAME_MS: u64 = 20;

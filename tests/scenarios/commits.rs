@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use offhook::base::time::CallTime;
 use offhook::config::{JournalKeep, TurnDetection, TurnSettings};
+use offhook::ears::vad::Probability;
 use offhook::engine::{Action, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent};
 use offhook::sim::{Means, Sim, scenario};
-use offhook::vad::Probability;
 
 /// What happens, and when, in ms.
 enum Step {

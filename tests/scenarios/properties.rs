@@ -9,6 +9,7 @@ use offhook::config::{
     Budget, Destination, FalseInterruptions, Idle, Interruptions, JournalKeep, KeyAction, Keys, Price, Sound, Spoken,
     Tool, ToolKind, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
+use offhook::ears::vad::Probability;
 use offhook::engine::{
     Action, CallEvent, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent,
     Record, ResponseStatus, TransferOutcome, Usage,
@@ -16,7 +17,6 @@ use offhook::engine::{
 use offhook::journal::Journal;
 use offhook::replay::{Replay, Seen};
 use offhook::sim::{Sim, scenario};
-use offhook::vad::Probability;
 use offhook::verify::{Recorded, Verdict, Verification};
 use proptest::prelude::*;
 

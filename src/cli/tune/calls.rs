@@ -1,12 +1,12 @@
 //! `offhook tune --from`: recorded calls.
 
 use offhook::config::{TurnDetection, TurnSettings};
+use offhook::ears::turn::score::score;
 use offhook::tune::from_call::{BLIP_MS, Call, EXACT_MS, LOOK_MS, outcomes};
 use offhook::tune::measure::{Case, Measured};
 use offhook::tune::run::LINE;
 use offhook::tune::table::{Align, Table};
 use offhook::tune::words::{clock, length};
-use offhook::turn::score::score;
 
 use super::report;
 use crate::cli::Failure;

@@ -123,7 +123,7 @@ pub(super) fn mistakes(cases: &[Case], measured: &Measured) -> String {
     format!("\n{}{more}", table.text())
 }
 
-fn f_at(finding: &offhook::turn::score::Finding) -> u64 {
+fn f_at(finding: &offhook::ears::turn::score::Finding) -> u64 {
     finding.at_ms
 }
 

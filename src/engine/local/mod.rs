@@ -29,9 +29,9 @@ mod verdict;
 use super::*;
 use crate::base::time::Samples;
 use crate::config::{Interruptions, TurnSettings};
-use crate::turn::shadow::{Rule, Shadow, WORD_MS};
-use crate::turn::{EndRule, TurnDetector, TurnEvent};
-use crate::vad::{Probability, Step};
+use crate::ears::turn::shadow::{Rule, Shadow, WORD_MS};
+use crate::ears::turn::{EndRule, TurnDetector, TurnEvent};
+use crate::ears::vad::{Probability, Step};
 use verdict::{TOGETHER_MS, Verdict};
 
 /// Before any of a reply was heard, speech this long is no cough: nothing is lost by asking again, but words would be.

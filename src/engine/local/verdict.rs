@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Remark;
-use crate::turn::shadow::CLICK_MS;
+use crate::ears::turn::shadow::CLICK_MS;
 
 /// What is said over the agent within this belongs together.
 pub(super) const TOGETHER_MS: u64 = 3_000;

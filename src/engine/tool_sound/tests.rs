@@ -381,8 +381,8 @@ proptest! {
                     Happening::Agent(bytes) => call.agent(&n.to_string(), &vec![0x80; *bytes]),
                     Happening::Done => { call.done(&n.to_string()); n += 1; }
                     Happening::Response => call.input(Input::Model(ModelEvent::ResponseStarted { response: format!("r{n}").into() })),
-                    Happening::Speech if local => call.sim.hears(crate::vad::Probability::from_per_mille(900), -20),
-                    Happening::Silence if local => call.sim.hears(crate::vad::Probability::ZERO, -60),
+                    Happening::Speech if local => call.sim.hears(crate::ears::vad::Probability::from_per_mille(900), -20),
+                    Happening::Silence if local => call.sim.hears(crate::ears::vad::Probability::ZERO, -60),
                     Happening::Speech => {
                         turn += 1;
                         call.input(Input::Model(ModelEvent::SpeechStarted { item: format!("u{turn}").into(), audio_start_ms: at_ms }));

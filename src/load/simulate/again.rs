@@ -7,12 +7,12 @@ use super::call::{Call, Diary, Ended, Stock};
 use super::settings;
 use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep, Spoken};
+use crate::ears::vad::Probability;
 use crate::engine::{Action, CallEvent, CallerEvent, Input, ModelEvent};
 use crate::journal::Journal;
 use crate::load::random::Random;
 use crate::replay::Replay;
 use crate::sim::{Means, Sim};
-use crate::vad::Probability;
 
 /// Where the digest of decisions begins.
 pub(super) const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;

@@ -15,11 +15,11 @@ use super::voice::Voice;
 use super::words::{Names, Say};
 use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep, TurnDetection};
+use crate::ears::vad::Probability;
 use crate::engine::{CallerEvent, Control, EndReason, Input};
 use crate::journal::trace;
 use crate::load::random::Random;
 use crate::sim::{Means, Sim};
-use crate::vad::Probability;
 use world::World;
 
 /// A call that takes longer than everything that its settings allow does not end.

@@ -8,13 +8,13 @@ mod turns;
 
 use crate::base::time::{CallTime, Samples};
 use crate::config::{CallSettings, TurnDetection};
+use crate::ears::turn::shadow::CLICK_MS;
 use crate::engine::report::Report;
 use crate::engine::{
     Action, CallEvent, CallerCommand, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent, Record,
 };
 use crate::sim::Sim;
 use crate::sim::line::Line;
-use crate::turn::shadow::CLICK_MS;
 
 use super::settings::SOUND;
 use items::Item;

@@ -3,12 +3,12 @@
 use crate::base::audio::AudioFormat;
 use crate::base::time::{CallTime, Samples};
 use crate::config::{Shadow, TurnDetection};
+use crate::ears::hearing::{Hearing, HearingSettings};
+use crate::ears::turn::shadow::Rule;
+use crate::ears::turn::{TurnDetector, TurnEvent};
 use crate::engine::{Action, CallEvent, Record};
-use crate::hearing::{Hearing, HearingSettings};
 use crate::journal::Journal;
 use crate::replay::{Seen, run_through};
-use crate::turn::shadow::Rule;
-use crate::turn::{TurnDetector, TurnEvent};
 
 /// A longer gap is heard as this much silence, as in a live call.
 const LONGEST_FILL_MS: u64 = 10_000;

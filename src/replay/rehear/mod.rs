@@ -16,7 +16,7 @@ use course::{Course, Turn};
 
 use crate::base::time::{CallTime, Samples};
 use crate::config::{self, FalseInterruptions, Shadow, TurnDetection, TurnSettings};
-use crate::hearing::HearingSettings;
+use crate::ears::hearing::HearingSettings;
 use crate::journal::{CallFiles, Journal};
 
 /// Decisions closer than this are the same.

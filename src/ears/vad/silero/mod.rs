@@ -63,7 +63,7 @@ impl Branch {
 /// The detector of one call: what it remembers of the audio so far.
 ///
 /// ```
-/// use offhook::vad::silero::{Branch, Silero};
+/// use offhook::ears::vad::silero::{Branch, Silero};
 ///
 /// let mut silero = Silero::new(Branch::Khz8);
 /// assert!(silero.step(&[0; 256]) < 0.1);

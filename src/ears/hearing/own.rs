@@ -5,9 +5,9 @@ use std::fmt;
 use super::HearingSettings;
 use crate::base::time::Samples;
 use crate::config::VadEngine;
-use crate::denoise::Denoiser;
-use crate::echo::{self, EchoGuard};
-use crate::vad::{Probability, Step, Vad, from_log_odds, log_odds};
+use crate::ears::denoise::Denoiser;
+use crate::ears::echo::{self, EchoGuard};
+use crate::ears::vad::{Probability, Step, Vad, from_log_odds, log_odds};
 
 /// What the noise reduction thinks of speech weighs this much beside Silero, in log-odds; measured by
 /// `cargo run --release --example hearing`.

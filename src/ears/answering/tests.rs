@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::base::audio::g711::{decode_ulaw, encode_ulaw};
 use crate::base::time::Samples;
-use crate::vad::Probability;
+use crate::ears::vad::Probability;
 
 const PEAK: f32 = 8_000.0;
 

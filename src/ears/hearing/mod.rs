@@ -15,11 +15,11 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::answering::{Detector, Finding};
 use crate::base::audio::AudioFormat;
 use crate::base::time::Samples;
 use crate::config::{NoiseReduction, VadEngine};
-use crate::vad::{Probability, Step, delay_samples, step_samples};
+use crate::ears::answering::{Detector, Finding};
+use crate::ears::vad::{Probability, Step, delay_samples, step_samples};
 use own::Own;
 
 /// Steps that wait to be polled; the oldest are forgotten beyond that. One input holds far fewer.
@@ -194,7 +194,7 @@ impl Hearing {
     }
 
     /// What was taken last with its noise reduced: as long, in the line's format, and later by
-    /// [`Denoiser::delay`](crate::denoise::Denoiser::delay). `None`: the model shall have it as it came.
+    /// [`Denoiser::delay`](crate::ears::denoise::Denoiser::delay). `None`: the model shall have it as it came.
     pub fn cleaned(&self) -> Option<&[u8]> {
         (!self.cleaned.is_empty()).then_some(&self.cleaned)
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::audio::Resampler;
 use crate::config::VadEngine;
-use crate::vad::{Step, Vad};
+use crate::ears::vad::{Step, Vad};
 use beep::Beeps;
 use opening::{Opening, Said};
 

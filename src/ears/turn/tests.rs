@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::vad::Probability;
+use crate::ears::vad::Probability;
 
 const RATE_HZ: u32 = 8_000;
 

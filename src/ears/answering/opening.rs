@@ -1,7 +1,7 @@
 //! The first words of a call: how long they are, and whether silence follows.
 
 use super::Finding;
-use crate::vad::Step;
+use crate::ears::vad::Step;
 
 /// Steps at least this likely are speech.
 const SPEECH: f32 = 0.5;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::audio::{Codec, g711};
-use crate::vad::Probability;
+use crate::ears::vad::Probability;
 
 const PHONE: AudioFormat = AudioFormat::PHONE;
 

@@ -39,7 +39,7 @@ pub mod shadow;
 
 use crate::base::time::Samples;
 use crate::config::TurnSettings;
-use crate::vad::Step;
+use crate::ears::vad::Step;
 use level::{Levels, Sound};
 use near::Voices;
 
@@ -233,7 +233,7 @@ struct SoundRun {
 impl TurnDetector {
     /// By these settings, for audio at `rate_hz`.
     pub fn new(settings: &TurnSettings, rate_hz: u32) -> Self {
-        Self::with_step(settings, crate::vad::step_samples(settings.engine, rate_hz), rate_hz)
+        Self::with_step(settings, crate::ears::vad::step_samples(settings.engine, rate_hz), rate_hz)
     }
 
     fn with_step(settings: &TurnSettings, step: Samples, rate_hz: u32) -> Self {
@@ -254,7 +254,7 @@ impl TurnDetector {
 
     /// How much earlier than it is known speech begins at most.
     pub fn longest_start(settings: &TurnSettings, rate_hz: u32) -> Samples {
-        let step = crate::vad::step_samples(settings.engine, rate_hz).0.max(1);
+        let step = crate::ears::vad::step_samples(settings.engine, rate_hz).0.max(1);
         let rules = Rules::new(settings, step, rate_hz);
         // Each step of speech may come after as much doubt as a start may have.
         Samples((rules.min_speech.max(rules.aftersound) * (1 + rules.dip) + rules.lead) * step)

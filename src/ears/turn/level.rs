@@ -1,7 +1,7 @@
 //! How loud the caller and what is behind them are: what tells, more exactly than a network that looks back over a
 //! tenth of a second, where sound began and ended.
 
-use crate::vad::DIGITAL_SILENCE_DB;
+use crate::ears::vad::DIGITAL_SILENCE_DB;
 
 /// In sixteenths of a dB: levels come in whole ones, and a background moves by less per step.
 pub(super) const FINE: i32 = 16;

@@ -2,13 +2,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::audio::{g711, level, resample, wav};
-use crate::denoise::gain::{CEILING, MAX_GAIN_DB};
+use crate::ears::denoise::gain::{CEILING, MAX_GAIN_DB};
 
 const MODES: [NoiseReduction; 2] = [NoiseReduction::NearField, NoiseReduction::FarField];
 
 /// 3.9 s of a voice on a quiet line, 8 kHz.
 fn voice() -> Vec<i16> {
-    let bytes = include_bytes!("../../fixtures/audio/anna-book.wav");
+    let bytes = include_bytes!("../../../fixtures/audio/anna-book.wav");
     wav::read(bytes).unwrap().samples
 }
 

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-#[path = "../../examples/echo/detect.rs"]
+#[path = "../../../examples/echo/detect.rs"]
 mod detect;
-#[path = "../../examples/echo/mixes.rs"]
+#[path = "../../../examples/echo/mixes.rs"]
 mod mixes;
 
 use super::{EchoGuard, discount};

@@ -359,7 +359,7 @@ fn difference(a: u64, b: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::EndRule;
+    use crate::ears::turn::EndRule;
 
     const RATE_HZ: u32 = 8_000;
 

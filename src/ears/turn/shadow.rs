@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::Samples;
 use crate::config::{FalseInterruptions, Interruptions};
-use crate::turn::{TurnDetector, TurnEvent};
-use crate::vad::Step;
+use crate::ears::turn::{TurnDetector, TurnEvent};
+use crate::ears::vad::Step;
 
 /// One word takes about this long: 200 words a minute.
 pub(crate) const WORD_MS: u64 = 300;
@@ -414,7 +414,7 @@ impl Compare {
 mod tests {
     use super::*;
     use crate::config::TurnSettings;
-    use crate::vad::{Probability, step_samples};
+    use crate::ears::vad::{Probability, step_samples};
 
     const RATE: u32 = 8_000;
 
