@@ -15,8 +15,9 @@ use std::future::Future;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use offhook::lab::{explain, replay, verify};
 use offhook::output::{remark, say};
-use offhook::{demo, explain, output, replay, verify};
+use offhook::{demo, output};
 
 /// Real-time voice media server: answers phone calls and bridges them to realtime voice models.
 #[derive(Debug, Parser)]
@@ -107,7 +108,7 @@ fn run_async(work: impl Future<Output = Result<ExitCode, Failure>>) -> ExitCode 
 
 /// Writes a file by a new one that takes its place.
 fn write_file(path: &std::path::Path, content: &str) -> Result<(), Failure> {
-    offhook::tune::write(path, content).map_err(|error| format!("{}: cannot be written: {error}", path.display()))
+    offhook::lab::tune::write(path, content).map_err(|error| format!("{}: cannot be written: {error}", path.display()))
 }
 
 /// Which data directory is meant.

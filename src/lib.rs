@@ -10,8 +10,8 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above. All from [`base::time`] to [`sim`], the values of [`config`] and
-//! [`journal`] but for its loading, know no tokio, sockets, files, system clock, environment or global random number.
+//! Each module is used by those below it, never by those above. All from [`base::time`] to [`lab::sim`], the values of [`config`] and
+//! [`lab::journal`] but for its loading, know no tokio, sockets, files, system clock, environment or global random number.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -28,13 +28,13 @@
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, tools, the lent line, limits |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
-//! | [`journal`] | a call's inputs and decisions as a file, and the words of the trace |
-//! | [`sim`] | the engine with time in our hand, and scenarios as text |
+//! | [`lab::journal`] | a call's inputs and decisions as a file, and the words of the trace |
+//! | [`lab::sim`] | the engine with time in our hand, and scenarios as text |
 //! | [`output`] | standard output, standard error and the log, whose readers may go away |
 //! | [`recording`] | the stereo WAV file |
-//! | [`picture`] | `call.svg` and `call.html` |
-//! | [`replay`], [`explain`], [`verify`] | the tools on a call's folder |
-//! | [`tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
+//! | [`lab::picture`] | `call.svg` and `call.html` |
+//! | [`lab::replay`], [`lab::explain`], [`lab::verify`] | the tools on a call's folder |
+//! | [`lab::tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
 //! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
 //! | [`webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing |
@@ -106,21 +106,15 @@ pub mod config;
 pub mod demo;
 pub mod ears;
 pub mod engine;
-pub mod explain;
-pub mod journal;
+pub mod lab;
 pub mod link;
 pub mod load;
 pub mod output;
 pub mod phone;
-pub mod picture;
 pub mod recording;
 pub mod rehearsal;
-pub mod replay;
 pub mod serve;
-pub mod sim;
 pub mod store;
-pub mod tune;
-pub mod verify;
 pub mod webhooks;
 
 pub use engine::report;

@@ -7,7 +7,7 @@ use offhook::base::time::CallTime;
 use offhook::config::{TurnDetection, TurnSettings};
 use offhook::ears::vad::Probability;
 use offhook::engine::{CallEngine, CallerEvent, Input, MarkId, ModelEvent};
-use offhook::sim::scenario;
+use offhook::lab::sim::scenario;
 
 const FRAME: [u8; 160] = [0x31; 160];
 

@@ -11,9 +11,9 @@ use offhook::base::time::{CallTime, Samples};
 use offhook::config::JournalKeep;
 use offhook::ears::vad::{Probability, Step};
 use offhook::engine::{Action, CallerEvent, Input};
-use offhook::journal::Pen;
+use offhook::lab::journal::Pen;
+use offhook::lab::sim::scenario;
 use offhook::recording::RecordingFile;
-use offhook::sim::scenario;
 
 const FRAME: [u8; 160] = [0x55; 160];
 /// The shell hands over to the disk about this often, in frames.

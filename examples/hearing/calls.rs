@@ -7,8 +7,8 @@ use offhook::base::time::{CallTime, Samples};
 use offhook::config::{CallSettings, NoiseReduction, TurnDetection, TurnSettings};
 use offhook::ears::turn::{EndRule, TurnEvent};
 use offhook::engine::{CallEvent, CallerEvent, Input, ModelEvent, ResponseStatus, Usage};
-use offhook::sim::{Sim, scenario};
-use offhook::tune::corpus::LabelledClip;
+use offhook::lab::sim::{Sim, scenario};
+use offhook::lab::tune::corpus::LabelledClip;
 
 use crate::RATE_HZ;
 

@@ -9,7 +9,7 @@ use offhook::config::{NoiseReduction, VadEngine};
 use offhook::ears::hearing::{Hearing, HearingSettings};
 use offhook::ears::vad::Probability;
 use offhook::engine::{CallEngine, CallerEvent, Input, ModelEvent};
-use offhook::tune::corpus::LabelledClip;
+use offhook::lab::tune::corpus::LabelledClip;
 use serde_json::{Value, json};
 
 use crate::RATE_HZ;

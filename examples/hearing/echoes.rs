@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use offhook::base::audio::g711;
 use offhook::ears::turn::score::percentile;
-use offhook::tune::corpus::LabelledClip;
+use offhook::lab::tune::corpus::LabelledClip;
 use serde_json::{Value, json};
 
 use crate::calls::{Call, FRAME, LINE_MS, Trial, settings};

@@ -7,7 +7,7 @@ use offhook::base::audio::resample;
 use offhook::ears::vad::doubler::Doubler;
 use offhook::ears::vad::silero::{Branch, Silero};
 use offhook::ears::vad::{Vad, VadEngine};
-use offhook::tune::corpus::LabelledClip;
+use offhook::lab::tune::corpus::LabelledClip;
 
 use crate::{RATE_HZ, Steps};
 

@@ -1,7 +1,7 @@
 //! How late starts and ends of speech are known, by a plain rule: one step over the threshold is a start; it is over when
 //! the probability has been low for a while.
 
-use offhook::tune::corpus::{Condition, LabelledClip};
+use offhook::lab::tune::corpus::{Condition, LabelledClip};
 
 use crate::engines::{Heard, Judge};
 

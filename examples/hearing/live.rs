@@ -3,8 +3,8 @@
 use offhook::base::time::Samples;
 use offhook::ears::turn::TurnEvent;
 use offhook::ears::turn::score::{LOST_AFTER_MS, Summary, percentile, score};
-use offhook::tune::corpus::{Condition, LabelledClip};
-use offhook::tune::measure::Case;
+use offhook::lab::tune::corpus::{Condition, LabelledClip};
+use offhook::lab::tune::measure::Case;
 use serde_json::{Value, json};
 
 use crate::calls::{self, Call, FRAME, FRAME_MS, Trial, agent_audio, settings, track};

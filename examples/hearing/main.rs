@@ -38,7 +38,7 @@ use std::process::ExitCode;
 use calls::Trial;
 use engines::{Heard, Judge};
 use offhook::config::NoiseReduction;
-use offhook::tune::corpus::{Condition, Corpus, LabelledClip};
+use offhook::lab::tune::corpus::{Condition, Corpus, LabelledClip};
 use serde_json::json;
 
 /// The rate of a phone line.

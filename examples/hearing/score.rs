@@ -1,7 +1,7 @@
 //! Accuracy by frames of 10 ms.
 
 use offhook::base::audio::clip::Span;
-use offhook::tune::corpus::{Condition, LabelledClip};
+use offhook::lab::tune::corpus::{Condition, LabelledClip};
 
 use crate::babble_bed;
 use crate::engines::{Heard, Judge};

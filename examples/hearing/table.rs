@@ -1,6 +1,6 @@
 //! The figures as text.
 
-use offhook::tune::corpus::{Condition, LabelledClip};
+use offhook::lab::tune::corpus::{Condition, LabelledClip};
 
 use crate::engines::Judge;
 use crate::latency::Delays;

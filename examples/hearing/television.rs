@@ -3,8 +3,8 @@
 use offhook::base::time::Samples;
 use offhook::config::TurnSettings;
 use offhook::ears::turn::score::{LOST_AFTER_MS, percentile};
-use offhook::tune::corpus::{Condition, LabelledClip};
-use offhook::tune::measure::Case;
+use offhook::lab::tune::corpus::{Condition, LabelledClip};
+use offhook::lab::tune::measure::Case;
 use serde_json::{Value, json};
 
 use crate::RATE_HZ;
@@ -124,7 +124,7 @@ impl<'a> Track<'a> {
     fn new(clips: &[LabelledClip], caller: &'a Caller<'a>, below_db: Option<u32>) -> Track<'a> {
         let speech = &caller.clip.speech;
         let begin_ms = speech[0].span.start_ms;
-        let within = |s: &&offhook::tune::corpus::Speech| s.span.end_ms <= begin_ms + FIRST_TURN_MS;
+        let within = |s: &&offhook::lab::tune::corpus::Speech| s.span.end_ms <= begin_ms + FIRST_TURN_MS;
         let end_ms = speech.iter().take_while(within).last().map_or(begin_ms + FIRST_TURN_MS, |s| s.span.end_ms);
         let first = caller.said(0, end_ms, 0);
         let first_ms = LEAD_MS + end_ms;

@@ -7,8 +7,8 @@ use offhook::base::audio::g711;
 use offhook::base::time::CallTime;
 use offhook::config::{CallSettings, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEvent, CallerEvent, Input, ModelCommand, ModelEvent, ResponseStatus, Usage};
-use offhook::sim::line::Line;
-use offhook::sim::{Means, Sim, scenario};
+use offhook::lab::sim::line::Line;
+use offhook::lab::sim::{Means, Sim, scenario};
 
 use crate::RATE_HZ;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use offhook::base::audio::{resample, wav};
-use offhook::tune::corpus::{Condition, Corpus};
+use offhook::lab::tune::corpus::{Condition, Corpus};
 
 use crate::RATE_HZ;
 

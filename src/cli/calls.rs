@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use offhook::lab::tune::table::{Align, Table, or_dash};
 use offhook::store::{CallFilter, CallRow, CallState, Desk, Store};
-use offhook::tune::table::{Align, Table, or_dash};
 use serde_json::{Value, json};
 
 use super::{Failure, Kept, say};

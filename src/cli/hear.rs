@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use offhook::base::time::Samples;
 use offhook::ears::turn::TurnEvent;
-use offhook::tune::picture::Scene;
-use offhook::tune::run::{self, Heard, LINE};
-use offhook::tune::table::{Align, Table};
-use offhook::tune::{input, picture, words};
+use offhook::lab::tune::picture::Scene;
+use offhook::lab::tune::run::{self, Heard, LINE};
+use offhook::lab::tune::table::{Align, Table};
+use offhook::lab::tune::{input, picture, words};
 
 use super::ears::{Chosen, Ears};
 use super::{Failure, remark, say, write_file};

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use offhook::config::{self, Sweep, TurnSettings};
-use offhook::tune::corpus::Severity;
-use offhook::tune::measure::{Case, Measured};
-use offhook::tune::pareto::{self, Limits};
-use offhook::tune::picture::{self, Scene};
-use offhook::tune::run::{Heard, decide};
-use offhook::tune::sweep::{self, Listened, Spent, Tried};
-use offhook::tune::{diff, from_call, input, words};
+use offhook::lab::tune::corpus::Severity;
+use offhook::lab::tune::measure::{Case, Measured};
+use offhook::lab::tune::pareto::{self, Limits};
+use offhook::lab::tune::picture::{self, Scene};
+use offhook::lab::tune::run::{Heard, decide};
+use offhook::lab::tune::sweep::{self, Listened, Spent, Tried};
+use offhook::lab::tune::{diff, from_call, input, words};
 
 use super::ears::{Chosen, Ears};
 use super::{Failure, remark, say, write_file};
@@ -269,7 +269,7 @@ fn draw(args: &Args, cases: &[Case], listened: &Listened, measured: &Measured) -
             settings: &measured.settings,
             heard: &heard,
             truth: Some((&case.truth, score)),
-            estimated: case.source == offhook::tune::measure::Source::Hindsight,
+            estimated: case.source == offhook::lab::tune::measure::Source::Hindsight,
         };
         match kind {
             Some("svg") => write_file(target, &picture::svg(&scene))?,

@@ -4,8 +4,8 @@ mod listen;
 
 use std::process::ExitCode;
 
+use offhook::lab::tune::table::{Align, Table};
 use offhook::store::Store;
-use offhook::tune::table::{Align, Table};
 
 use super::{Failure, Kept, say};
 

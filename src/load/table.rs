@@ -2,8 +2,8 @@
 
 use super::report::{CapacityReport, Judged, Latency, LoadReport, LoadShape, ProcessReport, Second, Trial};
 use super::words::{self, LEGS, NONE, grouped, maybe_ms, number};
-use crate::picture::text::{shorten, wrap};
-use crate::tune::table::{Align, Table};
+use crate::lab::picture::text::{shorten, wrap};
+use crate::lab::tune::table::{Align, Table};
 
 /// Columns of text that go into a line.
 const WIDTH: usize = 100;

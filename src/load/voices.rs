@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::audio::clip::Clip as Fixture;
+use crate::lab::tune::corpus::{Corpus, LabelledClip, Severity, clip_from_bytes, parse_labels};
 use crate::phone::{Clip, Landmark};
-use crate::tune::corpus::{Corpus, LabelledClip, Severity, clip_from_bytes, parse_labels};
 
 /// The phone's rate.
 const RATE_HZ: u32 = 8_000;

@@ -28,7 +28,7 @@ use crate::config::{CallSettings, Deployment};
 use crate::engine::{
     Action, CallEngine, CallEvent, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
 };
-use crate::journal::Pen;
+use crate::lab::journal::Pen;
 use crate::link::{openai, twilio};
 use crate::report::Report;
 

@@ -22,7 +22,7 @@ use crate::base::audio::AudioFormat;
 use crate::base::time::Samples;
 use crate::config::Keep;
 use crate::engine::Record;
-use crate::picture;
+use crate::lab::picture;
 use crate::report::Report;
 
 use super::late::Late;
@@ -389,8 +389,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut files, mut writer, mut handed_over) = before_a_thread(dir.path(), 1);
         let line = |ms: u64| format!("{{\"at_us\":{},\"in\":\"tick\"}}\n", ms * 1_000);
-        let settings = crate::sim::scenario::settings();
-        let head = crate::journal::Pen::new(&settings, JournalKeep::Decisions).take();
+        let settings = crate::lab::sim::scenario::settings();
+        let head = crate::lab::journal::Pen::new(&settings, JournalKeep::Decisions).take();
         let hand_over = |files: &mut Files, lines: Vec<u8>| {
             files.batch.journal = lines;
             files.hand_over();
@@ -407,8 +407,8 @@ mod tests {
         let report = files.finish(Vec::new(), report()).await;
         slow.join().expect("an end");
         let journal = fs::read(dir.path().join("c1/journal")).expect("a journal");
-        let journal = crate::journal::Journal::parse(&journal).expect("it can be read");
-        let lost = |ms, lines| crate::journal::Lost { from: crate::base::time::CallTime::from_ms(ms), lines };
+        let journal = crate::lab::journal::Journal::parse(&journal).expect("it can be read");
+        let lost = |ms, lines| crate::lab::journal::Lost { from: crate::base::time::CallTime::from_ms(ms), lines };
         assert_eq!(journal.lost, [lost(1_000, 2), lost(4_000, 2)]);
         assert_eq!(journal.entries.len(), 1);
         let account = report.journal.expect("an account");
@@ -434,8 +434,8 @@ mod tests {
     async fn a_report_that_the_threads_do_not_take_says_what_is_missing_and_the_files_are_closed_later() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut files, mut writer, mut handed_over) = before_a_thread(dir.path(), 1);
-        let settings = crate::sim::scenario::settings();
-        files.batch.journal = crate::journal::Pen::new(&settings, JournalKeep::Decisions).take();
+        let settings = crate::lab::sim::scenario::settings();
+        files.batch.journal = crate::lab::journal::Pen::new(&settings, JournalKeep::Decisions).take();
         half_second(&mut files, 0);
         half_second(&mut files, 500);
         let path = files.path().to_owned();
@@ -453,7 +453,7 @@ mod tests {
         assert!(writer.open.is_empty(), "nothing is left open");
         let wav = hound::WavReader::open(path.join("recording.wav")).expect("a WAV file");
         assert_eq!(wav.duration(), 8_000, "as long as the call");
-        let journal = crate::journal::Journal::parse(&fs::read(path.join("journal")).expect("a journal"));
+        let journal = crate::lab::journal::Journal::parse(&fs::read(path.join("journal")).expect("a journal"));
         assert_eq!(journal.expect("it can be read").lost.len(), 1);
     }
 

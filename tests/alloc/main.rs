@@ -10,10 +10,10 @@ use offhook::config;
 use offhook::config::{NoiseReduction, Outbound, TurnDetection, TurnSettings, VadEngine};
 use offhook::ears::denoise::Denoiser;
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand, ModelEvent};
+use offhook::lab::sim::scenario;
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
 use offhook::recording::RecordingFile;
-use offhook::sim::scenario;
 
 /// Frames of warm-up: buffers grow to what a call needs.
 const WARM: u64 = 200;

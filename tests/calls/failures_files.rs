@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use offhook::lab::replay::{self, ReplayArgs};
 use offhook::phone::{CallOptions, EndedBy, Outcome, Step, What};
 use offhook::rehearsal;
-use offhook::replay::{self, ReplayArgs};
 use offhook::report::Report;
 use tempfile::TempDir;
 use tokio::sync::{SemaphorePermit, mpsc};

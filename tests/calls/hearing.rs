@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use offhook::base::audio::clip::Clip as Labelled;
-use offhook::journal::{CallFiles, Kind};
+use offhook::lab::journal::{CallFiles, Kind};
+use offhook::lab::replay::{RehearArgs, Rehearing};
 use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What, legs};
-use offhook::replay::{RehearArgs, Rehearing};
 use offhook::report::Report;
 use tokio::sync::mpsc;
 

@@ -188,11 +188,11 @@ async fn a_turn_setting_that_is_changed_applies_to_the_next_call_which_names_its
     let mut revisions = Vec::new();
     for (n, expected) in [(0, 900), (1, 900), (2, 200)] {
         let (report, folder) = house.report(n).await;
-        let journal = offhook::journal::CallFiles::load(&folder).expect("a journal").journal;
+        let journal = offhook::lab::journal::CallFiles::load(&folder).expect("a journal").journal;
         let offhook::config::TurnDetection::Local(turn) = &journal.settings.turn_detection else { panic!("not local") };
         assert_eq!(turn.silence_duration_ms, expected, "call {n}");
         let announced = format!("Announced deployment=desk agent=mia revision={}", report.revision);
-        assert_eq!(journal.entries[0].kind, offhook::journal::Kind::Out(announced));
+        assert_eq!(journal.entries[0].kind, offhook::lab::journal::Kind::Out(announced));
         assert_eq!(journal.settings.revision, report.revision);
         revisions.push(report.revision);
     }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use offhook::journal::CallFiles;
+use offhook::lab::journal::CallFiles;
+use offhook::lab::replay::Replay;
+use offhook::lab::verify::{Check, Recorded, Verdict, Verification};
 use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What};
 use offhook::rehearsal;
-use offhook::replay::Replay;
 use offhook::report::{Line, Report};
-use offhook::verify::{Check, Recorded, Verdict, Verification};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

@@ -107,7 +107,7 @@ async fn sigkill_leaves_a_recording_and_a_journal_that_can_be_read() {
     let mut wav = hound::WavReader::open(folder(&site).join("recording.wav")).expect("a WAV file");
     assert!(wav.duration() > 16_000, "{} frames of 28,000, less a second and what was on its way", wav.duration());
     assert!(wav.samples::<i16>().any(|sample| sample.expect("a sample").abs() > 5_000), "with the caller in it");
-    let files = offhook::journal::CallFiles::load(&folder(&site)).expect("a journal");
+    let files = offhook::lab::journal::CallFiles::load(&folder(&site)).expect("a journal");
     assert!(files.report().expect("readable").is_none(), "no report of a call that has not ended");
 }
 

@@ -10,7 +10,7 @@ use offhook::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, Input, MarkId, ModelCommand, ModelEvent,
     Record, ResponseStatus, Usage,
 };
-use offhook::sim::scenario;
+use offhook::lab::sim::scenario;
 use proptest::prelude::*;
 
 const FRAME_MS: u64 = 20;

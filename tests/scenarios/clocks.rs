@@ -9,9 +9,9 @@ use offhook::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Control, EndReason, Input, ModelEvent, Record,
     ResponseStatus, Usage,
 };
-use offhook::journal::Journal;
-use offhook::replay::Replay;
-use offhook::sim::{Means, Sim, scenario};
+use offhook::lab::journal::Journal;
+use offhook::lab::replay::Replay;
+use offhook::lab::sim::{Means, Sim, scenario};
 
 const START: CallTime = CallTime::from_ms(200);
 

@@ -6,7 +6,7 @@ use offhook::base::time::CallTime;
 use offhook::config::{JournalKeep, TurnDetection, TurnSettings};
 use offhook::ears::vad::Probability;
 use offhook::engine::{Action, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent};
-use offhook::sim::{Means, Sim, scenario};
+use offhook::lab::sim::{Means, Sim, scenario};
 
 /// What happens, and when, in ms.
 enum Step {

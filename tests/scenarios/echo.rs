@@ -10,7 +10,7 @@ use offhook::base::audio::{g711, wav};
 use offhook::base::time::CallTime;
 use offhook::config::{CallSettings, Sound, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEngine, CallEvent, CallerCommand, CallerEvent, Input, MarkId};
-use offhook::sim::scenario;
+use offhook::lab::sim::scenario;
 
 #[test]
 fn an_echo_does_not_interrupt_the_agent() {

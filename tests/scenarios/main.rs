@@ -13,7 +13,7 @@ mod properties;
 use std::fs;
 use std::path::Path;
 
-use offhook::sim::scenario::Scenario;
+use offhook::lab::sim::scenario::Scenario;
 
 #[test]
 fn every_scenario_leads_to_its_trace() {

@@ -14,10 +14,10 @@ use offhook::engine::{
     Action, CallEvent, CallerEvent, CommandKind, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent,
     Record, ResponseStatus, TransferOutcome, Usage,
 };
-use offhook::journal::Journal;
-use offhook::replay::{Replay, Seen};
-use offhook::sim::{Sim, scenario};
-use offhook::verify::{Recorded, Verdict, Verification};
+use offhook::lab::journal::Journal;
+use offhook::lab::replay::{Replay, Seen};
+use offhook::lab::sim::{Sim, scenario};
+use offhook::lab::verify::{Recorded, Verdict, Verification};
 use proptest::prelude::*;
 
 /// One thing that may happen, in any order and at any time.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use offhook::base::time::{CallTime, Samples};
 use offhook::config::{CallSettings, JournalKeep};
 use offhook::engine::*;
-use offhook::journal::Pen;
+use offhook::lab::journal::Pen;
+use offhook::lab::sim::line::Line;
+use offhook::lab::sim::scenario::settings;
 use offhook::recording::RecordingFile;
 use offhook::report::Recording;
-use offhook::sim::line::Line;
-use offhook::sim::scenario::settings;
 
 /// The media stream opens here.
 pub(crate) const STARTED_MS: u64 = 500;

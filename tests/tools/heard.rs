@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use offhook::base::time::CallTime;
 use offhook::config::{JournalKeep, Shadow, TurnDetection, TurnSettings, VadEngine};
 use offhook::engine::*;
-use offhook::explain::{self, ExplainArgs, Explanation};
-use offhook::journal::{CallFiles, Kind};
-use offhook::replay::{self, RehearArgs, Rehearing, Replay, ReplayArgs};
-use offhook::sim::scenario::settings;
+use offhook::lab::explain::{self, ExplainArgs, Explanation};
+use offhook::lab::journal::{CallFiles, Kind};
+use offhook::lab::replay::{self, RehearArgs, Rehearing, Replay, ReplayArgs};
+use offhook::lab::sim::scenario::settings;
 
 use crate::call::{record_script, tone};
 

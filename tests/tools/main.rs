@@ -16,12 +16,12 @@ use call::{BARGE_IN_MS, GAP_MS, folder, tone};
 use offhook::base::time::CallTime;
 use offhook::config::JournalKeep;
 use offhook::engine::EndReason;
-use offhook::explain::{self, ExplainArgs, Explanation};
-use offhook::journal::{CallFiles, Journal};
-use offhook::replay::{self, Replay, ReplayArgs};
+use offhook::lab::explain::{self, ExplainArgs, Explanation};
+use offhook::lab::journal::{CallFiles, Journal};
+use offhook::lab::replay::{self, Replay, ReplayArgs};
+use offhook::lab::sim::scenario::settings;
+use offhook::lab::verify::{self, Recorded, Verdict, Verification, VerifyArgs};
 use offhook::report::Report;
-use offhook::sim::scenario::settings;
-use offhook::verify::{self, Recorded, Verdict, Verification, VerifyArgs};
 
 fn replay_args(call: &Path) -> ReplayArgs {
     ReplayArgs { call: call.to_owned(), json: false, quiet: true, report: false, rehear: Default::default() }
@@ -206,10 +206,10 @@ fn a_journal_that_lacks_lines_is_read_and_said_to() {
     let (_dir, folder) = folder(JournalKeep::Decisions);
     edit_journal(&folder, |text| {
         let at = text.find("{\"at_us\":3000").unwrap();
-        text.insert_str(at, &offhook::journal::lost_line(CallTime::from_ms(2_990), 412));
+        text.insert_str(at, &offhook::lab::journal::lost_line(CallTime::from_ms(2_990), 412));
     });
     let files = CallFiles::load(&folder).unwrap();
-    assert_eq!(files.journal.lost, [offhook::journal::Lost { from: CallTime::from_ms(2_990), lines: 412 }]);
+    assert_eq!(files.journal.lost, [offhook::lab::journal::Lost { from: CallTime::from_ms(2_990), lines: 412 }]);
     let mut said = Vec::new();
     replay::run_to(&replay_args(&folder), &mut said);
     let said = String::from_utf8(said).unwrap();

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use offhook::base::time::CallTime;
 use offhook::config::{CallSettings, Idle, Interruptions, JournalKeep, Keys, Spoken};
 use offhook::engine::*;
-use offhook::journal::CallFiles;
-use offhook::sim::scenario::settings;
-use offhook::verify::{Recorded, Verdict, Verification};
+use offhook::lab::journal::CallFiles;
+use offhook::lab::sim::scenario::settings;
+use offhook::lab::verify::{Recorded, Verdict, Verification};
 
 use crate::call::{record_script, tone};
 

@@ -12,9 +12,9 @@ use offhook::base::audio::AudioFormat;
 use offhook::base::time::CallTime;
 use offhook::config::{self, CallSettings, TurnDetection, TurnSettings};
 use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, MarkId, ModelCommand};
+use offhook::lab::sim::scenario;
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
-use offhook::sim::scenario;
 
 use frames::{Frames, STREAM};
 

@@ -2,11 +2,11 @@
 
 use offhook::config::{TurnDetection, TurnSettings};
 use offhook::ears::turn::score::score;
-use offhook::tune::from_call::{BLIP_MS, Call, EXACT_MS, LOOK_MS, outcomes};
-use offhook::tune::measure::{Case, Measured};
-use offhook::tune::run::LINE;
-use offhook::tune::table::{Align, Table};
-use offhook::tune::words::{clock, length};
+use offhook::lab::tune::from_call::{BLIP_MS, Call, EXACT_MS, LOOK_MS, outcomes};
+use offhook::lab::tune::measure::{Case, Measured};
+use offhook::lab::tune::run::LINE;
+use offhook::lab::tune::table::{Align, Table};
+use offhook::lab::tune::words::{clock, length};
 
 use super::report;
 use crate::cli::Failure;
@@ -53,7 +53,7 @@ impl Calls {
             let then = outcomes(&case.truth.turns, &then_score);
             out += &format!("{}: {}, {}", case.name, length(case.duration_ms()), call.notes.join("; "));
             out += &match &call.ran_with {
-                Some(TurnDetection::Local(s)) => format!("; ran with {}\n", offhook::tune::words::settings(s)),
+                Some(TurnDetection::Local(s)) => format!("; ran with {}\n", offhook::lab::tune::words::settings(s)),
                 Some(TurnDetection::Provider { silence_duration_ms, .. }) => {
                     format!("; the provider decided, silence {silence_duration_ms} ms\n")
                 }

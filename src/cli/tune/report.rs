@@ -1,10 +1,10 @@
 //! What `offhook tune` prints.
 
 use offhook::config::{FalseInterruptions, Prefer};
-use offhook::tune::measure::{Case, Measured, Numbers, Source, TURN_GAP_MS};
-use offhook::tune::sweep::Tried;
-use offhook::tune::table::{Align, Table, or_dash};
-use offhook::tune::words::{self, clock, length};
+use offhook::lab::tune::measure::{Case, Measured, Numbers, Source, TURN_GAP_MS};
+use offhook::lab::tune::sweep::Tried;
+use offhook::lab::tune::table::{Align, Table, or_dash};
+use offhook::lab::tune::words::{self, clock, length};
 use serde_json::json;
 
 use super::Outcome;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::audio::resample;
-use crate::tune::corpus::{Corpus, LabelledClip};
+use crate::lab::tune::corpus::{Corpus, LabelledClip};
 
 const ENGINES: [VadEngine; 3] = [VadEngine::Silero, VadEngine::Earshot, VadEngine::Energy];
 
@@ -12,8 +12,8 @@ fn fixture(name: &str) -> LabelledClip {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/audio").join(name);
     let labels = std::fs::read_to_string(path.with_extension("toml")).unwrap();
     let bytes = std::fs::read(path.with_extension("wav")).unwrap();
-    let labels = crate::tune::corpus::parse_toml(&labels).unwrap();
-    crate::tune::corpus::clip_from_bytes(&path.with_extension("wav"), &bytes, &labels, 8_000).unwrap().0
+    let labels = crate::lab::tune::corpus::parse_toml(&labels).unwrap();
+    crate::lab::tune::corpus::clip_from_bytes(&path.with_extension("wav"), &bytes, &labels, 8_000).unwrap().0
 }
 
 fn steps(engine: VadEngine, rate_hz: u32, samples: &[i16]) -> Vec<Step> {

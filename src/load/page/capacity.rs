@@ -5,9 +5,9 @@ use std::fmt::{self, Write as _};
 use super::plot::{Axis, line, short};
 use super::tables::{close, open};
 use super::{arrow, begin, body, key, write_cards};
+use crate::lab::picture::text::Esc;
 use crate::load::report::{CapacityReport, Trial};
 use crate::load::words::{self, LEGS, NONE, grouped, maybe_ms, ms, number};
-use crate::picture::text::Esc;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 58.0;

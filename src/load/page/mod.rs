@@ -13,8 +13,8 @@ use std::fmt::{self, Write as _};
 
 use super::report::{Latency, LoadReport};
 use super::words::{self, NONE, grouped, maybe_ms, number};
-use crate::picture::text::Esc;
-use crate::picture::{PAGE_STYLE, STYLE, head};
+use crate::lab::picture::text::Esc;
+use crate::lab::picture::{PAGE_STYLE, STYLE, head};
 
 pub use capacity::capacity;
 

@@ -4,9 +4,9 @@ use std::fmt::{self, Write as _};
 
 use super::plot::{Axis, line};
 use super::{arrow, key};
+use crate::lab::picture::text::Esc;
 use crate::load::report::{Latency, LoadReport};
 use crate::load::words::maybe_ms;
-use crate::picture::text::Esc;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 218.0;

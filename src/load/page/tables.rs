@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::arrow;
+use crate::lab::picture::text::Esc;
 use crate::load::report::{Latency, LoadReport, ProcessReport};
 use crate::load::words::{self, NONE, grouped, maybe_ms, ms, number};
-use crate::picture::text::Esc;
 
 /// Every latency, below each the floor's.
 pub(super) fn latencies(out: &mut String, report: &LoadReport) -> fmt::Result {

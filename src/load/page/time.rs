@@ -5,9 +5,9 @@ use std::fmt::{self, Write as _};
 
 use super::plot::{Axis, line, time_step};
 use super::{arrow, key};
+use crate::lab::picture::text::{Esc, clock_s, shorten};
 use crate::load::report::{LoadReport, Second};
 use crate::load::words::{self, duration, ms, number};
-use crate::picture::text::{Esc, clock_s, shorten};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 58.0;

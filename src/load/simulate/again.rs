@@ -9,10 +9,10 @@ use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep, Spoken};
 use crate::ears::vad::Probability;
 use crate::engine::{Action, CallEvent, CallerEvent, Input, ModelEvent};
-use crate::journal::Journal;
+use crate::lab::journal::Journal;
+use crate::lab::replay::Replay;
+use crate::lab::sim::{Means, Sim};
 use crate::load::random::Random;
-use crate::replay::Replay;
-use crate::sim::{Means, Sim};
 
 /// Where the digest of decisions begins.
 pub(super) const EMPTY: u64 = 0xCBF2_9CE4_8422_2325;

@@ -17,9 +17,9 @@ use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep, TurnDetection};
 use crate::ears::vad::Probability;
 use crate::engine::{CallerEvent, Control, EndReason, Input};
-use crate::journal::trace;
+use crate::lab::journal::trace;
+use crate::lab::sim::{Means, Sim};
 use crate::load::random::Random;
-use crate::sim::{Means, Sim};
 use world::World;
 
 /// A call that takes longer than everything that its settings allow does not end.
@@ -160,7 +160,7 @@ impl Call {
     /// What is to be known of it, now that it is over; with the journal, where one was kept.
     pub(super) fn ended(mut self) -> (Ended, Vec<u8>) {
         let lasted = self.sim.now();
-        let journal = self.sim.journal.as_mut().map(crate::journal::Pen::take).unwrap_or_default();
+        let journal = self.sim.journal.as_mut().map(crate::lab::journal::Pen::take).unwrap_or_default();
         let (inputs, actions) = (self.sim.seen.inputs, self.sim.seen.actions);
         let reason = self.sim.seen.end.clone();
         if reason.is_some() {

@@ -13,8 +13,8 @@ use crate::engine::report::Report;
 use crate::engine::{
     Action, CallEvent, CallerCommand, CallerEvent, CommandKind, Input, ModelCommand, ModelEvent, Record,
 };
-use crate::sim::Sim;
-use crate::sim::line::Line;
+use crate::lab::sim::Sim;
+use crate::lab::sim::line::Line;
 
 use super::settings::SOUND;
 use items::Item;

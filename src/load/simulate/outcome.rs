@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::memory::{Memory, Sample};
 use super::shard::AGAIN_EVERY;
 use super::tally::{Tally, VIOLATIONS_MAX, Violation};
+use crate::lab::tune::table::{Align, Table};
 use crate::load::words::grouped;
-use crate::tune::table::{Align, Table};
 
 /// What a run came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -7,8 +7,8 @@ use crate::config::{
     AfterFailure, CallSettings, Eagerness, FalseInterruptions, Idle, Interruptions, KeyAction, Keys, Limits, OnFailure,
     Playout, Shadow, Sound, Spoken, ToolSound, TurnDetection, TurnSettings, VadEngine,
 };
+use crate::lab::sim::scenario;
 use crate::load::random::Random;
-use crate::sim::scenario;
 
 /// Recordings are filled with this byte: it is none of a model's items, which have those below.
 pub(super) const SOUND: u8 = 0xF0;

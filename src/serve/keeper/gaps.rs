@@ -1,7 +1,7 @@
 //! Lines of a journal that found no room on their way to the file: counted, and said in the journal itself.
 
 use crate::base::time::CallTime;
-use crate::journal;
+use crate::lab::journal;
 use crate::report::JournalKept;
 
 /// What of a call's journal is missing, as the call sees it.

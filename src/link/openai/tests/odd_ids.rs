@@ -4,7 +4,7 @@ use super::odd::{check, created, delta, done, told, transcript, turn, words};
 use super::*;
 use crate::base::time::CallTime;
 use crate::engine::{CallerEvent, Input};
-use crate::sim::{Sim, scenario};
+use crate::lab::sim::{Sim, scenario};
 
 /// More than a session remembers of anything.
 const ROUNDS: u32 = 40;

@@ -3,8 +3,8 @@
 use super::{Carrier, Diary, Model, Watch};
 use crate::base::time::CallTime;
 use crate::engine::Action;
-use crate::journal::trace;
-use crate::sim::line::Line;
+use crate::lab::journal::trace;
+use crate::lab::sim::line::Line;
 
 /// What reacts to the engine.
 #[derive(Debug)]

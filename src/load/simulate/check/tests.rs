@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::audio::AudioFormat;
 use crate::engine::{EndReason, MarkId};
-use crate::sim::scenario;
+use crate::lab::sim::scenario;
 
 /// The promise that a sequence of actions breaks, as it would be told.
 fn broken(items: &[(u32, u64)], actions: &[Action<'_>]) -> String {

@@ -33,7 +33,7 @@ use crate::engine::{
     CallerEvent, Control, EffectId, EffectResult, EndReason, Input, MarkId, ModelEvent, ResponseStatus,
     TransferOutcome, Turns, Usage,
 };
-use crate::sim::Sim;
+use crate::lab::sim::Sim;
 
 /// Agent audio arrives in deltas of this length ...
 const DELTA_MS: u64 = 200;

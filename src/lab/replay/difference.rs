@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::base::time::CallTime;
-use crate::journal::{Journal, trace};
-use crate::replay::Step;
+use crate::lab::journal::{Journal, trace};
+use crate::lab::replay::Step;
 
 /// Lines in common that are shown before a difference.
 const BEFORE: usize = 5;
@@ -120,9 +120,9 @@ mod tests {
     use super::*;
     use crate::config::JournalKeep;
     use crate::engine::{Action, CallEvent, CallerCommand, CallerEvent, Input};
-    use crate::journal::Pen;
-    use crate::journal::tests::settings;
-    use crate::replay::kept_steps;
+    use crate::lab::journal::Pen;
+    use crate::lab::journal::tests::settings;
+    use crate::lab::replay::kept_steps;
 
     /// A call of three frames with a decision on each, and its end unless it is cut short.
     fn journal(end: bool) -> Journal {

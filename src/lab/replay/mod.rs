@@ -21,7 +21,7 @@ pub use rehear::{RehearArgs, Rehearing};
 use crate::base::time::{CallTime, Samples};
 use crate::ears::vad;
 use crate::engine::{Action, CallEngine, Input, Timer};
-use crate::journal::{CallFiles, Journal, Kind, LoadError, trace};
+use crate::lab::journal::{CallFiles, Journal, Kind, LoadError, trace};
 use crate::report::{Recording, Report};
 
 /// Runs a call's journal through the engine and fails if it decides differently now.

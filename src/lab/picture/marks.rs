@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use super::curve::Curve;
 use crate::engine::{CallerEvent, Input};
-use crate::journal::{Journal, Kind, MAX_LINE_BYTES};
+use crate::lab::journal::{Journal, Kind, MAX_LINE_BYTES};
 
 /// Ticks in a picture at most: five minutes of an agent that never pauses. Beyond that each would be narrower than a
 /// pixel of its row, and the file larger than its waveforms.
@@ -124,10 +124,10 @@ mod tests {
     use crate::base::time::CallTime;
     use crate::config::JournalKeep;
     use crate::engine::{Action, CallerCommand, MarkId};
-    use crate::journal::Pen;
+    use crate::lab::journal::Pen;
 
     fn pen() -> Pen {
-        Pen::new(&crate::journal::tests::settings(), JournalKeep::Audio)
+        Pen::new(&crate::lab::journal::tests::settings(), JournalKeep::Audio)
     }
 
     fn back(pen: &mut Pen, at_ms: u64, generation: u32, seq: u32) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::base::audio::AudioFormat;
 use crate::base::time::Samples;
 use crate::engine::{Action, Record};
-use crate::replay::Seen;
+use crate::lab::replay::Seen;
 
 /// A recording that was read.
 #[derive(Debug)]

@@ -23,8 +23,8 @@ pub use rules::{Rule, rule_of};
 
 use crate::base::time::CallTime;
 use crate::engine::{CallerEvent, Input, ModelEvent};
-use crate::journal::{CallFiles, Journal, trace};
-use crate::replay::{Replay, Seen, Step, fail, kept_steps, print};
+use crate::lab::journal::{CallFiles, Journal, trace};
+use crate::lab::replay::{Replay, Seen, Step, fail, kept_steps, print};
 
 /// Decisions that are shown, the nearest ones.
 const SHOWN: usize = 12;

@@ -18,10 +18,10 @@ use crate::ears::turn::score::{ClipScore, Found, Spoken, TrueTurn, Truth};
 use crate::ears::turn::{EndRule, TurnEvent};
 use crate::ears::vad::{Step, step_samples};
 use crate::engine::{Action, Record};
-use crate::journal::{CallFiles, Journal, LoadError};
-use crate::replay::{Replay, Seen, run_through};
+use crate::lab::journal::{CallFiles, Journal, LoadError};
+use crate::lab::replay::{Replay, Seen, run_through};
+use crate::lab::verify::Recorded;
 use crate::report::Report;
-use crate::verify::Recorded;
 
 /// Speech that goes on within this after its end belongs to the same turn, unless one asks for another time.
 pub const RESUME_WITHIN_MS: u64 = 1_000;

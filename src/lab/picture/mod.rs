@@ -27,7 +27,7 @@ pub(crate) use svg::STYLE;
 pub use svg::picture;
 pub use wave::Peaks;
 
-use crate::journal;
+use crate::lab::journal;
 use crate::report::Report;
 
 /// Recordings larger than this are not embedded in the page: 17 minutes of a phone call. Browsers take what is larger,

@@ -11,7 +11,7 @@ use crate::config::CallSettings;
 use crate::ears::answering::Finding;
 use crate::ears::vad::Probability;
 use crate::engine::{CallerEvent, Control, EffectId, EffectResult, Input, MarkId, ModelEvent};
-use crate::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
+use crate::lab::journal::{MAX_AUDIO_BYTES, MAX_BYTES, MAX_LINE_BYTES, VERSION};
 
 /// A journal that was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ pub enum Kind {
     },
     /// The engine's own ears found this out about who picked up.
     Found(Finding),
-    /// The engine decided this; the words of [`trace::write_action`](crate::journal::trace::write_action).
+    /// The engine decided this; the words of [`trace::write_action`](crate::lab::journal::trace::write_action).
     Out(String),
 }
 

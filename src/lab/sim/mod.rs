@@ -15,7 +15,7 @@ use crate::ears::vad::Probability;
 use crate::engine::{
     Action, CallEngine, CallEvent, CallerCommand, CallerEvent, EffectId, EndReason, Input, ModelCommand, Record,
 };
-use crate::journal;
+use crate::lab::journal;
 use line::Line;
 
 /// Caller audio comes in frames of this length.

@@ -7,8 +7,8 @@ use crate::ears::hearing::{Hearing, HearingSettings};
 use crate::ears::turn::shadow::Rule;
 use crate::ears::turn::{TurnDetector, TurnEvent};
 use crate::engine::{Action, CallEvent, Record};
-use crate::journal::Journal;
-use crate::replay::{Seen, run_through};
+use crate::lab::journal::Journal;
+use crate::lab::replay::{Seen, run_through};
 
 /// A longer gap is heard as this much silence, as in a live call.
 const LONGEST_FILL_MS: u64 = 10_000;

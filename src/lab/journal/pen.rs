@@ -7,8 +7,8 @@ use crate::base::audio::level::audible_end;
 use crate::base::time::CallTime;
 use crate::config::{CallSettings, JournalKeep};
 use crate::engine::{Action, CallerEvent, Input, ModelEvent};
-use crate::journal::read::Wire;
-use crate::journal::{VERSION, trace};
+use crate::lab::journal::read::Wire;
+use crate::lab::journal::{VERSION, trace};
 
 /// Writes a call's journal into a buffer. Nothing is allocated per input beyond the growth of the buffer.
 ///

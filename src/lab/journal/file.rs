@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{FILE_NAME, Journal, JournalError, MAX_BYTES};
+use crate::lab::journal::{FILE_NAME, Journal, JournalError, MAX_BYTES};
 use crate::report::Report;
 
 /// A call's folder with its journal, as every tool takes it.

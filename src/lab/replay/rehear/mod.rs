@@ -17,7 +17,7 @@ use course::{Course, Turn};
 use crate::base::time::{CallTime, Samples};
 use crate::config::{self, FalseInterruptions, Shadow, TurnDetection, TurnSettings};
 use crate::ears::hearing::HearingSettings;
-use crate::journal::{CallFiles, Journal};
+use crate::lab::journal::{CallFiles, Journal};
 
 /// Decisions closer than this are the same.
 const SAME_MS: u64 = 10;

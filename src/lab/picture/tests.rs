@@ -5,7 +5,7 @@ use crate::config::JournalKeep;
 use crate::engine::event::EndReason;
 use crate::engine::{Action, CallerCommand, CallerEvent, Input, MarkId};
 use crate::engine::{Role, Usage};
-use crate::journal::Pen;
+use crate::lab::journal::Pen;
 use crate::report::{Gap, Interruption, Key, Line, Note, Recording, ToolUse, Turn};
 
 fn line(who: Role, media_at_ms: u64, media_end_ms: u64, text: &str, unheard: &str, unheard_ms: u64) -> Line {
@@ -122,7 +122,7 @@ fn drawn_with(report: &Report, with_recording: bool, journal: Option<&[u8]>) -> 
 
 /// Compares with a kept file; `UPDATE_GOLDEN=1` keeps the new one.
 fn golden(name: &str, actual: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/picture/golden").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lab/picture/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, actual).unwrap();
     }
@@ -146,7 +146,7 @@ fn a_small_call_is_drawn_as_kept() {
 
 /// Marks every 200 ms of the agent's audio; the barge-in clears and sends three back at once.
 fn journal(report: &Report) -> Vec<u8> {
-    let mut pen = Pen::new(&crate::journal::tests::settings(), JournalKeep::Decisions);
+    let mut pen = Pen::new(&crate::lab::journal::tests::settings(), JournalKeep::Decisions);
     let mut generation = 0;
     let mut seq = 0;
     let mut back = |pen: &mut Pen, at_ms, generation| {
@@ -189,7 +189,7 @@ fn marks_are_drawn_where_they_came_back() {
 fn heard(report: &Report) -> Vec<u8> {
     let turn = crate::config::TurnSettings::default();
     let turn_detection = crate::config::TurnDetection::Local(turn);
-    let settings = crate::config::CallSettings { turn_detection, ..crate::journal::tests::settings() };
+    let settings = crate::config::CallSettings { turn_detection, ..crate::lab::journal::tests::settings() };
     let mut pen = Pen::new(&settings, JournalKeep::Decisions);
     for media in (16..14_000_u64).step_by(16).filter(|ms| !(6_000..6_600).contains(ms)) {
         let said = |l: &&Line| l.who == Role::Caller && (l.media_at_ms..l.media_end_ms).contains(&media);
@@ -222,7 +222,7 @@ fn what_was_heard_is_drawn_over_the_caller_with_its_threshold() {
 
 #[test]
 fn an_hour_of_steps_is_thinned_to_its_peaks() {
-    let settings = crate::journal::tests::settings();
+    let settings = crate::lab::journal::tests::settings();
     let turn_detection = crate::config::TurnDetection::Local(Default::default());
     let mut pen = Pen::new(&crate::config::CallSettings { turn_detection, ..settings }, JournalKeep::Decisions);
     for n in 0..225_000_u64 {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::config::TurnDetection;
-use crate::journal::{Journal, Kind};
+use crate::lab::journal::{Journal, Kind};
 
 /// Points in a picture at most: a minute and a half of steps. Beyond that each is the loudest of several.
 const MAX_POINTS: usize = 6_000;

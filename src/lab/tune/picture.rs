@@ -10,8 +10,8 @@ use crate::base::time::Samples;
 use crate::config::TurnSettings;
 use crate::ears::turn::TurnEvent;
 use crate::ears::turn::score::{ClipScore, Found, Truth};
-use crate::picture::text::{Esc, clock_s};
-use crate::picture::{PAGE_STYLE, SCRIPT, STYLE, head};
+use crate::lab::picture::text::{Esc, clock_s};
+use crate::lab::picture::{PAGE_STYLE, SCRIPT, STYLE, head};
 
 /// What is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -532,7 +532,7 @@ mod tests {
     use crate::base::audio::clip::Span;
     use crate::config::VadEngine;
     use crate::ears::turn::score::{Spoken, score};
-    use crate::tune::run::hear;
+    use crate::lab::tune::run::hear;
 
     #[test]
     fn a_picture_shows_ends_with_delay_cut_offs_and_why() {

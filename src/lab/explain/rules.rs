@@ -113,7 +113,7 @@ mod tests {
     use super::super::table::BY_AGENT;
     use super::*;
     use crate::config::{Budget, Destination, Eagerness, Tool, ToolKind, TurnDetection};
-    use crate::journal::tests::settings;
+    use crate::lab::journal::tests::settings;
 
     #[test]
     fn a_rule_names_the_settings_that_govern_it() {
@@ -233,7 +233,7 @@ mod tests {
                 assert!(!rule.meaning.contains("does not know"), "{rule:?}");
             }
         }
-        let text = include_str!("../engine/event.rs");
+        let text = include_str!("../../engine/event.rs");
         let kinds = text.split_once("pub fn kind(").unwrap().1.split_once("\n    }\n").unwrap().0;
         let kinds: Vec<_> = kinds.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(kinds.len() > 15);
