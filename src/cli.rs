@@ -16,8 +16,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use offhook::lab::{explain, replay, verify};
+use offhook::output;
 use offhook::output::{remark, say};
-use offhook::{demo, output};
+use offhook::stage::demo;
 
 /// Real-time voice media server: answers phone calls and bridges them to realtime voice models.
 #[derive(Debug, Parser)]
@@ -48,7 +49,7 @@ enum Command {
     /// Say what the server would hear in a WAV file: turn starts, pauses and ends, with time and reason.
     Hear(hear::Args),
     /// Find out how many calls a server holds, and how fast it is: recorded callers over real sockets.
-    Load(Box<offhook::load::args::Args>),
+    Load(Box<offhook::stage::load::args::Args>),
     /// What a load test starts itself as.
     #[command(subcommand, hide = true)]
     LoadTarget(load::Role),

@@ -38,10 +38,10 @@
 //! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
 //! | [`webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing |
-//! | [`rehearsal`] | the built-in realtime model, scripted |
-//! | [`phone`] | a caller as Twilio shows one: the far end of the line |
-//! | [`load`] | many calls at once over real sockets, and thousands of engines in virtual time |
-//! | [`demo`] | one call through all of it |
+//! | [`stage::rehearsal`] | the built-in realtime model, scripted |
+//! | [`stage::phone`] | a caller as Twilio shows one: the far end of the line |
+//! | [`stage::load`] | many calls at once over real sockets, and thousands of engines in virtual time |
+//! | [`stage::demo`] | one call through all of it |
 //!
 //! Not there: SIP, WebRTC, chats. The line is Twilio's.
 //!
@@ -103,17 +103,14 @@
 
 pub mod base;
 pub mod config;
-pub mod demo;
 pub mod ears;
 pub mod engine;
 pub mod lab;
 pub mod link;
-pub mod load;
 pub mod output;
-pub mod phone;
 pub mod recording;
-pub mod rehearsal;
 pub mod serve;
+pub mod stage;
 pub mod store;
 pub mod webhooks;
 

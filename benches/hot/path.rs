@@ -6,7 +6,7 @@ use criterion::Criterion;
 
 use crate::call::frames::{Frames, STREAM};
 use crate::call::{self, Call};
-use offhook::load::floor;
+use offhook::stage::load::floor;
 
 /// Large enough that the loop around the copy is nothing beside it, small enough for the nearest cache, twice.
 const COPIED_BYTES: usize = 8 * 1024;

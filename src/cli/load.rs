@@ -3,10 +3,10 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use offhook::load::args::{Args, Listener, Outcome, load};
-use offhook::load::report::{LoadShape, Second, Trial};
-use offhook::load::{floor, page, simulate, table};
 use offhook::serve::shutdown;
+use offhook::stage::load::args::{Args, Listener, Outcome, load};
+use offhook::stage::load::report::{LoadShape, Second, Trial};
+use offhook::stage::load::{floor, page, simulate, table};
 use tokio::sync::watch;
 
 use super::{Failure, remark, say, serve, write_file};

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use offhook::rehearsal::{Script, Server};
 use offhook::serve::shutdown;
+use offhook::stage::rehearsal::{Script, Server};
 
 use super::{Failure, say};
 

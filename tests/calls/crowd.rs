@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use offhook::phone::{CallOptions, EndedBy, Outcome, Step, What};
+use offhook::stage::phone::{CallOptions, EndedBy, Outcome, Step, What};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 

@@ -4,8 +4,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use offhook::engine::{EndReason, NotAnswered};
-use offhook::phone::{Callee, Clip, Dialled, EndedBy, Fault, Step, Then};
 use offhook::serve::client::{Answer, Client};
+use offhook::stage::phone::{Callee, Clip, Dialled, EndedBy, Fault, Step, Then};
 use serde_json::{Value, json};
 
 use crate::house::{House, NUMBER, Plan, Site, until, write};

@@ -1,7 +1,7 @@
 //! What goes wrong on the caller's side: what the caller hears, what the report says, and that no other call noticed.
 
 use offhook::config::Secret;
-use offhook::phone::{CallOptions, EndedBy, Fault, Outcome, Step};
+use offhook::stage::phone::{CallOptions, EndedBy, Fault, Outcome, Step};
 
 use crate::house::{NUMBER, TOKEN, place};
 use crate::street::{Number, Street, WORDS, empty, polite, words};

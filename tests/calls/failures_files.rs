@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use offhook::lab::replay::{self, ReplayArgs};
-use offhook::phone::{CallOptions, EndedBy, Outcome, Step, What};
-use offhook::rehearsal;
 use offhook::report::Report;
+use offhook::stage::phone::{CallOptions, EndedBy, Outcome, Step, What};
+use offhook::stage::rehearsal;
 use tempfile::TempDir;
 use tokio::sync::{SemaphorePermit, mpsc};
 
@@ -85,7 +85,7 @@ fn kept(site: &Site) -> Vec<(PathBuf, Option<Report>)> {
     folders.map(|folder| folder.expect("a folder").path()).map(|folder| (folder.clone(), report(&folder))).collect()
 }
 
-fn lived(site: &Site, heard: offhook::phone::PhoneReport) -> Lived {
+fn lived(site: &Site, heard: offhook::stage::phone::PhoneReport) -> Lived {
     let mut kept = kept(site).into_iter().filter_map(|(folder, report)| Some((folder, report?)));
     let (folder, report) = kept.find(|(_, report)| report.carrier_call == heard.call_sid).expect("a report");
     Lived { heard, report, folder }

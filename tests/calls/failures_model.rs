@@ -1,7 +1,7 @@
 //! What goes wrong with models: what the caller hears, what the report says, and that no other call noticed.
 
 use offhook::engine::EndReason;
-use offhook::phone::{CallOptions, EndedBy, Outcome, Step, What};
+use offhook::stage::phone::{CallOptions, EndedBy, Outcome, Step, What};
 use tokio::sync::mpsc;
 
 use crate::street::{Gate, Number, Street, WORDS, model, patient, polite, polite_for, sounds, wait_for, words};

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 use offhook::base::audio::g711::ulaw_to_linear;
-use offhook::phone::measure::{db, find, gains, largest_step};
-use offhook::phone::{CallOptions, EndedBy, Fault, Outcome, PutThrough, Step};
 use offhook::report::Report;
+use offhook::stage::phone::measure::{db, find, gains, largest_step};
+use offhook::stage::phone::{CallOptions, EndedBy, Fault, Outcome, PutThrough, Step};
 
 use crate::house::{House, NUMBER, Plan, Site, place, until, write};
 use crate::talk::speech;

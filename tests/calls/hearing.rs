@@ -6,8 +6,8 @@ use std::time::Duration;
 use offhook::base::audio::clip::Clip as Labelled;
 use offhook::lab::journal::{CallFiles, Kind};
 use offhook::lab::replay::{RehearArgs, Rehearing};
-use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What, legs};
 use offhook::report::Report;
+use offhook::stage::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What, legs};
 use tokio::sync::mpsc;
 
 use crate::house::{House, Plan, place};

@@ -9,10 +9,10 @@ use std::time::Duration;
 use offhook::base::time::CallTime;
 use offhook::config::{Secret, Source};
 use offhook::engine::CallEvent;
-use offhook::phone::{self, CallOptions, Carrier, Step};
-use offhook::rehearsal;
 use offhook::report::Report;
 use offhook::serve::{About, Observer, Running, ServeOptions, Server};
+use offhook::stage::phone::{self, CallOptions, Carrier, Step};
+use offhook::stage::rehearsal;
 use tempfile::TempDir;
 use tokio::sync::watch;
 

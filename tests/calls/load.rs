@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use futures_util::{SinkExt as _, StreamExt as _};
-use offhook::load::args::{Args, Listener, Outcome, load};
-use offhook::load::report::{Latency, LoadReport, LoadShape, Second};
+use offhook::stage::load::args::{Args, Listener, Outcome, load};
+use offhook::stage::load::report::{Latency, LoadReport, LoadShape, Second};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until};

@@ -1,7 +1,7 @@
 //! A model that fails: what the caller hears, and what the report says.
 
-use offhook::phone::{EndedBy, PhoneReport, Step};
 use offhook::report::Report;
+use offhook::stage::phone::{EndedBy, PhoneReport, Step};
 
 use crate::house::{House, Plan, place};
 use crate::talk::speech;

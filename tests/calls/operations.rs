@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use offhook::engine::EndReason;
-use offhook::phone::{Outcome, Step};
+use offhook::stage::phone::{Outcome, Step};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::house::{House, NUMBER, Plan, Site, TOKEN, place, until};

@@ -111,7 +111,7 @@ async fn models_the_carrier_and_webhooks_are_reached_by_the_proxy() {
 #[tokio::test]
 async fn a_proxy_that_refuses_is_named_in_the_report_without_its_password() {
     let (house, proxy) = house("ann:wrong@").await;
-    let mut caller = house.caller(vec![offhook::phone::Step::WaitEnd { max_ms: 30_000 }]);
+    let mut caller = house.caller(vec![offhook::stage::phone::Step::WaitEnd { max_ms: 30_000 }]);
     caller.public_url = Some("https://calls.test".to_owned());
     place(caller).await;
     let (report, folder) = house.report(0).await;

@@ -10,9 +10,9 @@ use std::time::Duration;
 use offhook::lab::journal::CallFiles;
 use offhook::lab::replay::Replay;
 use offhook::lab::verify::{Check, Recorded, Verdict, Verification};
-use offhook::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What};
-use offhook::rehearsal;
 use offhook::report::{Line, Report};
+use offhook::stage::phone::{CallOptions, Clip, EndedBy, Outcome, PhoneReport, Step, What};
+use offhook::stage::rehearsal;
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -251,7 +251,7 @@ pub(crate) fn patient() -> Vec<Step> {
 }
 
 /// Reads a caller's events until this one.
-pub(crate) async fn wait_for(happens: &mut mpsc::Receiver<offhook::phone::PhoneEvent>, what: &What) {
+pub(crate) async fn wait_for(happens: &mut mpsc::Receiver<offhook::stage::phone::PhoneEvent>, what: &What) {
     let seen = async { while happens.recv().await.expect("more to happen").what != *what {} };
     tokio::time::timeout(Duration::from_secs(20), seen).await.unwrap_or_else(|_| panic!("never: {what:?}"));
 }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use offhook::engine::EndReason;
-use offhook::phone::{EndedBy, Step};
+use offhook::stage::phone::{EndedBy, Step};
 
 use crate::house::{House, Plan, Site, TOKEN, place, until};
 use crate::talk::speech;

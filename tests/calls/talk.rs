@@ -1,6 +1,6 @@
 //! Calls that go well.
 
-use offhook::phone::{EndedBy, Outcome, Step};
+use offhook::stage::phone::{EndedBy, Outcome, Step};
 
 use crate::house::{House, Plan, place};
 
@@ -9,7 +9,7 @@ pub(crate) fn speech(ms: u64) -> Step {
     let samples: Vec<i16> = (0..ms * 8)
         .map(|i| ((i as f64 * 0.17).sin() * 9_000.0 * (0.6 + 0.4 * (i as f64 * 0.003).sin())) as i16)
         .collect();
-    Step::Say(offhook::phone::Clip::from_linear("speech", &samples))
+    Step::Say(offhook::stage::phone::Clip::from_linear("speech", &samples))
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use axum::extract::State;
 use axum::http::{Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
-use offhook::phone::{EndedBy, Step};
 use offhook::report::Report;
+use offhook::stage::phone::{EndedBy, Step};
 use serde_json::{Value, json};
 
 use crate::house::{House, NUMBER, Plan, SECRET, Site, TOKEN, place, until};

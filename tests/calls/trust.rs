@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use offhook::config::Secret;
 use offhook::link::twilio::signature;
-use offhook::phone::{EndedBy, Outcome, Step};
+use offhook::stage::phone::{EndedBy, Outcome, Step};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -189,7 +189,7 @@ async fn a_carrier_that_says_the_call_is_over_ends_it() {
     let house = House::build(Plan::default()).await;
     let caller = house.caller(vec![Step::WaitEnd { max_ms: 30_000 }]);
     let sid = "CA00000000000000000000000000000042";
-    let call = tokio::spawn(place(offhook::phone::CallOptions { call_sid: Some(sid.to_owned()), ..caller }));
+    let call = tokio::spawn(place(offhook::stage::phone::CallOptions { call_sid: Some(sid.to_owned()), ..caller }));
     until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
     house.post("/twilio/call-status", &[("CallSid", sid), ("CallStatus", "completed")], TOKEN).await;
     let heard = call.await.expect("a call");

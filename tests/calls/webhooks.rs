@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use offhook::config::Secret;
-use offhook::phone::Step;
+use offhook::stage::phone::Step;
 use offhook::webhooks::signature;
 use sea_orm::{ConnectionTrait as _, Database};
 use serde_json::Value;

@@ -11,7 +11,7 @@ use offhook::base::audio::{AudioFormat, Codec};
 use offhook::config::*;
 use offhook::engine::{CommandKind, ModelCommand, ModelEvent, ResponseStatus, Role};
 use offhook::link::openai::{self, Session};
-use offhook::rehearsal::{Probe, Script, Server};
+use offhook::stage::rehearsal::{Probe, Script, Server};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};

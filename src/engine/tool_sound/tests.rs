@@ -9,7 +9,7 @@ use super::*;
 use crate::base::audio::{g711, wav};
 use crate::config::{JournalKeep, Sound, ToolSound, from_memory};
 use crate::lab::sim::{Means, Sim, scenario};
-use crate::phone::measure;
+use crate::stage::phone::measure;
 
 const DELAY_MS: u64 = 30;
 /// Of what is played at `ms`, the first byte in a phone line's audio.

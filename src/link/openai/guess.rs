@@ -87,7 +87,7 @@ mod tests {
 
     /// A voice, as one format has it.
     fn voice(format: AudioFormat, level: f32) -> Vec<u8> {
-        let clip = crate::base::audio::wav::read(include_bytes!("../../rehearsal/clips/greeting.wav")).unwrap();
+        let clip = crate::base::audio::wav::read(include_bytes!("../../stage/rehearsal/clips/greeting.wav")).unwrap();
         let samples = crate::base::audio::resample::convert(&clip.samples, clip.rate_hz, format.rate_hz);
         let samples: Vec<i16> = samples.iter().map(|s| (f32::from(*s) * level) as i16).collect();
         let mut bytes = Vec::new();

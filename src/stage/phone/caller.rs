@@ -1,0 +1,579 @@
+//! One call, from the voice webhook to the last status callback.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::config::Secret;
+use crate::link::twilio::signature;
+use crate::stage::phone::carrier::{Carrier, Order};
+use crate::stage::phone::line::Line;
+use crate::stage::phone::meter::{Meter, Unmetered};
+use crate::stage::phone::metronome::{Metronome, Pace};
+use crate::stage::phone::report::{EndedBy, Outcome, PhoneEvent, PhoneReport, Violation, What};
+use crate::stage::phone::script::{Runner, Step};
+use crate::stage::phone::stream::{self, Identity, Live, Session, StreamEnd};
+use crate::stage::phone::twiml::{self, DialNoun, StreamNoun, Verb};
+use crate::stage::phone::webhook::Server;
+
+/// TwiML documents that one call runs at most.
+const MAX_DOCUMENTS: usize = 10;
+/// Time for a status callback.
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A call to be placed.
+#[derive(Clone, Debug)]
+pub struct CallOptions {
+    /// Where the server listens: `http://127.0.0.1:8080`.
+    pub connect: String,
+    /// How the world knows it, when a proxy stands before it: `https://host`. Signatures are made over this.
+    pub public_url: Option<String>,
+    /// The number's VoiceUrl, as path or URL.
+    pub voice_url: String,
+    /// The number's StatusCallback, as path or URL.
+    pub status_callback: Option<String>,
+    /// `AC…`.
+    pub account_sid: String,
+    /// `CA…`; `None`: a new one.
+    pub call_sid: Option<String>,
+    /// Signs all requests; `None`: they are not signed.
+    pub token: Option<Secret>,
+    /// Signs the media upgrade instead of `token`.
+    pub upgrade_token: Option<Secret>,
+    /// The caller's number.
+    pub from: String,
+    /// The number called.
+    pub to: String,
+    /// What the caller does once the stream is open.
+    pub script: Vec<Step>,
+    /// The same when the stream is opened again, after the line was lent or broke off; without, the caller hangs up then.
+    pub scripts_after: VecDeque<Vec<Step>>,
+    /// What becomes of numbers that the caller is put through to, in order; without, somebody answers and talks to the end.
+    pub put_through: VecDeque<PutThrough>,
+    /// Line noise where the caller is silent; `None`: digital silence.
+    pub noise_dbfs: Option<f32>,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Run this instead of what the webhook answers; the webhook is not asked.
+    pub twiml: Option<String>,
+    /// Text frames between `connected` and `start`, filled in like [`Step::Raw`].
+    pub before_start: Vec<String>,
+    /// Whom the server's REST requests reach.
+    pub carrier: Option<Carrier>,
+    /// Told what happens; what does not fit is counted.
+    pub events: Option<mpsc::Sender<PhoneEvent>>,
+    /// Whether [`PhoneReport::audio`] is kept: 8 kB per second.
+    pub keep_audio: bool,
+    /// Whether [`PhoneReport::sent`] and [`PhoneReport::received`] are kept.
+    pub keep_probes: bool,
+    /// Milliseconds that the stream lasts at most.
+    pub max_ms: u64,
+    /// By how much the line's clock runs faster than ours, in parts per million: it speaks and plays by it.
+    pub clock_ppm: i32,
+    /// Wakes the caller for each slot; `None`: the runtime's timers, which are up to a millisecond late.
+    pub metronome: Option<Metronome>,
+    /// Asks webhooks; `None`: a client of its own, which takes some milliseconds to make.
+    pub client: Option<reqwest::Client>,
+    /// The server placed it, and this is its callee.
+    pub placed: bool,
+}
+
+/// What becomes of a number that a caller is put through to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutThrough {
+    /// Milliseconds of ringing.
+    pub rings_ms: u64,
+    /// Twilio's `DialCallStatus`: `completed` after an answer, `busy`, `no-answer`, `failed`; `canceled`: the caller hangs
+    /// up while it rings.
+    pub status: &'static str,
+    /// Milliseconds of talk, if somebody answers.
+    pub talks_ms: u64,
+}
+
+impl CallOptions {
+    /// A call to the server at `connect` (`http://127.0.0.1:8080`), without signatures, as another would place it.
+    pub fn new(connect: impl Into<String>, to: impl Into<String>, script: Vec<Step>) -> Self {
+        CallOptions {
+            connect: connect.into(),
+            public_url: None,
+            voice_url: "/twilio/voice".to_owned(),
+            status_callback: None,
+            account_sid: format!("AC{}", "0".repeat(32)),
+            call_sid: None,
+            token: None,
+            upgrade_token: None,
+            from: "+14155550100".to_owned(),
+            to: to.into(),
+            script,
+            scripts_after: VecDeque::new(),
+            put_through: VecDeque::new(),
+            noise_dbfs: None,
+            seed: 1,
+            twiml: None,
+            before_start: Vec::new(),
+            carrier: None,
+            events: None,
+            keep_audio: true,
+            keep_probes: false,
+            max_ms: 600_000,
+            clock_ppm: 0,
+            metronome: None,
+            client: None,
+            placed: false,
+        }
+    }
+}
+
+/// Places a call and lives it to its end. Whatever goes wrong is in the report.
+pub async fn place(options: CallOptions) -> PhoneReport {
+    place_metered(options, &mut Unmetered).await
+}
+
+/// The same, while somebody measures.
+pub async fn place_metered(mut options: CallOptions, meter: &mut dyn Meter) -> PhoneReport {
+    let call_sid = options.call_sid.take().unwrap_or_else(|| new_sid("CA"));
+    let (registration, orders) = match &options.carrier {
+        Some(carrier) => {
+            let (registration, orders) = carrier.register(&call_sid);
+            (Some(registration), Some(orders))
+        }
+        None => (None, None),
+    };
+    let live = Live { began: Instant::now(), events: options.events.take(), lost: 0 };
+    let report = PhoneReport { call_sid: call_sid.clone(), ..PhoneReport::default() };
+    let client = options.client.take();
+    let server = match Server::new(&options.connect, options.public_url.as_deref(), options.token.clone(), client) {
+        Ok(server) => server,
+        Err(detail) => return PhoneReport { outcome: Outcome::HttpError { status: 0, detail }, ..report },
+    };
+    let mut call = Call {
+        options,
+        call_sid,
+        server,
+        live,
+        report,
+        orders,
+        callbacks: JoinSet::new(),
+        over: false,
+        streamed: false,
+        meter,
+    };
+    call.live.tell(What::Ringing);
+    call.meter.placed(Instant::now());
+    let document = match call.options.twiml.take() {
+        Some(twiml) => Ok(twiml),
+        None => call.ask().await,
+    };
+    match document {
+        Ok(document) => call.run(document).await,
+        Err(outcome) => call.report.outcome = outcome,
+    }
+    // A REST request from here on meets a call that is over.
+    drop(registration);
+    call.finish().await
+}
+
+struct Call<'m> {
+    options: CallOptions,
+    call_sid: String,
+    server: Server,
+    live: Live,
+    report: PhoneReport,
+    orders: Option<mpsc::Receiver<Order>>,
+    /// Status callbacks under way; each yields whether it was answered 2xx.
+    callbacks: JoinSet<bool>,
+    over: bool,
+    /// A stream was open already.
+    streamed: bool,
+    meter: &'m mut dyn Meter,
+}
+
+impl Call<'_> {
+    /// Asks the voice webhook what to do.
+    async fn ask(&mut self) -> Result<String, Outcome> {
+        let url = self.server.public(&self.options.voice_url);
+        let form = self.form(if self.options.placed { "in-progress" } else { "ringing" });
+        let answer = self.server.post(&url, &form).await;
+        let answer = answer.map_err(|detail| Outcome::HttpError { status: 0, detail })?;
+        if !(200..300).contains(&answer.status) {
+            let detail = answer.body.chars().take(200).collect();
+            return Err(Outcome::HttpError { status: answer.status, detail });
+        }
+        let kind = answer.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if !matches!(kind.as_str(), "text/xml" | "application/xml") {
+            return Err(Outcome::BadTwiml { why: format!("Content-Type is {kind:.60}, not text/xml (12300)") });
+        }
+        Ok(answer.body)
+    }
+
+    /// Runs a document, and those that the server puts in its place.
+    async fn run(&mut self, document: String) {
+        self.report.twiml.clone_from(&document);
+        let mut next = Some(document);
+        for _ in 0..MAX_DOCUMENTS {
+            let Some(document) = next.take() else { break };
+            let verbs = match twiml::parse(&document) {
+                Ok(verbs) => verbs,
+                Err(why) => {
+                    self.violate(12_200, why.clone());
+                    if self.report.outcome == Outcome::NotAnswered {
+                        self.report.outcome = Outcome::BadTwiml { why };
+                    }
+                    break;
+                }
+            };
+            let mut verbs = VecDeque::from(verbs);
+            while let (Some(verb), false) = (verbs.pop_front(), self.over) {
+                if let Some(update) = self.perform(verb).await {
+                    next = Some(update);
+                    break;
+                }
+            }
+        }
+        if self.report.outcome == Outcome::NotAnswered {
+            self.report.outcome = Outcome::Refused { said: self.report.said.join(" ") };
+        }
+    }
+
+    /// Carries out one verb; gives the document that replaces the running one, if the server sent one.
+    async fn perform(&mut self, verb: Verb) -> Option<String> {
+        match verb {
+            Verb::Say { text, .. } => {
+                self.live.tell(What::CarrierSays(text.clone()));
+                self.report.said.push(text);
+            }
+            Verb::Hangup => self.over = true,
+            Verb::Redirect(url) => {
+                let form = self.form("in-progress");
+                let answer = self.server.post(&self.server.public(&url), &form).await;
+                let document =
+                    answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body);
+                // Without a document there is nothing to do with the call (11200).
+                self.over = document.is_none();
+                return document;
+            }
+            Verb::Dial(noun) => return self.dial(noun).await,
+            Verb::Press(digits) => {
+                // A key every half second, as Twilio plays them; `w` takes as long, `W` twice.
+                let ms: u64 = digits.chars().map(|c| if c == 'W' { 1_000 } else { 500 }).sum();
+                self.report.pressed.push(digits);
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+            }
+            Verb::Stream(noun) => return self.stream(noun).await,
+        }
+        None
+    }
+
+    /// Puts the caller through; gives the document that says how it goes on.
+    async fn dial(&mut self, noun: DialNoun) -> Option<String> {
+        self.live.tell(What::Transferred(noun.number.clone()));
+        self.report.transferred_to = Some(noun.number.clone());
+        self.report.ended_by = EndedBy::Transferred;
+        let Some(dialled) = self.options.put_through.pop_front() else {
+            self.tell_answered(&noun).await;
+            // Whoever takes the call talks to the caller to the end.
+            self.over = true;
+            return None;
+        };
+        let rings = Duration::from_millis(dialled.rings_ms.min(noun.timeout_s * 1_000));
+        if let Some(update) = self.pass(rings).await {
+            return update;
+        }
+        if dialled.status == "completed" {
+            self.tell_answered(&noun).await;
+            if let Some(update) = self.pass(Duration::from_millis(dialled.talks_ms)).await {
+                return update;
+            }
+        }
+        let left = dialled.status == "canceled";
+        let next = match &noun.action {
+            Some(action) => {
+                let mut form = self.form(if left { "completed" } else { "in-progress" });
+                form.push(("DialCallStatus".to_owned(), dialled.status.to_owned()));
+                form.push(("DialCallSid".to_owned(), new_sid("CA")));
+                let answer = self.server.post(&self.server.public(action), &form).await;
+                answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body)
+            }
+            None => None,
+        };
+        self.over = left;
+        if left {
+            self.report.ended_by = EndedBy::Caller;
+        }
+        next
+    }
+
+    /// Lets time pass in which the server may update the call: `Some` when it did, with the document if it goes on.
+    async fn pass(&mut self, time: Duration) -> Option<Option<String>> {
+        tokio::select! {
+            order = stream::next_order(&mut self.orders) => {
+                self.report.ended_by = EndedBy::Rest;
+                self.over = order == Order::Complete;
+                Some(if let Order::Update(document) = order { Some(document) } else { None })
+            }
+            () = tokio::time::sleep(time) => None,
+        }
+    }
+
+    async fn tell_answered(&mut self, noun: &DialNoun) {
+        let Some(callback) = &noun.answered else { return };
+        let mut form = self.form("in-progress");
+        form.retain(|(name, _)| name != "CallSid");
+        form.push(("CallSid".to_owned(), new_sid("CA")));
+        form.push(("ParentCallSid".to_owned(), self.call_sid.clone()));
+        self.callback(self.server.public(callback), form);
+        self.await_callbacks().await;
+    }
+
+    async fn stream(&mut self, noun: StreamNoun) -> Option<String> {
+        let stream_sid = new_sid("MZ");
+        let socket = match self.open(&noun).await {
+            Ok(socket) => socket,
+            Err((status, why)) => {
+                self.violate(31_920, why.clone());
+                self.report.outcome = Outcome::StreamRefused { status, why };
+                return None;
+            }
+        };
+        self.report.outcome = Outcome::Connected;
+        self.report.stream_sid.clone_from(&stream_sid);
+        self.live.tell(What::Connected);
+        self.stream_callback(&noun, &stream_sid, "stream-started");
+        let identity = Identity {
+            stream_sid: stream_sid.clone(),
+            call_sid: self.call_sid.clone(),
+            account_sid: self.options.account_sid.clone(),
+            parameters: noun.parameters.clone(),
+        };
+        let line = Line::new(stream_sid.clone(), self.options.keep_audio);
+        let script = match std::mem::replace(&mut self.streamed, true) {
+            false => std::mem::take(&mut self.options.script),
+            true => {
+                let before = std::mem::take(&mut self.report.audio);
+                self.report.earlier_audio.push(before);
+                self.options.scripts_after.pop_front().unwrap_or_default()
+            }
+        };
+        let runner = Runner::new(script, self.options.noise_dbfs, self.options.seed);
+        let mut session = Session::new(socket, identity, line, runner, &mut self.live, &mut self.report, self.meter);
+        session.keep_probes = self.options.keep_probes;
+        session.before_start = std::mem::take(&mut self.options.before_start);
+        session.max = Duration::from_millis(self.options.max_ms);
+        session.clock_ppm = self.options.clock_ppm;
+        if let Some(metronome) = &self.options.metronome {
+            session.pace = Pace::Metronome(metronome.alarm());
+        }
+        let end = session.run(&mut self.orders).await;
+        // `stream-started` must not overtake the word of the end.
+        self.await_callbacks().await;
+        self.stream_callback(&noun, &stream_sid, "stream-stopped");
+        let (ended_by, over) = match end {
+            StreamEnd::HungUp => (EndedBy::Caller, true),
+            StreamEnd::Died => (EndedBy::CallerDied, true),
+            StreamEnd::Broken => (EndedBy::Broken, false),
+            StreamEnd::TimeLimit => (EndedBy::TimeLimit, true),
+            StreamEnd::Server { code } => (EndedBy::Server { code }, false),
+            StreamEnd::ServerLost => (EndedBy::ServerLost, false),
+            StreamEnd::Order(Order::Complete) => (EndedBy::Rest, true),
+            StreamEnd::Order(Order::Update(document)) => {
+                self.report.ended_by = EndedBy::Rest;
+                return Some(document);
+            }
+        };
+        self.report.ended_by = ended_by;
+        self.over = over;
+        None
+    }
+
+    async fn open(&mut self, noun: &StreamNoun) -> Result<stream::Socket, (u16, String)> {
+        let (scheme, rest) = noun.url.split_once("://").ok_or((0, "malformed URL (31923)".to_owned()))?;
+        // Where the server itself is reached by plain HTTP there is no TLS to be had for the stream either.
+        if scheme != "wss" && !(scheme == "ws" && self.server.is_plain()) {
+            return Err((0, format!("the scheme is {scheme:.20}, not wss (31922)")));
+        }
+        if rest.contains('?') {
+            return Err((0, "a query string in the stream's URL (31920)".to_owned()));
+        }
+        let mut headers = self.server.forwarded();
+        if let Some(token) = self.options.upgrade_token.as_ref().or(self.options.token.as_ref()) {
+            headers.push((signature::HEADER, signature::sign(token, &format!("wss://{rest}"), &[])));
+        }
+        stream::open(&self.server.reach_stream(&noun.url), &headers).await
+    }
+
+    /// The parameters that every voice request has.
+    fn form(&self, status: &str) -> Vec<(String, String)> {
+        let CallOptions { account_sid, from, to, .. } = &self.options;
+        let mut form: Vec<(String, String)> = [
+            ("CallSid", self.call_sid.as_str()),
+            ("AccountSid", account_sid),
+            ("From", from),
+            ("To", to),
+            ("Caller", from),
+            ("Called", to),
+            ("CallStatus", status),
+            ("ApiVersion", "2010-04-01"),
+            ("Direction", if self.options.placed { "outbound-api" } else { "inbound" }),
+            ("StirVerstat", "TN-Validation-Passed-A"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        for who in ["From", "To", "Caller", "Called"] {
+            for (what, value) in [("City", "SAN FRANCISCO"), ("State", "CA"), ("Zip", ""), ("Country", "US")] {
+                form.push((format!("{who}{what}"), value.to_owned()));
+            }
+        }
+        form
+    }
+
+    fn stream_callback(&mut self, noun: &StreamNoun, stream_sid: &str, event: &str) {
+        let Some(callback) = &noun.status_callback else { return };
+        let mut form: Vec<(String, String)> = [
+            ("AccountSid", self.options.account_sid.as_str()),
+            ("CallSid", &self.call_sid),
+            ("StreamSid", stream_sid),
+            ("StreamEvent", event),
+            ("Timestamp", &timestamp().iso_8601()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        if let Some(name) = &noun.name {
+            form.push(("StreamName".to_owned(), name.clone()));
+        }
+        self.callback(self.server.public(callback), form);
+    }
+
+    fn callback(&mut self, url: String, form: Vec<(String, String)>) {
+        let server = self.server.clone();
+        self.callbacks.spawn(async move {
+            let answer = tokio::time::timeout(CALLBACK_TIMEOUT, server.post(&url, &form)).await;
+            matches!(answer, Ok(Ok(answer)) if (200..300).contains(&answer.status))
+        });
+    }
+
+    async fn await_callbacks(&mut self) {
+        while let Some(answered) = self.callbacks.join_next().await {
+            self.report.failed_callbacks += u64::from(!matches!(answered, Ok(true)));
+        }
+    }
+
+    fn violate(&mut self, code: u16, what: String) {
+        self.live.tell(What::Violated(what.clone()));
+        self.report.violation_count += 1;
+        self.report.violations.push(Violation { at_ms: 0, code, what });
+    }
+
+    async fn finish(mut self) -> PhoneReport {
+        self.report.duration_ms = self.live.began.elapsed().as_millis() as u64;
+        self.live.tell(What::Ended(self.report.ended_by));
+        if let Some(callback) = &self.options.status_callback {
+            let url = self.server.public(callback);
+            let seconds = self.report.duration_ms.div_ceil(1_000);
+            let mut form = self.form("completed");
+            form.extend(
+                [
+                    ("Timestamp", timestamp().rfc_2822()),
+                    ("SequenceNumber", if self.options.placed { "3" } else { "0" }.to_owned()),
+                    ("CallbackSource", "call-progress-events".to_owned()),
+                    ("SipResponseCode", "200".to_owned()),
+                    ("CallDuration", seconds.to_string()),
+                    ("Duration", seconds.div_ceil(60).to_string()),
+                ]
+                .map(|(name, value)| (name.to_owned(), value)),
+            );
+            self.await_callbacks().await;
+            self.callback(url, form);
+        }
+        self.await_callbacks().await;
+        self.report.events_lost = self.live.lost;
+        self.report
+    }
+}
+
+/// Two letters and 32 hexadecimal digits.
+pub(super) fn new_sid(prefix: &str) -> String {
+    let mut bytes = [0u8; 16];
+    // Without randomness the clock tells calls apart, which is all that is needed here.
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        bytes = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_le_bytes();
+    }
+    let mut sid = prefix.to_owned();
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(sid, "{byte:02x}");
+    }
+    sid
+}
+
+/// As in Twilio's resources.
+pub(super) fn rfc_2822(at: SystemTime) -> String {
+    Timestamp { seconds: at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }.rfc_2822()
+}
+
+/// A moment in UTC, taken apart.
+#[derive(Clone, Copy)]
+struct Timestamp {
+    seconds: u64,
+}
+
+fn timestamp() -> Timestamp {
+    Timestamp { seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }
+}
+
+impl Timestamp {
+    /// Year, month and day in the Gregorian calendar, counted in 400-year cycles from 1 March of year 0.
+    fn date(self) -> (u64, usize, u64) {
+        let days = self.seconds / 86_400 + 719_468;
+        let (cycle, day) = (days / 146_097, days % 146_097);
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let month = if month < 10 { month + 3 } else { month - 9 };
+        (cycle * 400 + year + u64::from(month <= 2), month as usize, day)
+    }
+
+    fn clock(self) -> String {
+        let s = self.seconds % 86_400;
+        format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
+    }
+
+    /// `2026-11-20T23:18:10Z`.
+    fn iso_8601(self) -> String {
+        let (year, month, day) = self.date();
+        format!("{year}-{month:02}-{day:02}T{}Z", self.clock())
+    }
+
+    /// `Fri, 20 Nov 2026 23:18:10 +0000`.
+    fn rfc_2822(self) -> String {
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        let (year, month, day) = self.date();
+        let weekday = DAYS[(self.seconds / 86_400 % 7) as usize];
+        format!("{weekday}, {day:02} {} {year} {} +0000", MONTHS[month - 1], self.clock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_twilio_writes_them() {
+        let at = Timestamp { seconds: 1_795_216_690 };
+        assert_eq!(at.rfc_2822(), "Fri, 20 Nov 2026 23:18:10 +0000");
+        assert_eq!(at.iso_8601(), "2026-11-20T23:18:10Z");
+        assert_eq!(Timestamp { seconds: 951_782_400 }.iso_8601(), "2000-02-29T00:00:00Z");
+        assert_eq!(Timestamp { seconds: 0 }.rfc_2822(), "Thu, 01 Jan 1970 00:00:00 +0000");
+    }
+
+    #[test]
+    fn ids_are_of_the_carriers_shape_and_new() {
+        let sid = new_sid("CA");
+        assert!(sid.len() == 34 && sid.starts_with("CA") && sid != new_sid("CA"), "{sid}");
+    }
+}
