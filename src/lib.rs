@@ -31,12 +31,12 @@
 //! | [`lab::journal`] | a call's inputs and decisions as a file, and the words of the trace |
 //! | [`lab::sim`] | the engine with time in our hand, and scenarios as text |
 //! | [`output`] | standard output, standard error and the log, whose readers may go away |
-//! | [`recording`] | the stereo WAV file |
+//! | [`serve::recording`] | the stereo WAV file |
 //! | [`lab::picture`] | `call.svg` and `call.html` |
 //! | [`lab::replay`], [`lab::explain`], [`lab::verify`] | the tools on a call's folder |
 //! | [`lab::tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
 //! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
-//! | [`webhooks`] | events signed and delivered, at least once and in order |
+//! | [`serve::webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing |
 //! | [`stage::rehearsal`] | the built-in realtime model, scripted |
 //! | [`stage::phone`] | a caller as Twilio shows one: the far end of the line |
@@ -108,10 +108,8 @@ pub mod engine;
 pub mod lab;
 pub mod link;
 pub mod output;
-pub mod recording;
 pub mod serve;
 pub mod stage;
 pub mod store;
-pub mod webhooks;
 
 pub use engine::report;

@@ -13,7 +13,7 @@ use offhook::ears::vad::{Probability, Step};
 use offhook::engine::{Action, CallerEvent, Input};
 use offhook::lab::journal::Pen;
 use offhook::lab::sim::scenario;
-use offhook::recording::RecordingFile;
+use offhook::serve::recording::RecordingFile;
 
 const FRAME: [u8; 160] = [0x55; 160];
 /// The shell hands over to the disk about this often, in frames.

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::ears::turn::shadow::ShadowTally;
-use crate::{output, store, webhooks};
+use crate::serve::webhooks;
+use crate::{output, store};
 
 use super::pressure::Pressure;
 

@@ -14,7 +14,7 @@
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`api`] is the operators' way in, [`dial`] places calls. [`former`] knows what former servers have had to do with.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
-//!   [`webhooks`](crate::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
+//!   [`webhooks`](crate::serve::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
@@ -42,6 +42,7 @@ mod outgoing;
 mod outlet;
 mod pressure;
 mod reach;
+pub mod recording;
 mod registry;
 mod request;
 mod rest;
@@ -54,6 +55,7 @@ mod trust;
 mod variables;
 mod wall;
 mod webhook;
+pub mod webhooks;
 
 use std::fmt;
 use std::io;
@@ -74,8 +76,8 @@ use crate::base::time::CallTime;
 use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
 use crate::report::Report;
+use crate::serve::webhooks::Sender;
 use crate::store::{self, Store, StoreError};
-use crate::webhooks::Sender;
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use limits::raise_file_limit;

@@ -13,7 +13,7 @@ use offhook::engine::{Action, CallEngine, CallerCommand, CallerEvent, Input, Mar
 use offhook::lab::sim::scenario;
 use offhook::link::openai::Session;
 use offhook::link::twilio::{Decoded, Stream};
-use offhook::recording::RecordingFile;
+use offhook::serve::recording::RecordingFile;
 
 /// Frames of warm-up: buffers grow to what a call needs.
 const WARM: u64 = 200;

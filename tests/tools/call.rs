@@ -10,8 +10,8 @@ use offhook::engine::*;
 use offhook::lab::journal::Pen;
 use offhook::lab::sim::line::Line;
 use offhook::lab::sim::scenario::settings;
-use offhook::recording::RecordingFile;
 use offhook::report::Recording;
+use offhook::serve::recording::RecordingFile;
 
 /// The media stream opens here.
 pub(crate) const STARTED_MS: u64 = 500;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use offhook::config::Secret;
-use offhook::webhooks::signature;
+use offhook::serve::webhooks::signature;
 use serde_json::{Value, json};
 
 /// Verifies our signatures, and gives its own.

@@ -12,7 +12,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode};
 use offhook::config::Secret;
 use offhook::serve::shutdown;
-use offhook::webhooks::signature::{self, Refusal};
+use offhook::serve::webhooks::signature::{self, Refusal};
 use serde_json::Value;
 
 use super::super::{Failure, say};

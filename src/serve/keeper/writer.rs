@@ -10,10 +10,10 @@ use super::gaps::{self, Lost};
 use super::{Batch, Folder, Job, Missing, REPORT, Side, text};
 use crate::base::time::Samples;
 use crate::config::JournalKeep;
-use crate::recording::RecordingFile;
 use crate::report::{Recording, Report};
 use crate::serve::late::{Late, Then};
 use crate::serve::metrics::Metrics;
+use crate::serve::recording::RecordingFile;
 
 /// One thread's work.
 pub(super) struct Writer {
