@@ -105,6 +105,7 @@ pub mod base;
 pub mod config;
 pub mod ears;
 pub mod engine;
+pub mod house;
 pub mod lab;
 pub mod link;
 pub mod output;
