@@ -457,7 +457,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.wav");
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "recording::tests::child_records_until_killed", "--ignored"])
+            .args(["--exact", "serve::recording::tests::child_records_until_killed", "--ignored"])
             .env("RECORDING_CHILD", &path)
             .stdout(Stdio::null())
             .spawn()
