@@ -128,7 +128,7 @@ pub fn may_be_called(
     if was == Some(title) {
         return Ok(());
     }
-    let wrong = |code, message: String| Err(Refusal::wrong(code, "title", message));
+    let wrong = |code, message: String| Err(Refusal::wrong(code, TITLE, message));
     if channel == Channel::Internal && title != INTERNAL_TITLE {
         return wrong("title_fixed", format!("The name of an internal chat is {INTERNAL_TITLE}."));
     }
@@ -137,9 +137,13 @@ pub fn may_be_called(
         return wrong("title_length", format!("A name has 1 to {MAX_TITLE} characters."));
     }
     if is_taken(title) {
-        return wrong("title_taken", format!("This agent already has a deployment named “{title}”."));
+        return Err(title_taken(title));
     }
     Ok(())
+}
+
+pub(super) fn title_taken(title: &str) -> Refusal {
+    Refusal::wrong("title_taken", TITLE, format!("This agent already has a deployment named “{title}”."))
 }
 
 /// The embed keys that more than one deployment has, as pairs of the deployment that comes first and one that has the same
@@ -222,6 +226,8 @@ pub fn may_change(role: crate::config::Role) -> Result<(), Refusal> {
 
 /// Characters of a name, at most.
 pub const MAX_TITLE: usize = 80;
+
+const TITLE: &str = "title";
 
 /// What every internal chat is called.
 pub const INTERNAL_TITLE: &str = "Chat Internal";

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 pub use super::access::Visitor;
 use super::access::{self, Door};
 use super::{hours, switches};
-use crate::config::{AgentStanding, Outside, Schedule, Standing};
+use crate::config::{AgentStanding, Channel, Outside, Schedule, Standing};
 
 /// Whether a deployment answers. It serializes as `{"live": …, "because": null | "agent" | …, "until": …}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,39 @@ fn says_no(agent: &AgentStanding, deployment: &Standing, visitor: Visitor<'_>, n
 
 fn on_at(schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
     schedule.activate_at.filter(|at| *at > now)
+}
+
+/// What somebody meets where a deployment does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// The server's line for inactive numbers (`refuse_inactive`), spoken, and the end.
+    RefuseInactive,
+    /// This line: spoken, and the end; or shown.
+    Line(&'a str),
+    /// Nothing: the widget does not appear.
+    Nothing,
+    /// To say who they are (VIS-03), or that it is not for them: see [`Door::refusal`].
+    Credentials,
+}
+
+/// What somebody meets who comes to `deployment` while `because` says no (DEP-04, HRS-02, VIS-03, ACC-06).
+pub fn told(because: Because, deployment: &Standing) -> Told<'_> {
+    let off = match deployment.channel {
+        Channel::Phone => Told::RefuseInactive,
+        Channel::Website => Told::Nothing,
+        Channel::Internal => Told::Line("This chat is paused."),
+    };
+    match because {
+        Because::Agent | Because::Deployment | Because::Schedule { .. } => off,
+        Because::Hours { .. } => match deployment.hours.as_ref().map(|hours| &hours.outside) {
+            Some(Outside::Refuse(Some(line))) => Told::Line(line),
+            _ => off,
+        },
+        Because::Visibility | Because::Access => match deployment.channel {
+            Channel::Phone => Told::Line("I am sorry, this line is for members only. Goodbye."),
+            Channel::Website | Channel::Internal => Told::Credentials,
+        },
+    }
 }
 
 impl Because {

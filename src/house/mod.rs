@@ -13,11 +13,15 @@ pub mod deployments;
 pub mod force;
 pub mod hours;
 pub mod models;
+pub mod panel;
+pub mod phone;
 mod refusal;
 pub mod residency;
+pub mod review;
 pub mod settings;
 pub mod switches;
 #[cfg(test)]
 mod tests;
 
 pub use refusal::{Flag, Refusal};
+pub use review::review;

@@ -145,17 +145,23 @@ pub fn voice_for_new_phone(facts: &ModelFacts) -> Option<&'static str> {
     facts.voices.iter().any(|voice| voice == NEW_VOICE).then_some(NEW_VOICE)
 }
 
-/// Whether a model has a voice (PHN-02). Where no voices are declared, any may be asked for.
+/// Whether a model has a voice (PHN-02). Where no voices are declared, any may be asked for; custom voices (`voice_…`) are
+/// the vendor's to know.
 ///
 /// # Errors
 /// `voice_unknown`, with those it has.
 pub fn has_voice(card: &ModelCard, voice: &str) -> Result<(), Refusal> {
     let voices = &card.facts.voices;
-    if voices.is_empty() || voices.iter().any(|known| known == voice) {
+    if voices.is_empty() || voice.starts_with("voice_") || voices.iter().any(|known| known == voice) {
         return Ok(());
     }
     let message = format!("The model {} has no voice {voice}. It has {}.", card.name, voices.join(", "));
     Err(Refusal::wrong("voice_unknown", "voice", message))
+}
+
+/// What is said of a model that the catalogue does not have: never is another taken in its place (MOD-07).
+pub(super) fn unknown(field: &'static str, name: &str) -> Refusal {
+    Refusal::wrong("model_unknown", field, format!("There is no model {name}."))
 }
 
 /// The amber of a backup that goes down with its primary (FAIL-03).
@@ -169,7 +175,7 @@ fn same_vendor(primary: &ModelCard, backup: &ModelCard) -> Option<Flag> {
 }
 
 /// What would be refused today and was there before: it stays, and is flagged (MOD-07).
-fn still(refusal: Refusal) -> Flag {
+pub(super) fn still(refusal: Refusal) -> Flag {
     Flag { code: refusal.code, field: refusal.field, message: refusal.message }
 }
 

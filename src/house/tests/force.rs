@@ -98,6 +98,29 @@ fn vis_01_switching_takes_effect_with_the_next_question() {
     assert_eq!(Visibility::default(), Visibility::Public, "Q-23");
 }
 
+#[test]
+fn dep_04_acc_06_hrs_02_what_who_comes_is_told() {
+    let line = |line: Option<&str>| Some(closed(Outside::Refuse(line.map(str::to_owned))));
+    let told_on =
+        |channel, hours, because| format!("{:?}", told(because, &Standing { hours, ..deployment(channel, None) }));
+    let schedule = Because::Schedule { of: Whose::Agent, until: None };
+    let hours = Because::Hours { until: None };
+    for (channel, off, closed_to) in [
+        (Channel::Phone, "RefuseInactive", "Line(\"I am sorry, this line is for members only. Goodbye.\")"),
+        (Channel::Website, "Nothing", "Credentials"),
+        (Channel::Internal, "Line(\"This chat is paused.\")", "Credentials"),
+    ] {
+        for because in [Because::Agent, Because::Deployment, schedule] {
+            assert_eq!(told_on(channel, None, because), off);
+        }
+        assert_eq!(told_on(channel, line(None), hours), off);
+        assert_eq!(told_on(channel, line(Some("Call again.")), hours), "Line(\"Call again.\")");
+        for because in [Because::Visibility, Because::Access] {
+            assert_eq!(told_on(channel, None, because), closed_to);
+        }
+    }
+}
+
 /// Everything that may say no, as bits: set is good.
 fn stand(bits: u8) -> (AgentStanding, Standing) {
     let is = |bit: u8| bits & (1 << bit) != 0;

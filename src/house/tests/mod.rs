@@ -6,7 +6,10 @@ mod deployments;
 mod force;
 mod hours;
 mod models;
+mod panel;
+mod phone;
 mod residency;
+mod review;
 mod switches;
 
 use jiff::Timestamp;
