@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::refusal::{Flag, Refusal};
-use super::{residency, switches};
-use crate::config::{AgentStanding, Channel, Plan, Standing};
+use super::{models, residency, switches};
+use crate::config::{AgentStanding, Channel, Plan, Role, Standing};
 
 /// Where an agent may be met one day, and not yet (DEP-06): what a picker shows greyed out.
 pub const COMING_SOON: [&str; 3] = ["Telegram", "WhatsApp", "Email"];
@@ -192,7 +192,10 @@ pub fn cannot_work(agent: &AgentStanding, deployment: &Standing, parts: &Parts<'
     }
     match parts.model {
         Some((_, true)) => {}
-        Some((name, false)) => flag("model_gone", Some("model"), format!("The model {name} is not there any more.")),
+        Some((name, false)) => {
+            let gone = models::gone("model", name);
+            flag(gone.code, gone.field, gone.message);
+        }
         None => flag("model_required", Some("model"), "Choose a model.".to_owned()),
     }
     for name in &parts.missing_secrets {
@@ -207,11 +210,8 @@ pub fn cannot_work(agent: &AgentStanding, deployment: &Standing, parts: &Parts<'
         flag("agent_inactive", None, format!("The agent {} is inactive.", agent.name));
     }
     if parts.nobody_may {
-        flag(
-            "nobody_may",
-            Some("access"),
-            "Nobody may use it: the agent is internal, or nobody has access.".to_owned(),
-        );
+        let message = "Nobody may use it: the agent is internal, or nobody has access.";
+        flag("nobody_may", Some("access"), message.to_owned());
     }
     flags
 }
@@ -220,7 +220,7 @@ pub fn cannot_work(agent: &AgentStanding, deployment: &Standing, parts: &Parts<'
 ///
 /// # Errors
 /// `role`.
-pub fn may_change(role: crate::config::Role) -> Result<(), Refusal> {
+pub fn may_change(role: Role) -> Result<(), Refusal> {
     residency::may_change(role)
 }
 

@@ -164,6 +164,11 @@ pub(super) fn unknown(field: &'static str, name: &str) -> Refusal {
     Refusal::wrong("model_unknown", field, format!("There is no model {name}."))
 }
 
+/// What is flagged of a model that the catalogue had once (DEP-15).
+pub(super) fn gone(field: &'static str, name: &str) -> Flag {
+    Flag::new("model_gone", Some(field), format!("The model {name} is not there any more."))
+}
+
 /// The amber of a backup that goes down with its primary (FAIL-03).
 fn same_vendor(primary: &ModelCard, backup: &ModelCard) -> Option<Flag> {
     let vendor = primary.facts.vendor.as_deref()?;

@@ -153,7 +153,7 @@ impl<'a> Review<'a, '_> {
                     let chosen = residency::choose(self.after.tier, field, was, card);
                     self.verdicts(&document, chosen.map(|flag| flag.into_iter().collect()));
                 }
-                None => self.settle(&document, models::unknown(field, model), was == Some(model)),
+                None => self.gone(&document, field, model, was == Some(model)),
             }
         }
         self.switch(&document, was.map(|was| &was.standing.schedule), agent.standing.active, &agent.standing.schedule);
@@ -200,7 +200,7 @@ impl<'a> Review<'a, '_> {
             Err(refusal) => return self.settle(document, refusal, was.is_some() && was_model.is_none()),
         };
         let Some(card) = self.after.models.get(model) else {
-            return self.settle(document, models::unknown("model", model), was_model == Some(model));
+            return self.gone(document, "model", model, was_model == Some(model));
         };
         let chosen = models::choose(standing.channel, tier, was_model, card);
         // What the agent's document has just been refused is told there.
@@ -214,7 +214,7 @@ impl<'a> Review<'a, '_> {
                     let chosen = models::choose_backup(standing.channel, tier, pair, card, Some(backup));
                     self.verdicts(document, chosen);
                 }
-                None => self.settle(document, models::unknown("backup_model", name), pair.backup == Some(name)),
+                None => self.gone(document, "backup_model", name, pair.backup == Some(name)),
             }
         }
         if let Some(Err(refusal)) = deployment.voice.map(|voice| models::has_voice(card, voice)) {
@@ -250,19 +250,16 @@ impl<'a> Review<'a, '_> {
 
     /// One for each agent (DEP-08).
     fn internal_chats(&mut self) {
-        let claim = |deployment: &DeploymentFacts<'a>| {
-            (deployment.standing.channel == Channel::Internal).then(|| deployment.standing.agent.clone())
-        };
-        for (_, later, was_so) in self.contested(claim) {
-            self.settle(&later, deployments::second_internal_chat(), was_so);
+        let later = self.contested(|standing| (standing.channel == Channel::Internal).then(|| standing.agent.clone()));
+        for contest in later {
+            self.settle(&contest.document(), deployments::second_internal_chat(), contest.was_so);
         }
     }
 
     /// Unique for each agent, and such as people may give (DEP-10). An internal chat's is not for people to give.
     fn titles(&mut self) {
-        let named = |deployment: &&DeploymentFacts<'a>| deployment.standing.channel != Channel::Internal;
-        for deployment in self.after.deployments.values().filter(named) {
-            let standing = deployment.standing;
+        let standings = self.after.deployments.values().map(|deployment| deployment.standing);
+        for standing in standings.filter(|standing| standing.channel != Channel::Internal) {
             let was = self.before.and_then(|before| before.facts.deployments.get(standing.name.as_str()));
             let was = was.map(|was| was.standing.title.as_str());
             let called = deployments::may_be_called(standing.channel, was, &standing.title, |_| false);
@@ -270,21 +267,19 @@ impl<'a> Review<'a, '_> {
                 self.settle(&Document::Deployment(standing.name.clone()), refusal, false);
             }
         }
-        let claim = |deployment: &DeploymentFacts<'a>| {
-            Some((deployment.standing.agent.clone(), deployment.standing.title.clone())).filter(|_| named(&deployment))
-        };
-        for ((_, title), later, was_so) in self.contested(claim) {
-            self.settle(&later, deployments::title_taken(&title), was_so);
+        let later = self.contested(|standing| {
+            (standing.channel != Channel::Internal).then(|| (standing.agent.clone(), standing.title.clone()))
+        });
+        for contest in later {
+            let title = contest.claim.1.as_str();
+            self.settle(&contest.document(), deployments::title_taken(title), contest.was_so);
         }
     }
 
     /// Each its own (DEP-14).
     fn keys(&mut self) {
-        let claim = |deployment: &DeploymentFacts<'a>| deployment.standing.key.clone();
-        let mut owners = BTreeMap::new();
-        for (key, later, was_so) in self.contested(claim) {
-            let owner = owners.entry(key.clone()).or_insert_with(|| self.owner(&key)).clone();
-            self.settle(&later, shared_key(&owner), was_so);
+        for contest in self.contested(|standing| standing.key.clone()) {
+            self.settle(&contest.document(), shared_key(contest.owner), contest.was_so);
         }
     }
 
@@ -305,54 +300,39 @@ impl<'a> Review<'a, '_> {
         }
     }
 
-    /// What more than one deployment claims: each but the first that does, and whether it did before. Who did before comes
-    /// first, then the alphabet.
-    fn contested<K: Ord + Clone>(&self, claim: impl Fn(&DeploymentFacts<'a>) -> Option<K>) -> Vec<(K, Document, bool)>
-    where
-        K: PartialEq,
-    {
-        let mut claims: BTreeMap<K, Vec<(bool, &str)>> = BTreeMap::new();
+    /// What more than one deployment claims: each but the first that does. Who claimed it before comes first, then the
+    /// alphabet.
+    fn contested<K: Ord + Clone>(&self, claim: impl Fn(&Standing) -> Option<K>) -> Vec<Contest<'a, K>> {
+        let mut claims: BTreeMap<K, Vec<(bool, &'a str)>> = BTreeMap::new();
         for (name, deployment) in &self.after.deployments {
-            if let Some(key) = claim(deployment) {
-                claims.entry(key).or_default().push((!self.claimed(name, deployment), name));
+            if let Some(key) = claim(deployment.standing) {
+                let was = self.before.and_then(|before| before.facts.deployments.get(name));
+                let was_so = was.is_some_and(|was| claim(was.standing).as_ref() == Some(&key));
+                claims.entry(key).or_default().push((!was_so, name));
             }
         }
         let mut contested = Vec::new();
-        for (key, mut names) in claims {
+        for (claim, mut names) in claims {
             names.sort_unstable();
-            let later = names.into_iter().skip(1);
-            contested.extend(later.map(|(new, name)| (key.clone(), Document::Deployment(name.to_owned()), !new)));
+            let Some((_, owner)) = names.first().copied() else { continue };
+            let later = names.iter().skip(1);
+            contested.extend(later.map(|(new, name)| Contest { claim: claim.clone(), owner, name, was_so: !new }));
         }
         contested
-    }
-
-    /// Whether a deployment was there before with all that may be claimed: agent, channel, title and key.
-    fn claimed(&self, name: &str, deployment: &DeploymentFacts<'_>) -> bool {
-        let was = self.before.and_then(|before| before.facts.deployments.get(name));
-        let what = |of: &DeploymentFacts<'_>| {
-            let Standing { agent, channel, title, key, .. } = of.standing;
-            (agent.clone(), *channel, title.clone(), key.clone())
-        };
-        was.is_some_and(|was| what(was) == what(deployment))
-    }
-
-    /// Whose key it is.
-    fn owner(&self, key: &str) -> String {
-        let mut holders: Vec<_> = self
-            .after
-            .deployments
-            .iter()
-            .filter(|(_, deployment)| deployment.standing.key.as_deref() == Some(key))
-            .map(|(name, deployment)| (!self.claimed(name, deployment), *name))
-            .collect();
-        holders.sort_unstable();
-        holders.first().map_or_else(String::new, |(_, name)| (*name).to_owned())
     }
 
     fn verdicts(&mut self, document: &Document, chosen: Result<Vec<Flag>, Refusal>) {
         match chosen {
             Ok(flags) => flags.into_iter().for_each(|flag| self.flag(document, flag)),
             Err(refusal) => self.settle(document, refusal, false),
+        }
+    }
+
+    /// A model that the catalogue does not have.
+    fn gone(&mut self, document: &Document, field: &'static str, model: &str, was_so: bool) {
+        match was_so {
+            true => self.flag(document, models::gone(field, model)),
+            false => self.settle(document, models::unknown(field, model), false),
         }
     }
 
@@ -368,6 +348,23 @@ impl<'a> Review<'a, '_> {
     fn flag(&mut self, document: &Document, flag: Flag) {
         let field_path = flag.field.unwrap_or_default();
         self.findings.push(Finding { document: document.clone(), field_path, verdict: Verdict::Flagged(flag) });
+    }
+}
+
+/// A claim of a deployment to what is another's.
+struct Contest<'a, K> {
+    claim: K,
+    /// Whose it is.
+    owner: &'a str,
+    /// Who claims it, too.
+    name: &'a str,
+    /// Whether it did before.
+    was_so: bool,
+}
+
+impl<K> Contest<'_, K> {
+    fn document(&self) -> Document {
+        Document::Deployment(self.name.to_owned())
     }
 }
 
