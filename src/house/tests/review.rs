@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
+use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Hours, Outside, Plan, Span, Tier};
 use crate::house::review::*;
 
 /// A catalogue that owns what [`Facts`] borrow.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Catalogue {
     agents: Vec<(AgentStanding, Models)>,
     deployments: Vec<(Standing, Models)>,
@@ -18,7 +19,7 @@ struct Catalogue {
 }
 
 /// What a document names.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Models {
     model: Option<&'static str>,
     text_model: Option<&'static str>,
@@ -350,6 +351,80 @@ fn dep_15_con_01_what_does_not_work_is_flagged() {
     let mut facts = good.facts();
     facts.deployments.get_mut("line").unwrap().has_number = false;
     assert_eq!(review(None, &facts, at(NOON)).remove(0).field_path, "number");
+}
+
+prop_compose! {
+    /// Any catalogue, most of them wrong in several ways.
+    fn any_catalogue()(
+        documents in proptest::collection::vec(any_deployment(), 1..8),
+        own in (name(), name(), name()),
+        active in any::<bool>(),
+        max_calls in proptest::option::of(0_u32..3),
+        world in any_world(),
+    ) -> Catalogue {
+        let mut catalogue = Catalogue::good();
+        let models = Models { model: own.0, text_model: own.1, qc: own.2, ..Models::default() };
+        catalogue.agents = vec![(AgentStanding { active, max_calls, ..agent() }, models)];
+        catalogue.deployments = documents;
+        for (i, (standing, _)) in catalogue.deployments.iter_mut().enumerate() {
+            standing.name = format!("d{i}");
+        }
+        (catalogue.models, catalogue.plan, catalogue.tier) = world;
+        catalogue
+    }
+}
+
+fn name() -> impl Strategy<Value = Option<&'static str>> {
+    proptest::sample::select(vec![None, Some("v"), Some("t"), Some("t-us"), Some("v-us"), Some("gone")])
+}
+
+fn any_deployment() -> impl Strategy<Value = (Standing, Models)> {
+    let channel = proptest::sample::select(Channel::ALL.map(|(_, channel)| channel).to_vec());
+    let access = proptest::sample::select(vec![
+        None,
+        Some(Access::Public),
+        Some(Access::Organization),
+        Some(Access::InviteOnly(Vec::new())),
+    ]);
+    let minute = || proptest::option::of(-90_i64..90);
+    let said = (proptest::sample::select(vec!["", "A", "B"]), proptest::option::of("oh_pub_[ab]"), any::<bool>());
+    (channel, access, said, (minute(), minute()), (name(), name())).prop_map(
+        |(channel, access, (title, key, active), (on, off), (model, backup))| {
+            let moment = |minutes: Option<i64>| minutes.map(|minutes| at(NOON) + minutes.minutes());
+            let schedule = Schedule { activate_at: moment(on), deactivate_at: moment(off) };
+            let title = title.to_owned();
+            let backup = backup.filter(|_| channel != Channel::Phone);
+            let standing = Standing { title, key, active, schedule, ..deployment(channel, access) };
+            (standing, Models { model, backup, voice: Some("alloy"), ..Models::default() })
+        },
+    )
+}
+
+/// What is not in the documents of agents and deployments.
+fn any_world() -> impl Strategy<Value = (Vec<ModelCard>, Plan, Tier)> {
+    let country = || proptest::sample::select(vec!["CH", "DE", "US", "--"]);
+    let kind = proptest::sample::select(vec![ModelKind::Voice, ModelKind::Text]);
+    let names = proptest::sample::select(vec!["v", "t", "t-us", "v-us"]);
+    let card = (names, kind, country(), country()).prop_map(|(name, kind, hosting, vendor)| {
+        let mut card = model(name, kind, hosting, vendor);
+        card.facts.voices = vec!["marin".to_owned()];
+        card
+    });
+    let tier = proptest::sample::select(crate::house::residency::TIERS.map(|(tier, _)| tier).to_vec());
+    let plan = (proptest::option::of(0_u32..9), proptest::option::of(0_u32..3));
+    let plan = plan.prop_map(|(deployments, calls_per_agent)| Plan { deployments, calls_per_agent, ..Plan::default() });
+    (proptest::collection::vec(card, 0..6), plan, tier)
+}
+
+proptest! {
+    /// Whatever was in force goes on, whatever becomes of tier, plan and models: only documents that change are refused.
+    #[test]
+    fn mod_07_res_04_res_05_what_was_in_force_is_never_refused(before in any_catalogue(), world in any_world()) {
+        let mut after = before.clone();
+        (after.models, after.plan, after.tier) = world;
+        let refused: Vec<_> = found(Some(&before), &after).into_iter().filter(|line| line.starts_with('!')).collect();
+        prop_assert!(refused.is_empty(), "{refused:?}");
+    }
 }
 
 #[test]
