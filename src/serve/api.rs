@@ -30,8 +30,8 @@ use crate::engine::{Control, EndReason};
 
 use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
 use super::registry::Command;
-use super::trust::Public;
 use super::wall;
+use super::ways_in::twilio::trust::Public;
 use super::{Shared, budget};
 
 /// The largest request.

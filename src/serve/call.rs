@@ -33,16 +33,16 @@ use crate::link::{openai, twilio};
 use crate::report::Report;
 
 use super::Shared as Server;
-use super::effects::{Carrier, Outcome};
-use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
-use super::lend::{self, Way};
-use super::media::{Claim, LineLeg};
+use super::lines::twilio::carrier::{Carrier, Outcome};
+use super::lines::twilio::way::{self as lend, Way};
+use super::lines::{Line, Model, Wake};
 use super::metrics::{Counter, Metrics};
-use super::model;
+use super::models::openai as model;
 use super::outlet::Kind;
 use super::registry::{Command, Slot};
 use super::tools::Hands;
+use super::ways_in::twilio::media::{Claim, LineLeg};
 
 /// Rounds through the sources, one message each, before the other calls of the thread have their turn.
 const BURST: usize = 8;

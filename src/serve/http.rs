@@ -10,7 +10,9 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::{Shared, api, doors, lend, media, webhook};
+use super::lines::twilio::way as lend;
+use super::ways_in::twilio::{media, webhook};
+use super::{Shared, api, doors};
 
 /// The largest webhook; the carrier's own are a few kilobytes.
 const MAX_BODY_BYTES: usize = 64 << 10;

@@ -6,10 +6,10 @@
 //!  media socket, once its token fits ──────┘   └── dials ──► model ─┘
 //! ```
 //!
-//! - [`doors`] bounds who is connected. [`webhook`], [`lend`] and [`media`] are the carrier's ways in, [`trust`] holds them
+//! - [`doors`] bounds who is connected. [`ways_in`] are the carrier's ways in, whose `trust` holds them
 //!   against its signature, [`http`] has the routes.
-//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
-//!   [`model`] dials, [`effects`] asks the carrier, both by [`outgoing`], [`tools`] other servers: by [`request`], as far
+//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`lines`], [`leg`] and [`outlet`] its sockets,
+//!   [`models`] dials, `carrier` of a line asks the carrier, both by [`outgoing`], [`tools`] other servers: by [`request`], as far
 //!   as [`reach`] lets them.
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`api`] is the operators' way in, [`dial`] places calls. [`former`] knows what former servers have had to do with.
@@ -26,18 +26,15 @@ mod call;
 pub mod client;
 mod dial;
 mod doors;
-mod effects;
-mod ends;
 mod former;
 mod http;
 mod keeper;
 mod late;
 mod leg;
-mod lend;
 mod limits;
-mod media;
+mod lines;
 mod metrics;
-mod model;
+mod models;
 mod outgoing;
 mod outlet;
 mod pressure;
@@ -45,16 +42,14 @@ mod reach;
 pub mod recording;
 mod registry;
 mod request;
-mod rest;
 pub mod shutdown;
 mod task;
 mod text;
 mod tls;
 mod tools;
-mod trust;
 mod variables;
 mod wall;
-mod webhook;
+mod ways_in;
 pub mod webhooks;
 
 use std::fmt;
@@ -88,12 +83,12 @@ use after::AfterCalls;
 use doors::Doors;
 use keeper::Keeper;
 use late::Late;
-use media::Claim;
 use metrics::Metrics;
 use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
 use registry::{Command, Registry};
+use ways_in::twilio::media::Claim;
 
 /// What a server is started with.
 pub struct ServeOptions {
@@ -185,7 +180,7 @@ struct Shared {
     /// What agents ask of other servers.
     reach: Reach,
     after: Arc<AfterCalls>,
-    model_way: model::Way,
+    model_way: models::openai::Way,
     /// How others are asked.
     outgoing: Outgoing,
     random: SystemRandom,
@@ -283,7 +278,7 @@ impl Server {
             sender,
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
-            model_way: model::Way::new(outgoing.clone()),
+            model_way: models::openai::Way::new(outgoing.clone()),
             outgoing,
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),

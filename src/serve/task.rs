@@ -18,12 +18,12 @@ use crate::store::{Direction, EndedCall, NewCall};
 
 use super::Shared;
 use super::call::Call;
-use super::effects::Carrier;
 use super::keeper::{Files, Folder};
-use super::lend::Way;
-use super::media::Claim;
+use super::lines::twilio::carrier::Carrier;
+use super::lines::twilio::way::Way;
 use super::registry::{Command, Slot};
 use super::variables;
+use super::ways_in::twilio::media::Claim;
 
 /// A call that was admitted.
 pub(super) struct Setup {

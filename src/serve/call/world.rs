@@ -10,8 +10,8 @@ use tracing::Instrument as _;
 use crate::base::template::{self, Variables};
 use crate::engine::{Effect, EffectId, EffectResult};
 use crate::link::{openai, twilio};
-use crate::serve::effects::Outcome;
-use crate::serve::lend;
+use crate::serve::lines::twilio::carrier::Outcome;
+use crate::serve::lines::twilio::way as lend;
 
 use super::{Call, Fetching};
 

@@ -2,7 +2,7 @@
 
 use crate::config::Twilio;
 use crate::link::twilio::rest::{self, Listed, NewCall, RestErrorKind};
-use crate::serve::rest::{Answer, Rest};
+use crate::serve::lines::twilio::rest::{Answer, Rest};
 
 /// The carrier's REST API.
 #[derive(Clone, Debug)]

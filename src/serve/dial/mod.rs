@@ -39,10 +39,10 @@ use crate::link::twilio::rest::NewCall;
 
 use crate::store::Direction;
 
-use super::lend::Way;
+use super::lines::twilio::way::Way;
 use super::registry::{Admission, Entry, UNNAMED};
 use super::task::About;
-use super::trust::Public;
+use super::ways_in::twilio::trust::Public;
 use super::{Shared, wall};
 
 pub(super) use ledger::{Inserted, Ledger, Record};

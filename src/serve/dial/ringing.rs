@@ -15,10 +15,10 @@ use crate::link::twilio::rest::{Listed, NewCall};
 use super::carrier::{Asked, Carrier};
 use super::{State, Told, View};
 use crate::serve::Shared;
-use crate::serve::lend::Way;
-use crate::serve::media::Claim;
+use crate::serve::lines::twilio::way::Way;
 use crate::serve::registry::{Command, Slot};
 use crate::serve::task::{self, About, Setup};
+use crate::serve::ways_in::twilio::media::Claim;
 use crate::store::StoreError;
 
 /// Pauses before each look for a call whose placing was not confirmed: the carrier may need a moment to list it.

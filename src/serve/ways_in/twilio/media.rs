@@ -14,19 +14,19 @@ use tokio::time::timeout;
 use crate::link::twilio::{self, Decoded, Stream, signature};
 use crate::output::words;
 
-use super::doors::Ticket;
-use super::leg::{Leg, READ_BUFFER_BYTES};
-use super::trust::Public;
-use super::webhook::TOKEN;
-use super::{Shared, registry};
+use crate::serve::doors::Ticket;
+use crate::serve::leg::{Leg, READ_BUFFER_BYTES};
+use crate::serve::ways_in::twilio::trust::Public;
+use crate::serve::ways_in::twilio::webhook::TOKEN;
+use crate::serve::{Shared, registry};
 
 /// A media socket with what waits to be written to it.
-pub(super) type LineLeg = Leg<WebSocket, Message, axum::Error>;
+pub(in crate::serve) type LineLeg = Leg<WebSocket, Message, axum::Error>;
 
 /// A socket that has shown its token, on its way to the call.
-pub(super) struct Claim {
-    pub(super) leg: Box<LineLeg>,
-    pub(super) stream: Stream,
+pub(in crate::serve) struct Claim {
+    pub(in crate::serve) leg: Box<LineLeg>,
+    pub(in crate::serve) stream: Stream,
 }
 
 /// Agent audio that may wait: more than the 20 seconds that fit are a backlog that nobody wants to hear.
@@ -42,7 +42,7 @@ const INTRODUCTION_MESSAGES: usize = 64;
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 /// `GET /twilio/media`.
-pub(super) async fn upgrade(
+pub(in crate::serve) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,

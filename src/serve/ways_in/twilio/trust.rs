@@ -12,20 +12,20 @@ use axum::response::{IntoResponse as _, Response};
 use crate::config::{Config, Server};
 use crate::link::twilio::signature;
 
-use super::Shared;
+use crate::serve::Shared;
 
 /// Longest id or number that is looked at.
-pub(super) const MAX_FIELD: usize = 64;
+pub(in crate::serve) const MAX_FIELD: usize = 64;
 
 /// A webhook whose sender is the carrier.
-pub(super) struct Signed {
-    pub(super) form: Trusted,
+pub(in crate::serve) struct Signed {
+    pub(in crate::serve) form: Trusted,
     /// What it was held against.
-    pub(super) config: Arc<Config>,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
+    pub(in crate::serve) config: Arc<Config>,
+    pub(in crate::serve) uri: Uri,
+    pub(in crate::serve) headers: HeaderMap,
     /// When it arrived.
-    pub(super) at: Instant,
+    pub(in crate::serve) at: Instant,
 }
 
 impl FromRequest<Arc<Shared>> for Signed {
@@ -43,14 +43,14 @@ impl FromRequest<Arc<Shared>> for Signed {
 
 /// How the world reaches the server, for one request.
 #[derive(Clone, Debug)]
-pub(super) struct Public {
+pub(in crate::serve) struct Public {
     /// Scheme, host and port; no slash at the end.
     base: String,
 }
 
 impl Public {
     /// As configured, or from the request's `Host`.
-    pub(super) fn of(server: &Server, headers: &HeaderMap) -> Public {
+    pub(in crate::serve) fn of(server: &Server, headers: &HeaderMap) -> Public {
         if let Some(url) = &server.public_url {
             return Public { base: url.clone() };
         }
@@ -60,17 +60,17 @@ impl Public {
     }
 
     /// Scheme, host and port; no slash at the end.
-    pub(super) fn from_base(base: String) -> Public {
+    pub(in crate::serve) fn from_base(base: String) -> Public {
         Public { base }
     }
 
     /// The URL of one of our paths.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(in crate::serve) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
     /// Scheme, host and port; no slash at the end.
-    pub(super) fn into_base(self) -> String {
+    pub(in crate::serve) fn into_base(self) -> String {
         self.base
     }
 
@@ -89,7 +89,7 @@ impl Public {
     }
 
     /// The same for the media stream. The carrier knows only `wss`, also when TLS ends before us or is left out on loopback.
-    pub(super) fn media(&self, uri: &Uri) -> String {
+    pub(in crate::serve) fn media(&self, uri: &Uri) -> String {
         let url = self.webhook(uri);
         let after = url.split_once("://").map_or(url.as_str(), |(_, after)| after);
         format!("wss://{after}")
@@ -110,16 +110,16 @@ fn plain(scheme: &str, host: &str) -> String {
 }
 
 /// A form whose sender is the carrier.
-pub(super) struct Trusted(Vec<(String, String)>);
+pub(in crate::serve) struct Trusted(Vec<(String, String)>);
 
 impl Trusted {
     /// The first value of a field, if it is of a length that ids and numbers have.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::serve) fn get(&self, name: &str) -> Option<&str> {
         self.text(name).filter(|value| value.len() <= MAX_FIELD)
     }
 
     /// The first value of a field that holds words, of whatever length: the form's own bound is the only one.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(in crate::serve) fn text(&self, name: &str) -> Option<&str> {
         let value = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())?;
         (!value.is_empty()).then_some(value)
     }

@@ -15,11 +15,11 @@ use crate::config::Limits;
 use crate::engine::{Control, Effect, EndReason, TransferOutcome};
 use crate::link::twilio::twiml;
 
-use super::Shared;
-use super::media::Claim;
-use super::registry::{Command, Next};
-use super::trust::{Public, Signed};
-use super::webhook::{self, TOKEN};
+use crate::serve::Shared;
+use crate::serve::registry::{Command, Next};
+use crate::serve::ways_in::twilio::media::Claim;
+use crate::serve::ways_in::twilio::trust::{Public, Signed};
+use crate::serve::ways_in::twilio::webhook::{self, TOKEN};
 
 /// Beyond the time that the line may be away, for the carrier to open the stream again.
 const RETURN: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ const UNASKED: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// What a call's stream is connected by.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
+pub(in crate::serve) struct Way {
     public: Public,
     call: String,
     /// A stream that is over leads back to us.
@@ -37,12 +37,12 @@ pub(super) struct Way {
 }
 
 impl Way {
-    pub(super) fn new(public: Public, call: String, limits: &Limits) -> Self {
+    pub(in crate::serve) fn new(public: Public, call: String, limits: &Limits) -> Self {
         Way { public, call, leads_back: limits.line_back_s > 0 }
     }
 
     /// TwiML that connects the stream which presents `token`.
-    pub(super) fn connect(&self, token: &str) -> String {
+    pub(in crate::serve) fn connect(&self, token: &str) -> String {
         let media = self.public.media(&Uri::from_static("/twilio/media"));
         let status = self.public.url("/twilio/stream-status");
         let parameters = [(TOKEN, token)];
@@ -56,25 +56,25 @@ impl Way {
     }
 
     /// TwiML that puts the caller through and asks `/twilio/transfer` when that is over.
-    pub(super) fn dial(&self, number: &str, ring_s: u64) -> String {
+    pub(in crate::serve) fn dial(&self, number: &str, ring_s: u64) -> String {
         let action = self.public.url("/twilio/transfer");
         twiml::dial_or_ask(number, ring_s, &action, &self.public.url("/twilio/transfer-answered"))
     }
 
     /// TwiML that presses keys and connects the stream which presents `token`.
-    pub(super) fn press(&self, digits: &str, token: &str) -> String {
+    pub(in crate::serve) fn press(&self, digits: &str, token: &str) -> String {
         twiml::press_first(digits, &self.connect(token))
     }
 }
 
 /// An effect for which the line leaves its stream: the TwiML that it takes, and where the line comes back.
-pub(super) struct Lent {
-    pub(super) twiml: String,
-    pub(super) back: oneshot::Receiver<Claim>,
+pub(in crate::serve) struct Lent {
+    pub(in crate::serve) twiml: String,
+    pub(in crate::serve) back: oneshot::Receiver<Claim>,
 }
 
 /// Prepares the line's return; `None` for an effect after which it does not come back.
-pub(super) fn lend(shared: &Shared, way: &Way, effect: &Effect) -> Option<Lent> {
+pub(in crate::serve) fn lend(shared: &Shared, way: &Way, effect: &Effect) -> Option<Lent> {
     let away_s = match effect {
         Effect::Transfer { back_after_s: Some(ring_s), .. } => *ring_s,
         Effect::SendDtmf(_) => 0,
@@ -91,7 +91,7 @@ pub(super) fn lend(shared: &Shared, way: &Way, effect: &Effect) -> Option<Lent> 
 }
 
 /// Prepares the way back of a stream that is in place; `None`: it has none.
-pub(super) fn prepare(shared: &Shared, way: &Way) -> Option<oneshot::Receiver<Claim>> {
+pub(in crate::serve) fn prepare(shared: &Shared, way: &Way) -> Option<oneshot::Receiver<Claim>> {
     if !way.leads_back {
         return None;
     }
@@ -100,13 +100,13 @@ pub(super) fn prepare(shared: &Shared, way: &Way) -> Option<oneshot::Receiver<Cl
 
 /// A fresh token for the call's next stream, and where that stream comes.
 fn renew(shared: &Shared, way: &Way, expires: Instant) -> Option<(String, oneshot::Receiver<Claim>)> {
-    let token = super::wall::token(&shared.random).ok()?;
+    let token = crate::serve::wall::token(&shared.random).ok()?;
     let (line, back) = oneshot::channel();
     shared.registry.renew(&way.call, &token, expires, way.connect(&token), line).then_some((token, back))
 }
 
 /// `POST /twilio/stream-over`: a call's stream is over, one way or another. What is to be done with the caller?
-pub(super) async fn stream_over(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn stream_over(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, config, at, .. } = webhook;
     let Some(carrier_call) = form.get("CallSid") else {
         shared.metrics.rejected.add("fields", 1);
@@ -135,7 +135,7 @@ pub(super) async fn stream_over(State(shared): State<Arc<Shared>>, webhook: Sign
 }
 
 /// `POST /twilio/transfer`: putting the caller through is over, one way or another. What is to be done with the caller?
-pub(super) async fn transfer(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn transfer(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let form = webhook.form;
     let Some(carrier_call) = form.get("CallSid") else {
         shared.metrics.rejected.add("fields", 1);
@@ -160,7 +160,7 @@ pub(super) async fn transfer(State(shared): State<Arc<Shared>>, webhook: Signed)
 }
 
 /// `POST /twilio/transfer-answered`: somebody is talking to the caller. It names the other leg; ours is its parent.
-pub(super) async fn answered(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn answered(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let form = webhook.form;
     shared.metrics.carrier_reports.add("transfer_answered", 1);
     if form.get("CallStatus") == Some("in-progress")

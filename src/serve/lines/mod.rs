@@ -1,5 +1,7 @@
 //! The two far ends of a call, in whatever state their sockets are.
 
+pub(in crate::serve) mod twilio;
+
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,17 +12,17 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message as ModelMessage;
 
 use crate::engine::{CallerCommand, EffectId, ModelEvent};
-use crate::link::twilio;
+use crate::link::twilio::Stream;
 
-use super::effects::Outcome;
-use super::media::{Claim, LineLeg};
-use super::metrics::Metrics;
-use super::model::{self, Dial, ModelLeg};
-use super::outlet::{Kind, Pushed};
-use super::registry::Command;
+use crate::serve::lines::twilio::carrier::Outcome;
+use crate::serve::metrics::Metrics;
+use crate::serve::models::openai::{self as model, Dial, ModelLeg};
+use crate::serve::outlet::{Kind, Pushed};
+use crate::serve::registry::Command;
+use crate::serve::ways_in::twilio::media::{Claim, LineLeg};
 
 /// The line's socket.
-pub(super) enum Line {
+pub(in crate::serve) enum Line {
     /// The carrier has not connected yet.
     Awaited(oneshot::Receiver<Claim>),
     Up(Box<LineLeg>),
@@ -28,14 +30,14 @@ pub(super) enum Line {
 }
 
 /// The model's socket.
-pub(super) enum Model {
+pub(in crate::serve) enum Model {
     Off,
     Dialling(Dial),
     Up(Box<ModelLeg>),
 }
 
 /// What the loop was woken by.
-pub(super) enum Wake {
+pub(in crate::serve) enum Wake {
     Claimed(Option<Claim>),
     Line(Option<Result<LineMessage, axum::Error>>),
     Dialled(Result<Box<ModelLeg>, ModelEvent<'static>>),
@@ -47,7 +49,7 @@ pub(super) enum Wake {
 
 impl Line {
     /// What happens there next; what waits to be written is written meanwhile.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+    pub(in crate::serve) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         match self {
             Line::Awaited(claimed) => Pin::new(claimed).poll(cx).map(|claim| Wake::Claimed(claim.ok())),
             Line::Up(leg) => leg.poll_read(cx).map(Wake::Line),
@@ -56,9 +58,9 @@ impl Line {
     }
 
     /// Queues a message; while there is no socket it is dropped.
-    pub(super) fn send(
+    pub(in crate::serve) fn send(
         &mut self,
-        stream: &mut twilio::Stream,
+        stream: &mut Stream,
         command: &CallerCommand<'_>,
         read_at: Option<Instant>,
         metrics: &Metrics,
@@ -87,7 +89,7 @@ impl Line {
 
 impl Model {
     /// What happens there next; what waits to be written is written meanwhile.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+    pub(in crate::serve) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         match self {
             Model::Off => Poll::Pending,
             Model::Dialling(dial) => dial.as_mut().poll(cx).map(Wake::Dialled),
@@ -96,7 +98,7 @@ impl Model {
     }
 
     /// Queues a message; while there is no socket it is dropped.
-    pub(super) fn send(&mut self, kind: Kind, text: String, read_at: Option<Instant>, metrics: &Metrics) {
+    pub(in crate::serve) fn send(&mut self, kind: Kind, text: String, read_at: Option<Instant>, metrics: &Metrics) {
         let Model::Up(leg) = self else { return };
         if text.is_empty() {
             return;
@@ -108,7 +110,7 @@ impl Model {
     }
 
     /// Lets go of the socket there may be.
-    pub(super) fn replace(&mut self, with: Model) {
+    pub(in crate::serve) fn replace(&mut self, with: Model) {
         if let Model::Up(leg) = std::mem::replace(self, with) {
             model::let_go(leg);
         }

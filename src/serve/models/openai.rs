@@ -17,17 +17,17 @@ use crate::config::Model;
 use crate::engine::ModelEvent;
 use crate::link::openai;
 
-use super::leg::{Leg, READ_BUFFER_BYTES};
-use super::outgoing::{self, Outgoing};
+use crate::serve::leg::{Leg, READ_BUFFER_BYTES};
+use crate::serve::outgoing::{self, Outgoing};
 
 /// A connection to a model.
-pub(super) type Socket = WebSocketStream<MaybeTlsStream<outgoing::Stream>>;
+pub(in crate::serve) type Socket = WebSocketStream<MaybeTlsStream<outgoing::Stream>>;
 
 /// A connection with what waits to be written to it.
-pub(super) type ModelLeg = Leg<Socket, Message, Error>;
+pub(in crate::serve) type ModelLeg = Leg<Socket, Message, Error>;
 
 /// A connection in the making; an error is the event that tells the engine.
-pub(super) type Dial = BoxFuture<'static, Result<Box<ModelLeg>, ModelEvent<'static>>>;
+pub(in crate::serve) type Dial = BoxFuture<'static, Result<Box<ModelLeg>, ModelEvent<'static>>>;
 
 /// Audio to the model that may wait: half a minute of μ-law as base64, or a long conversation replayed.
 const QUEUE_BYTES: usize = 1 << 20;
@@ -40,20 +40,20 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How models are reached.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(in crate::serve) struct Way {
     outgoing: Outgoing,
     /// The public roots, one configuration for all so that sessions are resumed.
     tls: Connector,
 }
 
 impl Way {
-    pub(super) fn new(outgoing: Outgoing) -> Way {
-        Way { outgoing, tls: Connector::Rustls(Arc::new(super::tls::to_others())) }
+    pub(in crate::serve) fn new(outgoing: Outgoing) -> Way {
+        Way { outgoing, tls: Connector::Rustls(Arc::new(crate::serve::tls::to_others())) }
     }
 }
 
 /// Connects and shakes hands, within the model's time for it.
-pub(super) fn dial(model: Arc<Model>, way: Way) -> Dial {
+pub(in crate::serve) fn dial(model: Arc<Model>, way: Way) -> Dial {
     Box::pin(async move {
         let limit = Duration::from_millis(model.dial_timeout_ms);
         match timeout(limit, connect(&model, way)).await {
@@ -88,9 +88,9 @@ async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>>
 }
 
 /// Ends a connection without making anyone wait for it.
-pub(super) fn let_go(mut leg: Box<ModelLeg>) {
+pub(in crate::serve) fn let_go(mut leg: Box<ModelLeg>) {
     let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    leg.push(super::outlet::Kind::Other, 2, Message::Close(Some(goodbye)), None);
+    leg.push(crate::serve::outlet::Kind::Other, 2, Message::Close(Some(goodbye)), None);
     tokio::spawn(timeout(GOODBYE, async move {
         let written = std::future::poll_fn(|cx| leg.poll_write(cx)).await;
         while written.is_ok() {
@@ -103,7 +103,7 @@ pub(super) fn let_go(mut leg: Box<ModelLeg>) {
 }
 
 /// What a message, an error or the end of the connection means for the call, when it means the connection is over.
-pub(super) fn ending(read: &Option<Result<Message, Error>>) -> Option<ModelEvent<'static>> {
+pub(in crate::serve) fn ending(read: &Option<Result<Message, Error>>) -> Option<ModelEvent<'static>> {
     match read {
         Some(Ok(Message::Close(Some(frame)))) => Some(openai::closed(Some(frame.code.into()), frame.reason.as_str())),
         Some(Ok(Message::Close(None))) => Some(openai::closed(Some(1005), "")),
@@ -114,7 +114,7 @@ pub(super) fn ending(read: &Option<Result<Message, Error>>) -> Option<ModelEvent
 }
 
 /// The connection is over for a reason of our own.
-pub(super) fn closed(reason: String, retry: bool) -> ModelEvent<'static> {
+pub(in crate::serve) fn closed(reason: String, retry: bool) -> ModelEvent<'static> {
     ModelEvent::Closed { reason: reason.into(), retry }
 }
 

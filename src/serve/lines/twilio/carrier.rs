@@ -6,21 +6,21 @@ use crate::config::Twilio;
 use crate::engine::EffectResult;
 use crate::link::twilio::rest::{self, RestRequest};
 
-use super::rest::{Answer, Rest};
+use crate::serve::lines::twilio::rest::{Answer, Rest};
 
 /// The carrier asks for a pause when it is busy; the caller waits in silence meanwhile.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The carrier's REST API as one call uses it.
 #[derive(Clone, Debug)]
-pub(super) struct Carrier {
+pub(in crate::serve) struct Carrier {
     rest: Rest,
     carrier_call: String,
 }
 
 /// How an effect came out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::serve) enum Outcome {
     /// For the engine.
     Ended(EffectResult),
     /// The carrier could not be asked; closing our socket ends the call too, since the carrier then asks us and is told to hang up.
@@ -30,12 +30,12 @@ pub(super) enum Outcome {
 }
 
 impl Carrier {
-    pub(super) fn new(client: reqwest::Client, twilio: Twilio, carrier_call: String) -> Self {
+    pub(in crate::serve) fn new(client: reqwest::Client, twilio: Twilio, carrier_call: String) -> Self {
         Carrier { rest: Rest::new(client, twilio), carrier_call }
     }
 
     /// Ends the call. To end it twice is to end it, so it is asked again also when nobody knows whether it did.
-    pub(super) async fn hang_up(self) -> Outcome {
+    pub(in crate::serve) async fn hang_up(self) -> Outcome {
         match self.ask(|account| rest::hang_up(account, &self.carrier_call), true).await {
             Ok(_) => Outcome::Ended(EffectResult::Done),
             Err(Failed { brief, .. }) => {
@@ -46,7 +46,7 @@ impl Carrier {
     }
 
     /// Takes the line from its stream and runs `twiml`. Never done twice: keys that are pressed twice are other keys.
-    pub(super) async fn take_line(self, twiml: String) -> Outcome {
+    pub(in crate::serve) async fn take_line(self, twiml: String) -> Outcome {
         match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone()), false).await {
             Ok(Said::Done) => Outcome::Ended(EffectResult::Done),
             Ok(Said::CallOver) => Outcome::CallOver,

@@ -17,20 +17,20 @@ use crate::link::twilio::twiml;
 use crate::output::words;
 use crate::store::Direction;
 
-use super::dial::{self, Told};
-use super::lend::Way;
-use super::registry::{Admission, Command, Entry, Known};
-use super::task::{self, About, Setup};
-use super::trust::{MAX_FIELD, Public, Signed};
-use super::{Shared, budget, wall};
+use crate::serve::dial::{self, Told};
+use crate::serve::lines::twilio::way::Way;
+use crate::serve::registry::{Admission, Command, Entry, Known};
+use crate::serve::task::{self, About, Setup};
+use crate::serve::ways_in::twilio::trust::{MAX_FIELD, Public, Signed};
+use crate::serve::{Shared, budget, wall};
 
 /// The `<Parameter>` that carries a stream's token.
-pub(super) const TOKEN: &str = "token";
+pub(in crate::serve) const TOKEN: &str = "token";
 /// Commands that may wait for one call.
 const QUEUE_COMMANDS: usize = 16;
 
 /// `POST` or `GET /twilio/voice`: a call comes in.
-pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, config, uri, headers, at: began } = webhook;
     if let Some(call) = placed(&uri) {
         let expires = began + Duration::from_secs(config.server.twilio.token_ttl_s);
@@ -90,7 +90,7 @@ fn picked_up(shared: &Shared, call: &str, carrier_call: Option<&str>, at: Instan
 }
 
 /// `POST /twilio/amd`: the carrier knows who picked up.
-pub(super) async fn answered_by(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn answered_by(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, uri, .. } = webhook;
     let by = AnsweredBy::from_name(form.get("AnsweredBy").unwrap_or("unknown"));
     shared.metrics.answered_by.add(by.name(), 1);
@@ -107,7 +107,7 @@ fn placed(uri: &Uri) -> Option<&str> {
 }
 
 /// `POST /twilio/stream-status`: a stream began, ended or failed.
-pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, .. } = webhook;
     let event = match form.get("StreamEvent") {
         Some("stream-started") => "stream_started",
@@ -125,7 +125,7 @@ pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Si
 }
 
 /// `POST /twilio/call-status`: a call reached a state. One that is over here ends there.
-pub(super) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, uri, .. } = webhook;
     let over = matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled"));
     shared.metrics.carrier_reports.add(if over { "call_over" } else { "call_other" }, 1);
@@ -232,6 +232,6 @@ fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {
     xml(twiml::refuse(text, None))
 }
 
-pub(super) fn xml(twiml: String) -> Response {
+pub(in crate::serve) fn xml(twiml: String) -> Response {
     ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], twiml).into_response()
 }

@@ -1,0 +1,3 @@
+//! The realtime models that calls talk to.
+
+pub(in crate::serve) mod openai;

@@ -1,0 +1,5 @@
+//! The carrier's webhooks and its media socket.
+
+pub(in crate::serve) mod media;
+pub(in crate::serve) mod trust;
+pub(in crate::serve) mod webhook;
