@@ -29,9 +29,9 @@ use crate::config::{Config, Secret, is_e164};
 use crate::engine::{Control, EndReason};
 
 use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
+use super::public::Public;
 use super::registry::Command;
 use super::wall;
-use super::ways_in::twilio::trust::Public;
 use super::{Shared, budget};
 
 /// The largest request.

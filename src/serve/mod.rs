@@ -38,6 +38,7 @@ mod models;
 mod outgoing;
 mod outlet;
 mod pressure;
+mod public;
 mod reach;
 pub mod recording;
 mod registry;

@@ -40,9 +40,9 @@ use crate::link::twilio::rest::NewCall;
 use crate::store::Direction;
 
 use super::lines::twilio::way::Way;
+use super::public::Public;
 use super::registry::{Admission, Entry, UNNAMED};
 use super::task::About;
-use super::ways_in::twilio::trust::Public;
 use super::{Shared, wall};
 
 pub(super) use ledger::{Inserted, Ledger, Record};

@@ -16,7 +16,7 @@ use crate::output::words;
 
 use crate::serve::doors::Ticket;
 use crate::serve::leg::{Leg, READ_BUFFER_BYTES};
-use crate::serve::ways_in::twilio::trust::Public;
+use crate::serve::public::Public;
 use crate::serve::ways_in::twilio::webhook::TOKEN;
 use crate::serve::{Shared, registry};
 

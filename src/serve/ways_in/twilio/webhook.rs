@@ -19,9 +19,10 @@ use crate::store::Direction;
 
 use crate::serve::dial::{self, Told};
 use crate::serve::lines::twilio::way::Way;
+use crate::serve::public::Public;
 use crate::serve::registry::{Admission, Command, Entry, Known};
 use crate::serve::task::{self, About, Setup};
-use crate::serve::ways_in::twilio::trust::{MAX_FIELD, Public, Signed};
+use crate::serve::ways_in::twilio::trust::{MAX_FIELD, Signed};
 use crate::serve::{Shared, budget, wall};
 
 /// The `<Parameter>` that carries a stream's token.
