@@ -1,6 +1,5 @@
 //! A call's task from admission to report: what is around the loop of [`call`](super::call).
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,18 +10,18 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use crate::base::time::date::rfc3339;
-use crate::config::{Budget, CallSettings, Deployment, JournalKeep, Keep, Twilio};
+use crate::config::{CallSettings, Deployment, JournalKeep, Keep, Twilio};
 use crate::engine::EndReason;
 use crate::report::Report;
-use crate::store::{Direction, EndedCall, NewCall};
+use crate::store::{EndedCall, NewCall};
 
 use super::Shared;
+use super::about::About;
 use super::call::Call;
 use super::keeper::{Files, Folder};
 use super::lines::twilio::carrier::Carrier;
 use super::lines::twilio::way::Way;
 use super::registry::{Command, Slot};
-use super::variables;
 use super::ways_in::twilio::media::Claim;
 
 /// A call that was admitted.
@@ -44,30 +43,6 @@ pub(super) struct Setup {
     pub(super) way: Way,
     pub(super) claimed: oneshot::Receiver<Claim>,
     pub(super) commanded: mpsc::Receiver<Command>,
-}
-
-/// What a call is about. Numbers and variables go into the store and to webhooks, never into logs.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// Who dialled.
-    pub direction: Direction,
-    /// E.164, or the carrier's word for a number that is withheld.
-    pub from: Option<String>,
-    /// The number called.
-    pub to: Option<String>,
-    /// What whoever placed the call gave it.
-    pub variables: BTreeMap<String, String>,
-    /// What the model may cost.
-    pub budget: Option<Budget>,
-}
-
-impl About {
-    /// Puts what is known of the call `id` into what it runs by.
-    pub(super) fn prepare(&self, settings: &mut CallSettings, id: &str, deployment: &Deployment, started: SystemTime) {
-        settings.variables = variables::of_call(self, id, deployment, started);
-        settings.fetches = deployment.agent.fetch.is_some();
-        settings.budget.clone_from(&self.budget);
-    }
 }
 
 /// Runs the call and keeps its report; answers how it ended. A failure of ours ends this call only.

@@ -18,10 +18,9 @@
 //! wish is kept, in the ledger too: the call is looked for as long as it may ring and canceled once it is found, and
 //! whoever picks up before is hung up on.
 //!
-//! [`ledger`] keeps the keys, [`carrier`] asks the carrier, [`ringing`] is a call's task until somebody picks up. [`unseen`]
+//! [`ledger`] keeps the keys, [`ringing`] is a call's task until somebody picks up. [`unseen`]
 //! takes back those that have no task any more.
 
-pub(super) mod carrier;
 mod ledger;
 mod ringing;
 pub(super) mod unseen;
@@ -39,10 +38,11 @@ use crate::link::twilio::rest::NewCall;
 
 use crate::store::Direction;
 
+use super::about::About;
+use super::lines::twilio::placing::Carrier;
 use super::lines::twilio::way::Way;
 use super::public::Public;
 use super::registry::{Admission, Entry, UNNAMED};
-use super::task::About;
 use super::{Shared, wall};
 
 pub(super) use ledger::{Inserted, Ledger, Record};
@@ -256,7 +256,7 @@ pub(super) fn place(
             call: call.to_owned(),
             slot,
             new,
-            carrier: carrier::Carrier::new(shared.client.clone(), config.server.twilio.clone()),
+            carrier: Carrier::new(shared.client.clone(), config.server.twilio.clone()),
             twilio: config.server.twilio.clone(),
             about,
             deployment,

@@ -12,12 +12,13 @@ use crate::config::{CallSettings, Deployment, Twilio};
 use crate::engine::{Control, EndReason, NotAnswered};
 use crate::link::twilio::rest::{Listed, NewCall};
 
-use super::carrier::{Asked, Carrier};
 use super::{State, Told, View};
 use crate::serve::Shared;
+use crate::serve::about::About;
+use crate::serve::lines::twilio::placing::{Asked, Carrier};
 use crate::serve::lines::twilio::way::Way;
 use crate::serve::registry::{Command, Slot};
-use crate::serve::task::{self, About, Setup};
+use crate::serve::task::{self, Setup};
 use crate::serve::ways_in::twilio::media::Claim;
 use crate::store::StoreError;
 

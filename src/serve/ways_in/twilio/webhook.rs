@@ -17,11 +17,12 @@ use crate::link::twilio::twiml;
 use crate::output::words;
 use crate::store::Direction;
 
+use crate::serve::about::About;
 use crate::serve::dial::{self, Told};
 use crate::serve::lines::twilio::way::Way;
 use crate::serve::public::Public;
 use crate::serve::registry::{Admission, Command, Entry, Known};
-use crate::serve::task::{self, About, Setup};
+use crate::serve::task::{self, Setup};
 use crate::serve::ways_in::twilio::trust::{MAX_FIELD, Signed};
 use crate::serve::{Shared, budget, wall};
 
