@@ -86,11 +86,12 @@ use after::AfterCalls;
 use doors::Doors;
 use keeper::Keeper;
 use late::Late;
+use lines::Registry;
 use metrics::Metrics;
 use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
-use registry::{Command, Registry};
+use registry::Command;
 use seldom::Seldom;
 use shared::Shared;
 
@@ -206,7 +207,7 @@ impl Server {
             sender,
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
-            model_way: models::openai::Way::new(outgoing.clone()),
+            model_way: models::Way::new(outgoing.clone()),
             outgoing,
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),

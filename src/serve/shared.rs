@@ -12,14 +12,13 @@ use crate::store::Store;
 use super::after::AfterCalls;
 use super::keeper::Keeper;
 use super::late::Late;
+use super::lines::Registry;
 use super::metrics::Metrics;
 use super::observer::Observer;
 use super::outgoing::Outgoing;
 use super::pressure::Pressure;
 use super::reach::Reach;
-use super::registry::Registry;
 use super::seldom::Seldom;
-use super::ways_in::twilio::media::Claim;
 use super::webhooks::Sender;
 use super::{api, dial, models};
 
@@ -29,7 +28,7 @@ pub(super) struct Shared {
     /// Where calls are kept; a change of the configuration does not move it.
     pub(super) data: PathBuf,
     pub(super) observer: Option<Arc<dyn Observer>>,
-    pub(super) registry: Arc<Registry<Claim>>,
+    pub(super) registry: Arc<Registry>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) pressure: Pressure,
     pub(super) keeper: Keeper,
@@ -45,7 +44,7 @@ pub(super) struct Shared {
     /// What agents ask of other servers.
     pub(super) reach: Reach,
     pub(super) after: Arc<AfterCalls>,
-    pub(super) model_way: models::openai::Way,
+    pub(super) model_way: models::Way,
     /// How others are asked.
     pub(super) outgoing: Outgoing,
     pub(super) random: SystemRandom,

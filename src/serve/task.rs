@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use crate::base::time::date::rfc3339;
-use crate::config::{CallSettings, Deployment, JournalKeep, Keep, Twilio};
+use crate::config::{CallSettings, Deployment, JournalKeep, Keep};
 use crate::engine::EndReason;
 use crate::report::Report;
 use crate::store::{EndedCall, NewCall};
@@ -19,29 +19,26 @@ use super::Shared;
 use super::about::About;
 use super::call::Call;
 use super::keeper::{Files, Folder};
-use super::lines::twilio::carrier::Carrier;
-use super::lines::twilio::way::Way;
-use super::registry::{Command, Slot};
-use super::ways_in::twilio::media::Claim;
+use super::lines::{Carrier, Slot, Socket};
+use super::registry::Command;
 
 /// A call that was admitted.
 pub(super) struct Setup {
     pub(super) shared: Arc<Shared>,
-    pub(super) slot: Slot<Claim>,
+    pub(super) slot: Slot,
     pub(super) id: String,
     pub(super) carrier_call: String,
     pub(super) about: About,
     /// When the webhook arrived, by the clock of waiting and by the wall's.
     pub(super) began: Instant,
     pub(super) started: SystemTime,
-    pub(super) twilio: Twilio,
     /// Where calls' folders are.
     pub(super) data: PathBuf,
     pub(super) deployment: Arc<Deployment>,
     pub(super) settings: Arc<CallSettings>,
-    /// How the carrier reaches us.
-    pub(super) way: Way,
-    pub(super) claimed: oneshot::Receiver<Claim>,
+    /// Who has the far end of its line.
+    pub(super) carrier: Carrier,
+    pub(super) claimed: oneshot::Receiver<Socket>,
     pub(super) commanded: mpsc::Receiver<Command>,
 }
 
@@ -55,11 +52,10 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         about,
         began,
         started,
-        twilio,
         data,
         deployment,
         settings,
-        way,
+        carrier,
         claimed,
         commanded,
     } = setup;
@@ -87,8 +83,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         format: settings.format,
         keep: deployment.keep.clone(),
     });
-    let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
-    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, &slot, carrier, way, claimed, commanded);
+    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, &slot, carrier, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
     let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);

@@ -31,7 +31,7 @@ pub(in crate::serve) async fn stream_over(State(shared): State<Arc<Shared>>, web
     match shared.registry.ask_again(carrier_call, expires) {
         Next::Connect(back) => {
             shared.registry.command_carrier_call(carrier_call, Command::Control(Control::LineReturns));
-            webhook::xml(back)
+            webhook::again(back)
         }
         next => {
             if next == Next::NeverConnected {
@@ -64,7 +64,7 @@ pub(in crate::serve) async fn transfer(State(shared): State<Arc<Shared>>, webhoo
     let back = shared.registry.way_back(carrier_call);
     shared.registry.command_carrier_call(carrier_call, command);
     match back {
-        Some(back) if !caller_left && outcome != TransferOutcome::Answered => webhook::xml(back),
+        Some(back) if !caller_left && outcome != TransferOutcome::Answered => webhook::again(back),
         _ => webhook::xml(twiml::hang_up()),
     }
 }

@@ -1,4 +1,4 @@
-//! The socket to a realtime model: dialling it, and letting go of it.
+//! The socket to the model: dialling it, and letting go of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,25 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::config::Model;
 use crate::engine::ModelEvent;
 use crate::link::openai;
 
 use crate::serve::leg::{Leg, READ_BUFFER_BYTES};
-use crate::serve::outgoing::{self, Outgoing};
+use crate::serve::models::Way;
+use crate::serve::outgoing;
+use crate::serve::outlet::Kind;
 
 /// A connection to a model.
-pub(in crate::serve) type Socket = WebSocketStream<MaybeTlsStream<outgoing::Stream>>;
+pub(super) type Socket = WebSocketStream<MaybeTlsStream<outgoing::Stream>>;
 
 /// A connection with what waits to be written to it.
-pub(in crate::serve) type ModelLeg = Leg<Socket, Message, Error>;
+pub(super) type ModelLeg = Leg<Socket, Message, Error>;
 
 /// A connection in the making; an error is the event that tells the engine.
-pub(in crate::serve) type Dial = BoxFuture<'static, Result<Box<ModelLeg>, ModelEvent<'static>>>;
+pub(super) type Dial = BoxFuture<'static, Result<Box<ModelLeg>, ModelEvent<'static>>>;
 
 /// Audio to the model that may wait: half a minute of μ-law as base64, or a long conversation replayed.
 const QUEUE_BYTES: usize = 1 << 20;
@@ -38,25 +40,11 @@ const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// How long a connection that is no longer needed may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How models are reached.
-#[derive(Clone)]
-pub(in crate::serve) struct Way {
-    outgoing: Outgoing,
-    /// The public roots, one configuration for all so that sessions are resumed.
-    tls: Connector,
-}
-
-impl Way {
-    pub(in crate::serve) fn new(outgoing: Outgoing) -> Way {
-        Way { outgoing, tls: Connector::Rustls(Arc::new(crate::serve::tls::to_others())) }
-    }
-}
-
 /// Connects and shakes hands, within the model's time for it.
-pub(in crate::serve) fn dial(model: Arc<Model>, way: Way) -> Dial {
+pub(super) fn dial(model: Arc<Model>, way: Way) -> Dial {
     Box::pin(async move {
         let limit = Duration::from_millis(model.dial_timeout_ms);
-        match timeout(limit, connect(&model, way)).await {
+        match timeout(limit, connect(&model, &way)).await {
             Ok(Ok(socket)) => Ok(Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE))),
             Ok(Err(event)) => Err(event),
             Err(_) => Err(closed(format!("no connection within {} ms", limit.as_millis()), true)),
@@ -64,7 +52,7 @@ pub(in crate::serve) fn dial(model: Arc<Model>, way: Way) -> Dial {
     })
 }
 
-async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>> {
+async fn connect(model: &Model, way: &Way) -> Result<Socket, ModelEvent<'static>> {
     let wanted = openai::request(model);
     let mut request = wanted.url.as_str().into_client_request().map_err(|error| event(&error))?;
     for (name, value) in &wanted.headers {
@@ -81,16 +69,16 @@ async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>>
         .write_buffer_size(16 << 10)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(way.tls))
+    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(way.tls.clone()))
         .await
         .map_err(|error| event(&error))?;
     Ok(socket)
 }
 
 /// Ends a connection without making anyone wait for it.
-pub(in crate::serve) fn let_go(mut leg: Box<ModelLeg>) {
+pub(super) fn let_go(mut leg: Box<ModelLeg>) {
     let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    leg.push(crate::serve::outlet::Kind::Other, 2, Message::Close(Some(goodbye)), None);
+    leg.push(Kind::Other, 2, Message::Close(Some(goodbye)), None);
     tokio::spawn(timeout(GOODBYE, async move {
         let written = std::future::poll_fn(|cx| leg.poll_write(cx)).await;
         while written.is_ok() {
@@ -103,7 +91,7 @@ pub(in crate::serve) fn let_go(mut leg: Box<ModelLeg>) {
 }
 
 /// What a message, an error or the end of the connection means for the call, when it means the connection is over.
-pub(in crate::serve) fn ending(read: &Option<Result<Message, Error>>) -> Option<ModelEvent<'static>> {
+pub(super) fn ending(read: &Option<Result<Message, Error>>) -> Option<ModelEvent<'static>> {
     match read {
         Some(Ok(Message::Close(Some(frame)))) => Some(openai::closed(Some(frame.code.into()), frame.reason.as_str())),
         Some(Ok(Message::Close(None))) => Some(openai::closed(Some(1005), "")),
@@ -114,7 +102,7 @@ pub(in crate::serve) fn ending(read: &Option<Result<Message, Error>>) -> Option<
 }
 
 /// The connection is over for a reason of our own.
-pub(in crate::serve) fn closed(reason: String, retry: bool) -> ModelEvent<'static> {
+pub(super) fn closed(reason: String, retry: bool) -> ModelEvent<'static> {
     ModelEvent::Closed { reason: reason.into(), retry }
 }
 
