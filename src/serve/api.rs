@@ -29,8 +29,8 @@ use crate::config::{Config, Secret, is_e164};
 use crate::engine::{Control, EndReason};
 
 use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
+use super::public::Public;
 use super::registry::Command;
-use super::trust::Public;
 use super::wall;
 use super::{Shared, budget};
 

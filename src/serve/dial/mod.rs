@@ -18,10 +18,9 @@
 //! wish is kept, in the ledger too: the call is looked for as long as it may ring and canceled once it is found, and
 //! whoever picks up before is hung up on.
 //!
-//! [`ledger`] keeps the keys, [`carrier`] asks the carrier, [`ringing`] is a call's task until somebody picks up. [`unseen`]
+//! [`ledger`] keeps the keys, [`ringing`] is a call's task until somebody picks up. [`unseen`]
 //! takes back those that have no task any more.
 
-pub(super) mod carrier;
 mod ledger;
 mod ringing;
 pub(super) mod unseen;
@@ -39,10 +38,12 @@ use crate::link::twilio::rest::NewCall;
 
 use crate::store::Direction;
 
-use super::lend::Way;
-use super::registry::{Admission, Entry, UNNAMED};
-use super::task::About;
-use super::trust::Public;
+use super::about::About;
+use super::lines::twilio::Way;
+use super::lines::twilio::placing::Carrier;
+use super::lines::{Answer, Entry};
+use super::public::Public;
+use super::registry::{Admission, UNNAMED};
 use super::{Shared, wall};
 
 pub(super) use ledger::{Inserted, Ledger, Record};
@@ -119,8 +120,8 @@ pub(super) struct Placed {
     pub(super) view: watch::Receiver<View>,
     pub(super) deployment: String,
     pub(super) to: String,
-    /// What the voice webhook is answered.
-    twiml: String,
+    /// What the carrier is answered once somebody picks up.
+    answer: Answer,
     told: mpsc::Sender<Told>,
 }
 
@@ -150,8 +151,8 @@ impl Placed {
         self.told.try_send(told).is_ok()
     }
 
-    /// Somebody picked up: the TwiML for the call, if it is this one.
-    pub(super) fn answer(&self, sid: &str, at: Instant) -> Option<String> {
+    /// Somebody picked up: the answer for the carrier, if it is this one.
+    pub(super) fn answer(&self, sid: &str, at: Instant) -> Option<Answer> {
         let view = self.view.borrow().clone();
         if view.state.is_final() || view.carrier_call.as_deref().is_some_and(|known| known != sid) {
             return None;
@@ -163,7 +164,7 @@ impl Placed {
         }
         // A carrier that asks again is answered again.
         let told = view.state == State::Answered || self.tell(Told::Answered { sid: sid.to_owned(), at });
-        told.then(|| self.twiml.clone())
+        told.then(|| self.answer.clone())
     }
 }
 
@@ -200,7 +201,7 @@ pub(super) fn place(
     let started = std::time::SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
     let way = Way::new(Public::from_base(public.clone()), call.to_owned(), &deployment.limits);
-    let twiml = way.connect(&token);
+    let answer = Answer::Twilio(way.connect(&token));
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
     let entry = Entry {
@@ -208,7 +209,7 @@ pub(super) fn place(
         carrier_call: format!("{UNNAMED}{call}"),
         token,
         expires: began,
-        twiml: twiml.clone(),
+        answer: answer.clone(),
         back: None,
         asked: 0,
         line: Some(line),
@@ -245,7 +246,7 @@ pub(super) fn place(
     let state = if unwanted { State::Canceling } else { State::Queued };
     let (view, seen) = watch::channel(View { state, carrier_call: record.carrier_call.clone(), why: None });
     let (told, reports) = mpsc::channel(QUEUE_REPORTS);
-    let placed = Arc::new(Placed { view: seen, deployment: deployment.name.clone(), to: to.clone(), twiml, told });
+    let placed = Arc::new(Placed { view: seen, deployment: deployment.name.clone(), to: to.clone(), answer, told });
     shared.dials.lock().insert(call.to_owned(), Arc::clone(&placed));
     shared.metrics.placed.add(1);
     tokio::spawn(
@@ -256,7 +257,7 @@ pub(super) fn place(
             call: call.to_owned(),
             slot,
             new,
-            carrier: carrier::Carrier::new(shared.client.clone(), config.server.twilio.clone()),
+            carrier: Carrier::new(shared.client.clone(), config.server.twilio.clone()),
             twilio: config.server.twilio.clone(),
             about,
             deployment,
