@@ -13,13 +13,14 @@ use super::values::MAX_NAME;
 use crate::base::template::Template;
 
 /// What is done after a call, as written: its models are only names.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct AfterDraft {
     analysis: Option<QuestionDraft>,
     qc: Option<QuestionDraft>,
     push: Option<Push>,
 }
 
+#[derive(Clone, Debug)]
 struct QuestionDraft {
     model: (String, Place),
     prompt: Template,
@@ -35,12 +36,12 @@ impl AfterDraft {
     }
 
     /// As meant.
-    pub(super) fn resolve(self, models: &BTreeMap<String, Arc<TextModel>>) -> AfterCall {
-        let meant = |draft: Option<QuestionDraft>| {
-            let QuestionDraft { model, prompt, schema, timeout_ms, max_tokens } = draft?;
+    pub(super) fn resolve(&self, models: &BTreeMap<String, Arc<TextModel>>) -> AfterCall {
+        let meant = |draft: &Option<QuestionDraft>| {
+            let QuestionDraft { model, prompt, schema, timeout_ms, max_tokens } = draft.clone()?;
             Some(Question { model: models.get(&model.0)?.clone(), prompt, schema, timeout_ms, max_tokens })
         };
-        AfterCall { analysis: meant(self.analysis), qc: meant(self.qc), push: self.push }
+        AfterCall { analysis: meant(&self.analysis), qc: meant(&self.qc), push: self.push.clone() }
     }
 }
 

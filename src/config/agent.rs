@@ -27,7 +27,8 @@ pub(super) struct AgentDraft {
     after: AfterDraft,
     /// What is known while it talks.
     pub(super) scope: Scope,
-    build: Box<dyn FnOnce(Arc<Model>, AfterCall) -> Agent>,
+    /// All that is told apart from the models.
+    build: Box<dyn Fn(Arc<Model>, AfterCall) -> Agent + Send + Sync>,
 }
 
 impl AgentDraft {
@@ -36,8 +37,8 @@ impl AgentDraft {
         self.after.models()
     }
 
-    /// The agent as meant.
-    pub(super) fn resolve(self, model: Arc<Model>, texts: &BTreeMap<String, Arc<TextModel>>) -> Agent {
+    /// The agent as meant. A draft can be resolved any number of times, as what it refers to changes.
+    pub(super) fn resolve(&self, model: Arc<Model>, texts: &BTreeMap<String, Arc<TextModel>>) -> Agent {
         (self.build)(model, self.after.resolve(texts))
     }
 }
@@ -88,38 +89,40 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     table.finish();
     let Secrets { missing, .. } = secrets;
     let mcp = tools.mcp_place.clone();
+    let back_channels = Arc::new(back_channels);
+    let (tool_list, destinations) = (Arc::from(tools.tools), Arc::from(tools.destinations));
     let build = Box::new(move |model, after| Agent {
-        name,
-        instructions,
+        name: name.clone(),
+        instructions: instructions.clone(),
         model,
-        voice,
+        voice: voice.clone(),
         speed,
-        language,
-        transcription,
+        language: language.clone(),
+        transcription: transcription.clone(),
         max_output_tokens,
-        turn_detection,
-        shadows,
+        turn_detection: turn_detection.clone(),
+        shadows: shadows.clone(),
         interruptions,
         false_interruptions,
-        back_channels: back_channels.into(),
+        back_channels: back_channels.clone(),
         noise_reduction,
         noise_engine,
         echo_guard,
-        disclaimer,
-        greeting,
+        disclaimer: disclaimer.clone(),
+        greeting: greeting.clone(),
         greeting_interruptible,
-        farewell,
-        tools: tools.tools.into(),
-        destinations: tools.destinations.into(),
-        on_failure,
-        hold_sound,
-        filler,
-        keys,
-        idle,
-        variables: declared.variables,
-        http_tools: tools.http,
-        mcp: tools.mcp,
-        fetch,
+        farewell: farewell.clone(),
+        tools: Arc::clone(&tool_list),
+        destinations: Arc::clone(&destinations),
+        on_failure: on_failure.clone(),
+        hold_sound: hold_sound.clone(),
+        filler: filler.clone(),
+        keys: keys.clone(),
+        idle: idle.clone(),
+        variables: declared.variables.clone(),
+        http_tools: tools.http.clone(),
+        mcp: tools.mcp.clone(),
+        fetch: fetch.clone(),
         after: Arc::new(after),
     });
     AgentDraft { model, mcp, missing, after, scope, build }

@@ -59,20 +59,20 @@ impl DeploymentDraft {
         self.budgets.1.as_ref()
     }
 
-    /// The deployment as meant.
-    pub(super) fn resolve(self, name: &str, agent: Arc<Agent>) -> Option<Deployment> {
+    /// The deployment as meant. A draft can be resolved any number of times.
+    pub(super) fn resolve(&self, name: &str, agent: Arc<Agent>) -> Option<Deployment> {
         Some(Deployment {
             name: name.to_owned(),
-            number: self.number?.0,
+            number: self.number.as_ref()?.0.clone(),
             active: self.active,
             agent,
-            timezone: self.timezone,
-            limits: self.limits,
-            budgets: self.budgets.0,
-            playout: self.playout,
-            tool_sound: self.tool_sound,
-            outbound: self.outbound,
-            keep: self.keep,
+            timezone: self.timezone.clone(),
+            limits: self.limits.clone(),
+            budgets: self.budgets.0.clone(),
+            playout: self.playout.clone(),
+            tool_sound: self.tool_sound.clone(),
+            outbound: self.outbound.clone(),
+            keep: self.keep.clone(),
         })
     }
 }

@@ -144,8 +144,8 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     let problems = Problems::new(problems);
     let config = match server {
         Some(server) if !problems.has_errors() => {
-            let agents = meant_agents(agents, &meant_models);
-            let deployments = meant_deployments(deployments, &agents);
+            let agents = meant_agents(&agents, &meant_models);
+            let deployments = meant_deployments(&deployments, &agents);
             Some(Config { server, deployments, agents, revision: String::new() })
         }
         _ => None,
@@ -231,25 +231,25 @@ fn unknown<'a>(
     Problem::error(place, message).allowed(allowed)
 }
 
-fn meant_agents(drafts: BTreeMap<String, Option<AgentDraft>>, models: &Models) -> BTreeMap<String, Arc<Agent>> {
-    let meant = |(name, draft): (String, Option<AgentDraft>)| {
-        let draft = draft?;
+fn meant_agents(drafts: &BTreeMap<String, Option<AgentDraft>>, models: &Models) -> BTreeMap<String, Arc<Agent>> {
+    let meant = |(name, draft): (&String, &Option<AgentDraft>)| {
+        let draft = draft.as_ref()?;
         let model = models.realtime.get(&draft.model.as_ref()?.0)?.clone();
-        Some((name, Arc::new(draft.resolve(model, &models.text))))
+        Some((name.clone(), Arc::new(draft.resolve(model, &models.text))))
     };
-    drafts.into_iter().filter_map(meant).collect()
+    drafts.iter().filter_map(meant).collect()
 }
 
 fn meant_deployments(
-    drafts: Vec<(String, DeploymentDraft)>,
+    drafts: &[(String, DeploymentDraft)],
     agents: &BTreeMap<String, Arc<Agent>>,
 ) -> BTreeMap<String, Arc<Deployment>> {
-    let meant = |(name, draft): (String, DeploymentDraft)| {
+    let meant = |(name, draft): &(String, DeploymentDraft)| {
         let agent = agents.get(&draft.agent.as_ref()?.0)?.clone();
-        let deployment = draft.resolve(&name, agent)?;
-        Some((name, Arc::new(deployment)))
+        let deployment = draft.resolve(name, agent)?;
+        Some((name.clone(), Arc::new(deployment)))
     };
-    drafts.into_iter().filter_map(meant).collect()
+    drafts.iter().filter_map(meant).collect()
 }
 
 /// Names in one message.
