@@ -40,6 +40,9 @@ pub struct Problem {
     /// The source line up to the offending text's end.
     #[serde(skip)]
     excerpt: Option<Excerpt>,
+    /// Whether it is one only together with what another document says.
+    #[serde(skip)]
+    relative: bool,
 }
 
 impl Problem {
@@ -53,6 +56,7 @@ impl Problem {
             message: message.into(),
             allowed: None,
             excerpt: place.excerpt.clone(),
+            relative: false,
         }
     }
 
@@ -67,6 +71,17 @@ impl Problem {
     pub(super) fn allowed(mut self, allowed: impl Into<String>) -> Self {
         self.allowed = Some(allowed.into());
         self
+    }
+
+    /// The same, of keys that contradict each other, which another document may say otherwise.
+    pub(super) fn relative(mut self) -> Self {
+        self.relative = true;
+        self
+    }
+
+    /// See [`Problem::relative`].
+    pub(super) fn is_relative(&self) -> bool {
+        self.relative
     }
 
     /// Whether the configuration cannot be used.

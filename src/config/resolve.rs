@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::agent::{self, AgentDraft};
 use super::deployment::{self, DeploymentDraft};
+use super::link::{self, Known, Linked, Over};
 use super::model::{self, Meant, ModelDraft};
-use super::problem::{Place, Problem, Problems, nearest};
+use super::problem::{Place, Problem, Problems};
 use super::reader::{self, Table};
-use super::types::{Agent, Config, Deployment};
+use super::types::{Config, ModelCard};
 use super::world::World;
-use super::{server, tools, types};
+use super::{server, types};
 
 /// All documents of a configuration.
 #[derive(Debug)]
@@ -54,83 +55,62 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     let models_known = documents.models.is_none() || models.is_some();
     let models: BTreeMap<String, Option<ModelDraft>> = models.into_iter().flatten().collect();
 
-    let mut agents: BTreeMap<String, Option<AgentDraft>> = BTreeMap::new();
-    for document in &documents.agents {
-        check_name(document, &mut problems);
-        let draft = open(document, &mut problems, |table| agent::read(&document.name, table, world));
-        if let Some(draft) = draft.as_ref().filter(|_| models_known) {
-            check_models(draft, &models, &mut problems);
-        }
-        agents.insert(document.name.clone(), draft);
-    }
-
-    let mut deployments: Vec<(String, DeploymentDraft)> = Vec::new();
-    let mut numbers: BTreeMap<String, String> = BTreeMap::new();
-    for document in &documents.deployments {
-        check_name(document, &mut problems);
-        let Some(draft) = open(document, &mut problems, |table| deployment::read(table, world)) else { continue };
-        if let Some((name, place)) = draft.agent.as_ref().filter(|(name, _)| !agents.contains_key(name)) {
-            problems.push(unknown("agent", name, place, agents.keys(), "agents/"));
-        }
-        if let Some((number, place)) = &draft.number {
-            match numbers.get(number) {
-                Some(other) => {
-                    let message = format!("another deployment answers this number too: {other}");
-                    problems.push(Problem::error(place, message).allowed("one deployment per number"));
-                }
-                None => {
-                    numbers.insert(number.clone(), place.name());
-                }
-            }
-        }
-        if let Some(Some(agent)) = draft.agent.as_ref().map(|(name, _)| agents.get(name))
-            && let Some(agent) = agent
-        {
-            problems.extend(draft.variables.iter().filter_map(|(name, place)| agent.scope.problem(name, place)));
-        }
-        if let Some(place) = draft.needs_price()
-            && let Some(Some(agent)) = draft.agent.as_ref().map(|(name, _)| agents.get(name))
-            && let Some((model, _)) = agent.as_ref().and_then(|agent| agent.model.as_ref())
-            && models.get(model).is_some_and(|m| m.as_ref().is_some_and(|m| !m.has_price()))
-        {
-            let message = format!("means nothing: the model {model:?} has no price");
-            problems.push(Problem::error(place, message).allowed(format!("a table [{model}.price] in models.toml")));
-        }
-        deployments.push((document.name.clone(), draft));
-    }
-
-    // Secrets are demanded of models that calls will use, and looked up once each.
-    let used_agents: Vec<&str> =
-        deployments.iter().filter_map(|(_, d)| d.agent.as_ref()).map(|(name, _)| name.as_str()).collect();
-    let used_agents: Vec<&AgentDraft> = used_agents.iter().filter_map(|name| agents.get(*name)?.as_ref()).collect();
-    let used: Vec<&str> = used_agents
-        .iter()
-        .flat_map(|agent| agent.model.iter().chain(agent.text_models()))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let mut told = Vec::new();
-    for agent in used_agents {
-        for missing in &agent.missing {
-            // Two numbers may have one agent.
-            if !told.contains(missing) {
-                told.push(missing.clone());
-            }
-        }
-    }
-    problems.extend(told);
+    let mut missing = BTreeMap::new();
     let mut meant_models = Models::default();
     for (name, draft) in &models {
         let Some(draft) = draft else { continue };
-        let meant = draft.with_secrets(world).unwrap_or_else(|missing| {
-            if used.contains(&name.as_str()) {
-                problems.extend(missing);
-            }
+        let meant = draft.with_secrets(world).unwrap_or_else(|problems| {
+            missing.insert(name.clone(), problems);
             draft.without_secrets()
         });
         match meant {
             Meant::Realtime(model) => drop(meant_models.realtime.insert(name.clone(), model)),
             Meant::Text(model) => drop(meant_models.text.insert(name.clone(), model)),
         }
+    }
+    let secrets = server.as_ref().map(|server| Arc::clone(&server.secrets)).unwrap_or_default();
+    let known = Known {
+        models: models_known.then_some(&models),
+        realtime: &meant_models.realtime,
+        texts: &meant_models.text,
+        missing: &missing,
+        secrets: &secrets,
+    };
+
+    let mut agents: BTreeMap<String, Option<AgentDraft>> = BTreeMap::new();
+    for document in &documents.agents {
+        check_name(document, &mut problems);
+        let draft = open(document, &mut problems, |table| agent::read(&document.name, table, world));
+        if let Some(draft) = &draft {
+            // Secrets of a server that cannot be read are as unknown as models are.
+            let checked = link::check_agent(draft, &known, server.is_some(), world);
+            problems.extend(checked);
+        }
+        agents.insert(document.name.clone(), draft);
+    }
+
+    let mut deployments: Vec<(String, DeploymentDraft, Over)> = Vec::new();
+    let (mut numbers, mut keys) = (BTreeMap::new(), BTreeMap::new());
+    for document in &documents.deployments {
+        check_name(document, &mut problems);
+        let Some(draft) = open(document, &mut problems, |table| deployment::read(table, world)) else { continue };
+        if let Some((name, place)) = draft.agent.as_ref().filter(|(name, _)| !agents.contains_key(name)) {
+            problems.push(link::unknown("agent", name, place, agents.keys().map(String::as_str), "agents/"));
+        }
+        problems.extend(taken(&mut numbers, draft.number.as_ref(), "answers this number", "one deployment per number"));
+        problems.extend(taken(&mut keys, draft.key.as_ref(), "has this key", "one key per deployment"));
+        let mut over = Over::default();
+        if let Some(Some(agent)) = draft.agent.as_ref().and_then(|(name, _)| agents.get(name)).map(Option::as_ref) {
+            let (read, wrong) = link::check_deployment(&draft, agent, &known, world);
+            over = read;
+            for problem in wrong {
+                // Two deployments may have one agent, and what it lacks.
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
+        }
+        deployments.push((document.name.clone(), draft, over));
     }
 
     if let Some(server) = server.as_ref().filter(|_| !problems.iter().any(Problem::is_error)) {
@@ -144,9 +124,36 @@ pub(super) fn resolve(documents: Documents, world: &dyn World) -> Resolved {
     let problems = Problems::new(problems);
     let config = match server {
         Some(server) if !problems.has_errors() => {
-            let agents = meant_agents(agents, &meant_models);
-            let deployments = meant_deployments(deployments, &agents);
-            Some(Config { server, deployments, agents, revision: String::new() })
+            let mut config = Config {
+                server,
+                deployments: BTreeMap::new(),
+                chats: BTreeMap::new(),
+                agents: BTreeMap::new(),
+                personas: BTreeMap::new(),
+                models: cards(&models),
+                revision: String::new(),
+            };
+            let drafts = |name: &str| agents.get(name).and_then(Option::as_ref);
+            for (name, draft) in agents.iter().filter_map(|(name, draft)| Some((name, draft.as_ref()?))) {
+                config.personas.insert(name.clone(), link::persona(draft, &known));
+                config.agents.extend(link::agent(draft, &known).map(|agent| (name.clone(), agent)));
+            }
+            for (name, draft, over) in deployments {
+                let Some((of, draft_of)) = draft.agent.as_ref().and_then(|(of, _)| Some((of, drafts(of)?))) else {
+                    continue;
+                };
+                let Some(persona) = config.personas.get(of) else { continue };
+                let alone = config.agents.get(of);
+                match link::deployment(&name, &draft, over, draft_of, alone, persona, &known) {
+                    Some(Linked::Phone(deployment)) => {
+                        config.agents.entry(of.clone()).or_insert_with(|| Arc::clone(&deployment.agent));
+                        config.deployments.insert(name, deployment);
+                    }
+                    Some(Linked::Chat(chat)) => drop(config.chats.insert(name, chat)),
+                    None => {}
+                }
+            }
+            Some(config)
         }
         _ => None,
     };
@@ -161,33 +168,24 @@ struct Models {
     text: BTreeMap<String, Arc<types::TextModel>>,
 }
 
-/// Whether the models that an agent names are there, and of the kind that is needed.
-fn check_models(agent: &AgentDraft, models: &BTreeMap<String, Option<ModelDraft>>, problems: &mut Vec<Problem>) {
-    let mut check = |(name, place): &(String, Place), realtime: bool| {
-        let fits = |draft: &Option<ModelDraft>| draft.as_ref().is_none_or(|model| model.is_realtime() == realtime);
-        let fitting = models.iter().filter(|(_, draft)| fits(draft)).map(|(name, _)| name);
-        match models.get(name) {
-            None => problems.push(unknown("model", name, place, fitting, "models.toml")),
-            Some(draft) if !fits(draft) => {
-                let message = match realtime {
-                    true => "is a text model, and a call needs one that speaks",
-                    false => "is a model for calls, and this needs one with kind = \"text\"",
-                };
-                let names: Vec<_> = fitting.map(String::as_str).take(MAX_LISTED).collect();
-                problems.push(Problem::error(place, message).allowed(names.join(", ")));
-            }
-            Some(Some(model)) if realtime && !model.takes_mcp() => {
-                problems.extend(agent.mcp.as_ref().map(|place| tools::no_mcp(name, place)));
-            }
-            Some(_) => {}
-        }
-    };
-    if let Some(model) = &agent.model {
-        check(model, true);
+fn cards(models: &BTreeMap<String, Option<ModelDraft>>) -> BTreeMap<String, Arc<ModelCard>> {
+    let known = models.iter().filter_map(|(name, draft)| Some((name, draft.as_ref()?)));
+    known.map(|(name, draft)| (name.clone(), Arc::clone(draft.card()))).collect()
+}
+
+/// Says that another deployment has the same `value`, of which there is to be one.
+fn taken(
+    all: &mut BTreeMap<String, String>,
+    value: Option<&(String, Place)>,
+    does: &str,
+    allowed: &str,
+) -> Option<Problem> {
+    let (value, place) = value?;
+    if let Some(other) = all.get(value) {
+        return Some(Problem::error(place, format!("another deployment {does} too: {other}")).allowed(allowed));
     }
-    for model in agent.text_models() {
-        check(model, false);
-    }
+    all.insert(value.clone(), place.name());
+    None
 }
 
 /// Reads one document; its problems go to `problems`.
@@ -211,46 +209,3 @@ fn check_name(document: &Document, problems: &mut Vec<Problem>) {
         problems.push(Problem::error(&place, "the file's name is not a name").allowed(super::NAME_SHAPE));
     }
 }
-
-fn unknown<'a>(
-    what: &str,
-    name: &str,
-    place: &Place,
-    known: impl Iterator<Item = &'a String> + Clone,
-    home: &str,
-) -> Problem {
-    let message = match nearest(name, known.clone().map(String::as_str)) {
-        Some(meant) => format!("there is no {what} {name:?}; did you mean {meant:?}?"),
-        None => format!("there is no {what} {name:?}"),
-    };
-    let mut names: Vec<&str> = known.map(String::as_str).take(MAX_LISTED + 1).collect();
-    if names.len() > MAX_LISTED {
-        names[MAX_LISTED] = "…";
-    }
-    let allowed = if names.is_empty() { format!("none: {home} has none") } else { names.join(", ") };
-    Problem::error(place, message).allowed(allowed)
-}
-
-fn meant_agents(drafts: BTreeMap<String, Option<AgentDraft>>, models: &Models) -> BTreeMap<String, Arc<Agent>> {
-    let meant = |(name, draft): (String, Option<AgentDraft>)| {
-        let draft = draft?;
-        let model = models.realtime.get(&draft.model.as_ref()?.0)?.clone();
-        Some((name, Arc::new(draft.resolve(model, &models.text))))
-    };
-    drafts.into_iter().filter_map(meant).collect()
-}
-
-fn meant_deployments(
-    drafts: Vec<(String, DeploymentDraft)>,
-    agents: &BTreeMap<String, Arc<Agent>>,
-) -> BTreeMap<String, Arc<Deployment>> {
-    let meant = |(name, draft): (String, DeploymentDraft)| {
-        let agent = agents.get(&draft.agent.as_ref()?.0)?.clone();
-        let deployment = draft.resolve(&name, agent)?;
-        Some((name, Arc::new(deployment)))
-    };
-    drafts.into_iter().filter_map(meant).collect()
-}
-
-/// Names in one message.
-const MAX_LISTED: usize = 20;

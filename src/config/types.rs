@@ -1,11 +1,14 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
+mod chat;
 mod hearing;
 mod http;
 mod idle;
 mod keys;
+mod origins;
 mod outbound;
 mod product;
+mod secrets;
 mod tool_sound;
 mod tools;
 mod webhooks;
@@ -21,12 +24,15 @@ use serde::{Deserialize, Serialize};
 use super::back_channels::BackChannels;
 use crate::base::audio::AudioFormat;
 use crate::base::template::Variables;
+pub use chat::*;
 pub use hearing::*;
 pub use http::*;
 pub use idle::Idle;
 pub use keys::{KeyAction, Keys};
+pub use origins::{Origins, ValueOrigin};
 pub use outbound::*;
 pub use product::*;
+pub use secrets::{NamedSecret, SecretBook};
 pub use tool_sound::ToolSound;
 pub use tools::*;
 pub use webhooks::*;
@@ -36,10 +42,17 @@ pub use webhooks::*;
 pub struct Config {
     /// `offhook.toml`.
     pub server: Server,
-    /// Deployments by name (the file's stem), each with its agent and model resolved.
+    /// Deployments on phones by name (the file's stem), each with its agent and model resolved.
     pub deployments: BTreeMap<String, Arc<Deployment>>,
-    /// Agents by name (the file's stem).
+    /// Deployments on channels of text by name; no name is on both.
+    pub chats: BTreeMap<String, Arc<ChatDeployment>>,
+    /// Agents by name (the file's stem), as they talk by themselves. One without a model of its own is here with that of
+    /// its first deployment, and is not here when it has none.
     pub agents: BTreeMap<String, Arc<Agent>>,
+    /// All agents by name, as they are on every channel.
+    pub personas: BTreeMap<String, Arc<Persona>>,
+    /// The catalogue of models by name, whether they are used or not.
+    pub models: BTreeMap<String, Arc<ModelCard>>,
     /// A short hash of all documents: the revision that a call names as the one it ran with.
     pub revision: String,
 }
@@ -47,7 +60,7 @@ pub struct Config {
 impl Config {
     /// The deployment that answers `number` (E.164), active or not.
     pub fn deployment_for(&self, number: &str) -> Option<&Arc<Deployment>> {
-        self.deployments.values().find(|d| d.number == number)
+        self.deployments.values().find(|d| d.number.as_deref() == Some(number))
     }
 }
 
@@ -104,8 +117,28 @@ pub struct Server {
     pub store: StoreSettings,
     /// Who is told of calls.
     pub webhooks: Vec<Arc<Webhook>>,
+    /// Who says what the agents, deployments and models are.
+    pub source: DocumentSource,
+    /// What the organization may have.
+    pub plan: Plan,
+    /// Where data may go.
+    pub residency: Residency,
+    /// How cost is shown.
+    pub billing: Billing,
+    /// Secrets that agents' documents may name.
+    pub secrets: Arc<SecretBook>,
     /// Logs.
     pub log: Log,
+}
+
+/// Who says what the agents, deployments and models are: `[config] source`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DocumentSource {
+    /// The configuration directory.
+    #[default]
+    Files,
+    /// The store, for several servers.
+    Store,
 }
 
 /// TLS by files, read again when they change.
@@ -368,17 +401,21 @@ pub enum AfterFailure {
     Transfer(String),
 }
 
-/// A phone number and the agent that answers it.
+/// An agent on the phone.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// The file's stem.
     pub name: String,
-    /// E.164.
-    pub number: String,
+    /// What every deployment has.
+    pub standing: Standing,
+    /// E.164; `None`: nobody can ring it yet.
+    pub number: Option<String>,
     /// Inactive deployments answer with a spoken refusal.
     pub active: bool,
-    /// Who answers.
+    /// Who answers, with what this deployment has otherwise.
     pub agent: Arc<Agent>,
+    /// Where its values come from.
+    pub origins: Origins,
     /// Where it is, in the names of the time zone database: what `{{system.time}}` goes by.
     pub timezone: String,
     /// How long things may take.
