@@ -3,6 +3,7 @@
 mod access;
 mod caps;
 mod deployments;
+mod documentation;
 mod force;
 mod hours;
 mod models;
