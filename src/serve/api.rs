@@ -32,7 +32,7 @@ use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
 use super::public::Public;
 use super::registry::Command;
 use super::wall;
-use super::{Shared, budget};
+use super::{Shared, budget, force};
 
 /// The largest request.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -286,8 +286,8 @@ fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Pr
         let names: Vec<_> = config.deployments.keys().map(String::as_str).take(20).collect();
         return wrong("deployment", format!("there is no deployment {name:?}; there are: {}", names.join(", ")));
     };
-    if !deployment.active {
-        return wrong("deployment", format!("deployment {name} is not active: set active = true in its document"));
+    if let Err(because) = force::places(config, deployment, jiff::Timestamp::now()) {
+        return wrong("deployment", format!("deployment {name} places no calls: {}", because.words()));
     }
     let Some(from) = deployment.number.clone() else {
         return wrong("deployment", format!("deployment {name} has no number that calls could be placed from"));

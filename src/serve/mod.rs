@@ -27,6 +27,7 @@ mod call;
 pub mod client;
 mod dial;
 mod doors;
+mod force;
 mod former;
 mod http;
 mod keeper;

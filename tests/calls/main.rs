@@ -12,6 +12,7 @@ mod failures_model;
 mod hands;
 mod hearing;
 mod house;
+mod in_force;
 mod load;
 mod model;
 mod operations;

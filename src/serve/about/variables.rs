@@ -8,6 +8,7 @@ use jiff::{Timestamp, Zoned};
 use crate::base::template::Variables;
 use crate::base::time::date::rfc3339;
 use crate::config::Deployment;
+use crate::house;
 
 use super::About;
 
@@ -34,6 +35,9 @@ pub(super) fn of_call(about: &About, id: &str, deployment: &Deployment, started:
     put("system.weekday", &now.strftime("%A").to_string());
     put("system.now", &now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
     put("system.timezone", &deployment.timezone);
+    for (name, value) in house::hours::variables(deployment.standing.hours.as_ref(), now.timestamp()) {
+        put(name, &value);
+    }
     variables
 }
 

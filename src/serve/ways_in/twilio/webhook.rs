@@ -25,7 +25,7 @@ use crate::serve::public::Public;
 use crate::serve::registry::{Admission, Command, Known};
 use crate::serve::task::{self, Setup};
 use crate::serve::ways_in::twilio::trust::{MAX_FIELD, Signed};
-use crate::serve::{Shared, budget, wall};
+use crate::serve::{Shared, budget, force, wall};
 
 /// Commands that may wait for one call.
 const QUEUE_COMMANDS: usize = 16;
@@ -42,10 +42,12 @@ pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: 
         return (StatusCode::BAD_REQUEST, "To and CallSid are needed\n").into_response();
     };
     let twilio = &config.server.twilio;
-    let Some(deployment) = config.deployment_for(to).filter(|deployment| deployment.active) else {
-        let why = if config.deployment_for(to).is_some() { "inactive" } else { "unknown_number" };
-        return refuse(&shared, why, &twilio.refuse_inactive);
+    let Some(deployment) = config.deployment_for(to) else {
+        return refuse(&shared, "unknown_number", &twilio.refuse_inactive);
     };
+    if let Err(because) = force::takes(&config, deployment, jiff::Timestamp::now()) {
+        return refuse(&shared, force::reason(because), force::line(because, deployment, twilio));
+    }
     match shared.registry.known(carrier_call) {
         Known::Up(answer) => return again(answer),
         Known::Over => return over(&shared),
