@@ -109,6 +109,8 @@ pub mod house;
 pub mod lab;
 pub mod link;
 pub mod output;
+#[cfg(test)]
+mod rooms;
 pub mod serve;
 pub mod stage;
 pub mod store;
