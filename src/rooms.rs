@@ -187,7 +187,7 @@ impl Crate {
         while let Some((before, statement)) = split_use(rest) {
             paths.extend(plain_paths(before));
             let (tree, after) = statement.split_once(';').unwrap_or((statement, ""));
-            for (path, name) in expand(&tree.split_whitespace().collect::<Vec<_>>().join(" ")) {
+            for (path, name) in expand(&tree.split_whitespace().collect::<Vec<_>>().join(" ").replace(":: ", "::")) {
                 self.names.insert((module.to_owned(), name), path.clone());
                 paths.push(path);
             }

@@ -14,11 +14,11 @@ use tracing::Instrument as _;
 use crate::config::Twilio;
 use crate::engine::NotAnswered;
 use crate::serve::Shared;
+use crate::serve::lines::twilio::placing::Carrier;
 
 use super::book::MOST;
 use super::ringing::{AGAIN, LATER};
 use super::{Record, State, View};
-use crate::serve::lines::twilio::placing::Carrier;
 
 /// How long the carrier is asked: longer than a call may ring. After that the next start asks again.
 const LONGEST: Duration = Duration::from_secs(900);
