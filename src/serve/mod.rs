@@ -1,21 +1,33 @@
 //! The shell: the only tokio, clock and sockets of the call path. It decides nothing about a call.
 //!
 //! ```text
-//!  webhook ──► registry (slot, token) ──► task: one per call, around a CallEngine ──► keeper (files)
-//!                                          ▲   │                    ▲
-//!  media socket, once its token fits ──────┘   └── dials ──► model ─┘
+//!     carrier             operators                                                    files   other servers
+//!        │                    │                                                          ▲          ▲
+//!      doors ─────► http ◄────┘                                                          │          │
+//!        │            │                                                                  │          │
+//!     ways_in        api ──► dial ─────┐     a webhook admits a call and starts its task │          │
+//!        │  │                          ▼                                                 │          │
+//!        │  └─ commands ──────────► task ──► call, the loop around a CallEngine ──► keeper, tools, after
+//!        │                                    │                  │
+//!        └─ a claim: a socket whose ───────► lines             models ──► the model
+//!           token fits                        │
+//!                                          registry: which calls there are, whose tokens are good
 //! ```
 //!
-//! - [`doors`] bounds who is connected. [`ways_in`] are the carrier's ways in, whose `trust` holds them
-//!   against its signature, [`http`] has the routes.
-//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`lines`], [`leg`] and [`outlet`] its sockets,
-//!   [`models`] dials, `carrier` of a line asks the carrier, both by [`outgoing`], [`tools`] other servers: by [`request`], as far
-//!   as [`reach`] lets them.
+//! Each part uses those below it, never those above: the order is in `src/rooms.rs`, held by a test.
+//!
+//! - [`doors`] bounds who is connected, [`http`] has the routes. [`ways_in`] is how each kind of line comes in, [`api`] the
+//!   operators' way; [`dial`] places calls.
+//! - [`task`] runs a call and keeps its report, [`call`] is its loop. It knows a line and a model, and neither's makers:
+//!   [`lines`] and [`models`] have a folder for each kind, on sockets that [`leg`] and [`outlet`] bound.
+//! - [`registry`] knows calls, claims and commands, [`former`] what former servers have had to do with, [`about`] what is
+//!   known of a call before it begins, [`budget`] what it may cost.
+//! - [`tools`] asks other servers: by [`request`], as far as [`reach`] lets it; all that goes out goes by [`outgoing`].
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
-//! - [`api`] is the operators' way in, [`dial`] places calls. [`former`] knows what former servers have had to do with.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`](crate::serve::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
+//! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 

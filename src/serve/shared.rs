@@ -10,17 +10,19 @@ use crate::config::{Config, Source};
 use crate::store::Store;
 
 use super::after::AfterCalls;
+use super::api::Rate;
+use super::dial::{Book, Ledger};
 use super::keeper::Keeper;
 use super::late::Late;
 use super::lines::Registry;
 use super::metrics::Metrics;
+use super::models;
 use super::observer::Observer;
 use super::outgoing::Outgoing;
 use super::pressure::Pressure;
 use super::reach::Reach;
 use super::seldom::Seldom;
 use super::webhooks::Sender;
-use super::{api, dial, models};
 
 /// One for a server; whatever takes care of requests and calls has it at hand.
 pub(super) struct Shared {
@@ -36,9 +38,9 @@ pub(super) struct Shared {
     pub(super) late: Arc<Late>,
     pub(super) store: Store,
     /// Calls that were placed and are not over, and the keys that they were placed under.
-    pub(super) dials: dial::Book,
-    pub(super) ledger: dial::Ledger,
-    pub(super) api_rate: api::Rate,
+    pub(super) dials: Book,
+    pub(super) ledger: Ledger,
+    pub(super) api_rate: Rate,
     pub(super) sender: Sender,
     pub(super) client: reqwest::Client,
     /// What agents ask of other servers.

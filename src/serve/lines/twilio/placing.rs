@@ -1,8 +1,9 @@
 //! Asking the carrier for a call. What matters is not only whether it says yes, but whether it was asked at all.
 
-use super::rest::{Answer, Rest};
 use crate::config::Twilio;
 use crate::link::twilio::rest::{self, Listed, NewCall, RestErrorKind};
+
+use super::rest::{Answer, Rest};
 
 /// The carrier's REST API.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_c
 use crate::config::Model;
 use crate::engine::ModelEvent;
 use crate::link::openai;
-
 use crate::serve::leg::{Leg, READ_BUFFER_BYTES};
 use crate::serve::models::Way;
 use crate::serve::outgoing;

@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use crate::link::twilio::{self, Decoded, Stream, signature};
 use crate::output::words;
-
 use crate::serve::doors::Ticket;
 use crate::serve::leg::READ_BUFFER_BYTES;
 use crate::serve::lines::twilio::TOKEN;

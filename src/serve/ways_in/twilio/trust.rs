@@ -11,7 +11,6 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::config::Config;
 use crate::link::twilio::signature;
-
 use crate::serve::Shared;
 use crate::serve::public::Public;
 

@@ -15,8 +15,6 @@ use crate::ears::answering::AnsweredBy;
 use crate::engine::Control;
 use crate::link::twilio::twiml;
 use crate::output::words;
-use crate::store::Direction;
-
 use crate::serve::about::About;
 use crate::serve::dial::{self, Told};
 use crate::serve::lines::twilio::{self, Twiml, Way};
@@ -24,8 +22,10 @@ use crate::serve::lines::{Answer, Carrier, Entry};
 use crate::serve::public::Public;
 use crate::serve::registry::{Admission, Command, Known};
 use crate::serve::task::{self, Setup};
-use crate::serve::ways_in::twilio::trust::{MAX_FIELD, Signed};
 use crate::serve::{Shared, budget, force, wall};
+use crate::store::Direction;
+
+use super::trust::{MAX_FIELD, Signed};
 
 /// Commands that may wait for one call.
 const QUEUE_COMMANDS: usize = 16;
