@@ -10,6 +10,7 @@
 pub mod access;
 pub mod caps;
 pub mod deployments;
+mod facts;
 pub mod force;
 pub mod hours;
 pub mod models;

@@ -141,8 +141,8 @@ pub fn for_new_phone<'a>(
 
 /// The voice that a new phone deployment is given: `alloy`, when its model is declared to have it, else none, which is
 /// the model's own (C-26).
-pub fn voice_for_new_phone(facts: &ModelFacts) -> Option<&'static str> {
-    facts.voices.iter().any(|voice| voice == NEW_VOICE).then_some(NEW_VOICE)
+pub fn voice_for_new_phone(facts: &ModelFacts) -> Option<&str> {
+    facts.first_voice()
 }
 
 /// Whether a model has a voice (PHN-02). Where no voices are declared, any may be asked for; custom voices (`voice_…`) are
@@ -151,11 +151,11 @@ pub fn voice_for_new_phone(facts: &ModelFacts) -> Option<&'static str> {
 /// # Errors
 /// `voice_unknown`, with those it has.
 pub fn has_voice(card: &ModelCard, voice: &str) -> Result<(), Refusal> {
-    let voices = &card.facts.voices;
-    if voices.is_empty() || voice.starts_with("voice_") || voices.iter().any(|known| known == voice) {
+    if card.facts.has_voice(voice) {
         return Ok(());
     }
-    let message = format!("The model {} has no voice {voice}. It has {}.", card.name, voices.join(", "));
+    let voices = card.facts.voices.join(", ");
+    let message = format!("The model {} has no voice {voice}. It has {voices}.", card.name);
     Err(Refusal::wrong("voice_unknown", "voice", message))
 }
 
@@ -189,4 +189,3 @@ fn none_fits(tier: Tier) -> String {
 }
 
 const NONE_FITS: &str = "no_model_fits";
-const NEW_VOICE: &str = "alloy";

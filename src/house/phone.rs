@@ -15,7 +15,7 @@ pub struct NewPhone<'a> {
     /// Its model.
     pub model: &'a ModelCard,
     /// Its voice (C-26); `None`: the model's own.
-    pub voice: Option<&'static str>,
+    pub voice: Option<&'a str>,
     /// Anyone may call (ACC-02).
     pub access: Option<Access>,
     /// Minutes that a call lasts at most (C-04).

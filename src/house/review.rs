@@ -8,72 +8,17 @@
 //! revision that was in force, over a restart, too.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use jiff::Timestamp;
+use toml::de::DeTable;
 
 use super::deployments::{self, Parts, shared_key};
+pub use super::facts::{AgentFacts, DeploymentFacts, Facts};
 use super::models::{self, Pair, still};
 use super::refusal::{Flag, Refusal};
 use super::{access, caps, hours, residency, switches};
-use crate::config::{AgentStanding, Channel, ModelCard, ModelKind, Plan, Schedule, Standing, Tier};
-
-/// A catalogue as the rules see it.
-#[derive(Clone, Debug, Default)]
-pub struct Facts<'a> {
-    /// Agents by name.
-    pub agents: BTreeMap<&'a str, AgentFacts<'a>>,
-    /// Deployments by name.
-    pub deployments: BTreeMap<&'a str, DeploymentFacts<'a>>,
-    /// Models by name.
-    pub models: BTreeMap<&'a str, &'a ModelCard>,
-    /// `[plan]`.
-    pub plan: Plan,
-    /// `[residency] tier`.
-    pub tier: Tier,
-}
-
-/// An agent as the rules see it.
-#[derive(Clone, Debug)]
-pub struct AgentFacts<'a> {
-    /// What it is on every channel.
-    pub standing: &'a AgentStanding,
-    /// The model of its phones that name none.
-    pub model: Option<&'a str>,
-    /// The model of its chats that name none.
-    pub text_model: Option<&'a str>,
-    /// Models that it has for something else, by the key that names them: `analysis.model`, `qc.model` (RES-10).
-    pub others: Vec<(&'static str, &'a str)>,
-}
-
-impl<'a> AgentFacts<'a> {
-    /// What names a model in its document.
-    fn uses(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let own = [("model", self.model), ("text_model", self.text_model)];
-        own.into_iter().filter_map(|(field, name)| Some((field, name?))).chain(self.others.iter().copied())
-    }
-
-    fn default(&self, channel: Channel) -> Option<&'a str> {
-        match models::kind(channel) {
-            ModelKind::Voice => self.model,
-            ModelKind::Text => self.text_model,
-        }
-    }
-}
-
-/// A deployment as the rules see it.
-#[derive(Clone, Debug)]
-pub struct DeploymentFacts<'a> {
-    /// What it is whatever its channel.
-    pub standing: &'a Standing,
-    /// The model that its own document names; `None`: the agent's.
-    pub model: Option<&'a str>,
-    /// Its backup model.
-    pub backup: Option<&'a str>,
-    /// Its voice, its own or the agent's.
-    pub voice: Option<&'a str>,
-    /// Whether it has a number.
-    pub has_number: bool,
-}
+use crate::config::{Channel, Problem, Schedule, Severity, Standing};
 
 /// What was in force before.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +51,35 @@ pub struct Finding {
     pub field_path: &'static str,
     /// No, or yes, but.
     pub verdict: Verdict,
+}
+
+impl Finding {
+    /// As `offhook check` and the log tell it, at its place in the document, whose path for people is `file`, and whose text
+    /// is `source`: at the key, else at the table that it belongs in, else at `agent`, which says what is not said there.
+    pub fn problem(&self, file: &str, source: &str) -> Problem {
+        let table = self.field_path.split('.').next().unwrap_or_default();
+        let at = [self.field_path, table, "agent"].into_iter().find_map(|key| locate(source, key));
+        let (severity, message) = match &self.verdict {
+            Verdict::Refused(refusal) => (Severity::Error, &refusal.message),
+            Verdict::Flagged(flag) => (Severity::Warning, &flag.message),
+        };
+        Problem::at(severity, file, source, at, message.as_str())
+    }
+}
+
+/// Where `key`, a dotted path such as `schedule.activate_at`, stands in a document with its value, in bytes. `None`: it is not
+/// there, or the document is no TOML.
+fn locate(source: &str, key: &str) -> Option<Range<usize>> {
+    let mut path = key.split('.');
+    let first = path.next()?;
+    let tree = DeTable::parse(source).ok()?;
+    let (mut name, mut value) = tree.get_ref().get_key_value(first)?;
+    for step in path {
+        (name, value) = value.get_ref().as_table()?.get_key_value(step)?;
+    }
+    // A table may begin far from what is in it.
+    let end = if value.get_ref().is_table() { name.span().end } else { value.span().end };
+    Some(name.span().start..end.max(name.span().end))
 }
 
 /// No, or yes, but.
@@ -375,6 +349,15 @@ fn primary<'f>(facts: &Facts<'f>, deployment: &DeploymentFacts<'f>) -> Option<&'
 }
 
 impl Document {
+    /// Its path within the configuration directory.
+    pub fn path(&self) -> String {
+        match self {
+            Document::Server => "offhook.toml".to_owned(),
+            Document::Agent(name) => format!("agents/{name}.toml"),
+            Document::Deployment(name) => format!("deployments/{name}.toml"),
+        }
+    }
+
     fn rank(&self) -> (u8, &str) {
         match self {
             Document::Agent(name) => (0, name),

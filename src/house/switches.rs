@@ -44,7 +44,7 @@ impl Switch {
                 Switched { active: true, schedule, ends_calls: false }
             }
             Switch::Off => off,
-            Switch::OffUntil(at) if at <= now => return Err(past("activate_at")),
+            Switch::OffUntil(at) if at <= now => return Err(past("schedule.activate_at")),
             Switch::OffUntil(at) => {
                 let schedule = Schedule { activate_at: Some(at), deactivate_at: later(at) };
                 Switched { active: true, schedule, ends_calls: false }
@@ -64,15 +64,15 @@ pub fn set(before: &Schedule, after: &Schedule, now: Timestamp) -> Result<(), Re
     let is_past =
         |before: Option<Timestamp>, after: Option<Timestamp>| after != before && after.is_some_and(|at| at <= now);
     if is_past(before.activate_at, after.activate_at) {
-        return Err(past("activate_at"));
+        return Err(past("schedule.activate_at"));
     }
     if is_past(before.deactivate_at, after.deactivate_at) {
-        return Err(past("deactivate_at"));
+        return Err(past("schedule.deactivate_at"));
     }
     match (after.activate_at, after.deactivate_at) {
         (Some(on), Some(off)) if off <= on => {
             let message = "It must be switched off later than it is switched on.";
-            Err(Refusal::wrong("schedule_order", "deactivate_at", message))
+            Err(Refusal::wrong("schedule_order", "schedule.deactivate_at", message))
         }
         _ => Ok(()),
     }
@@ -100,7 +100,7 @@ pub fn next_change(schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
 pub fn idle(active: bool, schedule: &Schedule, now: Timestamp) -> Option<Flag> {
     let waits = !active && schedule.activate_at.is_some_and(|at| at > now);
     let message = "It is inactive, and stays so at that time. Set active = true: until then the schedule keeps it off.";
-    waits.then(|| Flag::new("schedule_idle", Some("activate_at"), message))
+    waits.then(|| Flag::new("schedule_idle", Some("schedule.activate_at"), message))
 }
 
 fn past(field: &'static str) -> Refusal {

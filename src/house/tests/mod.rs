@@ -4,6 +4,7 @@ mod access;
 mod caps;
 mod deployments;
 mod documentation;
+mod documents;
 mod force;
 mod hours;
 mod models;

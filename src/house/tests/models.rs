@@ -1,7 +1,7 @@
 use super::*;
-use crate::config::Tier;
+use crate::config::{Tier, ValueOrigin};
 use crate::house::models::*;
-use crate::house::settings::{self, Origin};
+use crate::house::settings;
 
 #[test]
 fn mod_01_a_model_is_required() {
@@ -177,6 +177,7 @@ fn phn_02_a_voice_that_the_model_lacks_is_refused_with_those_it_has() {
     assert_eq!(has_voice(&card, "anything"), Ok(()), "nothing is declared");
     card.facts.voices = vec!["marin".to_owned(), "cedar".to_owned()];
     assert_eq!(has_voice(&card, "cedar"), Ok(()));
+    assert_eq!(has_voice(&card, "voice_123"), Ok(()), "a custom one is the vendor's to know");
     let refusal = has_voice(&card, "alloy").unwrap_err();
     assert_eq!((refusal.status, refusal.field), (422, Some("voice")));
     assert!(refusal.message.contains("marin, cedar"), "{refusal}");
@@ -185,10 +186,10 @@ fn phn_02_a_voice_that_the_model_lacks_is_refused_with_those_it_has() {
 #[test]
 fn c_01_the_value_in_force_says_where_it_comes_from() {
     for (deployment, agent, value, from, name) in [
-        (Some(3), Some(5), 3, Origin::Deployment, "this deployment"),
-        (Some(3), None, 3, Origin::Deployment, "this deployment"),
-        (None, Some(5), 5, Origin::Agent, "agent"),
-        (None, None, 10, Origin::Default, "default"),
+        (Some(3), Some(5), 3, ValueOrigin::Deployment, "this deployment"),
+        (Some(3), None, 3, ValueOrigin::Deployment, "this deployment"),
+        (None, Some(5), 5, ValueOrigin::Agent, "agent"),
+        (None, None, 10, ValueOrigin::Default, "default"),
     ] {
         let found = settings::in_force(deployment, agent, settings::MAX_MINUTES);
         assert_eq!((found.value, found.from, found.from.name()), (value, from, name));

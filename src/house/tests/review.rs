@@ -316,13 +316,13 @@ fn acc_02_acc_03_hrs_01_wrong_access_and_hours_are_refused() {
 fn vis_07_a_file_is_held_to_when_it_was_not_yet_so() {
     let schedule = |minutes: i64| Schedule { activate_at: Some(at(NOON) + minutes.minutes()), deactivate_at: None };
     // Seen without it at noon, and it is one o'clock.
-    for (minutes, expected) in [(-1, &["!line activate_at: schedule_past"][..]), (30, &[]), (90, &[])] {
+    for (minutes, expected) in [(-1, &["!line schedule.activate_at: schedule_past"][..]), (30, &[]), (90, &[])] {
         assert_eq!(after(|it| it.of("line").0.schedule = schedule(minutes))[1], expected, "{minutes}");
         // Of a directory that never ran it is not known since when it says so.
         assert_eq!(after(|it| it.of("line").0.schedule = schedule(minutes))[0], [""; 0], "{minutes}");
     }
     let agents = |it: &mut Catalogue| it.agents[0].0.schedule = schedule(-1);
-    assert_eq!(after(agents)[1], ["!reception activate_at: schedule_past"]);
+    assert_eq!(after(agents)[1], ["!reception schedule.activate_at: schedule_past"]);
     // What was there already is not looked at again.
     let mut before = Catalogue::good();
     before.of("line").0.schedule = schedule(-90);
@@ -333,7 +333,7 @@ fn vis_07_a_file_is_held_to_when_it_was_not_yet_so() {
         it.of("line").0.active = false;
         it.of("line").0.schedule = schedule(90);
     };
-    always(waits, &["line activate_at: schedule_idle"]);
+    always(waits, &["line schedule.activate_at: schedule_idle"]);
 }
 
 #[test]

@@ -16,17 +16,17 @@ const LATER: Option<&str> = Some("2026-06-17T12:00:00Z");
 fn vis_07_a_time_that_is_past_is_refused_when_it_is_new() {
     for (before, after, expected) in [
         ((None, None), (SOON, None), Ok(())),
-        ((None, None), (PAST, None), Err(("schedule_past", "activate_at"))),
-        ((None, None), (NOW, None), Err(("schedule_past", "activate_at"))),
-        ((None, None), (None, PAST), Err(("schedule_past", "deactivate_at"))),
-        ((LATER, None), (PAST, None), Err(("schedule_past", "activate_at"))),
+        ((None, None), (PAST, None), Err(("schedule_past", "schedule.activate_at"))),
+        ((None, None), (NOW, None), Err(("schedule_past", "schedule.activate_at"))),
+        ((None, None), (None, PAST), Err(("schedule_past", "schedule.deactivate_at"))),
+        ((LATER, None), (PAST, None), Err(("schedule_past", "schedule.activate_at"))),
         // It was set before and has come due since: it stays.
         ((PAST, None), (PAST, None), Ok(())),
         ((PAST, None), (PAST, LATER), Ok(())),
         ((PAST, LATER), (None, None), Ok(())),
         ((None, None), (SOON, LATER), Ok(())),
-        ((None, None), (LATER, SOON), Err(("schedule_order", "deactivate_at"))),
-        ((None, None), (SOON, SOON), Err(("schedule_order", "deactivate_at"))),
+        ((None, None), (LATER, SOON), Err(("schedule_order", "schedule.deactivate_at"))),
+        ((None, None), (SOON, SOON), Err(("schedule_order", "schedule.deactivate_at"))),
     ] {
         let set = set(&schedule(before.0, before.1), &schedule(after.0, after.1), at(NOON));
         let got = set.map_err(|refusal| (refusal.code, refusal.field.unwrap()));
