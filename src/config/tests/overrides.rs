@@ -205,3 +205,23 @@ fn what_has_no_effect_is_judged_with_the_agents_settings() {
     let said = warned(semantic, "turn_detection = { threshold = 0.4 }\n");
     assert!(said.len() == 1 && said[0].contains("has no effect"), "{said:#?}");
 }
+
+#[test]
+fn a_key_is_found_by_its_path_where_it_stands() {
+    let text = reader::Text {
+        file: "d.toml".into(),
+        source: "a = 1\n[hours]\ntimezone = \"UTC\"\nmon = [\n]\n[look.preview]\nmessage = \"x\"\n".into(),
+    };
+    for (path, line, column) in [
+        ("a", 1, 5),
+        ("hours.timezone", 3, 12),
+        ("hours.mon", 4, 7),
+        ("look.preview.message", 7, 11),
+        ("hours.tue", 0, 0),
+        ("a.b", 0, 0),
+        ("", 0, 0),
+    ] {
+        let place = text.place_of(path);
+        assert_eq!((place.line, place.column), (line, column), "{path}");
+    }
+}
