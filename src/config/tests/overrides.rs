@@ -43,6 +43,10 @@ fn c_01_a_deployment_overrides_its_agent_key_by_key() {
     // What the engine runs by is the deployment's.
     let settings = CallSettings::new(&d, "", crate::base::audio::AudioFormat::PHONE, 1);
     assert_eq!((settings.turn_detection, settings.limits), (agent_of.turn_detection.clone(), d.limits.clone()));
+    let elsewhere = CallSettings::new(&d, "", crate::base::audio::AudioFormat::PHONE, 1).elsewhere;
+    let moved = |key: &str| elsewhere.iter().any(|known| known == key);
+    assert!(moved("voice") && moved("turn_detection.threshold") && moved("on_failure") && moved("limits.farewell_s"));
+    assert!(!moved("speed") && !moved("limits.max_minutes") && !moved("turn_detection.silence_duration_ms"));
     let origin = |key: &str| d.origins.of(key).name();
     assert_eq!(
         ["voice", "speed", "turn_detection.threshold", "turn_detection.silence_duration_ms", "turn_detection.engine"]
