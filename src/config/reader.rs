@@ -92,6 +92,25 @@ pub(super) struct Text {
     pub(super) source: Arc<str>,
 }
 
+impl Text {
+    /// Where the value of the key at the dotted `path` stands (`hours.mon`); the file itself when it does not say the key.
+    #[cfg_attr(not(test), allow(dead_code, reason = "rules that are told by a field's path are pointed at it"))]
+    pub(super) fn place_of(&self, path: &str) -> Place {
+        let doc = Doc::new(&self.file, &self.source);
+        let (tree, _) = DeTable::parse_recoverable(&self.source);
+        let mut table = Some(tree.get_ref());
+        let mut found = None;
+        for name in path.split('.') {
+            let Some((key, value)) = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name)) else {
+                return Place::file(&self.file);
+            };
+            found = Some(Field { doc: &doc, path: path.to_owned(), key_span: key.span(), value, base: None });
+            table = value.get_ref().as_table();
+        }
+        found.map_or_else(|| Place::file(&self.file), |field| field.place())
+    }
+}
+
 impl<'i> Doc<'i> {
     fn new(file: &str, source: &'i str) -> Self {
         Doc {
