@@ -1,6 +1,6 @@
 //! Who is answered at all: agent, deployment, schedule, hours, visibility and access, before any model is asked.
 
-use offhook::phone::Outcome;
+use offhook::stage::phone::Outcome;
 
 use crate::house::{House, NUMBER, Plan, Site, TOKEN, place, write};
 
