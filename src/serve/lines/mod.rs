@@ -9,7 +9,7 @@
 //! A call sees one [`Line`] and of it only what every kind has: it is **polled**, after which [`next`](Line::next) tells what
 //! came, as inputs of the engine that borrow from what was read; **pushed** the engine's commands; it names the **deadline**
 //! after which it counts as lost; it runs **errands**, to which "cannot" is an answer; and a stream that is over has its
-//! **way back** prepared: a fresh token, known to the [`registry`](super::registry), which the carrier is given when it asks
+//! **way back** prepared: a fresh token, known to the [`registry`], which the carrier is given when it asks
 //! what to do now. Once the call is being ended there is none, and the answer is to hang up.
 //!
 //! Which kinds there are is known to [`Socket`], [`Carrier`] and [`Answer`], and by nobody above: each has a folder below,
