@@ -63,7 +63,7 @@ mod world;
 use std::path::Path;
 
 pub use back_channels::{BackChannels, Remark};
-pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
+pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_by, check_with};
 pub use memory::from_memory;
 pub use problem::{Problem, Problems, Severity};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
