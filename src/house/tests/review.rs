@@ -184,11 +184,12 @@ fn res_04_res_10_mod_07_what_was_in_force_goes_on_flagged_when_the_tier_changes(
     let mut more = strict.clone();
     more.add("second", Channel::Phone).1.model = Some("v-us");
     assert_eq!(found(Some(&strict), &more)[2], "!second model: residency");
-    // So is that of another channel.
-    let mut moved = strict.clone();
-    let site = moved.of("site");
-    (site.0.channel, site.1.backup, site.1.model) = (Channel::Phone, None, Some("v-us"));
-    assert!(found(Some(&strict), &moved).contains(&"!site model: residency".to_owned()));
+    // So is the same model on another channel.
+    let mut before = Catalogue::good();
+    before.of("site").1.model = Some("t");
+    let mut moved = before.clone();
+    moved.of("site").0.channel = Channel::Phone;
+    assert_eq!(found(Some(&before), &moved), ["!site model: model_not_voice"]);
 }
 
 #[test]
