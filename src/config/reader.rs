@@ -304,6 +304,14 @@ impl<'d, 'i> Table<'d, 'i> {
         entries.into_iter().map(field).collect()
     }
 
+    /// Takes `keys`, of which the document says nothing or has empty tables, without a look at them.
+    pub(super) fn skip(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            self.known.push(key);
+            self.entries.remove(key);
+        }
+    }
+
     /// Takes those of `keys` that are there and have no place in such a document, and says `why`.
     pub(super) fn misplaced(&mut self, keys: &[&str], why: &str) {
         for key in keys {
