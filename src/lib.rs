@@ -19,6 +19,7 @@
 //! | [`base::audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`base::template`] | text with variables in it |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
+//! | [`house`] | the rules: what may be, who may, what is in force; each says *yes*, or *no* with a code and a message |
 //! | [`ears::denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`ears::echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`ears::vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |

@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::files::{self, Env};
-use super::problem::{Problems, Severity};
-use super::types::TurnDetection;
+use super::problem::{Problem, Problems, Severity};
+use super::types::{Config, TurnDetection};
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
 ///
@@ -18,8 +18,16 @@ pub fn check(dir: &Path) -> CheckReport {
 
 /// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
+    check_by(dir, env, &|_| Vec::new())
+}
+
+/// As [`check_with`], and by `rules` that are not a document's own: they are asked of what can be read.
+pub fn check_by(dir: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem>) -> CheckReport {
     let (resolved, _) = files::load(dir, env);
-    let found = resolved.config.map(|config| Found {
+    let told = resolved.config.as_ref().map(rules).unwrap_or_default();
+    let problems = Problems::new(resolved.problems.iter().cloned().chain(told).collect());
+    let config = resolved.config.filter(|_| !problems.has_errors());
+    let found = config.map(|config| Found {
         revision: config.revision,
         deployments: config
             .deployments
@@ -64,9 +72,9 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
     CheckReport {
         ok: found.is_some(),
         dir: dir.display().to_string(),
-        errors: resolved.problems.count(Severity::Error),
-        warnings: resolved.problems.count(Severity::Warning),
-        problems: resolved.problems,
+        errors: problems.count(Severity::Error),
+        warnings: problems.count(Severity::Warning),
+        problems,
         found,
     }
 }
