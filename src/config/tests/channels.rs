@@ -507,3 +507,12 @@ fn half_of_a_document_is_read_to_its_end() {
         }
     }
 }
+
+#[test]
+fn hrs_03_an_agents_document_may_speak_of_its_hours() {
+    let dir = Dir::shipped();
+    let text =
+        AGENT.replace("You answer the phone", "Open: {{system.open}}, next {{system.opens_at}}. You answer the phone");
+    dir.write("agents/reception.toml", text);
+    assert_eq!(dir.errors(), [""; 0]);
+}
