@@ -3,6 +3,7 @@
 mod cases;
 mod channels;
 mod hands;
+mod migrated;
 mod overrides;
 mod secrets;
 mod shipped;
