@@ -193,6 +193,21 @@ fn res_04_res_10_mod_07_what_was_in_force_goes_on_flagged_when_the_tier_changes(
 }
 
 #[test]
+fn res_05_a_new_tier_tells_what_it_flags_before_it_is_saved() {
+    let mut catalogue = Catalogue::good();
+    catalogue.of("line").1.model = Some("v-us");
+    catalogue.of("site").1.backup = Some("t-us");
+    catalogue.of("chat").0.access = Some(Access::Public);
+    let flagged = |tier| {
+        let findings = of_tier(&catalogue.facts(), tier, at(NOON));
+        findings.iter().map(|finding| (finding.document.path(), finding.field_path)).collect::<Vec<_>>()
+    };
+    let both = ["deployments/line.toml", "deployments/site.toml"].map(str::to_owned);
+    assert_eq!(flagged(Tier::EuropeAny), both.into_iter().zip(["model", "backup_model"]).collect::<Vec<_>>());
+    assert_eq!(flagged(Tier::Global), []);
+}
+
+#[test]
 fn res_03_a_new_deployment_on_an_old_model_of_its_agent_is_refused_itself() {
     let mut before = Catalogue::good();
     before.agents[0].1.text_model = Some("t-us");
