@@ -192,7 +192,8 @@ fn taken(
 fn open<T>(document: &Document, problems: &mut Vec<Problem>, read: impl FnOnce(Table<'_, '_>) -> T) -> Option<T> {
     match &document.text {
         Ok(text) => {
-            let (value, noted) = reader::read(&document.file, text, |_, table| read(table));
+            let text = reader::Text { file: document.file.as_str().into(), source: text.as_str().into() };
+            let (value, noted) = reader::read_text(&text, |_, table| read(table));
             problems.extend(noted.problems);
             value
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::refusal::{Flag, Refusal};
+use crate::config::Limits;
 
 /// Calls that are there: running ones and those that ring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,11 +96,12 @@ pub fn over(way: Way) -> Over {
     }
 }
 
-/// How long a slot is kept for a call of which nothing is heard (CON-02): it rings, talks and ends in that time. `max_minutes`
-/// as of a deployment, 0: no limit, which is the carrier's of a day.
-pub fn longest(max_minutes: u32) -> Duration {
-    let minutes = if max_minutes == 0 { CARRIER_MAX_MIN } else { max_minutes.min(CARRIER_MAX_MIN) };
-    Duration::from_secs(u64::from(minutes) * 60 + RING_AND_FAREWELL_S)
+/// How long a slot is kept for a call of which nothing is heard (CON-02): the longest that it may ring, begin, last and end.
+/// `ring_s` of a call that is placed; 0 of one that comes in.
+pub fn longest(limits: &Limits, ring_s: u64) -> Duration {
+    let talks_s = if limits.max_duration_s == 0 { CARRIER_MAX_S } else { limits.max_duration_s.min(CARRIER_MAX_S) };
+    let ends_s = limits.farewell_s + limits.transcript_wait_ms.div_ceil(1_000) + HANG_UP_S;
+    Duration::from_secs(ring_s + limits.media_start_s + talks_s + ends_s)
 }
 
 impl Cap {
@@ -134,6 +136,6 @@ impl Cap {
 }
 
 /// A carrier ends every call after a day.
-const CARRIER_MAX_MIN: u32 = 1_440;
-/// Ringing, the farewell, and the word of its end on its way to us.
-const RING_AND_FAREWELL_S: u64 = 300;
+const CARRIER_MAX_S: u64 = 86_400;
+/// For the carrier to be told, and for its word of the end to come.
+const HANG_UP_S: u64 = 60;

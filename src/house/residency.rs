@@ -57,8 +57,8 @@ pub fn choose(tier: Tier, field: &'static str, was: Option<&str>, card: &ModelCa
     }
 }
 
-/// What will be flagged once the tier is `tier`: shown before that is saved (RES-05). `uses` are models with where they are
-/// used; a change of the tier alters none of them.
+/// Of models with where they are used, those that do not fit `tier`. What a whole catalogue has of them is told by
+/// [`review::of_tier`](super::review::of_tier).
 pub fn flagged_under<'a, U>(tier: Tier, uses: impl IntoIterator<Item = (U, &'a ModelCard)>) -> Vec<(U, &'a ModelCard)> {
     uses.into_iter().filter(|(_, card)| !fits(tier, &card.facts)).collect()
 }
@@ -87,7 +87,7 @@ fn flag(tier: Tier, field: &'static str, card: &ModelCard) -> Flag {
     Flag::new(CODE, Some(field), message)
 }
 
-const CODE: &str = "residency";
+pub(super) const CODE: &str = "residency";
 const NOT_ALLOWED: &str = "Selected model is not allowed by your organization's data-residency setting";
 
 /// In the order of the alphabet.

@@ -18,7 +18,7 @@ pub use super::facts::{AgentFacts, DeploymentFacts, Facts};
 use super::models::{self, Pair, still};
 use super::refusal::{Flag, Refusal};
 use super::{access, caps, hours, residency, switches};
-use crate::config::{Channel, Problem, Schedule, Severity, Standing};
+use crate::config::{Channel, Problem, Schedule, Severity, Standing, Tier};
 
 /// What was in force before.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +106,15 @@ pub fn review(before: Option<Before<'_>>, after: &Facts<'_>, now: Timestamp) -> 
     review.limit();
     review.findings.sort_by(|a, b| a.document.rank().cmp(&b.document.rank()));
     review.findings
+}
+
+/// What will be flagged once the tier is `tier`, for people to see before it is saved (RES-05): a change of the tier refuses
+/// nothing and changes no deployment.
+pub fn of_tier(facts: &Facts<'_>, tier: Tier, now: Timestamp) -> Vec<Finding> {
+    let after = Facts { tier, ..facts.clone() };
+    let mut findings = review(Some(Before { facts, seen_at: now }), &after, now);
+    findings.retain(|finding| matches!(&finding.verdict, Verdict::Flagged(flag) if flag.code == residency::CODE));
+    findings
 }
 
 struct Review<'a, 'b> {

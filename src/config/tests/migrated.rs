@@ -109,3 +109,23 @@ fn what_cannot_be_moved_is_left_and_said() {
     let windows = migrate(&documents("", "").into_iter().map(|(k, v)| (k, v.replace('\n', "\r\n"))).collect());
     assert!(windows.documents[0].text.contains("# mine\r\nchannel = \"phone\"\r\ntitle = \"main\"\r\n\r\n"));
 }
+
+#[test]
+fn half_of_a_document_is_migrated_or_left() {
+    let (agent, deployment) =
+        (uncommented(AGENT).replace("secret = ", "env = "), DEPLOYMENT.replace("channel = \"phone\"", ""));
+    for (cut, _) in agent.char_indices().step_by(101) {
+        let part = |text: &str| text.get(..cut.min(text.len())).unwrap_or_default().to_owned();
+        let old: BTreeMap<String, String> = [
+            ("offhook.toml", part(&uncommented(SERVER))),
+            ("agents/a.toml", part(&agent)),
+            ("deployments/d.toml", part(&deployment)),
+        ]
+        .map(|(path, text)| (path.to_owned(), text))
+        .into();
+        for document in migrate(&old).documents {
+            let (read, _) = reader::read("d.toml", &document.text, |_, _| ());
+            assert!(read.is_some() || document.path == "offhook.toml", "{}", document.text);
+        }
+    }
+}

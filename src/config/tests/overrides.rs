@@ -160,7 +160,7 @@ fn what_goes_not_together_is_told_of_the_deployment() {
             "model = \"rehearsal\"\nvariables = { crm = { name = \"\" } }\n",
             "greeting = { say = \"Hi {{crm.nmae}}, {{crm.name}}\" }\n",
             &[
-                "deployments/main-number.toml:4:24: {{crm.nmae}}: there is no such variable; did you mean {{crm.name}}?; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, crm.name, system.date, system.now, system.time, system.timezone, system.weekday",
+                "deployments/main-number.toml:4:24: {{crm.nmae}}: there is no such variable; did you mean {{crm.name}}?; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, crm.name, system.date, system.now, system.open, system.opens_at, system.time, system.timezone, system.weekday",
             ],
         ),
         (

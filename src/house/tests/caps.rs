@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::config::Limits;
 use crate::house::caps::*;
 
 fn caps(agent: Option<u32>, plan: Option<u32>, server: u32) -> Caps {
@@ -48,8 +49,28 @@ fn con_01_an_agent_may_be_given_less_than_the_plan_and_not_more() {
 
 #[test]
 fn con_02_a_slot_is_freed_after_the_longest_possible_time() {
-    for (max_minutes, minutes) in [(10, 15), (1, 6), (1_440, 1_445), (0, 1_445)] {
-        assert_eq!(longest(max_minutes), Duration::from_secs(minutes * 60));
+    let limits = |max_duration_s| Limits {
+        max_duration_s,
+        max_model_s: 0,
+        warn_before_s: 30,
+        farewell_s: 10,
+        caller_silence_s: 120,
+        caller_gone_s: 30,
+        line_back_s: 4,
+        model_silence_ms: 6_000,
+        model_recovery_s: 15,
+        transcript_wait_ms: 2_500,
+        media_start_s: 30,
+        early_audio_ms: 15_000,
+    };
+    // Ringing, the stream's beginning, the call, farewell, last words, and the end itself.
+    for (max_duration_s, ring_s, longest_s) in [
+        (600, 0, 30 + 600 + 10 + 3 + 60),
+        (600, 45, 45 + 30 + 600 + 10 + 3 + 60),
+        (86_400, 0, 30 + 86_400 + 10 + 3 + 60),
+        (0, 0, 30 + 86_400 + 10 + 3 + 60),
+    ] {
+        assert_eq!(longest(&limits(max_duration_s), ring_s), Duration::from_secs(longest_s));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rules over documents as they are written.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::*;
 use crate::config::{self, Config};
@@ -164,4 +165,33 @@ fn vis_07_dep_09_schedules_and_limits_in_files() {
 fn c_04_documents_and_new_phones_have_the_same_default() {
     let config = Files::new(&[("line", PHONE)]).config();
     assert_eq!(config.deployments["line"].limits.max_duration_s, u64::from(settings::MAX_MINUTES) * 60);
+}
+
+#[test]
+fn the_shipped_documents_keep_all_rules() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let config = config::load_with(&dir, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(review(None, &Facts::of(&config), at(NOON)), []);
+}
+
+#[test]
+fn x_01_a_check_of_a_directory_tells_of_broken_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = Files::new(&[("a", CHAT), ("b", CHAT), ("line", &PHONE.replace("number = \"+15550100100\"\n", ""))]);
+    for (path, text) in &files.0 {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let rules = |config: &Config| {
+        let findings = review(None, &Facts::of(config), at(NOON));
+        findings.iter().map(|finding| finding.problem(&finding.document.path(), "")).collect()
+    };
+    let plain = config::check_with(dir.path(), &|_| None);
+    let report = config::check_by(dir.path(), &|_| None, &rules);
+    assert!(plain.ok && !report.ok && report.found.is_none());
+    assert_eq!((report.errors, report.warnings), (plain.errors + 1, plain.warnings + 1));
+    let told = report.problems.to_string();
+    assert!(told.contains("deployments/b.toml: This agent already has an internal chat."), "{told}");
+    assert!(told.contains("deployments/line.toml: warning: No number"), "{told}");
 }

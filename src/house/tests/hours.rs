@@ -134,6 +134,19 @@ fn hrs_01_a_span_that_the_clock_leaps_over_does_not_come_that_day() {
 }
 
 #[test]
+fn hrs_01_a_clock_that_is_put_back_over_midnight_leads_to_the_day_before() {
+    // In St. John's on 7 November 2010 a minute past midnight, to 23:01.
+    for (spans, now, opens) in [
+        ("23:30-24:00", "2010-11-07T00:00:30-02:30", "2010-11-06T23:30:00-03:30"),
+        ("00:00-00:01 23:40-23:45", "2010-11-06T23:50:00-02:30", "2010-11-07T00:00:00-02:30"),
+        ("00:00-00:01 23:40-23:45", "2010-11-07T00:01:00-02:30", "2010-11-06T23:40:00-03:30"),
+        ("00:00-00:01", "2010-11-06T23:01:00-03:30", "2010-11-07T00:00:00-03:30"),
+    ] {
+        assert_eq!(opens_at(&daily("America/St_Johns", spans), at(now)), Some(at(opens)), "{spans} {now}");
+    }
+}
+
+#[test]
 fn hrs_03_it_tells_when_it_opens() {
     let office = office();
     for (now, opens) in [

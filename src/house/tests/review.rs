@@ -184,11 +184,27 @@ fn res_04_res_10_mod_07_what_was_in_force_goes_on_flagged_when_the_tier_changes(
     let mut more = strict.clone();
     more.add("second", Channel::Phone).1.model = Some("v-us");
     assert_eq!(found(Some(&strict), &more)[2], "!second model: residency");
-    // So is that of another channel.
-    let mut moved = strict.clone();
-    let site = moved.of("site");
-    (site.0.channel, site.1.backup, site.1.model) = (Channel::Phone, None, Some("v-us"));
-    assert!(found(Some(&strict), &moved).contains(&"!site model: residency".to_owned()));
+    // So is the same model on another channel.
+    let mut before = Catalogue::good();
+    before.of("site").1.model = Some("t");
+    let mut moved = before.clone();
+    moved.of("site").0.channel = Channel::Phone;
+    assert_eq!(found(Some(&before), &moved), ["!site model: model_not_voice"]);
+}
+
+#[test]
+fn res_05_a_new_tier_tells_what_it_flags_before_it_is_saved() {
+    let mut catalogue = Catalogue::good();
+    catalogue.of("line").1.model = Some("v-us");
+    catalogue.of("site").1.backup = Some("t-us");
+    catalogue.of("chat").0.access = Some(Access::Public);
+    let flagged = |tier| {
+        let findings = of_tier(&catalogue.facts(), tier, at(NOON));
+        findings.iter().map(|finding| (finding.document.path(), finding.field_path)).collect::<Vec<_>>()
+    };
+    let both = ["deployments/line.toml", "deployments/site.toml"].map(str::to_owned);
+    assert_eq!(flagged(Tier::EuropeAny), both.into_iter().zip(["model", "backup_model"]).collect::<Vec<_>>());
+    assert_eq!(flagged(Tier::Global), []);
 }
 
 #[test]

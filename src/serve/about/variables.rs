@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::base::template::Variables;
-use crate::base::time::date::rfc3339;
 use crate::config::Deployment;
-use crate::house;
+use crate::house::hours;
 
-use super::About;
+use super::task::About;
+use crate::base::time::date::rfc3339;
 
 /// The variables of a call that came in at `started`, by full name: the agent's defaults, what is known of the call, and
 /// the time where the deployment is.
@@ -35,7 +35,8 @@ pub(super) fn of_call(about: &About, id: &str, deployment: &Deployment, started:
     put("system.weekday", &now.strftime("%A").to_string());
     put("system.now", &now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
     put("system.timezone", &deployment.timezone);
-    for (name, value) in house::hours::variables(deployment.standing.hours.as_ref(), now.timestamp()) {
+    let hours = deployment.standing.hours.as_ref();
+    for (name, value) in hours::variables(hours, Timestamp::try_from(started).unwrap_or(Timestamp::UNIX_EPOCH)) {
         put(name, &value);
     }
     variables
