@@ -18,7 +18,7 @@ pub fn check(dir: &Path) -> CheckReport {
 
 /// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
-    let (resolved, _) = files::load(dir, env);
+    let resolved = files::load(dir, env);
     let found = resolved.config.map(|config| Found {
         revision: config.revision,
         deployments: config

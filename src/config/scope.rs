@@ -1,7 +1,7 @@
 //! Which variables there are, and where each of them is known.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::problem::{Place, Problem, nearest};
 use super::reader::{Field, Table};
@@ -13,7 +13,7 @@ pub(super) struct Scope {
     /// By full name; the value says where else one is known that is not known here.
     names: BTreeMap<String, Option<&'static str>>,
     /// Names are not known yet: what was read is kept, to be held against another scope.
-    later: Option<RefCell<Vec<(String, Place)>>>,
+    later: Option<Arc<Mutex<Vec<(String, Place)>>>>,
 }
 
 /// Places of templates, in the order in which a call gets to them.
@@ -101,12 +101,13 @@ impl Declared {
 impl Scope {
     /// Of a document that is read before the agent's: see [`Scope::owes`].
     pub(super) fn unknown() -> Scope {
-        Scope { names: BTreeMap::new(), later: Some(RefCell::default()) }
+        Scope { names: BTreeMap::new(), later: Some(Arc::default()) }
     }
 
     /// Variables that were read where names are not known yet, each with its place.
     pub(super) fn owes(self) -> Vec<(String, Place)> {
-        self.later.map(RefCell::into_inner).unwrap_or_default()
+        let later = self.later.unwrap_or_default();
+        std::mem::take(&mut *later.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What is wrong with a variable of another document.
@@ -145,7 +146,7 @@ impl Scope {
         for (name, at) in template.variables() {
             let place = field.place_of(text, at);
             if let Some(later) = &self.later {
-                later.borrow_mut().push((name.to_owned(), place));
+                later.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), place));
             } else if let Some(problem) = self.problem(name, &place) {
                 good = false;
                 field.note(problem);

@@ -42,12 +42,41 @@ pub struct Config {
     pub agents: BTreeMap<String, Arc<Agent>>,
     /// A short hash of all documents: the revision that a call names as the one it ran with.
     pub revision: String,
+    numbers: BTreeMap<String, Arc<Deployment>>,
 }
 
 impl Config {
+    /// A server that nothing is deployed on.
+    pub(super) fn new(server: Server) -> Self {
+        let (deployments, agents, numbers) = Default::default();
+        Config { server, deployments, agents, revision: String::new(), numbers }
+    }
+
     /// The deployment that answers `number` (E.164), active or not.
     pub fn deployment_for(&self, number: &str) -> Option<&Arc<Deployment>> {
-        self.deployments.values().find(|d| d.number == number)
+        self.numbers.get(number)
+    }
+
+    pub(super) fn set_agent(&mut self, name: &str, agent: Arc<Agent>) {
+        self.agents.insert(name.to_owned(), agent);
+    }
+
+    pub(super) fn remove_agent(&mut self, name: &str) {
+        self.agents.remove(name);
+    }
+
+    pub(super) fn set_deployment(&mut self, name: &str, deployment: Arc<Deployment>) {
+        self.remove_deployment(name);
+        self.numbers.insert(deployment.number.clone(), Arc::clone(&deployment));
+        self.deployments.insert(name.to_owned(), deployment);
+    }
+
+    pub(super) fn remove_deployment(&mut self, name: &str) {
+        let Some(gone) = self.deployments.remove(name) else { return };
+        // Two that swap their numbers are set one after the other.
+        if self.numbers.get(&gone.number).is_some_and(|holder| holder.name == name) {
+            self.numbers.remove(&gone.number);
+        }
     }
 }
 
