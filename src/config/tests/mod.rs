@@ -424,7 +424,7 @@ proptest! {
 }
 
 /// A world in which every file is a WAV of silence.
-struct Silent;
+pub(super) struct Silent;
 
 impl world::World for Silent {
     fn env(&self, _: &str) -> Option<String> {
