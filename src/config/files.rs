@@ -178,6 +178,11 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
         Arc::new(Read::new(id.clone(), &file, Ok(text.into()), &reading, || reading.recordings()))
     }
 
+    /// The directory and the environment as documents see them.
+    pub(super) fn world(&self) -> impl World {
+        self.reading()
+    }
+
     /// Reads a document that may be different. `Err`: it may be in the middle of being written, for so much longer.
     fn read(&mut self, id: &DocId, names_changed: bool, left_alone: Duration) -> Result<Option<Arc<Read>>, Duration> {
         let path = self.path(id);

@@ -33,6 +33,7 @@ mod memory;
 mod model;
 mod outbound;
 mod outgoing;
+mod pinned;
 mod problem;
 mod reader;
 mod resolve;
@@ -60,6 +61,7 @@ pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, che
 pub use diff::diff;
 pub use last_good::{Kept, LastGood, LastGoodFolder};
 pub use memory::from_memory;
+pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use super::catalogue::{Applied, By, Catalogue, Change, DocId, DocState, InForce, Revision};
 use super::files::{Folder, Look, Settle};
 use super::last_good::{Kept, LastGood};
+use super::pinned::Pinned;
 use super::problem::{Problem, Problems};
-use super::types::Config;
+use super::types::{Config, Deployment};
 
 /// Holds the configuration in force and keeps up with its files.
 ///
@@ -206,6 +207,24 @@ impl Source {
     pub fn text(&self, doc: &DocId) -> Option<Arc<str>> {
         let state = self.lock();
         state.as_ref()?.catalogue.in_force(doc)?.text.clone().ok()
+    }
+
+    /// What `deployment` was made of, so that what follows a call can be done by it whatever becomes of the documents.
+    /// `None`: it is none of this source's, or the source never changes.
+    pub fn pin(&self, deployment: &Arc<Deployment>) -> Option<Pinned> {
+        let pin = self.lock().as_ref()?.catalogue.pin(deployment)?;
+        Some(Pinned::new(&deployment.name, &pin))
+    }
+
+    /// The deployment that was pinned, with secrets as they are now. Reads files where secrets are in some.
+    ///
+    /// # Errors
+    /// Why there is none: a secret is gone, or the documents are not what this version reads.
+    pub fn unpin(&self, pinned: &Pinned) -> Result<Arc<Deployment>, String> {
+        match self.lock().as_ref() {
+            Some(state) => pinned.resolve(&state.folder.world()),
+            None => Err("this configuration has no documents".to_owned()),
+        }
     }
 
     /// Takes what the state has come to for the configuration in force.

@@ -23,7 +23,7 @@ mod models;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde::Serialize;
 
@@ -46,7 +46,12 @@ pub(super) struct Catalogue {
     models: Models,
     config: Option<Config>,
     generation: u64,
+    /// Deployments that are no more, and that something is still done by.
+    former: Vec<(Weak<Deployment>, Pin)>,
 }
+
+/// The versions of documents that a deployment was made of.
+pub(super) type Pin = Arc<[Arc<Read>]>;
 
 /// Documents by kind and name.
 #[derive(Default)]
@@ -81,7 +86,7 @@ enum Linked {
     #[default]
     Nothing,
     Agent(Arc<Agent>, Arc<Read>),
-    Deployment(Arc<Deployment>, Arc<Read>),
+    Deployment(Arc<Deployment>, Pin),
 }
 
 /// A document that is in force as of now, or is no more.
@@ -139,7 +144,9 @@ impl Catalogue {
         for (id, read) in changes {
             match (self.docs.all(&id), read) {
                 (Some(names), None) => {
-                    if let Some(from) = names.remove(id.name()).and_then(|doc| doc.good) {
+                    let gone = names.remove(id.name());
+                    self.former.extend(gone.as_ref().and_then(|doc| doc.linked.pin()));
+                    if let Some(from) = gone.and_then(|doc| doc.good) {
                         applied.push(Applied { doc: id.clone(), from: Some(from.revision), to: None });
                     }
                 }
@@ -203,6 +210,18 @@ impl Catalogue {
     /// All documents in force.
     pub(super) fn all_in_force(&self) -> impl Iterator<Item = (DocId, &Arc<Read>)> {
         self.docs.iter().filter(|(_, doc)| doc.out.is_none()).filter_map(|(id, doc)| Some((id, doc.good.as_ref()?)))
+    }
+
+    /// What `deployment` was made of, be it in force or not.
+    pub(super) fn pin(&self, deployment: &Arc<Deployment>) -> Option<Pin> {
+        let now = self.docs.deployments.get(deployment.name.as_str());
+        if let Some(Linked::Deployment(linked, pin)) = now.map(|doc| &doc.linked)
+            && Arc::ptr_eq(linked, deployment)
+        {
+            return Some(Arc::clone(pin));
+        }
+        let former = self.former.iter().find(|(former, _)| former.as_ptr() == Arc::as_ptr(deployment));
+        former.map(|(_, pin)| Arc::clone(pin))
     }
 
     /// Name and endpoint of every model that could be read.
@@ -425,8 +444,10 @@ impl Catalogue {
                     }
                 }
                 DocId::Deployment(name) => {
+                    let pin = self.docs.pin(name);
                     let doc = self.docs.deployments.get_mut(name);
-                    match doc.and_then(|doc| doc.link_deployment(name, &config.agents)) {
+                    self.former.extend(doc.as_ref().and_then(|doc| doc.linked.pin()));
+                    match doc.and_then(|doc| doc.link_deployment(name, pin?, &config.agents)) {
                         Some(deployment) => config.set_deployment(name, deployment),
                         None => config.remove_deployment(name),
                     }
@@ -445,6 +466,9 @@ impl Catalogue {
             hasher.revision(read.revision);
         }
         config.revision = hasher.finish().to_string();
+        // One that is still in force is not former, nor is one that nobody has.
+        let docs = &self.docs;
+        self.former.retain(|(former, _)| former.strong_count() > 0 && !docs.is_linked(former));
         self.config = Some(config);
     }
 }
@@ -495,6 +519,21 @@ impl Docs {
     /// `offhook.toml`, or else `models.toml`.
     fn one(&mut self, id: &DocId) -> &mut Doc {
         if *id == DocId::Server { &mut self.server } else { &mut self.models }
+    }
+
+    /// What the deployment `name` is made of as of now.
+    fn pin(&self, name: &str) -> Option<Pin> {
+        let deployment = self.deployments.get(name)?.good.as_ref()?;
+        let (agent, _) = deployment.deployment()?.agent.as_ref()?;
+        let agent = self.agents.get(agent.as_str())?.good.as_ref();
+        let all = [self.server.good.as_ref(), self.models.good.as_ref(), agent, Some(deployment)];
+        Some(all.into_iter().flatten().cloned().collect())
+    }
+
+    fn is_linked(&self, deployment: &Weak<Deployment>) -> bool {
+        let linked =
+            |doc: &Doc| matches!(&doc.linked, Linked::Deployment(now, _) if Arc::as_ptr(now) == deployment.as_ptr());
+        deployment.upgrade().and_then(|is| self.deployments.get(is.name.as_str())).is_some_and(linked)
     }
 
     fn is_candidate(&self, id: &DocId) -> bool {
@@ -560,21 +599,36 @@ impl Doc {
         made.map(|(agent, _)| agent)
     }
 
-    fn link_deployment(&mut self, name: &str, agents: &BTreeMap<String, Arc<Agent>>) -> Option<Arc<Deployment>> {
+    fn link_deployment(
+        &mut self,
+        name: &str,
+        pin: Pin,
+        agents: &BTreeMap<String, Arc<Agent>>,
+    ) -> Option<Arc<Deployment>> {
         let read = self.good.clone().filter(|_| self.out.is_none());
         let made = read.and_then(|read| {
             let draft = read.deployment()?;
             let agent = agents.get(&draft.agent.as_ref()?.0)?;
             if let Linked::Deployment(old, of) = &self.linked
-                && Arc::ptr_eq(of, &read)
+                && of.iter().any(|of| Arc::ptr_eq(of, &read))
                 && Arc::ptr_eq(&old.agent, agent)
             {
-                return Some((Arc::clone(old), read));
+                return Some((Arc::clone(old), Arc::clone(of)));
             }
-            Some((Arc::new(draft.resolve(name, Arc::clone(agent))?), read))
+            Some((Arc::new(draft.resolve(name, Arc::clone(agent))?), pin))
         });
-        self.linked = made.clone().map_or(Linked::Nothing, |(made, read)| Linked::Deployment(made, read));
+        self.linked = made.clone().map_or(Linked::Nothing, |(made, pin)| Linked::Deployment(made, pin));
         made.map(|(deployment, _)| deployment)
+    }
+}
+
+impl Linked {
+    /// Of a deployment: itself, and what it was made of.
+    fn pin(&self) -> Option<(Weak<Deployment>, Pin)> {
+        match self {
+            Linked::Deployment(deployment, pin) => Some((Arc::downgrade(deployment), Arc::clone(pin))),
+            _ => None,
+        }
     }
 }
 
