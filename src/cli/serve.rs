@@ -74,7 +74,8 @@ fn banner(config: &Config, addr: SocketAddr, data: &Path) -> String {
     let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");
     for deployment in config.deployments.values() {
         let active = if deployment.active { "" } else { " (inactive)" };
-        text += &format!("  {:<15} {} by {}{active}\n", deployment.number, deployment.name, deployment.agent.name);
+        let number = deployment.number.as_deref().unwrap_or("No number");
+        text += &format!("  {number:<15} {} by {}{active}\n", deployment.name, deployment.agent.name);
     }
     if config.deployments.is_empty() {
         text += "  no deployment: every call is refused\n";

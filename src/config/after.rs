@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::http::{self, Secrets, Shape};
+use super::named::At;
 use super::problem::{Place, Problem, nearest};
 use super::reader::{Field, Table};
 use super::scope::{Declared, Scope, Stage};
@@ -83,6 +84,7 @@ fn push(mut table: Table<'_, '_>, scope: &Scope, secrets: &mut Secrets<'_>) -> O
     // The call's id tells the receiver of a second delivery.
     let shape = Shape { scope, methods: &methods, method: Method::Post, retries: Some(5), idempotent: true };
     let request = if_present(&mut table, |table| http::request(table, &shape, secrets));
+    secrets.uses.settle(|| At::Push);
     let timeout_ms = table.integer("timeout_ms", 30_000, 100..=120_000);
     table.finish();
     Some(Push { request: request?, timeout_ms })
@@ -95,6 +97,7 @@ pub(super) fn fetch(mut table: Table<'_, '_>, declared: &Declared, secrets: &mut
     let shape = Shape { scope: &scope, methods: &methods, method: Method::Get, retries: None, idempotent: true };
     let present = table.is_present();
     let request = if_present(&mut table, |table| http::request(table, &shape, secrets));
+    secrets.uses.settle(|| At::Fetch);
     let deadline_ms = table.integer("deadline_ms", 800, 50..=5_000);
     let map = match table.take("map") {
         Some(field) => pointers(field, declared),

@@ -26,7 +26,7 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
             .values()
             .map(|d| FoundDeployment {
                 name: d.name.clone(),
-                number: d.number.clone(),
+                number: d.number.clone().unwrap_or_else(|| "No number".to_owned()),
                 active: d.active,
                 agent: d.agent.name.clone(),
                 model: d.agent.model.name.clone(),

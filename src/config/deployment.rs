@@ -1,156 +1,139 @@
-//! `deployments/*.toml`: a phone number and the agent that answers it.
+//! `deployments/*.toml`: where an agent is met, and what it has otherwise there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::problem::{Place, Problem, nearest};
-use super::reader::{Field, Table};
+use super::hours::{self, HoursDraft};
+use super::problem::{Place, Problem};
+use super::reader::{Table, Text};
 use super::scope::Scope;
-use super::types::{Agent, Budgets, Deployment, JournalKeep, Keep, Limits, Outbound, Playout, ToolSound};
+use super::types::{Access, Channel, ChatSettings, Schedule};
 use super::world::World;
-use super::{outbound, tool_sound, values};
+use super::{look, manner, standing, terms, tool_sound, values};
 
-/// A deployment as written: its agent is only a name.
-#[derive(Clone, Debug)]
+/// A deployment as written: its agent and models are only names. It can be linked any number of times, as what it refers
+/// to changes; see [`super::link`].
+#[derive(Debug)]
 pub(super) struct DeploymentDraft {
+    pub(super) channel: Channel,
     pub(super) agent: Option<(String, Place)>,
+    pub(super) model: Option<(String, Place)>,
+    pub(super) backup: Option<(String, Place)>,
     pub(super) number: Option<(String, Place)>,
-    active: bool,
-    timezone: String,
-    limits: Limits,
-    /// With the place of the first one that is set.
-    budgets: (Budgets, Option<Place>),
-    playout: Playout,
-    tool_sound: Option<ToolSound>,
-    outbound: Outbound,
-    /// What its texts stand on, which the agent must have.
-    pub(super) variables: Vec<(String, Place)>,
-    keep: Keep,
+    pub(super) key: Option<(String, Place)>,
+    pub(super) title: Option<String>,
+    pub(super) active: bool,
+    pub(super) schedule: Schedule,
+    /// `None`: the agent's; `Some(None)`: always.
+    pub(super) hours: Option<Option<HoursDraft>>,
+    pub(super) access: Option<Access>,
+    pub(super) timezone: String,
+    pub(super) welcome: Option<String>,
+    /// On channels of text.
+    pub(super) settings: Option<ChatSettings>,
+    /// Whether it says anything of how the agent talks, of terms, and of the tools' sound: what it does not is the agent's
+    /// as it is.
+    pub(super) says: Says,
+    /// Keys that it says, by dotted path.
+    pub(super) said: Arc<BTreeSet<String>>,
+    pub(super) text: Text,
+    /// What was noted of it when it was read.
+    pub(super) told: Vec<Problem>,
 }
 
-/// Reads the document.
+/// What a deployment says of an agent's defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Says {
+    pub(super) manner: bool,
+    pub(super) terms: bool,
+    pub(super) tool_sound: bool,
+}
+
+/// Reads the document of the deployment `name`.
 pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> DeploymentDraft {
+    if !table.says(&["channel"]) {
+        let message = "names no channel, and is taken for a phone's";
+        table.note(
+            Problem::warning(&table.place(), message).allowed("channel = \"phone\"; `offhook migrate` writes it"),
+        );
+    }
+    let channel = table.choice("channel", Channel::Phone, &Channel::ALL);
     let agent = table.need("agent", "the name of a document in agents/");
     let agent = agent.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
-    let number = table.need("number", "the phone number it answers, in E.164");
-    let number = number.and_then(|field| Some((values::e164(&field)?, field.place())));
-    let (limits, budgets) = limits(table.table("limits"));
-    let scope = Scope::unknown();
-    let outbound = outbound::read(table.table("outbound"), world, &scope);
-    let draft = DeploymentDraft {
+    let model = table.take("model");
+    let model = model.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
+    let title = standing::title(&mut table);
+    let active = table.boolean("active", true);
+    let schedule = standing::schedule(table.table("schedule"));
+    let hours = table.take("hours").map(hours::read);
+    let access = standing::access(&mut table, channel);
+    let key = standing::key(&mut table);
+    let timezone = table.take("timezone").and_then(hours::timezone).unwrap_or_else(|| "UTC".to_owned());
+    let mut draft = DeploymentDraft {
+        channel,
         agent,
-        number,
-        active: table.boolean("active", true),
-        timezone: table.take("timezone").and_then(timezone).unwrap_or_else(|| "UTC".to_owned()),
-        limits,
-        budgets,
-        playout: playout(table.table("playout")),
-        tool_sound: tool_sound::read(table.table("tool_sound"), world),
-        outbound,
-        variables: scope.owes(),
-        keep: keep(table.table("keep")),
+        model,
+        backup: None,
+        number: None,
+        key,
+        title,
+        active,
+        schedule,
+        hours,
+        access,
+        timezone,
+        welcome: None,
+        settings: None,
+        says: Says::default(),
+        said: Arc::default(),
+        text: table.text(),
+        told: Vec::new(),
     };
+    let foreign = |channels: &str| format!("has no place here: it belongs to {channels}");
+    match channel {
+        Channel::Phone => {
+            table.misplaced(&["backup_model"], "Phone deployments cannot have a backup model.");
+            table.misplaced(&["welcome"], &foreign("channels of text; what callers hear first is the greeting"));
+            table.misplaced(&look::WEBSITE, &foreign("channel = \"website\""));
+            table.misplaced(&look::INTERNAL, &foreign("channel = \"internal\""));
+            phone(&mut draft, &mut table, world);
+        }
+        Channel::Website | Channel::Internal => {
+            for keys in [&["number"][..], &manner::KEYS, &terms::KEYS, &["tool_sound"]] {
+                table.misplaced(keys, &foreign("channel = \"phone\""));
+            }
+            let backup = table.take("backup_model");
+            draft.backup = backup.and_then(|field| Some((field.string(values::MAX_NAME)?, field.place())));
+            draft.welcome = look::welcome(&mut table);
+            draft.settings = Some(if channel == Channel::Website {
+                table.misplaced(&look::INTERNAL, &foreign("channel = \"internal\""));
+                ChatSettings::Website(Box::new(look::website(&mut table, world)))
+            } else {
+                table.misplaced(&look::WEBSITE, &foreign("channel = \"website\""));
+                ChatSettings::Internal(look::internal(&mut table, world))
+            });
+        }
+    }
+    draft.said = table.found().into();
+    draft.told = table.noted();
     table.finish();
     draft
 }
 
-impl DeploymentDraft {
-    /// A limit on cost, if there is one: without a price it would mean nothing.
-    pub(super) fn needs_price(&self) -> Option<&Place> {
-        self.budgets.1.as_ref()
-    }
-
-    /// The deployment as meant. A draft can be resolved any number of times.
-    pub(super) fn resolve(&self, name: &str, agent: Arc<Agent>) -> Option<Deployment> {
-        Some(Deployment {
-            name: name.to_owned(),
-            number: self.number.as_ref()?.0.clone(),
-            active: self.active,
-            agent,
-            timezone: self.timezone.clone(),
-            limits: self.limits.clone(),
-            budgets: self.budgets.0.clone(),
-            playout: self.playout.clone(),
-            tool_sound: self.tool_sound.clone(),
-            outbound: self.outbound.clone(),
-            keep: self.keep.clone(),
-        })
-    }
-}
-
-fn timezone(field: Field<'_, '_>) -> Option<String> {
-    let name = field.string(values::MAX_NAME)?;
-    if jiff::tz::TimeZone::get(&name).is_ok() {
-        return Some(name);
-    }
-    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
-    let message = match nearest(&name, known.iter().map(String::as_str)) {
-        Some(meant) => format!("there is no such time zone; did you mean {meant}?"),
-        None => "there is no such time zone".to_owned(),
+/// Reads what only a phone has. What it has of the agent's defaults is checked by itself here, and read again over the
+/// agent's document when it is linked: only then is it known what goes with what.
+fn phone(draft: &mut DeploymentDraft, table: &mut Table<'_, '_>, world: &dyn World) {
+    let number = table.take("number");
+    draft.number = number.and_then(|field| Some((values::e164(&field)?, field.place())));
+    draft.says = Says {
+        manner: table.says(&manner::KEYS),
+        terms: table.says(&terms::KEYS),
+        tool_sound: table.says(&["tool_sound"]),
     };
-    field.wrong_allowed(message, "names such as \"Europe/Berlin\", \"America/New_York\", \"UTC\"");
-    None
-}
-
-fn limits(mut table: Table<'_, '_>) -> (Limits, (Budgets, Option<Place>)) {
-    let max_duration_s = 60 * table.integer("max_minutes", 10, 0..=1_440);
-    let warn_before = table.take("warn_before_s");
-    let warn_before_s = warn_before.as_ref().and_then(|f| f.integer(0..=600)).unwrap_or(30);
-    if let Some(field) = warn_before.filter(|_| max_duration_s > 0 && warn_before_s >= max_duration_s) {
-        let place = field.place();
-        let allowed = format!("less than max_minutes, which is {max_duration_s} s; 0 for no warning");
-        field.note(Problem::error(&place, "is as long as the call").allowed(allowed));
-    }
-    let limits = Limits {
-        max_duration_s,
-        max_model_s: 60 * table.integer("max_model_minutes", 0, 0..=1_440),
-        warn_before_s,
-        farewell_s: table.integer("farewell_s", 10, 1..=60),
-        caller_silence_s: table.integer("caller_silence_s", 120, 0..=3_600),
-        caller_gone_s: table.integer("caller_gone_s", 30, 5..=600),
-        line_back_s: table.integer("line_back_s", 4, 0..=30),
-        model_silence_ms: table.integer("model_silence_ms", 6_000, 500..=60_000),
-        model_recovery_s: table.integer("model_recovery_s", 15, 0..=300),
-        transcript_wait_ms: table.integer("transcript_wait_ms", 3_000, 0..=10_000),
-        media_start_s: table.integer("media_start_s", 30, 1..=300),
-        early_audio_ms: table.integer("early_audio_ms", 15_000, 0..=60_000),
-    };
-    let mut first = None;
-    let mut budget = |key: &'static str| {
-        let field = table.take(key)?;
-        let amount = field.number(0.0..=100_000.0).filter(|amount| *amount > 0.0)?;
-        first.get_or_insert_with(|| field.place());
-        Some((f64::from(amount) * 1e6).round() as u64)
-    };
-    let budgets = Budgets {
-        call_micros: budget("max_cost"),
-        number_day_micros: budget("max_cost_per_number_and_day"),
-        day_micros: budget("max_cost_per_day"),
-    };
-    table.finish();
-    (limits, (budgets, first))
-}
-
-fn playout(mut table: Table<'_, '_>) -> Playout {
-    let playout = Playout {
-        lead_ms: table.integer("lead_ms", 200, 40..=1_000),
-        batch_ms: table.integer("batch_ms", 100, 20..=500),
-        max_queue_s: table.integer("max_queue_s", 180, 1..=600),
-        mark_timeout_ms: table.integer("mark_timeout_ms", 15_000, 1_000..=120_000),
-    };
-    table.finish();
-    playout
-}
-
-fn keep(mut table: Table<'_, '_>) -> Keep {
-    let keep = Keep {
-        recording: table.boolean("recording", false),
-        journal: table.choice(
-            "journal",
-            JournalKeep::Decisions,
-            &[("off", JournalKeep::Off), ("decisions", JournalKeep::Decisions), ("audio", JournalKeep::Audio)],
-        ),
-        pictures: table.boolean("pictures", false),
-    };
-    table.finish();
-    keep
+    let before = table.noted().len();
+    let scope = Scope::unknown();
+    manner::read(table, &scope, &[], world);
+    terms::read(table, &scope, world);
+    tool_sound::read(table.table("tool_sound"), world);
+    table.retain_noted(before, |problem| problem.is_error() && !problem.is_relative());
 }

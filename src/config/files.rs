@@ -23,7 +23,7 @@ pub(super) fn load(dir: &Path, env: Env<'_>) -> Resolved {
     let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
     let look = folder.look(Instant::now());
     let mut catalogue = Catalogue::default();
-    catalogue.apply(look.changes);
+    catalogue.apply(look.changes, &folder.world());
     strict(&catalogue, look.problems)
 }
 
@@ -324,10 +324,11 @@ struct Reading<'a, E> {
 }
 
 impl<E> Reading<'_, E> {
-    /// Recordings are part of what a call does. Secrets are kept out of revisions.
+    /// Recordings and pictures are part of what a document means. Secrets are kept out of revisions.
     fn recordings(&self) -> Vec<Revision> {
         let named = self.named.borrow();
-        let recordings = named.iter().filter(|(path, ..)| path.extension().is_some_and(|e| e == "wav"));
+        let is_one = |path: &Path| path.extension().is_some_and(|e| MEDIA.iter().any(|media| e == *media));
+        let recordings = named.iter().filter(|(path, ..)| is_one(path));
         recordings.map(|(.., content)| *content).collect()
     }
 
@@ -466,6 +467,8 @@ fn why(e: &std::io::Error) -> String {
     }
 }
 
+/// How the names of recordings and pictures end.
+const MEDIA: [&str; 7] = ["wav", "png", "jpg", "jpeg", "gif", "svg", "webp"];
 /// More is not a document that a person wrote.
 const MAX_DOCUMENT_BYTES: u64 = 1_024 * 1_024;
 /// Of one kind.

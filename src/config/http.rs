@@ -2,8 +2,9 @@
 
 use reqwest::Url;
 
+use super::named::{self, Uses};
 use super::problem::Problem;
-use super::reader::{Field, Table};
+use super::reader::{Field, Kept, Table};
 use super::scope::Scope;
 use super::types::{BodyKind, HeaderText, HttpRequest, Method, Secret, is_host_of};
 use super::values::{self, MAX_NAME, SecretRef};
@@ -25,18 +26,28 @@ pub(super) struct Shape<'a> {
 pub(super) struct Secrets<'w> {
     world: &'w dyn World,
     pub(super) missing: Vec<Problem>,
+    pub(super) uses: Uses,
+    /// What is doubtful about where they are kept.
+    pub(super) doubts: Vec<Problem>,
 }
 
 impl<'w> Secrets<'w> {
     pub(super) fn new(world: &'w dyn World) -> Self {
-        Secrets { world, missing: Vec::new() }
+        Secrets { world, missing: Vec::new(), uses: Uses::default(), doubts: Vec::new() }
     }
 
-    /// The secret at `place`, or an empty one.
-    pub(super) fn look_up(&mut self, place: &SecretRef) -> Secret {
-        match place.resolve(self.world) {
-            Ok(secret) => secret,
-            Err(problem) => {
+    /// The secret for `header`, or an empty one: one that is named is put in when the agent is resolved.
+    pub(super) fn look_up(&mut self, secret: &SecretRef, header: &str, prefix: Option<&str>) -> Secret {
+        if let Kept::Named(name) = secret.kept() {
+            self.uses.note(header, prefix, name, secret.place().clone());
+            return Secret::new("");
+        }
+        self.uses.note_direct(secret.kept().clone(), secret.place().clone());
+        self.doubts.push(named::doubt(secret.place(), secret.kept()));
+        match (secret.resolve(self.world), prefix) {
+            (Ok(secret), Some(prefix)) => Secret::new(format!("{prefix}{}", secret.expose())),
+            (Ok(secret), None) => secret,
+            (Err(problem), _) => {
                 self.missing.push(*problem);
                 Secret::new("")
             }
@@ -52,7 +63,7 @@ pub(super) fn request(table: &mut Table<'_, '_>, shape: &Shape<'_>, secrets: &mu
     let body = table.take("body");
     let retries = shape.retries.map(|default| (default, table.take("retries"), table.boolean("idempotent", false)));
     let max_response_bytes = table.integer("max_response_bytes", 65_536, 1..=1_048_576) as usize;
-    let hosts = table.take("hosts").map(hosts).unwrap_or_default();
+    let hosts = table.take("hosts").map(|field| values::hosts(&field)).unwrap_or_default();
     let allow_private = table.boolean("allow_private", false);
 
     let headers = read_headers(headers, shape.scope, secrets);
@@ -77,17 +88,20 @@ pub(super) fn request(table: &mut Table<'_, '_>, shape: &Shape<'_>, secrets: &mu
         }
         wanted.unwrap_or(default)
     });
-    let url = url.and_then(|field| read_url(&field, shape.scope, &hosts, allow_private))?;
-    let hosts = hosts.into_iter().map(|(name, _)| name).collect();
+    let (url, host) = url.and_then(|field| read_url(&field, shape.scope, &hosts, allow_private))?;
+    let hosts: Vec<String> = hosts.into_iter().map(|(name, _)| name).collect();
+    // Redirects are not followed: a host that stands in the URL is the only one that is asked.
+    secrets.uses.hosts(host.as_ref().map_or(&hosts[..], std::slice::from_ref));
     Some(HttpRequest { method, url, headers, body, body_kind: kind, hosts, allow_private, max_response_bytes, retries })
 }
 
+/// The URL, and its host when there is no gap in it.
 fn read_url(
     field: &Field<'_, '_>,
     scope: &Scope,
     hosts: &[(String, Field<'_, '_>)],
     private: bool,
-) -> Option<Template> {
+) -> Option<(Template, Option<String>)> {
     let template = scope.template(field, MAX_NAME)?;
     let example = "a URL such as https://api.example.com/customers/{{call.from}}";
     let text = field.as_str().unwrap_or_default();
@@ -114,7 +128,7 @@ fn read_url(
         Ok(url) if url.username().is_empty() && url.password().is_none() => url,
         Ok(_) => {
             let hidden = field.place().hidden("url = (hidden)");
-            let allowed = "headers.Authorization = { env = \"NAME\" }";
+            let allowed = "headers.Authorization = { secret = \"NAME\" }";
             field.note(Problem::error(&hidden, "has a user name or password").allowed(allowed));
             return None;
         }
@@ -138,28 +152,16 @@ fn read_url(
             field.doubtful("what is sent and answered would travel in the clear; use https://");
         }
     }
-    Some(template)
-}
-
-fn hosts<'d, 'i>(field: Field<'d, 'i>) -> Vec<(String, Field<'d, 'i>)> {
-    let shape = |text: &str| {
-        let name = text.strip_prefix("*.").unwrap_or(text);
-        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b))
-    };
-    let allowed = "names in lower case such as \"api.example.com\", or \"*.example.com\" for all below it";
-    let items = field.list(MAX_HOSTS).into_iter();
-    items.filter_map(|item| Some((item.string_that(MAX_NAME, allowed, shape)?, item))).collect()
+    let host = (!open).then(|| url.host_str().unwrap_or_default().to_ascii_lowercase());
+    Some((template, host))
 }
 
 fn read_headers(table: Table<'_, '_>, scope: &Scope, secrets: &mut Secrets<'_>) -> Vec<(String, HeaderText)> {
     let reserved = |name: &str| RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r)).then_some("HTTP");
     values::headers(table, reserved, |name, field| {
         if field.is_table() {
-            let text = match &SecretRef::read_with_prefix(field)? {
-                (Some(prefix), secret) => Secret::new(format!("{prefix}{}", secrets.look_up(secret).expose())),
-                (None, secret) => secrets.look_up(secret),
-            };
-            return Some(HeaderText::Secret(text));
+            let (prefix, secret) = SecretRef::read_with_prefix(field)?;
+            return Some(HeaderText::Secret(secrets.look_up(&secret, name, prefix.as_deref())));
         }
         if is_secret(name) && field.as_str().is_none_or(|text| !text.contains("{{")) {
             let hidden = field.key_place().hidden(&format!("{name} = (hidden)"));
@@ -196,9 +198,7 @@ fn body_kind(headers: &[(String, HeaderText)]) -> BodyKind {
 }
 
 const MAX_BODY: usize = 65_536;
-const MAX_HOSTS: usize = 64;
-const HEADER_SHAPES: &str =
-    "{ env = \"NAME\" }, { file = \"path\" }, with prefix = \"Bearer \" where the server wants one";
+const HEADER_SHAPES: &str = "{ secret = \"NAME\" }, { env = \"NAME\" }, { file = \"path\" }, with prefix = \"Bearer \" where the server wants one";
 /// Set by whoever writes the request.
 const RESERVED: [&str; 8] =
     ["host", "connection", "upgrade", "content-length", "transfer-encoding", "te", "trailer", "expect"];

@@ -1,8 +1,8 @@
 //! `[idle]` of an agent: what is said to a caller who says nothing.
 
-use super::agent;
 use super::reader::{Field, Table};
 use super::scope::Scope;
+use super::spoken;
 use super::types::{Idle, Spoken, TurnDetection};
 use super::world::World;
 
@@ -44,7 +44,7 @@ fn line(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> Option<Spoken
         field.wrong_allowed("is of another shape", SHAPES);
         return None;
     }
-    agent::said(field, world, scope, SHAPES)
+    spoken::said(field, world, scope, SHAPES)
 }
 
 const MAX_LINES: usize = 20;

@@ -15,7 +15,7 @@ pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection, destinatio
         return None;
     }
     let mut table = match field {
-        Some(field) => field.table()?,
+        Some(field) => field.layered()?,
         None => parent.absent("keys"),
     };
     let commit_key = match turns {
@@ -41,8 +41,8 @@ pub(super) fn read(parent: &mut Table<'_, '_>, turns: &TurnDetection, destinatio
         Some(field) => {
             let key = field.string_that(16, TERMINATORS, |text| is_key(text).is_some()).and_then(|text| is_key(&text));
             match key {
-                Some(key) if Some(key) == commit_key => field.wrong("is turn_detection.commit_key, which ends turns"),
-                Some(key) if actions.contains_key(&key) => field.wrong("has an action too: see keys.actions"),
+                Some(key) if Some(key) == commit_key => field.clash("is turn_detection.commit_key, which ends turns"),
+                Some(key) if actions.contains_key(&key) => field.clash("has an action too: see keys.actions"),
                 _ => {}
             }
             key
@@ -60,7 +60,9 @@ fn actions(mut table: Table<'_, '_>, turns: &TurnDetection, destinations: &[Dest
         };
         match turns {
             TurnDetection::Disabled { commit_key } if *commit_key == Some(key) => {
-                field.note(Problem::error(&field.key_place(), "is turn_detection.commit_key, which ends turns"));
+                field.note(
+                    Problem::error(&field.key_place(), "is turn_detection.commit_key, which ends turns").relative(),
+                );
             }
             _ => {}
         }
@@ -71,7 +73,7 @@ fn actions(mut table: Table<'_, '_>, turns: &TurnDetection, destinations: &[Dest
             Some("ignore") => Some(KeyAction::Ignore),
             Some("commit") => {
                 if !matches!(turns, TurnDetection::Disabled { .. }) {
-                    field.wrong("belongs to turn_detection.mode = \"disabled\": in any other, speech ends turns");
+                    field.clash("belongs to turn_detection.mode = \"disabled\": in any other, speech ends turns");
                 }
                 Some(KeyAction::Commit)
             }
@@ -94,7 +96,8 @@ fn transfer(field: Field<'_, '_>, destinations: &[Destination]) -> Option<KeyAct
             let names: Vec<_> = destinations.iter().map(|known| known.name.as_str()).collect();
             let names = if names.is_empty() { "there is none".to_owned() } else { names.join(", ") };
             let allowed = format!("a number in E.164, or the name of a [[destination]]: {names}");
-            field.wrong_allowed("is neither a number nor a destination", allowed);
+            let problem = Problem::error(&field.place(), "is neither a number nor a destination");
+            field.note(problem.allowed(allowed).relative());
             None
         }
         _ => values::e164(&field),

@@ -27,7 +27,8 @@ pub fn from_memory(files: &BTreeMap<String, Vec<u8>>, env: Env<'_>) -> Result<Co
         let read = Read::new(id.clone(), &id.to_string(), text, &memory, || memory.recordings.take());
         (id, Some(Arc::new(read)))
     };
-    catalogue.apply([DocId::Server].into_iter().chain(ids).map(read).collect());
+    let memory = Memory { files, env, recordings: RefCell::default() };
+    catalogue.apply([DocId::Server].into_iter().chain(ids).map(read).collect(), &memory);
     let resolved = strict(&catalogue, Vec::new());
     resolved.config.ok_or(resolved.problems)
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::countries;
 use super::problem::Problem;
-use super::reader::{Field, Table};
-use super::types::{Model, Price, Secret, TextModel};
+use super::reader::{Field, Kept, Table};
+use super::types::{Model, ModelCard, ModelFacts, ModelKind, Price, Secret, TextModel};
 use super::values::{self, SecretRef};
 use super::world::World;
 use crate::base::audio::{AudioFormat, Codec};
@@ -14,6 +15,7 @@ use crate::base::audio::{AudioFormat, Codec};
 pub(super) struct ModelDraft {
     /// Without its secrets.
     model: Meant,
+    card: Arc<ModelCard>,
     api_key: Option<SecretRef>,
     headers: Vec<(String, SecretRef)>,
 }
@@ -65,6 +67,16 @@ impl ModelDraft {
         url.split('?').next().unwrap_or_default()
     }
 
+    /// The model as people choose it.
+    pub(super) fn card(&self) -> &Arc<ModelCard> {
+        &self.card
+    }
+
+    /// Where its secrets are kept.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Kept> {
+        self.api_key.iter().chain(self.headers.iter().map(|(_, secret)| secret)).map(SecretRef::kept)
+    }
+
     /// Whether it is known what the model costs.
     pub(super) fn has_price(&self) -> bool {
         matches!(&self.model, Meant::Realtime(model) if model.price.is_some())
@@ -98,9 +110,11 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
     let text = table.choice("kind", false, &[("realtime", false), ("text", true)]);
     let api_key = table.take("api_key").and_then(SecretRef::read);
     let headers = headers(table.table("headers"));
+    let kind = if text { ModelKind::Text } else { ModelKind::Voice };
+    let card = Arc::new(ModelCard { name: name.to_owned(), kind, facts: facts(&mut table) });
     let model =
         if text { text_model(name, table).map(Meant::Text) } else { realtime(name, table).map(Meant::Realtime) };
-    Some(ModelDraft { model: model?, api_key, headers })
+    Some(ModelDraft { model: model?, card, api_key, headers })
 }
 
 fn realtime(name: &str, mut table: Table<'_, '_>) -> Option<Arc<Model>> {
@@ -147,6 +161,7 @@ fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
         Some(url.to_string().trim_end_matches('/').to_owned())
     });
     let model = table.need("model", "what the vendor calls the model").and_then(|field| field.string(128));
+    let price = table.take("price").and_then(text_price);
     table.finish();
     Some(Arc::new(TextModel {
         name: name.to_owned(),
@@ -154,7 +169,35 @@ fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
         model: model?,
         api_key: None,
         headers: Vec::new(),
+        price,
     }))
+}
+
+/// What is declared of the model; nothing is guessed (MOD-02).
+fn facts(table: &mut Table<'_, '_>) -> ModelFacts {
+    let vendor = table.string("vendor", 80);
+    let vendor_country = countries::read(table, "vendor_country");
+    let hosting_country = countries::read(table, "hosting_country");
+    let trains_on_data = table.take("trains_on_data").and_then(|field| field.boolean());
+    let voices = table.take("voices").map(|field| {
+        let mut voices: Vec<String> = Vec::new();
+        for item in field.list(MAX_VOICES) {
+            match item.string(128) {
+                Some(voice) if voices.contains(&voice) => item.wrong("is named twice"),
+                voice => voices.extend(voice),
+            }
+        }
+        voices
+    });
+    let options = table.take("options").map(|field| {
+        let known = OPTIONS.map(|option| (option, option));
+        let mut options: Vec<String> =
+            field.list(OPTIONS.len()).iter().filter_map(|item| item.choice(&known)).map(str::to_owned).collect();
+        options.dedup();
+        options
+    });
+    let voices = voices.unwrap_or_default();
+    ModelFacts { vendor, vendor_country, hosting_country, trains_on_data, voices, options }
 }
 
 fn price(field: Field<'_, '_>) -> Option<Price> {
@@ -171,6 +214,19 @@ fn price(field: Field<'_, '_>) -> Option<Price> {
     Some(price)
 }
 
+/// The same of a text model, which has neither audio nor sessions.
+fn text_price(field: Field<'_, '_>) -> Option<Price> {
+    let mut table = field.table()?;
+    let price = Price {
+        text_in_micros: values::money(&mut table, "text_in").unwrap_or(0),
+        cached_micros: values::money(&mut table, "cached_in").unwrap_or(0),
+        text_out_micros: values::money(&mut table, "text_out").unwrap_or(0),
+        ..Price::default()
+    };
+    table.finish();
+    Some(price)
+}
+
 fn headers(table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
     let reserved = |name: &str| {
         let known = RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r));
@@ -180,4 +236,7 @@ fn headers(table: Table<'_, '_>) -> Vec<(String, SecretRef)> {
 }
 
 const MAX_MODELS: usize = 200;
+const MAX_VOICES: usize = 200;
+/// Options that models may have (AGT-07).
+const OPTIONS: [&str; 4] = ["temperature", "max_output_tokens", "service_tier", "prompt_caching"];
 const RESERVED: [&str; 5] = ["host", "connection", "upgrade", "content-length", "transfer-encoding"];

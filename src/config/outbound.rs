@@ -1,8 +1,8 @@
 //! `[outbound]` of a deployment: calls that are placed.
 
-use super::agent;
 use super::reader::{Field, Table};
 use super::scope::Scope;
+use super::spoken;
 use super::types::{Detect, OnMachine, Outbound, Spoken};
 use super::world::World;
 
@@ -30,7 +30,7 @@ const DETECT: [(&str, Detect); 4] =
 
 fn on_machine(field: Field<'_, '_>, world: &dyn World, scope: &Scope) -> Option<OnMachine> {
     if field.is_table() {
-        return match agent::said(field, world, scope, SHAPES)? {
+        return match spoken::said(field, world, scope, SHAPES)? {
             Spoken::Say(text) => Some(OnMachine::Say(text)),
             Spoken::Play(sound) => Some(OnMachine::Play(sound)),
             Spoken::None => None,

@@ -37,7 +37,7 @@ impl Pinned {
             let id = DocId::from_path(path)?;
             Some((id.clone(), Some(Arc::new(Read::new(id, path, Ok(text.as_str().into()), &Silent(world), Vec::new)))))
         };
-        catalogue.apply(self.texts.iter().filter_map(read).collect());
+        catalogue.apply(self.texts.iter().filter_map(read).collect(), &Silent(world));
         let config = catalogue.config();
         let deployment = config.and_then(|config| config.deployments.get(&self.deployment)).cloned();
         deployment.ok_or_else(|| catalogue.problems().to_string())

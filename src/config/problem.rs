@@ -40,6 +40,9 @@ pub struct Problem {
     /// The source line up to the offending text's end.
     #[serde(skip)]
     excerpt: Option<Excerpt>,
+    /// Whether it is one only together with what another document says.
+    #[serde(skip)]
+    relative: bool,
 }
 
 impl Problem {
@@ -53,6 +56,7 @@ impl Problem {
             message: message.into(),
             allowed: None,
             excerpt: place.excerpt.clone(),
+            relative: false,
         }
     }
 
@@ -67,6 +71,17 @@ impl Problem {
     pub(super) fn allowed(mut self, allowed: impl Into<String>) -> Self {
         self.allowed = Some(allowed.into());
         self
+    }
+
+    /// The same, of keys that contradict each other, which another document may say otherwise.
+    pub(super) fn relative(mut self) -> Self {
+        self.relative = true;
+        self
+    }
+
+    /// See [`Problem::relative`].
+    pub(super) fn is_relative(&self) -> bool {
+        self.relative
     }
 
     /// Whether the configuration cannot be used.
@@ -109,8 +124,25 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        problems.sort_by(Problems::order);
         Problems(problems)
+    }
+
+    /// In order, each once.
+    pub(super) fn distinct(mut problems: Vec<Problem>) -> Vec<Problem> {
+        problems.sort_by(Problems::order);
+        let mut distinct: Vec<Problem> = Vec::with_capacity(problems.len());
+        for problem in problems {
+            let here = |other: &&Problem| Problems::order(other, &problem).is_eq();
+            if !distinct.iter().rev().take_while(here).any(|other| *other == problem) {
+                distinct.push(problem);
+            }
+        }
+        distinct
+    }
+
+    fn order(a: &Problem, b: &Problem) -> std::cmp::Ordering {
+        (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column))
     }
 
     /// One by one.

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Place, Problem, nearest};
+use super::typed;
 
 /// One document while it is read.
 pub(super) struct Doc<'i> {
@@ -22,6 +23,20 @@ pub(super) struct Doc<'i> {
     more: Cell<usize>,
     /// Dotted paths of all keys that were asked for.
     known: RefCell<BTreeSet<String>>,
+    /// Dotted paths of those that were there.
+    found: RefCell<BTreeSet<String>>,
+    /// Where secrets are kept that the document names.
+    kept: RefCell<Vec<Kept>>,
+}
+
+/// Where a secret is kept that a document names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kept {
+    Env(String),
+    /// As written, relative to the configuration directory.
+    File(String),
+    /// By a name that `offhook.toml` declares.
+    Named(String),
 }
 
 /// What reading a document left behind.
@@ -35,13 +50,13 @@ pub(super) struct Noted {
 /// Reads `source` with `read`. A document with syntax errors gives only those and no value: what a broken document
 /// means is anyone's guess.
 pub(super) fn read<T>(file: &str, source: &str, read: impl FnOnce(&Doc<'_>, Table<'_, '_>) -> T) -> (Option<T>, Noted) {
-    let doc =
-        Doc { file: file.into(), source, problems: RefCell::default(), more: Cell::new(0), known: RefCell::default() };
+    let doc = Doc::new(file, source);
     let (tree, errors) = DeTable::parse_recoverable(source);
     let mut value = None;
     if errors.is_empty() {
         let root = Table::new(&doc, String::new(), 0..0, Some(tree.get_ref()));
         value = Some(read(&doc, root));
+        typed_secrets(&doc, tree.get_ref());
     }
     for error in errors.iter().take(MAX_SYNTAX_ERRORS) {
         let span = error.span().unwrap_or(0..0);
@@ -51,14 +66,53 @@ pub(super) fn read<T>(file: &str, source: &str, read: impl FnOnce(&Doc<'_>, Tabl
         }
         doc.note(Problem::error(&place, error.message().replace('\n', ", ")));
     }
-    let mut problems = doc.problems.into_inner();
-    if doc.more.get() > 0 {
-        problems.push(Problem::error(&Place::file(file), format!("has {} more errors", doc.more.get())));
-    }
-    (value, Noted { problems, known: doc.known.into_inner() })
+    (value, doc.finish())
 }
 
-impl Doc<'_> {
+/// Reads `top` with `read`, over `base`: what the one does not say, the other does, key by key, also within tables
+/// (see [`Field::layered`]). What was noted comes apart by document. Both have been read by themselves before; `None`
+/// when one is no TOML.
+pub(super) fn read_over<T>(
+    top: &Text,
+    base: &Text,
+    read: impl FnOnce(Table<'_, '_>) -> T,
+) -> Option<(T, Vec<Problem>, Vec<Problem>)> {
+    let (top_doc, base_doc) = (Doc::new(&top.file, &top.source), Doc::new(&base.file, &base.source));
+    let (top_tree, base_tree) = (DeTable::parse(&top.source).ok()?, DeTable::parse(&base.source).ok()?);
+    let mut root = Table::new(&top_doc, String::new(), 0..0, Some(top_tree.get_ref()));
+    root.base = Some(Box::new(Table::new(&base_doc, String::new(), 0..0, Some(base_tree.get_ref()))));
+    let value = read(root);
+    Some((value, top_doc.finish().problems, base_doc.finish().problems))
+}
+
+/// A document's text, kept to be read again.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) file: Arc<str>,
+    pub(super) source: Arc<str>,
+}
+
+impl<'i> Doc<'i> {
+    fn new(file: &str, source: &'i str) -> Self {
+        Doc {
+            file: file.into(),
+            source,
+            problems: RefCell::default(),
+            more: Cell::new(0),
+            known: RefCell::default(),
+            found: RefCell::default(),
+            kept: RefCell::default(),
+        }
+    }
+
+    fn finish(self) -> Noted {
+        let mut problems = self.problems.into_inner();
+        if self.more.get() > 0 {
+            problems.push(Problem::error(&Place::file(&self.file), format!("has {} more errors", self.more.get())));
+        }
+        Noted { problems, known: self.known.into_inner() }
+    }
+
     /// Notes a problem.
     pub(super) fn note(&self, problem: Problem) {
         let mut problems = self.problems.borrow_mut();
@@ -84,6 +138,8 @@ pub(super) struct Table<'d, 'i> {
     entries: BTreeMap<&'d str, (Range<usize>, &'d Spanned<DeValue<'i>>)>,
     known: Vec<&'static str>,
     present: bool,
+    /// What says what this one does not.
+    base: Option<Box<Table<'d, 'i>>>,
 }
 
 impl<'d, 'i> Table<'d, 'i> {
@@ -96,12 +152,54 @@ impl<'d, 'i> Table<'d, 'i> {
             entries: entries.map(|(k, v)| (k.get_ref().as_ref(), (k.span(), v))).collect(),
             known: Vec::new(),
             present: table.is_some(),
+            base: None,
         }
     }
 
     /// Whether the document has this table at all.
     pub(super) fn is_present(&self) -> bool {
-        self.present
+        self.present || self.base.as_ref().is_some_and(|base| base.is_present())
+    }
+
+    /// Whether the document itself says one of `keys`, with something in it.
+    pub(super) fn says(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| match self.entries.get(*key) {
+            Some((_, value)) => value.get_ref().as_table().is_none_or(|table| !table.is_empty()),
+            None => false,
+        })
+    }
+
+    /// The document's text, to be read again.
+    pub(super) fn text(&self) -> Text {
+        Text { file: self.doc.file.clone(), source: self.doc.source.into() }
+    }
+
+    /// What was noted of the document until now.
+    pub(super) fn noted(&self) -> Vec<Problem> {
+        self.doc.problems.borrow().clone()
+    }
+
+    /// Leaves away what was noted since there were `from` problems, but for what `keep` says.
+    pub(super) fn retain_noted(&self, from: usize, keep: impl Fn(&Problem) -> bool) {
+        let mut problems = self.doc.problems.borrow_mut();
+        let from = from.min(problems.len());
+        let late = problems.split_off(from);
+        problems.extend(late.into_iter().filter(keep));
+    }
+
+    /// Dotted paths of all keys that were taken and were there.
+    pub(super) fn found(&self) -> BTreeSet<String> {
+        self.doc.found.borrow().clone()
+    }
+
+    /// Notes where a secret is kept.
+    pub(super) fn note_kept(&self, kept: Kept) {
+        self.doc.kept.borrow_mut().push(kept);
+    }
+
+    /// Where all secrets are kept that were named until now.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        self.doc.kept.borrow().clone()
     }
 
     /// The table's header, or the file when the table is the document.
@@ -126,9 +224,16 @@ impl<'d, 'i> Table<'d, 'i> {
     /// Takes `key`, whatever it is.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Field<'d, 'i>> {
         self.known.push(key);
-        self.doc.known.borrow_mut().insert(format!("{}{key}", self.path));
-        let (key_span, value) = self.entries.remove(key)?;
-        Some(Field { doc: self.doc, path: format!("{}{key}", self.path), key_span, value })
+        let path = format!("{}{key}", self.path);
+        self.doc.known.borrow_mut().insert(path.clone());
+        let base = self.base.as_mut().and_then(|base| base.take(key)).map(Box::new);
+        match self.entries.remove(key) {
+            Some((key_span, value)) => {
+                self.doc.found.borrow_mut().insert(path.clone());
+                Some(Field { doc: self.doc, path, key_span, value, base })
+            }
+            None => base.map(|base| *base),
+        }
     }
 
     /// Takes `key`, which must be there.
@@ -143,6 +248,11 @@ impl<'d, 'i> Table<'d, 'i> {
 
     /// Takes `key` as a table; absent, it is read as if it were empty.
     pub(super) fn table(&mut self, key: &'static str) -> Table<'d, 'i> {
+        self.take(key).and_then(Field::layered).unwrap_or_else(|| self.absent(key))
+    }
+
+    /// The same of a table whose keys belong together: it is all of one document.
+    pub(super) fn whole(&mut self, key: &'static str) -> Table<'d, 'i> {
         self.take(key).and_then(Field::table).unwrap_or_else(|| self.absent(key))
     }
 
@@ -170,9 +280,19 @@ impl<'d, 'i> Table<'d, 'i> {
     pub(super) fn rest(&mut self) -> Vec<(&'d str, Field<'d, 'i>)> {
         let entries = std::mem::take(&mut self.entries);
         let field = |(name, (key_span, value)): (&'d str, _)| {
-            (name, Field { doc: self.doc, path: format!("{}{name}", self.path), key_span, value })
+            (name, Field { doc: self.doc, path: format!("{}{name}", self.path), key_span, value, base: None })
         };
         entries.into_iter().map(field).collect()
+    }
+
+    /// Takes those of `keys` that are there and have no place in such a document, and says `why`.
+    pub(super) fn misplaced(&mut self, keys: &[&str], why: &str) {
+        for key in keys {
+            if let Some((span, _)) = self.entries.remove(*key) {
+                let place = Place::new(&self.doc.file, self.doc.source, span.clone(), span);
+                self.doc.note(Problem::error(&place, why));
+            }
+        }
     }
 
     /// Notes every key that nobody asked for.
@@ -195,6 +315,8 @@ pub(super) struct Field<'d, 'i> {
     path: String,
     key_span: Range<usize>,
     value: &'d Spanned<DeValue<'i>>,
+    /// The same key of the document beneath.
+    base: Option<Box<Field<'d, 'i>>>,
 }
 
 impl<'d, 'i> Field<'d, 'i> {
@@ -226,6 +348,11 @@ impl<'d, 'i> Field<'d, 'i> {
         self.doc.note(Problem::error(&self.place(), message));
     }
 
+    /// Notes that the value contradicts that of another key.
+    pub(super) fn clash(&self, message: impl Into<String>) {
+        self.doc.note(Problem::error(&self.place(), message).relative());
+    }
+
     /// Notes a problem with the value, and what is allowed.
     pub(super) fn wrong_allowed(&self, message: impl Into<String>, allowed: impl Into<String>) {
         self.doc.note(Problem::error(&self.place(), message).allowed(allowed));
@@ -234,6 +361,14 @@ impl<'d, 'i> Field<'d, 'i> {
     /// Notes something doubtful about the value.
     pub(super) fn doubtful(&self, message: impl Into<String>) {
         self.doc.note(Problem::warning(&self.place(), message));
+    }
+
+    /// A table over the same of the document beneath: for tables of settings, each of which stands for itself.
+    pub(super) fn layered(mut self) -> Option<Table<'d, 'i>> {
+        let base = self.base.take().filter(|base| base.is_table()).and_then(|base| base.layered());
+        let mut table = self.table()?;
+        table.base = base.map(Box::new);
+        Some(table)
     }
 
     /// A table.
@@ -301,6 +436,23 @@ impl<'d, 'i> Field<'d, 'i> {
             self.wrong_type_allowed("a boolean", "true, false".to_owned());
         }
         value
+    }
+
+    /// A moment with its offset from UTC, as TOML has it or as text (RFC 3339).
+    pub(super) fn timestamp(&self) -> Option<jiff::Timestamp> {
+        let text = match self.value.get_ref() {
+            DeValue::Datetime(moment) => moment.to_string(),
+            DeValue::String(text) => text.to_string(),
+            _ => {
+                self.wrong_type_allowed("a moment", MOMENT.to_owned());
+                return None;
+            }
+        };
+        let moment = text.parse().ok();
+        if moment.is_none() {
+            self.wrong_allowed("is not a moment with its offset from UTC", MOMENT);
+        }
+        moment
     }
 
     /// Text of 1 to `max` characters.
@@ -397,6 +549,7 @@ impl<'d, 'i> Field<'d, 'i> {
             path: self.path.clone(),
             key_span: value.span(),
             value,
+            base: None,
         };
         items.iter().take(max).map(field).collect()
     }
@@ -422,6 +575,37 @@ impl<'d, 'i> Field<'d, 'i> {
     }
 }
 
+/// Warns of texts that look like secrets (SEC-01), wherever they stand; never shows them.
+fn typed_secrets(doc: &Doc<'_>, tree: &DeTable<'_>) {
+    let mut left: Vec<(&str, Range<usize>, &Spanned<DeValue<'_>>)> = Vec::new();
+    left.extend(tree.iter().map(|(k, v)| (k.get_ref().as_ref(), k.span(), v)));
+    let mut found = 0;
+    while let Some((key, key_span, value)) = left.pop() {
+        match value.get_ref() {
+            DeValue::Table(table) => left.extend(table.iter().map(|(k, v)| (k.get_ref().as_ref(), k.span(), v))),
+            DeValue::Array(items) => left.extend(items.iter().map(|item| (key, key_span.clone(), item))),
+            DeValue::String(text) => {
+                let Some(kind) = typed::secret_in(key, text) else { continue };
+                let place = Place::new(&doc.file, doc.source, value.span(), value.span());
+                let place = place.hidden(&format!("{key} = (hidden)"));
+                // Who was told already that no secret belongs there need not hear it twice.
+                let told = doc.problems.borrow().iter().any(|p| p.line == place.line && p.is_error());
+                if found < MAX_TYPED && !told {
+                    found += 1;
+                    let message =
+                        format!("holds what looks like a secret ({kind}): anyone who reads the document has it");
+                    doc.note(Problem::warning(&place, message).allowed(TYPED_ALLOWED));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Warnings of one document: the first few say it all.
+const MAX_TYPED: usize = 20;
+const TYPED_ALLOWED: &str = "its name: { secret = \"NAME\" } in an agent, { env = \"NAME\" } or { file = \"path\" } in offhook.toml and models.toml";
+
 fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
     use serde_json::Value;
     Some(match value {
@@ -438,6 +622,7 @@ fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
     })
 }
 
+const MOMENT: &str = "RFC 3339, such as 2026-12-24T18:00:00+01:00 or 2026-12-24T17:00:00Z";
 /// More says nothing new about a document that is not TOML at all.
 const MAX_SYNTAX_ERRORS: usize = 20;
 /// Of one table: each costs a walk through the document.

@@ -1,9 +1,8 @@
 //! Which variables there are, and where each of them is known.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use super::problem::{Place, Problem, nearest};
+use super::problem::{Problem, nearest};
 use super::reader::{Field, Table};
 use crate::base::template::{self, Template, TemplateError, Variables};
 
@@ -12,8 +11,8 @@ use crate::base::template::{self, Template, TemplateError, Variables};
 pub(super) struct Scope {
     /// By full name; the value says where else one is known that is not known here.
     names: BTreeMap<String, Option<&'static str>>,
-    /// Names are not known yet: what was read is kept, to be held against another scope.
-    later: Option<Arc<Mutex<Vec<(String, Place)>>>>,
+    /// Names are not known yet: any will do until the document is read again.
+    any: bool,
 }
 
 /// Places of templates, in the order in which a call gets to them.
@@ -94,26 +93,14 @@ impl Declared {
         for name in &self.qc {
             add("qc", name, stage >= Stage::Push, "is known only when the call is over and its quality judged");
         }
-        Scope { names, later: None }
+        Scope { names, any: false }
     }
 }
 
 impl Scope {
-    /// Of a document that is read before the agent's: see [`Scope::owes`].
+    /// Of a document that is read before the agent's, and again over it.
     pub(super) fn unknown() -> Scope {
-        Scope { names: BTreeMap::new(), later: Some(Arc::default()) }
-    }
-
-    /// Variables that were read where names are not known yet, each with its place.
-    pub(super) fn owes(self) -> Vec<(String, Place)> {
-        let later = self.later.unwrap_or_default();
-        std::mem::take(&mut *later.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// What is wrong with a variable of another document.
-    pub(super) fn problem(&self, name: &str, place: &Place) -> Option<Problem> {
-        let message = self.wrong(name)?;
-        Some(Problem::error(place, message).allowed(self.allowed().collect::<Vec<_>>().join(", ")))
+        Scope { names: BTreeMap::new(), any: true }
     }
 
     /// The same with a tool's arguments.
@@ -144,12 +131,10 @@ impl Scope {
         };
         let mut good = true;
         for (name, at) in template.variables() {
-            let place = field.place_of(text, at);
-            if let Some(later) = &self.later {
-                later.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), place));
-            } else if let Some(problem) = self.problem(name, &place) {
+            if let Some(message) = self.wrong(name) {
                 good = false;
-                field.note(problem);
+                let allowed = self.allowed().collect::<Vec<_>>().join(", ");
+                field.note(Problem::error(&field.place_of(text, at), message).allowed(allowed));
             }
         }
         good.then_some(template)
@@ -157,6 +142,7 @@ impl Scope {
 
     fn wrong(&self, name: &str) -> Option<String> {
         Some(match self.names.get(name) {
+            _ if self.any => return None,
             Some(None) => return None,
             Some(Some(hint)) => (*hint).to_owned(),
             None if name.starts_with("args.") && !self.allowed().any(|known| known.starts_with("args.")) => {

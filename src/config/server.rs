@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
+use super::named;
+use super::organization;
 use super::outgoing;
 use super::problem::{Place, Problem};
 use super::reader::Table;
 use super::tls;
-use super::types::{Api, Log, Server, Twilio};
+use super::types::{Api, DocumentSource, Log, SecretBook, Server, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
 use super::webhooks;
 use super::world::World;
@@ -48,7 +51,11 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
     let host = known_as.and_then(|url| url.host_str()).map(|host| host.trim_matches(['[', ']']).to_owned());
     // As the carrier writes it: host in lower case and ASCII, no port that the scheme implies, no slash.
     let public_url = public_url.map(|url| url.origin().ascii_serialization());
-    let server = Server {
+    let mut config = table.table("config");
+    let sources = [("files", DocumentSource::Files), ("store", DocumentSource::Store)];
+    let source = config.choice("source", DocumentSource::Files, &sources);
+    config.finish();
+    let mut server = Server {
         listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
         public_url,
         data_dir: table.string("data_dir", MAX_NAME).map_or_else(default_data_dir, PathBuf::from),
@@ -63,7 +70,14 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         store: webhooks::store(table.table("store")),
         webhooks: webhooks::webhooks(table.take("webhooks"), world),
         log: log(table.table("log")),
+        source,
+        plan: organization::plan(table.table("plan")),
+        residency: organization::residency(table.table("residency")),
+        billing: organization::billing(table.table("billing")),
+        secrets: Arc::default(),
     };
+    let named = named::read(table.table("secrets"), world);
+    server.secrets = Arc::new(SecretBook { named, own: table.kept().into_iter().collect() });
     table.finish();
     server
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::http::{self, Secrets, Shape};
+use super::named::At;
 use super::problem::{Place, Problem};
 use super::reader::{Field, Table};
 use super::scope::Scope;
@@ -12,11 +13,11 @@ use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
 use super::world::World;
 
 /// What an agent's document says of tools.
-#[derive(Default)]
+#[derive(Debug)]
 pub(super) struct Tools {
-    pub(super) tools: Vec<Tool>,
+    pub(super) tools: Arc<[Tool]>,
     pub(super) http: BTreeMap<String, Arc<HttpTool>>,
-    pub(super) destinations: Vec<Destination>,
+    pub(super) destinations: Arc<[Destination]>,
     pub(super) mcp: Vec<McpServer>,
     /// Where the first server of tools is named.
     pub(super) mcp_place: Option<Place>,
@@ -30,42 +31,44 @@ pub(super) fn read(
     secrets: &mut Secrets<'_>,
     spoken: impl Fn(Field<'_, '_>, &dyn World, &Scope) -> Option<Spoken>,
 ) -> Tools {
-    let mut read = Tools::default();
+    let mut destinations: Vec<Destination> = Vec::new();
     let built_in = table.take("tools");
     for item in table.take("destination").map(|f| f.list(MAX_DESTINATIONS)).unwrap_or_default() {
         let Some(table) = item.table() else { continue };
-        if let Some(destination) = destination(table, world, scope, &read.destinations, &spoken) {
-            read.destinations.push(destination);
+        if let Some(destination) = destination(table, world, scope, &destinations, &spoken) {
+            destinations.push(destination);
         }
     }
     let mut kinds = Vec::new();
     for item in built_in.map(|f| f.list(MAX_TOOLS)).unwrap_or_default() {
         match item.choice(&ToolKind::BUILT_IN) {
             Some(kind) if kinds.contains(&kind) => item.wrong("is named twice"),
-            Some(ToolKind::Transfer) if read.destinations.is_empty() => {
+            Some(ToolKind::Transfer) if destinations.is_empty() => {
                 item.wrong_allowed("has nobody to put callers through to", "with at least one [[destination]]");
             }
             Some(kind) => kinds.push(kind),
             None => {}
         }
     }
-    read.tools = kinds.iter().filter_map(|kind| Tool::built_in(*kind, &read.destinations)).collect();
+    let mut tools: Vec<Tool> = kinds.iter().filter_map(|kind| Tool::built_in(*kind, &destinations)).collect();
+    let mut asked = BTreeMap::new();
     for item in table.take("tool").map(|f| f.list(MAX_TOOLS)).unwrap_or_default() {
         let Some(table) = item.table() else { continue };
-        if let Some((tool, http)) = tool(table, scope, secrets, &read.tools) {
-            read.http.insert(tool.name.clone(), Arc::new(http));
-            read.tools.push(tool);
+        if let Some((tool, http)) = tool(table, scope, secrets, &tools) {
+            asked.insert(tool.name.clone(), Arc::new(http));
+            tools.push(tool);
         }
     }
+    let (mut mcp, mut mcp_place) = (Vec::new(), None);
     for item in table.take("mcp").map(|f| f.list(MAX_SERVERS)).unwrap_or_default() {
         let place = item.place();
         let Some(table) = item.table() else { continue };
-        read.mcp_place.get_or_insert(place);
-        if let Some(server) = server(table, secrets, &read.mcp) {
-            read.mcp.push(server);
+        mcp_place.get_or_insert(place);
+        if let Some(server) = server(table, secrets, &mcp) {
+            mcp.push(server);
         }
     }
-    read
+    Tools { tools: tools.into(), http: asked, destinations: destinations.into(), mcp, mcp_place }
 }
 
 fn tool(
@@ -103,6 +106,7 @@ fn tool(
         table.finish();
         request
     });
+    secrets.uses.settle(|| name.clone().map_or(At::Nowhere, At::Tool));
     table.finish();
     let tool =
         Tool { name: name?, description: description?, parameters: parameters?, does: ToolKind::Http, timeout_ms };
@@ -180,8 +184,13 @@ fn server(mut table: Table<'_, '_>, secrets: &mut Secrets<'_>, others: &[McpServ
     });
     let description = table.string("description", MAX_DESCRIPTION);
     let url = table.need("url", "where the server is: https://…");
-    let url = url.and_then(|field| values::url(&field, &["https"])).map(|url| url.to_string());
-    let authorization = table.take("authorization").and_then(SecretRef::read).map(|secret| secrets.look_up(&secret));
+    let url = url.and_then(|field| values::url(&field, &["https"]));
+    let authorization = table.take("authorization").and_then(SecretRef::read_named);
+    let authorization = authorization.map(|secret| secrets.look_up(&secret, "", None));
+    let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default().to_owned();
+    secrets.uses.hosts(&[host]);
+    secrets.uses.settle(|| label.clone().map_or(At::Nowhere, At::Mcp));
+    let url = url.map(|url| url.to_string());
     let allowed_tools = table
         .take("allowed_tools")
         .map(|field| field.list(MAX_TOOLS).into_iter().filter_map(|item| item.string(MAX_NAME)).collect::<Vec<_>>());

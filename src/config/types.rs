@@ -1,11 +1,14 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
+mod chat;
 mod hearing;
 mod http;
 mod idle;
 mod keys;
+mod origins;
 mod outbound;
 mod product;
+mod secrets;
 mod tool_sound;
 mod tools;
 mod webhooks;
@@ -21,12 +24,15 @@ use serde::{Deserialize, Serialize};
 use super::back_channels::BackChannels;
 use crate::base::audio::AudioFormat;
 use crate::base::template::Variables;
+pub use chat::*;
 pub use hearing::*;
 pub use http::*;
 pub use idle::Idle;
 pub use keys::{KeyAction, Keys};
+pub use origins::{Origins, ValueOrigin};
 pub use outbound::*;
 pub use product::*;
+pub use secrets::{NamedSecret, SecretBook};
 pub use tool_sound::ToolSound;
 pub use tools::*;
 pub use webhooks::*;
@@ -36,20 +42,29 @@ pub use webhooks::*;
 pub struct Config {
     /// `offhook.toml`.
     pub server: Server,
-    /// Deployments by name (the file's stem), each with its agent and model resolved.
+    /// Deployments on phones by name (the file's stem), each with its agent and model resolved.
     pub deployments: BTreeMap<String, Arc<Deployment>>,
-    /// Agents by name (the file's stem).
+    /// Deployments on channels of text by name; no name is on both.
+    pub chats: BTreeMap<String, Arc<ChatDeployment>>,
+    /// Agents by name (the file's stem), as they talk by themselves. One without a model of its own is here with that of
+    /// its first deployment, and is not here when it has none.
     pub agents: BTreeMap<String, Arc<Agent>>,
+    /// All agents by name, as they are on every channel.
+    pub personas: BTreeMap<String, Arc<Persona>>,
+    /// The catalogue of models by name, whether they are used or not.
+    pub models: BTreeMap<String, Arc<ModelCard>>,
     /// A short hash of all documents: the revision that a call names as the one it ran with.
     pub revision: String,
     numbers: BTreeMap<String, Arc<Deployment>>,
+    keys: BTreeMap<String, Arc<ChatDeployment>>,
 }
 
 impl Config {
     /// A server that nothing is deployed on.
     pub(super) fn new(server: Server) -> Self {
-        let (deployments, agents, numbers) = Default::default();
-        Config { server, deployments, agents, revision: String::new(), numbers }
+        let (deployments, chats, agents, personas, models) = Default::default();
+        let (revision, numbers, keys) = Default::default();
+        Config { server, deployments, chats, agents, personas, models, revision, numbers, keys }
     }
 
     /// The deployment that answers `number` (E.164), active or not.
@@ -57,25 +72,38 @@ impl Config {
         self.numbers.get(number)
     }
 
-    pub(super) fn set_agent(&mut self, name: &str, agent: Arc<Agent>) {
-        self.agents.insert(name.to_owned(), agent);
-    }
-
-    pub(super) fn remove_agent(&mut self, name: &str) {
-        self.agents.remove(name);
+    /// The chat that is embedded by `key`, active or not.
+    pub fn chat_for(&self, key: &str) -> Option<&Arc<ChatDeployment>> {
+        self.keys.get(key)
     }
 
     pub(super) fn set_deployment(&mut self, name: &str, deployment: Arc<Deployment>) {
         self.remove_deployment(name);
-        self.numbers.insert(deployment.number.clone(), Arc::clone(&deployment));
+        if let Some(number) = &deployment.number {
+            self.numbers.insert(number.clone(), Arc::clone(&deployment));
+        }
         self.deployments.insert(name.to_owned(), deployment);
     }
 
+    pub(super) fn set_chat(&mut self, name: &str, chat: Arc<ChatDeployment>) {
+        self.remove_deployment(name);
+        if let Some(key) = &chat.standing.key {
+            self.keys.insert(key.clone(), Arc::clone(&chat));
+        }
+        self.chats.insert(name.to_owned(), chat);
+    }
+
+    /// Two that swap their numbers are set one after the other, so what one had may be the other's by now.
     pub(super) fn remove_deployment(&mut self, name: &str) {
-        let Some(gone) = self.deployments.remove(name) else { return };
-        // Two that swap their numbers are set one after the other.
-        if self.numbers.get(&gone.number).is_some_and(|holder| holder.name == name) {
-            self.numbers.remove(&gone.number);
+        if let Some(number) = self.deployments.remove(name).and_then(|gone| gone.number.clone())
+            && self.numbers.get(&number).is_some_and(|holder| holder.name == name)
+        {
+            self.numbers.remove(&number);
+        }
+        if let Some(key) = self.chats.remove(name).and_then(|gone| gone.standing.key.clone())
+            && self.keys.get(&key).is_some_and(|holder| holder.standing.name == name)
+        {
+            self.keys.remove(&key);
         }
     }
 }
@@ -133,8 +161,28 @@ pub struct Server {
     pub store: StoreSettings,
     /// Who is told of calls.
     pub webhooks: Vec<Arc<Webhook>>,
+    /// Who says what the agents, deployments and models are.
+    pub source: DocumentSource,
+    /// What the organization may have.
+    pub plan: Plan,
+    /// Where data may go.
+    pub residency: Residency,
+    /// How cost is shown.
+    pub billing: Billing,
+    /// Secrets that agents' documents may name.
+    pub secrets: Arc<SecretBook>,
     /// Logs.
     pub log: Log,
+}
+
+/// Who says what the agents, deployments and models are: `[config] source`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DocumentSource {
+    /// The configuration directory.
+    #[default]
+    Files,
+    /// The store, for several servers.
+    Store,
 }
 
 /// TLS by files, read again when they change.
@@ -397,17 +445,21 @@ pub enum AfterFailure {
     Transfer(String),
 }
 
-/// A phone number and the agent that answers it.
+/// An agent on the phone.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// The file's stem.
     pub name: String,
-    /// E.164.
-    pub number: String,
+    /// What every deployment has.
+    pub standing: Standing,
+    /// E.164; `None`: nobody can ring it yet.
+    pub number: Option<String>,
     /// Inactive deployments answer with a spoken refusal.
     pub active: bool,
-    /// Who answers.
+    /// Who answers, with what this deployment has otherwise.
     pub agent: Arc<Agent>,
+    /// Where its values come from.
+    pub origins: Origins,
     /// Where it is, in the names of the time zone database: what `{{system.time}}` goes by.
     pub timezone: String,
     /// How long things may take.

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::problem::{Place, Problem};
-use super::reader::{Field, Table};
+use super::reader::{Field, Kept, Table};
 use super::sound;
 use super::types::{Secret, Sound};
 use super::world::World;
@@ -20,29 +20,38 @@ pub(super) struct SecretRef {
     place: Place,
 }
 
-#[derive(Clone, Debug)]
-enum Kept {
-    Env(String),
-    File(String),
-}
-
 impl SecretRef {
     /// `{ env = "NAME" }` or `{ file = "path" }`.
     pub(super) fn read(field: Field<'_, '_>) -> Option<Self> {
-        SecretRef::read_keys(field, false).map(|(_, secret)| secret)
+        SecretRef::read_keys(field, false, SECRET_SHAPES).map(|(_, secret)| secret)
     }
 
-    /// The same, with `prefix = "…"` beside it, which comes before the secret.
+    /// The same in an agent's document, where it may be `{ secret = "NAME" }` too.
+    pub(super) fn read_named(field: Field<'_, '_>) -> Option<Self> {
+        SecretRef::read_keys(field, false, NAMED_SHAPES).map(|(_, secret)| secret)
+    }
+
+    /// The same with `prefix = "…"` beside it, which comes before the secret.
     pub(super) fn read_with_prefix(field: Field<'_, '_>) -> Option<(Option<String>, Self)> {
-        SecretRef::read_keys(field, true)
+        SecretRef::read_keys(field, true, NAMED_SHAPES)
     }
 
-    fn read_keys(field: Field<'_, '_>, with_prefix: bool) -> Option<(Option<String>, Self)> {
+    /// Where it is kept.
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Where it is named.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn read_keys(field: Field<'_, '_>, with_prefix: bool, shapes: &str) -> Option<(Option<String>, Self)> {
         let key = field.key().to_owned();
         if !field.is_table() {
             let hidden = field.place().hidden(&format!("{key} = (hidden)"));
             let message = "a secret is never written in a document";
-            field.note(Problem::error(&hidden, message).allowed(SECRET_SHAPES));
+            field.note(Problem::error(&hidden, message).allowed(shapes));
             return None;
         }
         let place = field.place();
@@ -50,8 +59,19 @@ impl SecretRef {
         let prefix = if with_prefix { table.string("prefix", 32) } else { None };
         let env = table.take("env");
         let file = table.take("file");
-        let kept = match (&env, &file) {
-            (Some(env), None) => match env.string(MAX_NAME) {
+        let named = if shapes == NAMED_SHAPES { table.take("secret") } else { None };
+        let kept = match (&env, &file, &named) {
+            (None, None, Some(named)) => match named.string(MAX_NAME) {
+                // As below: what is no name may be the secret itself.
+                Some(name) if super::is_name(&name) => Some(Kept::Named(name)),
+                Some(_) => {
+                    let hidden = place.clone().hidden(&format!("{key} = {{ secret = (hidden) }}"));
+                    named.note(Problem::error(&hidden, "is not the name of a secret").allowed(super::NAME_SHAPE));
+                    None
+                }
+                None => None,
+            },
+            (Some(env), None, None) => match env.string(MAX_NAME) {
                 // The name is shown in messages: a secret that was put there by mistake must not be.
                 Some(name) if is_env_name(&name) => Some(Kept::Env(name)),
                 Some(_) => {
@@ -64,18 +84,22 @@ impl SecretRef {
                 }
                 None => None,
             },
-            (None, Some(file)) => file.string(MAX_NAME).map(Kept::File),
+            (None, Some(file), None) => file.string(MAX_NAME).map(Kept::File),
             _ => {
                 let hidden = place.clone().hidden(&format!("{key} = (hidden)"));
-                table.note(Problem::error(&hidden, "must name one place").allowed(SECRET_SHAPES));
+                table.note(Problem::error(&hidden, "must name one place").allowed(shapes));
                 None
             }
         };
+        if let Some(kept) = &kept {
+            table.note_kept(kept.clone());
+        }
         table.finish();
         let kept = kept?;
         let text = match &kept {
             Kept::Env(name) => format!("{key} = {{ env = \"{name}\" }}"),
             Kept::File(path) => format!("{key} = {{ file = \"{path}\" }}"),
+            Kept::Named(name) => format!("{key} = {{ secret = \"{name}\" }}"),
         };
         Some((prefix, SecretRef { kept, place: place.hidden(&text) }))
     }
@@ -115,6 +139,7 @@ impl SecretRef {
                 let bytes = world.file(path, MAX_SECRET_BYTES).map_err(|why| self.problem(why))?;
                 String::from_utf8(bytes).map_err(|_| self.problem("the file is not text"))
             }
+            Kept::Named(name) => Err(self.problem(format!("the secret {name:?} is known to offhook.toml only"))),
         }
     }
 
@@ -203,6 +228,7 @@ fn is_header_name(text: &str) -> bool {
 }
 
 const SECRET_SHAPES: &str = "{ env = \"NAME\" }, { file = \"path\" }";
+const NAMED_SHAPES: &str = "{ secret = \"NAME\" }, { env = \"NAME\" }, { file = \"path\" }";
 const MAX_SECRET_BYTES: u64 = 16 * 1_024;
 
 fn is_env_name(name: &str) -> bool {
@@ -247,3 +273,17 @@ pub(super) fn headers<T>(
     }
     headers
 }
+
+/// Reads a list of hosts: names, or `*.` and a domain.
+pub(super) fn hosts<'d, 'i>(field: &Field<'d, 'i>) -> Vec<(String, Field<'d, 'i>)> {
+    let shape = |text: &str| {
+        let name = text.strip_prefix("*.").unwrap_or(text);
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b))
+    };
+    let items = field.list(MAX_HOSTS).into_iter();
+    items.filter_map(|item| Some((item.string_that(MAX_NAME, HOSTS, shape)?, item))).collect()
+}
+
+/// What [`hosts`] takes.
+pub(super) const HOSTS: &str = "names in lower case such as \"api.example.com\", or \"*.example.com\" for all below it";
+const MAX_HOSTS: usize = 64;

@@ -298,8 +298,10 @@ impl State {
             })
             .collect();
         let gone: Vec<_> = kept.keys().filter(|id| !written.contains_key(id)).map(|id| (id.clone(), None)).collect();
-        self.catalogue.apply(last);
-        self.catalogue.apply(look.changes.into_iter().chain(gone).collect());
+        let world = self.folder.world();
+        self.catalogue.apply(last, &world);
+        self.catalogue.apply(look.changes.into_iter().chain(gone).collect(), &world);
+        drop(world);
         self.more.extend(look.problems);
         self.problems = Arc::new(self.all_problems());
         self.told = self.exceptions();
@@ -328,7 +330,7 @@ impl State {
         who: Option<&str>,
         by: By,
     ) -> Vec<Change> {
-        let applied = self.catalogue.apply(changes);
+        let applied = self.catalogue.apply(changes, &self.folder.world());
         let when = SystemTime::now();
         let change = |Applied { doc, from, to }: Applied| {
             let to = to.map(|read| read.revision);

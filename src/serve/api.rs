@@ -289,6 +289,9 @@ fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Pr
     if !deployment.active {
         return wrong("deployment", format!("deployment {name} is not active: set active = true in its document"));
     }
+    let Some(from) = deployment.number.clone() else {
+        return wrong("deployment", format!("deployment {name} has no number that calls could be placed from"));
+    };
     if !is_e164(&to) {
         return wrong("to", "\"to\" must be E.164: + and 7 to 15 digits, such as \"+15550100200\"".to_owned());
     }
@@ -326,7 +329,7 @@ fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Pr
         return wrong("public_url", message.to_owned());
     }
     let public = Public::of(&config.server, headers).into_base();
-    Ok(Wanted { deployment: Arc::clone(deployment), to, variables, budget: None, public })
+    Ok(Wanted { deployment: Arc::clone(deployment), from, to, variables, budget: None, public })
 }
 
 /// What a request is, however its JSON is written.

@@ -1,37 +1,61 @@
 //! What documents say of each other: every reference followed, over one choice of versions.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
 
 use super::super::agent::AgentDraft;
 use super::super::deployment::DeploymentDraft;
+use super::super::link::{self, Known};
 use super::super::model::ModelDraft;
-use super::super::problem::{Place, Problem, nearest};
-use super::super::tools;
+use super::super::problem::{Place, Problem};
+use super::super::types::SecretBook;
+use super::super::world::World;
 use super::document::{DocId, Read};
-use super::models::ModelsDraft;
+use super::models::{Models, ModelsDraft};
 use super::{Doc, Docs};
 
 /// One version of every document, as `pick` chooses it.
 pub(super) struct View<'a, P> {
     docs: &'a Docs,
     pick: P,
+    world: &'a dyn World,
 }
 
 /// What is wrong between documents, and because of which others.
 pub(super) struct Fault {
     pub(super) problems: Vec<Problem>,
-    /// Those by which it may have come.
+    /// Those by which it may have come, the likeliest first.
     pub(super) by: Vec<DocId>,
 }
 
+/// What only one deployment can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Claim<'a> {
+    Number(&'a str),
+    Key(&'a str),
+}
+
+static NO_MODELS: LazyLock<ModelsDraft> = LazyLock::new(ModelsDraft::default);
+static NO_SECRETS: LazyLock<SecretBook> = LazyLock::new(SecretBook::default);
+
 impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
-    pub(super) fn new(docs: &'a Docs, pick: P) -> Self {
-        View { docs, pick }
+    pub(super) fn new(docs: &'a Docs, world: &'a dyn World, pick: P) -> Self {
+        View { docs, pick, world }
     }
 
-    pub(super) fn models(&self) -> Option<&'a ModelsDraft> {
-        (self.pick)(&self.docs.models)?.models()
+    /// What agents and deployments can refer to.
+    fn known(&self) -> Known<'a> {
+        let read = (self.pick)(&self.docs.models);
+        let models = read.and_then(|read| read.models());
+        // Without the catalogue of models nobody can say that one is unknown.
+        let drafts: Option<&BTreeMap<String, Option<ModelDraft>>> = match (read, models) {
+            (Some(_), None) => None,
+            _ => Some(&models.unwrap_or(&NO_MODELS).drafts),
+        };
+        let models = models.unwrap_or(&NO_MODELS);
+        let server = (self.pick)(&self.docs.server).and_then(|read| read.server());
+        let secrets = server.map_or(&*NO_SECRETS, |server| &server.secrets);
+        known(drafts, &models.meant, models, secrets)
     }
 
     /// The agent `name`; `None`: there is no such document. The inner one: there is, and nothing in it is understood.
@@ -40,139 +64,126 @@ impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
         Some((self.pick)(doc).and_then(|read| read.agent()))
     }
 
-    /// What is wrong with the models that an agent names.
+    /// What is wrong with what an agent refers to.
     pub(super) fn of_agent(&self, agent: &AgentDraft) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        // Without the catalogue nobody can say that a model is unknown.
-        let models = match ((self.pick)(&self.docs.models), self.models()) {
-            (Some(_), None) => return problems,
-            (_, models) => models,
-        };
-        let mut check = |(name, place): &(String, Place), realtime: bool| {
-            let fits = |draft: &Option<ModelDraft>| draft.as_ref().is_none_or(|model| model.is_realtime() == realtime);
-            let all = models.iter().flat_map(|models| &models.drafts);
-            let fitting = all.filter(|(_, draft)| fits(draft)).map(|(name, _)| name.as_str());
-            match models.and_then(|models| models.drafts.get(name)) {
-                None => problems.push(unknown("model", name, place, fitting, "models.toml")),
-                Some(draft) if !fits(draft) => {
-                    let message = match realtime {
-                        true => "is a text model, and a call needs one that speaks",
-                        false => "is a model for calls, and this needs one with kind = \"text\"",
-                    };
-                    let names: Vec<_> = fitting.take(MAX_LISTED).collect();
-                    problems.push(Problem::error(place, message).allowed(names.join(", ")));
-                }
-                Some(Some(model)) if realtime && !model.takes_mcp() => {
-                    problems.extend(agent.mcp.as_ref().map(|place| tools::no_mcp(name, place)));
-                }
-                Some(_) => {}
-            }
-        };
-        if let Some(model) = &agent.model {
-            check(model, true);
-        }
-        for model in agent.text_models() {
-            check(model, false);
-        }
-        problems
+        // Secrets of a server that cannot be read are as unknown as models are.
+        let secrets = (self.pick)(&self.docs.server).is_some_and(|read| read.server().is_some());
+        link::check_agent(agent, &self.known(), secrets, self.world)
     }
 
-    /// What is wrong between a deployment and its agent, as said of the deployment.
+    /// What is wrong between a deployment and its agent.
     pub(super) fn of_deployment(&self, deployment: &DeploymentDraft) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let Some((name, place)) = &deployment.agent else { return problems };
-        let Some(agent) = self.agent(name) else {
-            let known = self.docs.agents.iter().filter(|(_, doc)| (self.pick)(doc).is_some()).map(|(name, _)| &**name);
-            return vec![unknown("agent", name, place, known, "agents/")];
-        };
-        let Some(agent) = agent else { return problems };
-        problems.extend(deployment.variables.iter().filter_map(|(name, place)| agent.scope.problem(name, place)));
-        if let Some(place) = deployment.needs_price()
-            && let Some((model, _)) = &agent.model
-            && let Some(Some(draft)) = self.models().and_then(|models| models.drafts.get(model))
-            && !draft.has_price()
-        {
-            let message = format!("means nothing: the model {model:?} has no price");
-            problems.push(Problem::error(place, message).allowed(format!("a table [{model}.price] in models.toml")));
+        let Some((name, place)) = &deployment.agent else { return Vec::new() };
+        match self.agent(name) {
+            None => {
+                let agents = self.docs.agents.iter().filter(|(_, doc)| (self.pick)(doc).is_some());
+                vec![link::unknown("agent", name, place, agents.map(|(name, _)| &**name), "agents/")]
+            }
+            Some(None) => Vec::new(),
+            Some(Some(agent)) => link::check_deployment(deployment, agent, &self.known(), self.world).1,
         }
-        problems
     }
 
     /// Whether `read`, in itself good, can be in force with the rest of the view. `is_out`: who of the view is not.
     pub(super) fn fault(&self, read: &Read, is_out: impl Fn(&DocId) -> bool) -> Option<Fault> {
-        if let Some(agent) = read.agent() {
-            let problems = match self.models() {
-                None => vec![Problem::error(&Place::file(&read.file), "needs models.toml, which is not in force")],
-                Some(_) => self.of_agent(agent),
-            };
-            return (!problems.is_empty()).then(|| Fault { problems, by: vec![DocId::Models] });
-        }
-        let deployment = read.deployment()?;
-        let (name, place) = deployment.agent.as_ref()?;
-        let id = DocId::Agent(name.as_str().into());
-        let agent = self.agent(name).flatten().filter(|_| !is_out(&id));
-        let Some(agent) = agent else {
-            let problems = match self.docs.agents.contains_key(name.as_str()) {
-                false => self.of_deployment(deployment),
-                true => vec![Problem::error(place, "this agent is not in force")],
-            };
-            return Some(Fault { problems, by: vec![id] });
+        let models_out = (self.pick)(&self.docs.models).is_none() && self.docs.models.written.is_some();
+        let needs_models = |place: &Place| {
+            let problems = vec![Problem::error(place, "this model is in models.toml, which is not in force")];
+            Some(Fault { problems, by: vec![DocId::Models] })
         };
-        let mut problems = self.of_deployment(deployment);
-        problems.extend(agent.missing.iter().cloned());
-        if let Some(models) = self.models() {
-            problems.extend(names_of_models(agent).filter_map(|name| models.missing.get(name)).flatten().cloned());
-        }
-        (!problems.is_empty()).then(|| Fault { problems, by: vec![id, DocId::Models] })
+        let mut by = vec![DocId::Models, DocId::Server];
+        let mut problems = if let Some(agent) = read.agent() {
+            let named = agent.model.iter().chain(&agent.text_model).chain(agent.text_models()).next();
+            if let Some((_, place)) = named.filter(|_| models_out) {
+                return needs_models(place);
+            }
+            self.of_agent(agent)
+        } else {
+            let deployment = read.deployment()?;
+            let (name, place) = deployment.agent.as_ref()?;
+            let agent = DocId::Agent(name.as_str().into());
+            if let Some((_, place)) = deployment.model.iter().chain(&deployment.backup).next().filter(|_| models_out) {
+                return needs_models(place);
+            }
+            let known = self.agent(name);
+            by.insert(0, agent.clone());
+            if known.is_some_and(|draft| draft.is_none() || is_out(&agent)) {
+                return Some(Fault { problems: vec![Problem::error(place, "this agent is not in force")], by });
+            }
+            self.of_deployment(deployment)
+        };
+        problems.retain(Problem::is_error);
+        (!problems.is_empty()).then_some(Fault { problems, by })
     }
 
     /// Deployments by what only one of them can have, in order of their names.
-    pub(super) fn claims(&self) -> HashMap<&'a str, Vec<&'a Arc<str>>> {
-        let mut claims: HashMap<&str, Vec<&Arc<str>>> = HashMap::with_capacity(self.docs.deployments.len());
+    pub(super) fn claims(&self) -> impl Iterator<Item = (Claim<'a>, Vec<&'a Arc<str>>)> {
+        let mut claims: HashMap<Claim<'_>, Vec<&Arc<str>>> = HashMap::with_capacity(self.docs.deployments.len());
         for (name, doc) in &self.docs.deployments {
-            if let Some(number) = (self.pick)(doc).and_then(|read| claim(read)) {
-                claims.entry(number).or_default().push(name);
+            let Some(deployment) = (self.pick)(doc).and_then(|read| read.deployment()) else { continue };
+            if let Some((number, _)) = &deployment.number {
+                claims.entry(Claim::Number(number)).or_default().push(name);
+            }
+            if let Some((key, _)) = &deployment.key {
+                claims.entry(Claim::Key(key)).or_default().push(name);
             }
         }
-        claims
+        claims.into_iter().filter(|(_, names)| names.len() > 1)
     }
 }
 
-/// What nobody else may answer: a deployment's number.
-pub(super) fn claim(read: &Read) -> Option<&str> {
-    read.deployment()?.number.as_ref().map(|(number, _)| number.as_str())
+impl Claim<'_> {
+    /// What another does who has it.
+    pub(super) fn had(self) -> &'static str {
+        match self {
+            Claim::Number(_) => "answers this number",
+            Claim::Key(_) => "has this key",
+        }
+    }
+
+    /// Said of the one of two deployments, `read`, that claims what the other has.
+    pub(super) fn taken(self, read: &Read, other: &Read) -> Option<Problem> {
+        let place = |read: &Read| {
+            let deployment = read.deployment()?;
+            let claimed = match self {
+                Claim::Number(_) => deployment.number.as_ref(),
+                Claim::Key(_) => deployment.key.as_ref(),
+            };
+            claimed.map(|(_, place)| place.clone())
+        };
+        let allowed = match self {
+            Claim::Number(_) => "one deployment per number",
+            Claim::Key(_) => "one key per deployment",
+        };
+        let message = format!("another deployment {} too: {}", self.had(), place(other)?.name());
+        Some(Problem::error(&place(read)?, message).allowed(allowed))
+    }
 }
 
-/// Said of the one of two deployments, `read`, that has the other's number.
-pub(super) fn taken(read: &Read, other: &Read) -> Option<Problem> {
-    let place = |read: &Read| Some(read.deployment()?.number.as_ref()?.1.clone());
-    let message = format!("another deployment answers this number too: {}", place(other)?.name());
-    Some(Problem::error(&place(read)?, message).allowed("one deployment per number"))
+/// What agents and deployments refer to; `meant`: the models of `models` as they are used.
+pub(super) fn known<'a>(
+    drafts: Option<&'a BTreeMap<String, Option<ModelDraft>>>,
+    meant: &'a Models,
+    models: &'a ModelsDraft,
+    secrets: &'a SecretBook,
+) -> Known<'a> {
+    Known { models: drafts, realtime: &meant.realtime, texts: &meant.text, missing: &models.missing, secrets }
 }
 
-/// All models that an agent needs.
-pub(super) fn names_of_models(agent: &AgentDraft) -> impl Iterator<Item = &str> {
-    agent.model.iter().chain(agent.text_models()).map(|(name, _)| name.as_str())
-}
-
-fn unknown<'a>(
-    what: &str,
-    name: &str,
-    place: &Place,
-    known: impl Iterator<Item = &'a str> + Clone,
-    home: &str,
-) -> Problem {
-    let message = match nearest(name, known.clone()) {
-        Some(meant) => format!("there is no {what} {name:?}; did you mean {meant:?}?"),
-        None => format!("there is no {what} {name:?}"),
+/// Whether agents can do the same with both.
+pub(super) fn is_same_book(a: &SecretBook, b: &SecretBook) -> bool {
+    let same = |((name, a), (of, b)): ((_, &super::NamedSecret), (_, &super::NamedSecret))| {
+        name == of && a.value == b.value && a.hosts == b.hosts
     };
-    let mut names: Vec<&str> = known.take(MAX_LISTED + 1).collect();
-    if names.len() > MAX_LISTED {
-        names[MAX_LISTED] = "…";
-    }
-    let allowed = if names.is_empty() { format!("none: {home} has none") } else { names.join(", ") };
-    Problem::error(place, message).allowed(allowed)
+    a.own == b.own && a.named.len() == b.named.len() && a.named.iter().zip(&b.named).all(same)
 }
 
-/// Names in one message.
-const MAX_LISTED: usize = 20;
+/// All models that an agent names.
+pub(super) fn models_of_agent(agent: &AgentDraft) -> impl Iterator<Item = &str> {
+    agent.model.iter().chain(&agent.text_model).chain(agent.text_models()).map(|(name, _)| name.as_str())
+}
+
+/// All models that a deployment names.
+pub(super) fn models_of_deployment(deployment: &DeploymentDraft) -> impl Iterator<Item = &str> {
+    deployment.model.iter().chain(&deployment.backup).map(|(name, _)| name.as_str())
+}

@@ -27,23 +27,24 @@ use std::sync::{Arc, Weak};
 
 use serde::Serialize;
 
+use super::link::{self, Known, Linked as Made};
 use super::problem::{Place, Problem, Problems};
 use super::server;
-use super::types::{AfterCall, Agent, Config, Deployment};
+use super::types::{Agent, ChatDeployment, Config, Deployment, NamedSecret, Persona, SecretBook};
+use super::world::World;
 pub use document::{By, Change, DocId, Revision};
 pub(super) use document::{Hasher, Read};
-use links::{View, names_of_models, taken};
-use models::Models;
+use links::{View, is_same_book, known, models_of_agent, models_of_deployment};
+use models::{Models, ModelsDraft, Used};
 
 /// All documents, and what is in force of them.
 #[derive(Default)]
 pub(super) struct Catalogue {
     docs: Docs,
     /// Errors of documents that claim what others have.
-    taken: BTreeMap<Arc<str>, Problem>,
-    /// Secrets that are not there and are needed.
-    missing: Vec<Problem>,
+    taken: Vec<Problem>,
     models: Models,
+    secrets: Arc<SecretBook>,
     config: Option<Config>,
     generation: u64,
     /// Deployments that are no more, and that something is still done by.
@@ -85,8 +86,21 @@ struct Doc {
 enum Linked {
     #[default]
     Nothing,
-    Agent(Arc<Agent>, Arc<Read>),
-    Deployment(Arc<Deployment>, Pin),
+    /// By itself, if it can be, and on every channel.
+    Agent(Option<Arc<Agent>>, Arc<Persona>, MadeOf),
+    Phone(Arc<Deployment>, MadeOf),
+    Chat(Arc<ChatDeployment>, MadeOf),
+}
+
+/// What a value was made of: with the same again it is the same value.
+#[derive(Clone)]
+struct MadeOf {
+    /// The document, and the agent's.
+    reads: Vec<Arc<Read>>,
+    models: Vec<Used>,
+    secrets: Arc<SecretBook>,
+    /// `offhook.toml` and `models.toml` as they were then. They may change without any difference to the value.
+    around: Pin,
 }
 
 /// A document that is in force as of now, or is no more.
@@ -138,14 +152,15 @@ impl Catalogue {
     }
 
     /// Takes documents as they are written now; `None`: the document is not there. Tells what is in force because of it.
-    pub(super) fn apply(&mut self, changes: Vec<(DocId, Option<Arc<Read>>)>) -> Vec<Applied> {
+    /// `world`: as the documents see it.
+    pub(super) fn apply(&mut self, changes: Vec<(DocId, Option<Arc<Read>>)>, world: &dyn World) -> Vec<Applied> {
         let mut changed = BTreeSet::new();
         let mut applied = Vec::new();
         for (id, read) in changes {
             match (self.docs.all(&id), read) {
                 (Some(names), None) => {
                     let gone = names.remove(id.name());
-                    self.former.extend(gone.as_ref().and_then(|doc| doc.linked.pin()));
+                    self.former.extend(gone.as_ref().and_then(|doc| doc.former()));
                     if let Some(from) = gone.and_then(|doc| doc.good) {
                         applied.push(Applied { doc: id.clone(), from: Some(from.revision), to: None });
                     }
@@ -155,9 +170,9 @@ impl Catalogue {
             }
             changed.insert(id);
         }
-        let touched = self.choose(&changed, &mut applied);
-        self.say(&touched);
-        self.link(&touched);
+        let touched = self.choose(&changed, &mut applied, world);
+        self.say(&touched, world);
+        self.link(&touched, world);
         self.generation += 1;
         applied
     }
@@ -169,7 +184,9 @@ impl Catalogue {
             own.chain(&doc.said).cloned().collect::<Vec<_>>()
         };
         let mut problems: Vec<Problem> = self.docs.iter().flat_map(|(_, doc)| of(doc)).collect();
-        problems.extend(self.taken.values().chain(&self.missing).cloned());
+        problems.extend(self.taken.iter().cloned());
+        // Two deployments may have one agent, and what it lacks.
+        let mut problems = Problems::distinct(problems);
         if let Some(read) = self.docs.server.written.as_ref().filter(|_| !problems.iter().any(Problem::is_error)) {
             let place = Place::file(&read.file);
             problems.extend(read.server().into_iter().flat_map(|server| server::doubts(server, &place)));
@@ -214,14 +231,9 @@ impl Catalogue {
 
     /// What `deployment` was made of, be it in force or not.
     pub(super) fn pin(&self, deployment: &Arc<Deployment>) -> Option<Pin> {
-        let now = self.docs.deployments.get(deployment.name.as_str());
-        if let Some(Linked::Deployment(linked, pin)) = now.map(|doc| &doc.linked)
-            && Arc::ptr_eq(linked, deployment)
-        {
-            return Some(Arc::clone(pin));
-        }
-        let former = self.former.iter().find(|(former, _)| former.as_ptr() == Arc::as_ptr(deployment));
-        former.map(|(_, pin)| Arc::clone(pin))
+        let now = self.docs.deployments.get(deployment.name.as_str()).and_then(Doc::former);
+        let mut all = now.iter().chain(&self.former);
+        all.find(|(is, _)| is.as_ptr() == Arc::as_ptr(deployment)).map(|(_, made_of)| Arc::clone(made_of))
     }
 
     /// Name and endpoint of every model that could be read.
@@ -232,15 +244,15 @@ impl Catalogue {
     }
 
     /// Chooses a version of each document, and returns those that may be different for it.
-    fn choose(&mut self, changed: &BTreeSet<DocId>, applied: &mut Vec<Applied>) -> BTreeSet<DocId> {
+    fn choose(&mut self, changed: &BTreeSet<DocId>, applied: &mut Vec<Applied>, world: &dyn World) -> BTreeSet<DocId> {
         let mut touched = changed.clone();
         // What would break others is not tried again beside what had to wait for it, but once more by itself: it may have
         // been the innocent one of two.
         let mut barred = BTreeSet::new();
-        self.choose_round(&mut touched, &mut barred, applied);
+        self.choose_round(&mut touched, &mut barred, applied, world);
         for id in barred.clone() {
             barred.remove(&id);
-            self.choose_round(&mut touched, &mut barred, applied);
+            self.choose_round(&mut touched, &mut barred, applied, world);
         }
         let none = self.docs.agents.values().all(|doc| doc.written.is_none() && doc.good.is_none());
         for id in &touched {
@@ -266,6 +278,7 @@ impl Catalogue {
         touched: &mut BTreeSet<DocId>,
         barred: &mut BTreeSet<DocId>,
         applied: &mut Vec<Applied>,
+        world: &dyn World,
     ) {
         loop {
             let mut candidates = Vec::new();
@@ -280,7 +293,7 @@ impl Catalogue {
                 }
             }
             self.with_dependents(touched);
-            self.settle(touched, barred);
+            self.settle(touched, barred, world);
             let mut taken = false;
             for id in candidates {
                 let Some(doc) = self.docs.get_mut(&id).filter(|doc| doc.candidate) else { continue };
@@ -296,10 +309,10 @@ impl Catalogue {
     }
 
     /// Drops candidates until the rest fits, and what has nothing left that fits.
-    fn settle(&mut self, touched: &BTreeSet<DocId>, barred: &mut BTreeSet<DocId>) {
+    fn settle(&mut self, touched: &BTreeSet<DocId>, barred: &mut BTreeSet<DocId>, world: &dyn World) {
         // Each round drops one at least.
         loop {
-            let faults = self.faults(touched);
+            let faults = self.faults(touched, world);
             if faults.is_empty() {
                 return;
             }
@@ -331,8 +344,8 @@ impl Catalogue {
     }
 
     /// Of what is touched, what does not fit the rest of the choice, why, and because of whom.
-    fn faults(&self, touched: &BTreeSet<DocId>) -> Vec<(DocId, (String, Vec<DocId>))> {
-        let view = View::new(&self.docs, Doc::chosen);
+    fn faults(&self, touched: &BTreeSet<DocId>, world: &dyn World) -> Vec<(DocId, (String, Vec<DocId>))> {
+        let view = View::new(&self.docs, world, Doc::chosen);
         let is_out = |id: &DocId| self.docs.get(id).is_some_and(|doc| doc.out.is_some());
         let mut faults = Vec::new();
         for id in touched {
@@ -343,13 +356,13 @@ impl Catalogue {
             }
         }
         if touched.iter().any(|id| matches!(id, DocId::Deployment(_))) {
-            for names in view.claims().into_values().filter(|names| names.len() > 1) {
+            for (claim, names) in view.claims() {
                 let is_candidate = |name: &Arc<str>| self.docs.deployments.get(name).is_some_and(|doc| doc.candidate);
                 let Some(first) = names.iter().find(|name| !is_candidate(name)).or(names.first()) else { continue };
                 for name in names.iter().filter(|name| *name != first) {
                     let id = DocId::Deployment(Arc::clone(name));
                     if !is_out(&id) {
-                        faults.push((id, (format!("deployments/{first}.toml answers the same number"), Vec::new())));
+                        faults.push((id, (format!("deployments/{first}.toml {}", claim.had()), Vec::new())));
                     }
                 }
             }
@@ -359,7 +372,7 @@ impl Catalogue {
 
     /// Adds all that refer to what is in `ids`, as they are written or as they are in force.
     fn with_dependents(&self, ids: &mut BTreeSet<DocId>) {
-        if ids.contains(&DocId::Models) {
+        if ids.contains(&DocId::Models) || ids.contains(&DocId::Server) {
             ids.extend(self.docs.agents.keys().cloned().map(DocId::Agent));
             ids.extend(self.docs.deployments.keys().cloned().map(DocId::Deployment));
             return;
@@ -379,8 +392,8 @@ impl Catalogue {
     }
 
     /// Finds what is wrong between documents as they are written.
-    fn say(&mut self, touched: &BTreeSet<DocId>) {
-        let view = View::new(&self.docs, |doc: &Doc| doc.written.as_ref());
+    fn say(&mut self, touched: &BTreeSet<DocId>, world: &dyn World) {
+        let view = View::new(&self.docs, world, |doc: &Doc| doc.written.as_ref());
         let mut said = Vec::new();
         for id in touched {
             let Some(read) = self.docs.get(id).and_then(|doc| doc.written.as_ref()) else { continue };
@@ -388,8 +401,8 @@ impl Catalogue {
             let deployment = read.deployment().map(|deployment| view.of_deployment(deployment));
             said.push((id, agent.or(deployment).unwrap_or_default()));
         }
-        self.taken.clear();
-        for names in view.claims().into_values().filter(|names| names.len() > 1) {
+        let mut all_taken = Vec::new();
+        for (claim, names) in view.claims() {
             let reads = names.iter().filter_map(|name| {
                 let doc = self.docs.deployments.get(*name)?;
                 Some((*name, doc.written.as_ref()?, doc.is_as_written()))
@@ -397,40 +410,36 @@ impl Catalogue {
             let reads: Vec<_> = reads.collect();
             // Who has it keeps it.
             let Some(first) = reads.iter().find(|(.., has)| *has).or(reads.first()) else { continue };
-            for (name, read, _) in reads.iter().filter(|(name, ..)| *name != first.0) {
-                self.taken.extend(taken(read, first.1).map(|problem| (Arc::clone(name), problem)));
-            }
+            let others = reads.iter().filter(|(name, ..)| *name != first.0);
+            all_taken.extend(others.filter_map(|(_, read, _)| claim.taken(read, first.1)));
         }
-        let deployments = self.docs.deployments.values().filter_map(|doc| doc.written.as_ref()?.deployment());
-        let used = deployments.filter_map(|deployment| deployment.agent.as_ref()).map(|(name, _)| name.as_str());
-        let used: BTreeSet<&str> = used.collect();
-        let used = used.into_iter().filter_map(|name| self.docs.agents.get(name)?.written.as_ref()?.agent());
-        let mut missing = Vec::new();
-        let mut models = BTreeSet::new();
-        for agent in used {
-            missing.extend(agent.missing.iter().cloned());
-            models.extend(names_of_models(agent));
-        }
-        let asked = view.models().map(|models| &models.missing);
-        missing.extend(models.iter().filter_map(|name| asked?.get(*name)).flatten().cloned());
-        let said: Vec<_> = said.into_iter().map(|(id, said)| (id.clone(), said)).collect();
-        self.missing = missing;
+        self.taken = all_taken;
         for (id, said) in said {
-            self.docs.get_mut(&id).into_iter().for_each(|doc| doc.said.clone_from(&said));
+            if let Some(doc) = self.docs.get_mut(id) {
+                doc.said = said;
+            }
         }
     }
 
     /// Makes what is in force of what was chosen.
-    fn link(&mut self, touched: &BTreeSet<DocId>) {
-        let Some(server) = self.docs.server.good.as_ref().and_then(|read| read.server()) else { return };
-        let (server, first) = (server.clone(), self.config.is_none());
-        if let Some(draft) = self.docs.models.good.as_ref().and_then(|read| read.models())
-            && (first || touched.contains(&DocId::Models))
-        {
-            self.models = Models::of(draft, &self.models);
-        }
+    fn link(&mut self, touched: &BTreeSet<DocId>, world: &dyn World) {
+        let Some(server) = self.docs.server.good.as_ref().and_then(|read| read.server()).cloned() else { return };
+        let first = self.config.is_none();
         let mut config = self.config.take().unwrap_or_else(|| Config::new(server.clone()));
+        if !is_same_book(&self.secrets, &server.secrets) {
+            self.secrets = Arc::clone(&server.secrets);
+        }
         config.server = server;
+        let none = ModelsDraft::default();
+        let models_read = self.docs.models.good.clone();
+        let draft = models_read.as_ref().and_then(|read| read.models()).unwrap_or(&none);
+        if first || touched.contains(&DocId::Models) {
+            self.models = Models::of(draft, &self.models);
+            config.models = draft.cards();
+        }
+        let known = known(Some(&draft.drafts), &self.models, draft, &self.secrets);
+        let around = [&self.docs.server.good, &self.docs.models.good].into_iter().flatten().cloned();
+        let around: Pin = around.collect();
         let all = first.then(|| self.docs.iter().map(|(id, _)| id).collect::<Vec<_>>());
         let some = touched.iter().filter(|_| !first).cloned();
         // Agents come before the deployments that refer to them.
@@ -438,21 +447,55 @@ impl Catalogue {
             match &id {
                 DocId::Agent(name) => {
                     let doc = self.docs.agents.get_mut(name);
-                    match doc.and_then(|doc| doc.link_agent(name, &self.models)) {
-                        Some(agent) => config.set_agent(name, agent),
-                        None => config.remove_agent(name),
+                    let made = doc.and_then(|doc| doc.link_agent(&self.models, &self.secrets, &known));
+                    match made {
+                        Some((alone, persona)) => {
+                            match alone {
+                                Some(alone) => config.agents.insert(name.to_string(), alone),
+                                None => config.agents.remove(&**name),
+                            };
+                            config.personas.insert(name.to_string(), persona);
+                        }
+                        None => {
+                            config.agents.remove(&**name);
+                            config.personas.remove(&**name);
+                        }
                     }
                 }
                 DocId::Deployment(name) => {
-                    let pin = self.docs.pin(name);
-                    let doc = self.docs.deployments.get_mut(name);
-                    self.former.extend(doc.as_ref().and_then(|doc| doc.linked.pin()));
-                    match doc.and_then(|doc| doc.link_deployment(name, pin?, &config.agents)) {
-                        Some(deployment) => config.set_deployment(name, deployment),
+                    let Some(doc) = self.docs.deployments.get_mut(name) else {
+                        config.remove_deployment(name);
+                        continue;
+                    };
+                    self.former.extend(doc.former());
+                    match doc.link_deployment(
+                        name,
+                        &self.docs.agents,
+                        &self.models,
+                        &self.secrets,
+                        &known,
+                        &around,
+                        world,
+                    ) {
+                        Some(Made::Phone(deployment)) => config.set_deployment(name, deployment),
+                        Some(Made::Chat(chat)) => config.set_chat(name, chat),
                         None => config.remove_deployment(name),
                     }
                 }
                 DocId::Server | DocId::Models => {}
+            }
+        }
+        // One without a model of its own talks as it does on its first phone.
+        let mut on_phones: BTreeMap<&str, &Arc<Agent>> = BTreeMap::new();
+        for deployment in config.deployments.values() {
+            on_phones.entry(&deployment.agent.name).or_insert(&deployment.agent);
+        }
+        for (name, doc) in &self.docs.agents {
+            if let Linked::Agent(None, ..) = doc.linked {
+                match on_phones.get(&**name) {
+                    Some(agent) => config.agents.insert(name.to_string(), Arc::clone(agent)),
+                    None => config.agents.remove(&**name),
+                };
             }
         }
         let mut hasher = Hasher::new();
@@ -521,18 +564,9 @@ impl Docs {
         if *id == DocId::Server { &mut self.server } else { &mut self.models }
     }
 
-    /// What the deployment `name` is made of as of now.
-    fn pin(&self, name: &str) -> Option<Pin> {
-        let deployment = self.deployments.get(name)?.good.as_ref()?;
-        let (agent, _) = deployment.deployment()?.agent.as_ref()?;
-        let agent = self.agents.get(agent.as_str())?.good.as_ref();
-        let all = [self.server.good.as_ref(), self.models.good.as_ref(), agent, Some(deployment)];
-        Some(all.into_iter().flatten().cloned().collect())
-    }
-
     fn is_linked(&self, deployment: &Weak<Deployment>) -> bool {
         let linked =
-            |doc: &Doc| matches!(&doc.linked, Linked::Deployment(now, _) if Arc::as_ptr(now) == deployment.as_ptr());
+            |doc: &Doc| matches!(&doc.linked, Linked::Phone(now, _) if Arc::as_ptr(now) == deployment.as_ptr());
         deployment.upgrade().and_then(|is| self.deployments.get(is.name.as_str())).is_some_and(linked)
     }
 
@@ -579,67 +613,88 @@ impl Doc {
         })
     }
 
-    fn link_agent(&mut self, name: &str, models: &Models) -> Option<Arc<Agent>> {
-        let read = self.good.clone().filter(|_| self.out.is_none());
-        let made = read.and_then(|read| {
-            let draft = read.agent()?;
-            let agent = draft.resolve(Arc::clone(models.realtime.get(&draft.model.as_ref()?.0)?), &models.text);
-            // The same document with the same models is the same agent.
-            if let Linked::Agent(old, of) = &self.linked
-                && Arc::ptr_eq(of, &read)
-                && Arc::ptr_eq(&old.model, &agent.model)
-                && asks_the_same(&old.after, &agent.after)
-            {
-                return Some((Arc::clone(old), read));
-            }
-            debug_assert_eq!(agent.name, name);
-            Some((Arc::new(agent), read))
-        });
-        self.linked = made.clone().map_or(Linked::Nothing, |(agent, read)| Linked::Agent(agent, read));
-        made.map(|(agent, _)| agent)
+    /// The deployment that is in force, and the documents that it was made of.
+    fn former(&self) -> Option<(Weak<Deployment>, Pin)> {
+        match &self.linked {
+            Linked::Phone(deployment, made_of) => Some((Arc::downgrade(deployment), made_of.pin())),
+            _ => None,
+        }
+    }
+
+    fn link_agent(
+        &mut self,
+        models: &Models,
+        secrets: &Arc<SecretBook>,
+        known: &Known<'_>,
+    ) -> Option<(Option<Arc<Agent>>, Arc<Persona>)> {
+        let before = std::mem::take(&mut self.linked);
+        let read = self.good.as_ref().filter(|_| self.out.is_none())?;
+        let draft = read.agent()?;
+        let made_of = MadeOf {
+            reads: vec![Arc::clone(read)],
+            models: models.used(models_of_agent(draft)),
+            secrets: Arc::clone(secrets),
+            around: Arc::from([]),
+        };
+        let (alone, persona) = match before {
+            Linked::Agent(alone, persona, of) if of.is(&made_of) => (alone, persona),
+            _ => (link::agent(draft, known), link::persona(draft, known)),
+        };
+        self.linked = Linked::Agent(alone.clone(), Arc::clone(&persona), made_of);
+        Some((alone, persona))
     }
 
     fn link_deployment(
         &mut self,
         name: &str,
-        pin: Pin,
-        agents: &BTreeMap<String, Arc<Agent>>,
-    ) -> Option<Arc<Deployment>> {
-        let read = self.good.clone().filter(|_| self.out.is_none());
-        let made = read.and_then(|read| {
-            let draft = read.deployment()?;
-            let agent = agents.get(&draft.agent.as_ref()?.0)?;
-            if let Linked::Deployment(old, of) = &self.linked
-                && of.iter().any(|of| Arc::ptr_eq(of, &read))
-                && Arc::ptr_eq(&old.agent, agent)
-            {
-                return Some((Arc::clone(old), Arc::clone(of)));
+        agents: &BTreeMap<Arc<str>, Doc>,
+        models: &Models,
+        secrets: &Arc<SecretBook>,
+        known: &Known<'_>,
+        around: &Pin,
+        world: &dyn World,
+    ) -> Option<Made> {
+        let before = std::mem::take(&mut self.linked);
+        let read = self.good.as_ref().filter(|_| self.out.is_none())?;
+        let draft = read.deployment()?;
+        let agent = agents.get(draft.agent.as_ref()?.0.as_str())?;
+        let Linked::Agent(alone, persona, _) = &agent.linked else { return None };
+        let agent = agent.good.as_ref()?;
+        let agent_draft = agent.agent()?;
+        let made_of = MadeOf {
+            reads: vec![Arc::clone(read), Arc::clone(agent)],
+            models: models.used(models_of_deployment(draft).chain(models_of_agent(agent_draft))),
+            secrets: Arc::clone(secrets),
+            around: Arc::clone(around),
+        };
+        let (made, made_of) = match before {
+            Linked::Phone(deployment, of) if of.is(&made_of) => (Made::Phone(deployment), of),
+            Linked::Chat(chat, of) if of.is(&made_of) => (Made::Chat(chat), of),
+            _ => {
+                let (over, _) = link::check_deployment(draft, agent_draft, known, world);
+                (link::deployment(name, draft, over, agent_draft, alone.as_ref(), persona, known)?, made_of)
             }
-            Some((Arc::new(draft.resolve(name, Arc::clone(agent))?), pin))
-        });
-        self.linked = made.clone().map_or(Linked::Nothing, |(made, pin)| Linked::Deployment(made, pin));
-        made.map(|(deployment, _)| deployment)
+        };
+        self.linked = match made.clone() {
+            Made::Phone(deployment) => Linked::Phone(deployment, made_of),
+            Made::Chat(chat) => Linked::Chat(chat, made_of),
+        };
+        Some(made)
     }
 }
 
-impl Linked {
-    /// Of a deployment: itself, and what it was made of.
-    fn pin(&self) -> Option<(Weak<Deployment>, Pin)> {
-        match self {
-            Linked::Deployment(deployment, pin) => Some((Arc::downgrade(deployment), Arc::clone(pin))),
-            _ => None,
-        }
+impl MadeOf {
+    fn pin(&self) -> Pin {
+        self.around.iter().chain(&self.reads).cloned().collect()
     }
-}
 
-/// Whether two readings of what follows a call ask the same text models.
-fn asks_the_same(a: &AfterCall, b: &AfterCall) -> bool {
-    let pairs = [(&a.analysis, &b.analysis), (&a.qc, &b.qc)];
-    pairs.into_iter().all(|pair| match pair {
-        (Some(a), Some(b)) => Arc::ptr_eq(&a.model, &b.model),
-        (None, None) => true,
-        _ => false,
-    })
+    fn is(&self, other: &MadeOf) -> bool {
+        let reads = self.reads.len() == other.reads.len()
+            && self.reads.iter().zip(&other.reads).all(|(a, b)| Arc::ptr_eq(a, b));
+        let models =
+            self.models.len() == other.models.len() && self.models.iter().zip(&other.models).all(|(a, b)| a.is(b));
+        reads && models && Arc::ptr_eq(&self.secrets, &other.secrets)
+    }
 }
 
 /// A problem in one line without its place.

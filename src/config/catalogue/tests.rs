@@ -46,12 +46,12 @@ impl Desk {
     }
 
     fn write(&mut self, texts: &[(&str, &str)]) -> &mut Self {
-        self.catalogue.apply(texts.iter().map(|(path, text)| read(path, text)).collect());
+        self.catalogue.apply(texts.iter().map(|(path, text)| read(path, text)).collect(), &Silent);
         self
     }
 
     fn delete(&mut self, path: &str) -> &mut Self {
-        self.catalogue.apply(vec![(DocId::from_path(path).expect("a document"), None)]);
+        self.catalogue.apply(vec![(DocId::from_path(path).expect("a document"), None)], &Silent);
         self
     }
 
@@ -92,10 +92,10 @@ fn a_broken_document_keeps_its_own_last_good_version_and_holds_up_no_other() {
             &[("agents/a.toml", "model = \"other\"\ninstructions = \"x\"\n")],
             &["agents/a.toml LastGood: there is no model \"other\""],
         ),
-        (&[("deployments/d.toml", "")], &["deployments/d.toml LastGood: it has 2 errors"]),
+        (&[("deployments/d.toml", "")], &["deployments/d.toml LastGood: it has 1 error"]),
         (&[("offhook.toml", "max_calls = 0")], &["offhook.toml LastGood: it has 1 error"]),
         (&[("models.toml", "[m")], &["models.toml LastGood: it has 1 error"]),
-        (&[("agents/new.toml", "")], &["agents/new.toml Nothing: it has 2 errors"]),
+        (&[("agents/new.toml", "")], &["agents/new.toml Nothing: it has 1 error"]),
         // What would take from others what they need is itself what is wrong.
         (
             &[("models.toml", "[n]\nurl = \"ws://127.0.0.1:2/\"\n")],
@@ -105,7 +105,7 @@ fn a_broken_document_keeps_its_own_last_good_version_and_holds_up_no_other() {
         ),
         (
             &[("deployments/c.toml", "agent = \"b\"\nnumber = \"+15550100001\"\n")],
-            &["deployments/c.toml Nothing: deployments/d.toml answers the same number"],
+            &["deployments/c.toml Nothing: deployments/d.toml answers this number"],
         ),
         // One that was never good is left out with those that need it.
         (
@@ -117,9 +117,7 @@ fn a_broken_document_keeps_its_own_last_good_version_and_holds_up_no_other() {
         let mut desk = Desk::furnished();
         let before = desk.config().clone();
         desk.write(texts);
-        let told: Vec<String> =
-            desk.exceptions().into_iter().map(|line| line.replace(" 3 errors", " 2 errors")).collect();
-        assert_eq!(told, *exceptions, "{texts:?}");
+        assert_eq!(desk.exceptions(), *exceptions, "{texts:?}");
         assert_eq!(desk.answers(), both, "{texts:?}");
         assert_eq!(desk.config().revision, before.revision, "{texts:?}");
         // The rest can be changed meanwhile.
@@ -160,7 +158,7 @@ fn a_model_that_is_renamed_takes_effect_when_the_last_that_uses_it_says_so() {
 fn numbers_can_be_swapped() {
     let mut desk = Desk::furnished();
     desk.write(&[("deployments/d.toml", &deployment("a", 2))]);
-    assert_eq!(desk.exceptions(), ["deployments/d.toml LastGood: deployments/e.toml answers the same number"]);
+    assert_eq!(desk.exceptions(), ["deployments/d.toml LastGood: deployments/e.toml answers this number"]);
     desk.write(&[("deployments/e.toml", &deployment("b", 1))]);
     assert_eq!(desk.answers(), answers(&[("0001", "e b n"), ("0002", "d a m")]));
     desk.write(&[("deployments/d.toml", &deployment("a", 1)), ("deployments/e.toml", &deployment("b", 2))]);
@@ -251,7 +249,7 @@ const PATHS: [&str; 6] =
     ["offhook.toml", "models.toml", "agents/a.toml", "agents/b.toml", "deployments/d.toml", "deployments/e.toml"];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever is written and deleted in whatever order: what is in force is what reading its texts anew gives, it only
     /// ever consists of texts that were written and were not deleted since, and is never less than it must be.
@@ -277,7 +275,7 @@ proptest! {
                 let gone = (DocId::from_path(path).unwrap(), None);
                 changes.push(text.map_or(gone, |text| read(path, &text)));
             }
-            desk.catalogue.apply(changes);
+            desk.catalogue.apply(changes, &Silent);
             let in_force: Vec<(String, String)> = desk.catalogue.all_in_force()
                 .map(|(id, read)| (id.to_string(), read.text.clone().unwrap().to_string())).collect();
             for (path, text) in &in_force {

@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log, plan, residency, billing, secrets",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log, plan, residency, billing, secrets",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",

@@ -122,7 +122,7 @@ fn bad_tools_are_told() {
             "6:16: url = \"ftp://a.example/\": does not begin with https:// or http://; allowed: a URL such as https://api.example.com/customers/{{call.from}}",
         ]),
         (tool("http = { url = \"https://me:hush@a.example/\" }"), &[
-            "6:16: url = (hidden): has a user name or password; allowed: headers.Authorization = { env = \"NAME\" }",
+            "6:16: url = (hidden): has a user name or password; allowed: headers.Authorization = { secret = \"NAME\" }",
         ]),
         ("model = \"rehearsal\"\ninstructions = \"x\"\n[[mcp]]\nlabel = \"a\"\nurl = \"http://a.example/\"\nrequire_approval = \"always\"".into(), &[
             "3:1: [[mcp]]: model \"rehearsal\" does not ask servers of tools by itself; allowed: a model with mcp = true in models.toml, or [[tool]] in place of this",
@@ -234,7 +234,7 @@ fn tools_and_variables_mean_what_they_say() {
         [qc]\nmodel = \"rehearsal-text\"\nprompt = \"{{analysis.mood}} {{analysis.json}}\"\nschema = { type = \"object\" }\n\
         [push]\nurl = \"https://a.example/\"\nbody = '{\"m\": \"{{analysis.mood}}\", \"q\": {{qc.json}} }'\n";
     dir.write("agents/reception.toml", text);
-    dir.write("models.toml", MODELS.replace("OPENAI_API_KEY", "KEY"));
+    dir.write("models.toml", MODELS.replace("OPENAI_API_KEY", "OTHER_KEY"));
     let agent = dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].clone();
     let names: Vec<_> = agent.tools.iter().map(|tool| (tool.name.as_str(), tool.does, tool.timeout_ms)).collect();
     assert_eq!(names, [("transfer", ToolKind::Transfer, 15_000), ("book", ToolKind::Http, 100)]);

@@ -21,6 +21,8 @@ const SERVER: &str = include_str!("../../../config/offhook.toml");
 const MODELS: &str = include_str!("../../../config/models.toml");
 const AGENT: &str = include_str!("../../../config/agents/reception.toml");
 const DEPLOYMENT: &str = include_str!("../../../config/deployments/main-number.toml");
+const WEBSITE: &str = include_str!("../../../config/deployments/website.toml");
+const INTERNAL: &str = include_str!("../../../config/deployments/staff-chat.toml");
 
 /// A copy of the shipped configuration, with silence for its recordings.
 struct Dir(TempDir);
@@ -91,7 +93,7 @@ impl Dir {
 /// The environment of all tests.
 fn env(name: &str) -> Option<String> {
     match name {
-        "KEY" => Some("sk-very-secret".to_owned()),
+        "KEY" | "OTHER_KEY" => Some("sk-very-secret".to_owned()),
         "EMPTY" => Some(String::new()),
         "TWO_LINES" => Some("a\nb".to_owned()),
         _ => None,
@@ -142,8 +144,10 @@ fn two_deployments_on_one_number_are_both_named() {
     dir.write("deployments/second.toml", DEPLOYMENT.replace("agent =", "\nagent ="));
     let errors = dir.errors();
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].starts_with("deployments/second.toml:9:10: number = \"+15550100100\": another deployment"));
-    assert!(errors[0].contains("deployments/main-number.toml:8:10"), "{errors:?}");
+    let line = 1 + DEPLOYMENT.lines().position(|line| line.starts_with("number")).unwrap();
+    let second = format!("deployments/second.toml:{}:10: number = \"+15550100100\": another deployment", line + 1);
+    assert!(errors[0].starts_with(&second), "{errors:?}");
+    assert!(errors[0].contains(&format!("deployments/main-number.toml:{line}:10")), "{errors:?}");
 }
 
 #[test]
@@ -232,7 +236,7 @@ fn odd_files_are_told_and_survived() {
     let keys: String = (0..60_000).map(|i| format!("key_{i} = 1\n")).collect();
     dir.write("agents/reception.toml", keys);
     let errors = dir.errors();
-    assert_eq!((errors.len(), errors[2].as_str()), (53, "agents/reception.toml: has 59950 more errors"));
+    assert_eq!((errors.len(), errors[1].as_str()), (52, "agents/reception.toml: has 59950 more errors"));
     // What editors leave behind is no document.
     dir.write("agents/reception.toml", AGENT).write("agents/.x.toml", "[").write("agents/x.toml~", "[");
     assert!(dir.load().is_ok());
@@ -416,7 +420,7 @@ proptest! {
             (id.clone(), Some(Arc::new(catalogue::Read::new(id, &file, Ok(text.into()), &Silent, Vec::new))))
         };
         let mut all = catalogue::Catalogue::default();
-        all.apply(ids.into_iter().zip(texts).map(read).collect());
+        all.apply(ids.into_iter().zip(texts).map(read).collect(), &Silent);
         let resolved = resolve::strict(&all, Vec::new());
         let _ = resolved.problems.to_string();
         prop_assert_eq!(resolved.config.is_none(), resolved.problems.has_errors());
@@ -470,7 +474,7 @@ fn a_model() -> Model {
 
 fn agent_of(text: &str) -> Agent {
     let (draft, _) = reader::read("a.toml", text, |_, table| agent::read("a", table, &Silent));
-    draft.unwrap().resolve(Arc::new(a_model()), &Default::default())
+    draft.unwrap().resolve(Arc::new(a_model()), &Default::default(), &Default::default())
 }
 
 /// `text` with its commented-out keys (`#key = …`, no space) taken out of their comments.
@@ -494,4 +498,36 @@ fn uncommented_but(text: &str, but: &[&str]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A deployment of the shipped agent, over a model that costs nothing.
+fn linked(draft: &deployment::DeploymentDraft) -> link::Linked {
+    let (agent, _) = reader::read("a.toml", AGENT, |_, table| agent::read("reception", table, &Silent));
+    let (realtime, texts) = (
+        [("rehearsal".to_owned(), Arc::new(a_model()))].into(),
+        [("rehearsal-text".to_owned(), Arc::new(a_text_model()))].into(),
+    );
+    let known = link::Known {
+        models: None,
+        realtime: &realtime,
+        texts: &texts,
+        missing: &Default::default(),
+        secrets: &Default::default(),
+    };
+    let agent = agent.unwrap();
+    let (over, problems) = link::check_deployment(draft, &agent, &known, &Silent);
+    assert!(problems.is_empty(), "{problems:#?}");
+    let (alone, persona) = (link::agent(&agent, &known), link::persona(&agent, &known));
+    link::deployment("d", draft, over, &agent, alone.as_ref(), &persona, &known).unwrap()
+}
+
+fn a_text_model() -> TextModel {
+    TextModel {
+        name: "m".to_owned(),
+        base_url: "http://127.0.0.1".to_owned(),
+        model: "m".to_owned(),
+        api_key: None,
+        headers: Vec::new(),
+        price: None,
+    }
 }

@@ -1,5 +1,6 @@
 //! What the shipped documents mean: the defaults, all of them.
 
+use super::link::Linked;
 use super::*;
 
 #[test]
@@ -48,12 +49,21 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
     let read_agent = |text: &str| {
         let (draft, noted) = reader::read("a.toml", text, |_, table| agent::read("a", table, &Silent));
         let model = Arc::new(a_model());
-        (format!("{:?}", draft.unwrap().resolve(model, &Default::default())), noted)
+        (format!("{:?}", draft.unwrap().resolve(model, &Default::default(), &Default::default())), noted)
     };
     let (shipped, noted) = read_agent(AGENT);
-    assert_shows_every_key(AGENT, &noted.known);
+    // What a deployment has too is shown there.
+    let shown_there = |path: &&String| {
+        let top = path.split('.').next().unwrap_or_default();
+        !terms::KEYS.contains(&top) && top != "tool_sound" && !path.starts_with("hours.")
+    };
+    assert_shows_every_key(AGENT, &noted.known.iter().filter(shown_there).cloned().collect());
     // Examples of keys whose default is to have none; all other commented-out keys show their default.
     let examples = [
+        "text_model",
+        "max_calls",
+        "schedule",
+        "hours",
         "voice",
         "max_output_tokens",
         "prompt",
@@ -95,14 +105,55 @@ fn shipped_agent_and_deployment_show_every_key_with_its_default() {
 
     let read_deployment = |text: &str| {
         let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table, &Silent));
-        let agent = Arc::new(agent_of(AGENT));
-        (format!("{:?}", draft.unwrap().resolve("d", agent)), noted)
+        let Linked::Phone(deployment) = linked(&draft.unwrap()) else { panic!("a phone") };
+        let meant = Deployment { origins: Origins::default(), ..Arc::unwrap_or_clone(deployment) };
+        (format!("{meant:?}"), noted)
     };
     let (shipped, noted) = read_deployment(DEPLOYMENT);
-    assert_shows_every_key(DEPLOYMENT, &noted.known);
-    let (all, noted) = read_deployment(&uncommented(DEPLOYMENT));
+    // What is the agent's is shown there, but for a deployment to name.
+    let shown_here = |path: &&String| !manner::KEYS.contains(&path.split('.').next().unwrap_or_default());
+    assert_shows_every_key(DEPLOYMENT, &noted.known.iter().filter(shown_here).cloned().collect());
+    for key in manner::KEYS {
+        assert!(DEPLOYMENT.split(|c: char| !c.is_ascii_lowercase() && c != '_').any(|word| word == key), "{key}");
+    }
+    // Examples of keys whose default is to have none.
+    let examples = ["title", "key", "model", "voice", "activate_at", "deactivate_at", "[hours]", "[hours.exceptions]"];
+    let (all, noted) = read_deployment(&uncommented_but(DEPLOYMENT, &examples));
     assert_eq!(shipped, all);
     assert!(noted.problems.is_empty());
+    let (_, noted) = read_deployment(&uncommented(DEPLOYMENT));
+    assert!(noted.problems.iter().all(|p| p.message.contains("has no effect")), "{:#?}", noted.problems);
+}
+
+#[test]
+fn shipped_chats_show_every_key_with_its_default() {
+    for (text, examples) in [
+        (WEBSITE, ["backup_model", "key", "origins", "welcome", "suggestions", "link_previews", "schedule", "hours"]),
+        (INTERNAL, ["backup_model", "key", "avatar", "welcome", "schedule", "hours", "-", "-"]),
+    ] {
+        let read = |text: &str| {
+            let (draft, noted) = reader::read("d.toml", text, |_, table| deployment::read(table, &Silent));
+            let Linked::Chat(chat) = linked(&draft.unwrap()) else { panic!("a chat") };
+            let mut chat = Arc::unwrap_or_clone(chat);
+            if let ChatSettings::Website(website) = &mut chat.settings {
+                // A default that is said is one.
+                assert_eq!(website.look.palette(false), Palette::LIGHT);
+                website.look.colours = Palette::default();
+            }
+            (format!("{chat:?}"), noted)
+        };
+        let (shipped, noted) = read(text);
+        let shown = |path: &&String| !path.starts_with("hours.") && !path.starts_with("schedule.");
+        assert_shows_every_key(text, &noted.known.iter().filter(shown).cloned().collect());
+        let but: Vec<&str> =
+            examples.into_iter().chain(["title", "logo", "[look.preview]", "#Ask", "#Hello"]).collect();
+        let (all, noted) = read(&uncommented_but(text, &but));
+        assert_eq!(all, shipped);
+        assert!(noted.problems.is_empty(), "{:#?}", noted.problems);
+        let all = uncommented(text);
+        let (_, noted) = reader::read("d.toml", &all, |_, table| deployment::read(table, &Pictures));
+        assert!(noted.problems.is_empty(), "{:#?}", noted.problems);
+    }
 }
 
 #[test]
@@ -119,6 +170,27 @@ fn shipped_models_are_right_with_their_examples() {
     for path in noted.known.iter().filter(|path| path.matches('.').count() == 1) {
         let Some(key) = models.iter().find_map(|model| path.strip_prefix(model)) else { continue };
         assert!(MODELS.contains(&format!("#   {key} ")), "{key} is not explained");
+    }
+}
+
+/// Where every file is a picture.
+struct Pictures;
+
+impl world::World for Pictures {
+    fn env(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn file(&self, _: &str, _: u64) -> Result<Vec<u8>, String> {
+        Ok(b"\x89PNG\r\n\x1a\n".to_vec())
+    }
+
+    fn now(&self) -> std::time::SystemTime {
+        std::time::SystemTime::UNIX_EPOCH
+    }
+
+    fn locate(&self, path: &str) -> PathBuf {
+        path.into()
     }
 }
 

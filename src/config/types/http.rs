@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Schema, Secret};
+use super::{Price, Schema, Secret};
 use crate::base::template::Template;
 
 /// A request with gaps that are filled in when it is made.
@@ -160,6 +160,8 @@ pub struct TextModel {
     pub api_key: Option<Secret>,
     /// Further request headers.
     pub headers: Vec<(String, Secret)>,
+    /// What it costs; only text counts. `None`: unknown.
+    pub price: Option<Price>,
 }
 
 /// What is done once a call is over, in this order.

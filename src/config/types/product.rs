@@ -133,6 +133,18 @@ pub struct ModelFacts {
     pub options: Option<Vec<String>>,
 }
 
+impl ModelFacts {
+    /// The voice that a new phone deployment is given (C-26); `None`: the model's own.
+    pub fn first_voice(&self) -> Option<&str> {
+        self.voices.iter().map(String::as_str).find(|voice| *voice == "alloy")
+    }
+
+    /// Whether it has `voice`; custom voices, and those of a model that declares none, are the vendor's to know.
+    pub fn has_voice(&self, voice: &str) -> bool {
+        self.voices.is_empty() || voice.starts_with("voice_") || self.voices.iter().any(|known| known == voice)
+    }
+}
+
 /// A model as people choose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelCard {

@@ -170,6 +170,8 @@ impl Placed {
 /// A call that is wanted.
 pub(super) struct Wanted {
     pub(super) deployment: Arc<Deployment>,
+    /// The deployment's number.
+    pub(super) from: String,
     pub(super) to: String,
     pub(super) variables: BTreeMap<String, String>,
     pub(super) budget: Option<Budget>,
@@ -195,7 +197,7 @@ pub(super) fn place(
     call: &str,
     look: bool,
 ) -> Result<Arc<Placed>, Refused> {
-    let Wanted { deployment, to, variables, budget, public } = wanted;
+    let Wanted { deployment, from, to, variables, budget, public } = wanted;
     let began = Instant::now();
     let started = std::time::SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
@@ -222,18 +224,13 @@ pub(super) fn place(
     };
     let mut settings = CallSettings::new(&deployment, &config.revision, AudioFormat::PHONE, seed);
     settings.outbound = Some(deployment.outbound.clone());
-    let about = About {
-        direction: Direction::Outbound,
-        from: Some(deployment.number.clone()),
-        to: Some(to.clone()),
-        variables,
-        budget,
-    };
+    let about =
+        About { direction: Direction::Outbound, from: Some(from.clone()), to: Some(to.clone()), variables, budget };
     about.prepare(&mut settings, call, &deployment, started);
     let limits = &deployment.limits;
     let new = NewCall {
         to: to.clone(),
-        from: deployment.number.clone(),
+        from,
         url: format!("{public}/twilio/voice?call={call}"),
         status_callback: format!("{public}/twilio/call-status?call={call}"),
         ring_s: deployment.outbound.ring_s,
