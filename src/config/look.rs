@@ -10,8 +10,6 @@ use super::world::World;
 pub(super) const WEBSITE: [&str; 5] = ["origins", "suggestions", "look", "feedback", "link_previews"];
 /// Keys of an internal chat.
 pub(super) const INTERNAL: [&str; 2] = ["avatar", "show_tool_use"];
-/// Keys of both.
-pub(super) const CHAT: [&str; 2] = ["backup_model", "welcome"];
 
 /// Reads the keys of a website's deployment.
 pub(super) fn website(table: &mut Table<'_, '_>, world: &dyn World) -> Website {

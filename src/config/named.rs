@@ -28,7 +28,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> BTreeMap<Stri
         let hosts = table.need("hosts", "the hosts that may be sent it, such as [\"api.example.com\"]");
         let hosts = hosts.and_then(|field| {
             let hosts: Vec<String> = values::hosts(&field).into_iter().map(|(host, _)| host).collect();
-            if hosts.is_empty() && field.is_list() {
+            if field.is_empty_list() {
                 field.wrong_allowed("names no host that may be sent it", values::HOSTS);
             }
             (!hosts.is_empty()).then_some(hosts)

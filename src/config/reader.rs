@@ -391,6 +391,11 @@ impl<'d, 'i> Field<'d, 'i> {
         self.value.get_ref().is_array()
     }
 
+    /// Whether the value is a list of nothing.
+    pub(super) fn is_empty_list(&self) -> bool {
+        self.value.get_ref().as_array().is_some_and(|items| items.is_empty())
+    }
+
     /// The text, for keys that take several shapes.
     pub(super) fn as_str(&self) -> Option<&'d str> {
         self.value.get_ref().as_str()

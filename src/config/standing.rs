@@ -92,7 +92,7 @@ fn mode(field: Field<'_, '_>) -> Option<Access> {
 
 fn members(field: &Field<'_, '_>) -> Option<Vec<String>> {
     let items = field.list(MAX_MEMBERS);
-    if items.is_empty() && field.is_list() {
+    if field.is_empty_list() {
         field.wrong_allowed("Select at least one member.", "e-mail addresses of members");
         return None;
     }

@@ -1,7 +1,10 @@
 //! Documents as data: what is said about bad ones, and what the shipped ones mean.
 
 mod cases;
+mod channels;
 mod hands;
+mod overrides;
+mod secrets;
 mod shipped;
 mod source;
 mod ways;
@@ -127,7 +130,7 @@ fn every_problem_of_every_file_is_told_at_once() {
 #[test]
 fn a_problem_shows_its_line_with_a_caret_beneath() {
     let dir = Dir::shipped();
-    dir.write("deployments/main-number.toml", "agent = \"reception\"\nnumber = \"ä\"  # mine");
+    dir.write("deployments/main-number.toml", "agent = \"reception\"\nnumber = \"ä\"  # mine\nchannel = \"phone\"");
     let problems = dir.load().unwrap_err();
     let shown = problems.to_string();
     assert!(shown.ends_with("\n  2 | number = \"ä\"\n    |          ^^^"), "{shown}");
