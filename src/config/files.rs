@@ -108,10 +108,6 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
         Folder { dir, env, settle, docs, named, folders, moving, sounds }
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     pub(super) fn path(&self, id: &DocId) -> PathBuf {
         self.dir.join(id.to_string())
     }
@@ -176,6 +172,29 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
         let reading = self.reading();
         let file = show(&self.path(id));
         Arc::new(Read::new(id.clone(), &file, Ok(text.into()), &reading, || reading.recordings()))
+    }
+
+    /// A document as it is at this moment, which need not have settled; `None`: there is no such file.
+    pub(super) fn read_now(&self, id: &DocId) -> Option<Arc<Read>> {
+        let path = self.path(id);
+        if !path.exists() {
+            return None;
+        }
+        let reading = self.reading();
+        let text = self.text(id, &path);
+        Some(Arc::new(Read::new(id.clone(), &show(&path), text, &reading, || reading.recordings())))
+    }
+
+    /// Takes a document that we wrote ourselves.
+    pub(super) fn take_now(&mut self, id: &DocId) -> Vec<(DocId, Option<Arc<Read>>)> {
+        if !self.path(id).exists() {
+            self.forget(id);
+            return vec![(id.clone(), None)];
+        }
+        match self.read(id, false, Duration::MAX) {
+            Ok(Some(read)) => vec![(id.clone(), Some(read))],
+            Ok(None) | Err(_) => Vec::new(),
+        }
     }
 
     /// The directory and the environment as documents see them.

@@ -38,12 +38,12 @@ use links::{View, is_same_book, known, models_of_agent, models_of_deployment};
 use models::{Models, ModelsDraft, Used};
 
 /// All documents, and what is in force of them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Catalogue {
     docs: Docs,
     /// Errors of documents that claim what others have.
     taken: Vec<Problem>,
-    models: Models,
+    models: Arc<Models>,
     secrets: Arc<SecretBook>,
     config: Option<Config>,
     generation: u64,
@@ -55,7 +55,7 @@ pub(super) struct Catalogue {
 pub(super) type Pin = Arc<[Arc<Read>]>;
 
 /// Documents by kind and name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Docs {
     server: Doc,
     models: Doc,
@@ -64,7 +64,7 @@ struct Docs {
 }
 
 /// One document.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Doc {
     /// As it is written now; `None`: it is not there.
     written: Option<Arc<Read>>,
@@ -82,7 +82,7 @@ struct Doc {
 }
 
 /// What is in force of a document, and what it was made of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 enum Linked {
     #[default]
     Nothing,
@@ -201,6 +201,11 @@ impl Catalogue {
     /// How it is with each document.
     pub(super) fn states(&self) -> Vec<DocState> {
         self.docs.iter().filter_map(|(id, doc)| doc.state(id)).collect()
+    }
+
+    /// How it is with one document; `None`: there is none.
+    pub(super) fn state(&self, id: &DocId) -> Option<DocState> {
+        self.docs.get(id)?.state(id.clone())
     }
 
     /// Those of which it is not what is written that is in force.
@@ -434,7 +439,7 @@ impl Catalogue {
         let models_read = self.docs.models.good.clone();
         let draft = models_read.as_ref().and_then(|read| read.models()).unwrap_or(&none);
         if first || touched.contains(&DocId::Models) {
-            self.models = Models::of(draft, &self.models);
+            self.models = Arc::new(Models::of(draft, &self.models));
             config.models = draft.cards();
         }
         let known = known(Some(&draft.drafts), &self.models, draft, &self.secrets);

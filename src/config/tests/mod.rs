@@ -2,6 +2,7 @@
 
 mod cases;
 mod channels;
+mod edits;
 mod hands;
 mod overrides;
 mod secrets;
