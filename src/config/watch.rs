@@ -171,12 +171,12 @@ impl Source {
         let again = look.again;
         let changes = state.take(look, None, By::File);
         self.publish(state);
-        state.keep(&changes);
-        Refreshed { changes, again }
+        let more = state.keep(&changes);
+        Refreshed { changes, again: again.or(more.then_some(Duration::ZERO)) }
     }
 
-    /// From now on what is in force is kept where [`Opening::last_good`] says; what is not kept yet, at once. For a server
-    /// whose data directory is its own by now.
+    /// From now on what is in force is kept where [`Opening::last_good`] says; what is not kept yet, now and, if that is much,
+    /// with the next looks. For a server whose data directory is its own by now.
     pub fn keep_last_good(&self) {
         if let Some(state) = self.lock().as_mut() {
             state.keeping = true;
@@ -360,14 +360,14 @@ impl State {
         changes
     }
 
-    /// Keeps what is in force and not kept yet.
-    pub(super) fn keep(&mut self, changes: &[Change]) {
-        let Some(last_good) = self.last_good.as_mut().filter(|_| self.keeping && !self.unkept.is_empty()) else {
-            return;
-        };
+    /// Keeps what is in force and not kept yet, and tells whether there is more of it.
+    pub(super) fn keep(&mut self, changes: &[Change]) -> bool {
+        let due = self.keeping && !self.unkept.is_empty();
+        let Some(last_good) = self.last_good.as_mut().filter(|_| due) else { return false };
         let kept: Vec<Kept> = self
             .unkept
             .iter()
+            .take(MAX_KEPT)
             .map(|doc| {
                 let read = self.catalogue.last_good(doc);
                 let known = changes.iter().find(|change| change.doc == *doc).cloned();
@@ -379,8 +379,9 @@ impl State {
             .collect();
         match last_good.keep(&kept) {
             Ok(()) => {
-                self.unkept.clear();
+                kept.iter().for_each(|kept| drop(self.unkept.remove(&kept.change.doc)));
                 self.unkept_said = false;
+                return !self.unkept.is_empty();
             }
             Err(error) if !self.unkept_said => {
                 self.unkept_said = true;
@@ -388,6 +389,7 @@ impl State {
             }
             Err(_) => {}
         }
+        false
     }
 
     fn all_problems(&self) -> Problems {
@@ -429,6 +431,8 @@ fn log<'a>(problems: impl Iterator<Item = &'a Problem>) {
     }
 }
 
+/// Documents that are kept in one go: of thousands the rest waits for the next look, and nobody waits for all of them.
+const MAX_KEPT: usize = 256;
 /// The rest is told by `offhook check`.
 const MAX_LOGGED: usize = 50;
 /// Looks at files that are being written when a server starts.

@@ -1,11 +1,12 @@
 //! What documents say of each other: every reference followed, over one choice of versions.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use super::super::agent::AgentDraft;
 use super::super::deployment::DeploymentDraft;
-use super::super::link::{self, Known};
+use super::super::link::{self, Known, Over};
 use super::super::model::ModelDraft;
 use super::super::problem::{Place, Problem};
 use super::super::types::SecretBook;
@@ -19,6 +20,21 @@ pub(super) struct View<'a, P> {
     docs: &'a Docs,
     pick: P,
     world: &'a dyn World,
+    checks: &'a Checks,
+}
+
+/// What was found out between deployments and their agents while one change is applied. The same versions are looked at
+/// several times: as they are chosen, as they are written, and as they are linked.
+#[derive(Default)]
+pub(super) struct Checks(RefCell<HashMap<Versions, Checked>>);
+
+/// Of the deployment, its agent, `models.toml` and `offhook.toml`, each by its address: all of them are kept meanwhile.
+type Versions = [Option<*const Read>; 4];
+
+struct Checked {
+    /// Until it is used.
+    over: Option<Over>,
+    problems: Vec<Problem>,
 }
 
 /// What is wrong between documents, and because of which others.
@@ -39,8 +55,8 @@ static NO_MODELS: LazyLock<ModelsDraft> = LazyLock::new(ModelsDraft::default);
 static NO_SECRETS: LazyLock<SecretBook> = LazyLock::new(SecretBook::default);
 
 impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
-    pub(super) fn new(docs: &'a Docs, world: &'a dyn World, pick: P) -> Self {
-        View { docs, pick, world }
+    pub(super) fn new(docs: &'a Docs, world: &'a dyn World, checks: &'a Checks, pick: P) -> Self {
+        View { docs, pick, world, checks }
     }
 
     /// What agents and deployments can refer to.
@@ -72,7 +88,8 @@ impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
     }
 
     /// What is wrong between a deployment and its agent.
-    pub(super) fn of_deployment(&self, deployment: &DeploymentDraft) -> Vec<Problem> {
+    pub(super) fn of_deployment(&self, read: &Read) -> Vec<Problem> {
+        let Some(deployment) = read.deployment() else { return Vec::new() };
         let Some((name, place)) = &deployment.agent else { return Vec::new() };
         match self.agent(name) {
             None => {
@@ -80,7 +97,17 @@ impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
                 vec![link::unknown("agent", name, place, agents.map(|(name, _)| &**name), "agents/")]
             }
             Some(None) => Vec::new(),
-            Some(Some(agent)) => link::check_deployment(deployment, agent, &self.known(), self.world).1,
+            Some(Some(draft)) => {
+                let of = [self.docs.agents.get(name.as_str()), Some(&self.docs.models), Some(&self.docs.server)];
+                let [agent, models, server] = of.map(|doc| doc.and_then(&self.pick));
+                let versions = versions(read, agent, models, server);
+                let mut checks = self.checks.0.borrow_mut();
+                let checked = checks.entry(versions).or_insert_with(|| {
+                    let (over, problems) = link::check_deployment(deployment, draft, &self.known(), self.world);
+                    Checked { over: Some(over), problems }
+                });
+                checked.problems.clone()
+            }
         }
     }
 
@@ -110,7 +137,7 @@ impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
             if known.is_some_and(|draft| draft.is_none() || is_out(&agent)) {
                 return Some(Fault { problems: vec![Problem::error(place, "this agent is not in force")], by });
             }
-            self.of_deployment(deployment)
+            self.of_deployment(read)
         };
         problems.retain(Problem::is_error);
         (!problems.is_empty()).then_some(Fault { problems, by })
@@ -130,6 +157,28 @@ impl<'a, P: Fn(&'a Doc) -> Option<&'a Arc<Read>>> View<'a, P> {
         }
         claims.into_iter().filter(|(_, names)| names.len() > 1)
     }
+}
+
+impl Checks {
+    /// What a deployment has otherwise than its agent, if it was found out already.
+    pub(super) fn over(
+        &self,
+        read: &Read,
+        agent: &Arc<Read>,
+        models: Option<&Arc<Read>>,
+        server: Option<&Arc<Read>>,
+    ) -> Option<Over> {
+        self.0.borrow_mut().get_mut(&versions(read, Some(agent), models, server))?.over.take()
+    }
+}
+
+fn versions(
+    read: &Read,
+    agent: Option<&Arc<Read>>,
+    models: Option<&Arc<Read>>,
+    server: Option<&Arc<Read>>,
+) -> Versions {
+    [Some(std::ptr::from_ref(read)), agent.map(Arc::as_ptr), models.map(Arc::as_ptr), server.map(Arc::as_ptr)]
 }
 
 impl Claim<'_> {

@@ -27,14 +27,16 @@ use std::sync::{Arc, Weak};
 
 use serde::Serialize;
 
-use super::link::{self, Known, Linked as Made};
+use super::agent::AgentDraft;
+use super::deployment::DeploymentDraft;
+use super::link::{self, Known, Linked as Made, Over};
 use super::problem::{Place, Problem, Problems};
 use super::server;
 use super::types::{Agent, ChatDeployment, Config, Deployment, NamedSecret, Persona, SecretBook};
 use super::world::World;
 pub use document::{By, Change, DocId, Revision};
 pub(super) use document::{Hasher, Read};
-use links::{View, is_same_book, known, models_of_agent, models_of_deployment};
+use links::{Checks, View, is_same_book, known, models_of_agent, models_of_deployment};
 use models::{Models, ModelsDraft, Used};
 
 /// All documents, and what is in force of them.
@@ -170,9 +172,10 @@ impl Catalogue {
             }
             changed.insert(id);
         }
-        let touched = self.choose(&changed, &mut applied, world);
-        self.say(&touched, world);
-        self.link(&touched, world);
+        let checks = Checks::default();
+        let touched = self.choose(&changed, &mut applied, world, &checks);
+        self.say(&touched, world, &checks);
+        self.link(&touched, world, &checks);
         self.generation += 1;
         applied
     }
@@ -249,15 +252,21 @@ impl Catalogue {
     }
 
     /// Chooses a version of each document, and returns those that may be different for it.
-    fn choose(&mut self, changed: &BTreeSet<DocId>, applied: &mut Vec<Applied>, world: &dyn World) -> BTreeSet<DocId> {
+    fn choose(
+        &mut self,
+        changed: &BTreeSet<DocId>,
+        applied: &mut Vec<Applied>,
+        world: &dyn World,
+        checks: &Checks,
+    ) -> BTreeSet<DocId> {
         let mut touched = changed.clone();
         // What would break others is not tried again beside what had to wait for it, but once more by itself: it may have
         // been the innocent one of two.
         let mut barred = BTreeSet::new();
-        self.choose_round(&mut touched, &mut barred, applied, world);
+        self.choose_round(&mut touched, &mut barred, applied, world, checks);
         for id in barred.clone() {
             barred.remove(&id);
-            self.choose_round(&mut touched, &mut barred, applied, world);
+            self.choose_round(&mut touched, &mut barred, applied, world, checks);
         }
         let none = self.docs.agents.values().all(|doc| doc.written.is_none() && doc.good.is_none());
         for id in &touched {
@@ -284,6 +293,7 @@ impl Catalogue {
         barred: &mut BTreeSet<DocId>,
         applied: &mut Vec<Applied>,
         world: &dyn World,
+        checks: &Checks,
     ) {
         loop {
             let mut candidates = Vec::new();
@@ -298,7 +308,7 @@ impl Catalogue {
                 }
             }
             self.with_dependents(touched);
-            self.settle(touched, barred, world);
+            self.settle(touched, barred, world, checks);
             let mut taken = false;
             for id in candidates {
                 let Some(doc) = self.docs.get_mut(&id).filter(|doc| doc.candidate) else { continue };
@@ -314,10 +324,10 @@ impl Catalogue {
     }
 
     /// Drops candidates until the rest fits, and what has nothing left that fits.
-    fn settle(&mut self, touched: &BTreeSet<DocId>, barred: &mut BTreeSet<DocId>, world: &dyn World) {
+    fn settle(&mut self, touched: &BTreeSet<DocId>, barred: &mut BTreeSet<DocId>, world: &dyn World, checks: &Checks) {
         // Each round drops one at least.
         loop {
-            let faults = self.faults(touched, world);
+            let faults = self.faults(touched, world, checks);
             if faults.is_empty() {
                 return;
             }
@@ -349,8 +359,13 @@ impl Catalogue {
     }
 
     /// Of what is touched, what does not fit the rest of the choice, why, and because of whom.
-    fn faults(&self, touched: &BTreeSet<DocId>, world: &dyn World) -> Vec<(DocId, (String, Vec<DocId>))> {
-        let view = View::new(&self.docs, world, Doc::chosen);
+    fn faults(
+        &self,
+        touched: &BTreeSet<DocId>,
+        world: &dyn World,
+        checks: &Checks,
+    ) -> Vec<(DocId, (String, Vec<DocId>))> {
+        let view = View::new(&self.docs, world, checks, Doc::chosen);
         let is_out = |id: &DocId| self.docs.get(id).is_some_and(|doc| doc.out.is_some());
         let mut faults = Vec::new();
         for id in touched {
@@ -397,13 +412,13 @@ impl Catalogue {
     }
 
     /// Finds what is wrong between documents as they are written.
-    fn say(&mut self, touched: &BTreeSet<DocId>, world: &dyn World) {
-        let view = View::new(&self.docs, world, |doc: &Doc| doc.written.as_ref());
+    fn say(&mut self, touched: &BTreeSet<DocId>, world: &dyn World, checks: &Checks) {
+        let view = View::new(&self.docs, world, checks, |doc: &Doc| doc.written.as_ref());
         let mut said = Vec::new();
         for id in touched {
             let Some(read) = self.docs.get(id).and_then(|doc| doc.written.as_ref()) else { continue };
             let agent = read.agent().map(|agent| view.of_agent(agent));
-            let deployment = read.deployment().map(|deployment| view.of_deployment(deployment));
+            let deployment = read.deployment().map(|_| view.of_deployment(read));
             said.push((id, agent.or(deployment).unwrap_or_default()));
         }
         let mut all_taken = Vec::new();
@@ -427,7 +442,7 @@ impl Catalogue {
     }
 
     /// Makes what is in force of what was chosen.
-    fn link(&mut self, touched: &BTreeSet<DocId>, world: &dyn World) {
+    fn link(&mut self, touched: &BTreeSet<DocId>, world: &dyn World, checks: &Checks) {
         let Some(server) = self.docs.server.good.as_ref().and_then(|read| read.server()).cloned() else { return };
         let first = self.config.is_none();
         let mut config = self.config.take().unwrap_or_else(|| Config::new(server.clone()));
@@ -445,6 +460,11 @@ impl Catalogue {
         let known = known(Some(&draft.drafts), &self.models, draft, &self.secrets);
         let around = [&self.docs.server.good, &self.docs.models.good].into_iter().flatten().cloned();
         let around: Pin = around.collect();
+        let (models_read, server_read) = (self.docs.models.good.clone(), self.docs.server.good.clone());
+        let over = |read: &Read, draft: &DeploymentDraft, agent: &Arc<Read>, agent_draft: &AgentDraft| {
+            let found = checks.over(read, agent, models_read.as_ref(), server_read.as_ref());
+            found.unwrap_or_else(|| link::check_deployment(draft, agent_draft, &known, world).0)
+        };
         let all = first.then(|| self.docs.iter().map(|(id, _)| id).collect::<Vec<_>>());
         let some = touched.iter().filter(|_| !first).cloned();
         // Agents come before the deployments that refer to them.
@@ -480,7 +500,7 @@ impl Catalogue {
                         &self.secrets,
                         &known,
                         &around,
-                        world,
+                        &over,
                     ) {
                         Some(Made::Phone(deployment)) => config.set_deployment(name, deployment),
                         Some(Made::Chat(chat)) => config.set_chat(name, chat),
@@ -657,7 +677,7 @@ impl Doc {
         secrets: &Arc<SecretBook>,
         known: &Known<'_>,
         around: &Pin,
-        world: &dyn World,
+        over: &dyn Fn(&Read, &DeploymentDraft, &Arc<Read>, &AgentDraft) -> Over,
     ) -> Option<Made> {
         let before = std::mem::take(&mut self.linked);
         let read = self.good.as_ref().filter(|_| self.out.is_none())?;
@@ -676,7 +696,7 @@ impl Doc {
             Linked::Phone(deployment, of) if of.is(&made_of) => (Made::Phone(deployment), of),
             Linked::Chat(chat, of) if of.is(&made_of) => (Made::Chat(chat), of),
             _ => {
-                let (over, _) = link::check_deployment(draft, agent_draft, known, world);
+                let over = over(read, draft, agent, agent_draft);
                 (link::deployment(name, draft, over, agent_draft, alone.as_ref(), persona, known)?, made_of)
             }
         };
