@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Instant;
 
 use serde::Serialize;
 
-use super::files::{self, Env};
+use super::catalogue::{DocState, InForce};
+use super::files::{Env, Folder, Settle};
+use super::last_good::{LastGood as _, LastGoodFolder};
 use super::problem::{Problems, Severity};
+use super::resolve::strict;
 use super::types::TurnDetection;
+use super::watch::begun;
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
 ///
@@ -18,7 +23,12 @@ pub fn check(dir: &Path) -> CheckReport {
 
 /// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
-    let resolved = files::load(dir, env);
+    let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
+    let look = folder.look(Instant::now());
+    // As a start would take them; that nothing can be read there is no fault of the documents.
+    let kept = LastGoodFolder::new(&super::data_dir_of(dir)).load().unwrap_or_default();
+    let catalogue = begun(&folder, look.changes, &kept);
+    let resolved = strict(&catalogue, look.problems);
     let found = resolved.config.map(|config| Found {
         revision: config.revision,
         deployments: config
@@ -55,6 +65,7 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
         errors: resolved.problems.count(Severity::Error),
         warnings: resolved.problems.count(Severity::Warning),
         problems: resolved.problems,
+        documents: catalogue.states(),
         found,
     }
 }
@@ -72,6 +83,8 @@ pub struct CheckReport {
     pub warnings: usize,
     /// All problems, by file and line.
     pub problems: Problems,
+    /// Which version of each document a server that starts now runs by.
+    pub documents: Vec<DocState>,
     /// What was found; `None` when there are errors.
     pub found: Option<Found>,
 }
@@ -134,6 +147,20 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in self.problems.iter() {
             writeln!(f, "{problem}")?;
+        }
+        let others: Vec<_> = self.documents.iter().filter(|state| state.in_force != InForce::AsWritten).collect();
+        if !others.is_empty() {
+            let mut rows = vec![row(["document", "in force", "why not what is written"])];
+            for state in others {
+                let version = match state.revision {
+                    Some(revision) => format!("last good, {revision}"),
+                    None => "nothing".to_owned(),
+                };
+                rows.push(row([&state.doc.to_string(), &version, state.why.as_deref().unwrap_or_default()]));
+            }
+            writeln!(f)?;
+            table(f, &rows)?;
+            writeln!(f)?;
         }
         let Some(found) = &self.found else {
             let (s, w) = (plural(self.errors, "error"), plural(self.warnings, "warning"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::watch;
 
-use super::catalogue::{Applied, By, Catalogue, Change, DocId, DocState, InForce, Revision};
+use super::catalogue::{Applied, By, Catalogue, Change, DocId, DocState, InForce, Read, Revision};
 use super::files::{Folder, Look, Settle};
 use super::last_good::{Kept, LastGood};
 use super::pinned::Pinned;
@@ -285,23 +285,7 @@ impl State {
             }
             loaded => loaded.and_then(Result::ok).unwrap_or_default(),
         };
-        // The same text is the same document.
-        let written: BTreeMap<&DocId, _> = look.changes.iter().map(|(id, read)| (id, read)).collect();
-        let as_written = |id: &DocId, text: &str| {
-            let read = (*written.get(id)?).as_ref()?;
-            (read.text.as_deref() == Ok(text)).then(|| Arc::clone(read))
-        };
-        let last: Vec<_> = kept
-            .iter()
-            .map(|(id, text)| {
-                (id.clone(), Some(as_written(id, text).unwrap_or_else(|| self.folder.read_text(id, text))))
-            })
-            .collect();
-        let gone: Vec<_> = kept.keys().filter(|id| !written.contains_key(id)).map(|id| (id.clone(), None)).collect();
-        let world = self.folder.world();
-        self.catalogue.apply(last, &world);
-        self.catalogue.apply(look.changes.into_iter().chain(gone).collect(), &world);
-        drop(world);
+        self.catalogue = begun(&self.folder, look.changes, &kept);
         self.more.extend(look.problems);
         self.problems = Arc::new(self.all_problems());
         self.told = self.exceptions();
@@ -324,12 +308,7 @@ impl State {
     }
 
     /// Applies documents as they are written now, and says what came of it.
-    pub(super) fn apply(
-        &mut self,
-        changes: Vec<(DocId, Option<Arc<super::catalogue::Read>>)>,
-        who: Option<&str>,
-        by: By,
-    ) -> Vec<Change> {
+    pub(super) fn apply(&mut self, changes: Vec<(DocId, Option<Arc<Read>>)>, who: Option<&str>, by: By) -> Vec<Change> {
         let applied = self.catalogue.apply(changes, &self.folder.world());
         let when = SystemTime::now();
         let change = |Applied { doc, from, to }: Applied| {
@@ -406,6 +385,27 @@ impl State {
         (self.adjust)(&mut config);
         Some(config)
     }
+}
+
+/// What was in force last, and then what is written.
+pub(super) fn begun<E: Fn(&str) -> Option<String>>(
+    folder: &Folder<E>,
+    written: Vec<(DocId, Option<Arc<Read>>)>,
+    kept: &BTreeMap<DocId, String>,
+) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let known: BTreeMap<&DocId, _> = written.iter().map(|(id, read)| (id, read)).collect();
+    let last = kept.iter().map(|(id, text)| {
+        // The same text is the same document.
+        let same = known.get(id).and_then(|read| read.as_ref()).filter(|read| read.text.as_deref() == Ok(text));
+        (id.clone(), Some(same.cloned().unwrap_or_else(|| folder.read_text(id, text))))
+    });
+    let last: Vec<_> = last.collect();
+    let gone: Vec<_> = kept.keys().filter(|id| !known.contains_key(id)).map(|id| (id.clone(), None)).collect();
+    let world = folder.world();
+    catalogue.apply(last, &world);
+    catalogue.apply(written.into_iter().chain(gone).collect(), &world);
+    catalogue
 }
 
 /// Says which version of a document is in force, and why not another.

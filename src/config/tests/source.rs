@@ -166,6 +166,30 @@ fn a_start_takes_each_documents_last_good_version() {
 }
 
 #[test]
+fn check_tells_which_version_of_each_document_is_in_force_and_why() {
+    let (dir, data) = (Dir::shipped(), TempDir::new().unwrap());
+    let server = format!("data_dir = {:?}\n", data.path());
+    dir.write("offhook.toml", &server);
+    drop(opened(&dir, data.path()).unwrap());
+    let before = check_with(dir.path(), &env);
+    assert!(before.ok && before.documents.iter().all(|state| state.in_force == InForce::AsWritten));
+    dir.write("offhook.toml", format!("{server}max_calls = \n"))
+        .write("deployments/second.toml", "agent = \"other\"\n");
+    let report = check_with(dir.path(), &env);
+    let shown = report.to_string();
+    let revision = before.documents[0].revision.unwrap();
+    let cells =
+        |line: &'_ str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect();
+    let rows: Vec<Vec<String>> = shown.lines().map(cells).collect();
+    let row =
+        |of: &str| rows.iter().find(|row| row.first().is_some_and(|first| first == of)).map(|row| row[1..].join(" | "));
+    assert_eq!(row("offhook.toml"), Some(format!("last good, {revision} | it has 1 error")));
+    let second = row("deployments/second.toml").unwrap();
+    assert!(second.starts_with("nothing |") && second.contains("there is no agent \"other\""), "{second}");
+    assert!(!report.ok && shown.contains("offhook.toml:2:13: "), "{shown}");
+}
+
+#[test]
 fn a_start_without_a_last_good_version_needs_a_server_and_a_number() {
     let (dir, data) = (Dir::shipped(), TempDir::new().unwrap());
     dir.write("agents/reception.toml", "");
