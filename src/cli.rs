@@ -6,6 +6,7 @@ mod dial;
 mod ears;
 mod hear;
 mod load;
+mod migrate;
 mod rehearse;
 mod serve;
 mod tune;
@@ -34,6 +35,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
+    /// Put documents from before there were channels and named secrets into today's form.
+    Migrate(migrate::Args),
     /// Ring a number through a running server.
     Dial(dial::Args),
     /// Run the built-in model alone: a scripted stand-in for a realtime voice model.
@@ -72,6 +75,7 @@ fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Dial(args) => run_async(dial::run(args)),
         Command::Rehearse(args) => run_async(rehearse::run(args)),
         Command::Demo(args) => run_async(async move { demo::run(&args).await.map(|()| ExitCode::SUCCESS) }),

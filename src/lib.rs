@@ -19,6 +19,7 @@
 //! | [`base::audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`base::template`] | text with variables in it |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
+//! | [`house`] | the rules: what may be, who may, what is in force; each says *yes*, or *no* with a code and a message |
 //! | [`ears::denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`ears::echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`ears::vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
@@ -43,7 +44,7 @@
 //! | [`stage::load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`stage::demo`] | one call through all of it |
 //!
-//! Not there: SIP, WebRTC, chats. The line is Twilio's.
+//! Not there: SIP, WebRTC, chats, though deployments of text channels are read. The line is Twilio's.
 //!
 //! # The life of one frame
 //!
@@ -96,7 +97,10 @@
 //! | prefix padding | audio before detected speech that belongs to the turn |
 //! | media time, call time | samples since the stream began; time since the webhook |
 //! | line time, clock map | media time as a moment, by the line's clock; which moment of the call that is, by how that clock runs beside ours |
-//! | deployment, agent | a number and what is kept of its calls; who talks |
+//! | agent, deployment, channel | who talks; where it is met and what it has otherwise there; a phone, a website's widget, a chat for members |
+//! | persona | an agent as it is on every channel, without what only a call has |
+//! | standing | what says whether an agent or a deployment may be met: active, schedule, hours, access, visibility |
+//! | named secret | declared in `offhook.toml` with the hosts that may be sent it; agents' documents have its name only |
 //! | tool sound, bed | a sound that is looped while tools run; it lies beneath the ledger of agent audio and is none of it |
 //! | idle | neither side says anything, and nobody works on anything |
 //! | farewell, fallback, filler, hold | said when a limit ends the call; when the model fails; when it is slow; while it is away |

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::catalogue::{DocState, InForce};
 use super::files::{Env, Folder, Settle};
 use super::last_good::{LastGood as _, LastGoodFolder};
-use super::problem::{Problems, Severity};
+use super::problem::{Problem, Problems, Severity};
 use super::resolve::strict;
-use super::types::TurnDetection;
+use super::types::{Config, TurnDetection};
 use super::watch::begun;
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
@@ -23,13 +23,21 @@ pub fn check(dir: &Path) -> CheckReport {
 
 /// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
+    check_by(dir, env, &|_| Vec::new())
+}
+
+/// As [`check_with`], and by `rules` that are not a document's own: they are asked of what can be read.
+pub fn check_by(dir: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem>) -> CheckReport {
     let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
     let look = folder.look(Instant::now());
     // As a start would take them; that nothing can be read there is no fault of the documents.
     let kept = LastGoodFolder::new(&super::data_dir_of(dir)).load().unwrap_or_default();
     let catalogue = begun(&folder, look.changes, &kept);
     let resolved = strict(&catalogue, look.problems);
-    let found = resolved.config.map(|config| Found {
+    let told = resolved.config.as_ref().map(rules).unwrap_or_default();
+    let problems = Problems::new(resolved.problems.iter().cloned().chain(told).collect());
+    let config = resolved.config.filter(|_| !problems.has_errors());
+    let found = config.map(|config| Found {
         revision: config.revision,
         deployments: config
             .deployments
@@ -40,6 +48,18 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
                 active: d.active,
                 agent: d.agent.name.clone(),
                 model: d.agent.model.name.clone(),
+            })
+            .collect(),
+        chats: config
+            .chats
+            .values()
+            .map(|chat| FoundChat {
+                name: chat.standing.name.clone(),
+                channel: chat.standing.channel.name(),
+                active: chat.standing.active,
+                agent: chat.standing.agent.clone(),
+                model: chat.model.name.clone(),
+                backup: chat.backup.as_ref().map(|model| model.name.clone()),
             })
             .collect(),
         agents: config
@@ -62,9 +82,9 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
     CheckReport {
         ok: found.is_some(),
         dir: dir.display().to_string(),
-        errors: resolved.problems.count(Severity::Error),
-        warnings: resolved.problems.count(Severity::Warning),
-        problems: resolved.problems,
+        errors: problems.count(Severity::Error),
+        warnings: problems.count(Severity::Warning),
+        problems,
         documents: catalogue.states(),
         found,
     }
@@ -96,18 +116,37 @@ pub struct Found {
     pub revision: String,
     /// Numbers and who answers them.
     pub deployments: Vec<FoundDeployment>,
-    /// Agents, whether they answer a number or not.
+    /// Deployments on channels of text.
+    pub chats: Vec<FoundChat>,
+    /// Agents that talk, whether they answer a number or not.
     pub agents: Vec<FoundAgent>,
     /// Models, whether they are used or not.
     pub models: Vec<FoundModel>,
 }
 
-/// A deployment in short.
+/// A deployment on a channel of text, in short.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundChat {
+    /// The file's stem.
+    pub name: String,
+    /// `website` or `internal`.
+    pub channel: &'static str,
+    /// Whether it is there.
+    pub active: bool,
+    /// Its agent's name.
+    pub agent: String,
+    /// Its model's name.
+    pub model: String,
+    /// Its backup's.
+    pub backup: Option<String>,
+}
+
+/// A deployment on the phone, in short.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoundDeployment {
     /// The file's stem.
     pub name: String,
-    /// E.164.
+    /// E.164, or "No number".
     pub number: String,
     /// Whether it answers.
     pub active: bool,
@@ -175,6 +214,16 @@ impl fmt::Display for CheckReport {
         }
         table(f, &rows)?;
         writeln!(f)?;
+        if !found.chats.is_empty() {
+            let mut rows = vec![row(["chat", "channel", "agent", "model", "backup", ""])];
+            for chat in &found.chats {
+                let backup = chat.backup.as_deref().unwrap_or("none");
+                let active = if chat.active { "" } else { "inactive" };
+                rows.push(row([&chat.name, chat.channel, &chat.agent, &chat.model, backup, active]));
+            }
+            table(f, &rows)?;
+            writeln!(f)?;
+        }
         let mut rows = vec![row(["agent", "model", "voice", "turns", "tried beside"])];
         for a in &found.agents {
             let turns = match a.vad {

@@ -130,10 +130,20 @@ fn phone(draft: &mut DeploymentDraft, table: &mut Table<'_, '_>, world: &dyn Wor
         terms: table.says(&terms::KEYS),
         tool_sound: table.says(&["tool_sound"]),
     };
+    let Says { manner, terms, tool_sound } = draft.says;
     let before = table.noted().len();
     let scope = Scope::unknown();
-    manner::read(table, &scope, &[], world);
-    terms::read(table, &scope, world);
-    tool_sound::read(table.table("tool_sound"), world);
+    match manner {
+        true => drop(manner::read(table, &scope, &[], world)),
+        false => table.skip(&manner::KEYS),
+    }
+    match terms {
+        true => drop(terms::read(table, &scope, world)),
+        false => table.skip(&terms::KEYS),
+    }
+    match tool_sound {
+        true => drop(tool_sound::read(table.table("tool_sound"), world)),
+        false => table.skip(&["tool_sound"]),
+    }
     table.retain_noted(before, |problem| problem.is_error() && !problem.is_relative());
 }

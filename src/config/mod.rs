@@ -5,13 +5,17 @@
 //!
 //! | document | what it is |
 //! |---|---|
-//! | `offhook.toml` | the server |
-//! | `models.toml` | endpoints of realtime models and of text models, one table each |
-//! | `agents/*.toml` | who talks; the file's stem is the agent's name |
-//! | `deployments/*.toml` | a number and the agent that answers it; the file's stem is its name |
+//! | `offhook.toml` | the server; the organization's secrets, plan, residency |
+//! | `models.toml` | the catalogue: realtime models and text models, one table each |
+//! | `agents/*.toml` | who talks, with defaults; the file's stem is the agent's name |
+//! | `deployments/*.toml` | where an agent is met, and what it has otherwise there; the file's stem is its name |
 //!
-//! Paths in documents are relative to that directory, but for `data_dir`. Secrets are never in documents:
-//! `{ env = "NAME" }` or `{ file = "path" }` says where they are.
+//! Paths in documents are relative to that directory, but for `data_dir`. Secrets are never in documents: in the first two
+//! `{ env = "NAME" }` or `{ file = "path" }` says where they are, and agents name what `[secrets]` declares.
+//!
+//! A document is read by itself first, into a draft that holds names (the private `agent`, `deployment`, `model`); the
+//! private `link` follows the names. A phone deployment is read once more then, over its agent's document, so that a call sees one
+//! agent.
 //!
 //! Reading never stops at the first problem: every [`Problem`] of every document is told at once, with its place and
 //! with what is allowed. Reading is pure but for what documents name (the private `World`); the private `files` is the
@@ -36,6 +40,7 @@ mod link;
 mod look;
 mod manner;
 mod memory;
+mod migrate;
 mod model;
 mod named;
 mod organization;
@@ -69,11 +74,12 @@ use std::path::Path;
 
 pub use back_channels::{BackChannels, Remark};
 pub use catalogue::{By, Change, DocId, DocState, InForce, Revision};
-pub use check::{CheckReport, Found, FoundAgent, FoundDeployment, FoundModel, check, check_with};
+pub use check::{CheckReport, Found, FoundAgent, FoundChat, FoundDeployment, FoundModel, check, check_by, check_with};
 pub use diff::diff;
 pub use edit::{Edit, EditError, Edited};
 pub use last_good::{Kept, LastGood, LastGoodFolder};
 pub use memory::from_memory;
+pub use migrate::{Migrated, Migration, migrate};
 pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};

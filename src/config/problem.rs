@@ -60,6 +60,19 @@ impl Problem {
         }
     }
 
+    /// What is said of `at`, bytes of `source`, which is the text of `file`; `None`: of the file itself. `source` must not
+    /// have a secret there.
+    pub(crate) fn at(
+        severity: Severity,
+        file: &str,
+        source: &str,
+        at: Option<Range<usize>>,
+        message: impl Into<String>,
+    ) -> Self {
+        let place = at.map_or_else(|| Place::file(file), |at| Place::new(&file.into(), source, at.clone(), at));
+        Problem::new(severity, &place, message)
+    }
+
     pub(super) fn error(place: &Place, message: impl Into<String>) -> Self {
         Problem::new(Severity::Error, place, message)
     }

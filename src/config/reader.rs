@@ -18,6 +18,8 @@ use super::typed;
 pub(super) struct Doc<'i> {
     file: Arc<str>,
     source: &'i str,
+    /// The same, where it can be kept without a copy.
+    shared: Option<&'i Arc<str>>,
     problems: RefCell<Vec<Problem>>,
     /// Errors beyond [`MAX_PROBLEMS`].
     more: Cell<usize>,
@@ -50,7 +52,16 @@ pub(super) struct Noted {
 /// Reads `source` with `read`. A document with syntax errors gives only those and no value: what a broken document
 /// means is anyone's guess.
 pub(super) fn read<T>(file: &str, source: &str, read: impl FnOnce(&Doc<'_>, Table<'_, '_>) -> T) -> (Option<T>, Noted) {
-    let doc = Doc::new(file, source);
+    read_doc(Doc::new(file, source), read)
+}
+
+/// The same of a text that is kept anyway: drafts keep it too, without a copy.
+pub(super) fn read_text<T>(text: &Text, read: impl FnOnce(&Doc<'_>, Table<'_, '_>) -> T) -> (Option<T>, Noted) {
+    read_doc(Doc { shared: Some(&text.source), ..Doc::new(&text.file, &text.source) }, read)
+}
+
+fn read_doc<T>(doc: Doc<'_>, read: impl FnOnce(&Doc<'_>, Table<'_, '_>) -> T) -> (Option<T>, Noted) {
+    let source = doc.source;
     let (tree, errors) = DeTable::parse_recoverable(source);
     let mut value = None;
     if errors.is_empty() {
@@ -92,11 +103,31 @@ pub(super) struct Text {
     pub(super) source: Arc<str>,
 }
 
+impl Text {
+    /// Where the value of the key at the dotted `path` stands (`hours.mon`); the file itself when it does not say the key.
+    #[cfg_attr(not(test), allow(dead_code, reason = "rules that are told by a field's path are pointed at it"))]
+    pub(super) fn place_of(&self, path: &str) -> Place {
+        let doc = Doc::new(&self.file, &self.source);
+        let (tree, _) = DeTable::parse_recoverable(&self.source);
+        let mut table = Some(tree.get_ref());
+        let mut found = None;
+        for name in path.split('.') {
+            let Some((key, value)) = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref() == name)) else {
+                return Place::file(&self.file);
+            };
+            found = Some(Field { doc: &doc, path: path.to_owned(), key_span: key.span(), value, base: None });
+            table = value.get_ref().as_table();
+        }
+        found.map_or_else(|| Place::file(&self.file), |field| field.place())
+    }
+}
+
 impl<'i> Doc<'i> {
     fn new(file: &str, source: &'i str) -> Self {
         Doc {
             file: file.into(),
             source,
+            shared: None,
             problems: RefCell::default(),
             more: Cell::new(0),
             known: RefCell::default(),
@@ -171,7 +202,7 @@ impl<'d, 'i> Table<'d, 'i> {
 
     /// The document's text, to be read again.
     pub(super) fn text(&self) -> Text {
-        Text { file: self.doc.file.clone(), source: self.doc.source.into() }
+        Text { file: self.doc.file.clone(), source: self.doc.shared.map_or_else(|| self.doc.source.into(), Arc::clone) }
     }
 
     /// What was noted of the document until now.
@@ -283,6 +314,14 @@ impl<'d, 'i> Table<'d, 'i> {
             (name, Field { doc: self.doc, path: format!("{}{name}", self.path), key_span, value, base: None })
         };
         entries.into_iter().map(field).collect()
+    }
+
+    /// Takes `keys`, of which the document says nothing or has empty tables, without a look at them.
+    pub(super) fn skip(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            self.known.push(key);
+            self.entries.remove(key);
+        }
     }
 
     /// Takes those of `keys` that are there and have no place in such a document, and says `why`.

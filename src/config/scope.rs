@@ -40,7 +40,7 @@ pub(super) struct Declared {
 
 /// What the server knows of every call.
 const CALL: [&str; 7] = ["agent", "deployment", "direction", "from", "id", "started", "to"];
-const SYSTEM: [&str; 5] = ["date", "now", "time", "timezone", "weekday"];
+const SYSTEM: [&str; 7] = ["date", "now", "open", "opens_at", "time", "timezone", "weekday"];
 /// What is known once the call is over.
 const RESULT: [&str; 8] = ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
 

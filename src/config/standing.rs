@@ -1,6 +1,6 @@
 //! What every deployment says of itself, whatever its channel: title, schedule, access, key.
 
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::reader::{Field, Table};
 use super::types::{Access, Channel, Role, Schedule};
 use super::values::MAX_NAME;
@@ -34,7 +34,7 @@ pub(super) fn schedule(mut table: Table<'_, '_>) -> Schedule {
 }
 
 /// Reads `key`, which is publishable: it stands in the page's HTML.
-pub(super) fn key(table: &mut Table<'_, '_>) -> Option<(String, super::problem::Place)> {
+pub(super) fn key(table: &mut Table<'_, '_>) -> Option<(String, Place)> {
     let field = table.take("key")?;
     let key = field.string_that(MAX_NAME, KEY, |text| {
         text.strip_prefix(KEY_PREFIX)

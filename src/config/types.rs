@@ -631,6 +631,9 @@ pub struct CallSettings {
     /// See [`Deployment::outbound`]; `None`: the call came in.
     #[serde(default)]
     pub outbound: Option<Outbound>,
+    /// See [`Origins::elsewhere`]. For whoever reads the journal; the engine has no use for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<String>,
 }
 
 impl CallSettings {
@@ -675,6 +678,7 @@ impl CallSettings {
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,
             outbound: None,
+            elsewhere: deployment.origins.elsewhere(),
         }
     }
 }

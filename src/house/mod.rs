@@ -3,3 +3,26 @@
 //! Each rule takes values and answers *yes*, or *no* with a code and the message that people get, the same whichever way
 //! they came: console, REST, command line or files. May use [`base`](crate::base) and [`config`](crate::config). Not here:
 //! a clock, a store, a principal's password; what is known of the world is handed in.
+//!
+//! A rule that depends on what was there before takes it, mostly as `was`: what somebody chose already is not checked again,
+//! goes on and is flagged. Only what is new is refused.
+
+pub mod access;
+pub mod caps;
+pub mod deployments;
+mod facts;
+pub mod force;
+pub mod hours;
+pub mod models;
+pub mod panel;
+pub mod phone;
+mod refusal;
+pub mod residency;
+pub mod review;
+pub mod settings;
+pub mod switches;
+#[cfg(test)]
+mod tests;
+
+pub use refusal::{Flag, Refusal};
+pub use review::review;

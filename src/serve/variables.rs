@@ -7,6 +7,7 @@ use jiff::{Timestamp, Zoned};
 
 use crate::base::template::Variables;
 use crate::config::Deployment;
+use crate::house::hours;
 
 use super::task::About;
 use crate::base::time::date::rfc3339;
@@ -34,6 +35,10 @@ pub(super) fn of_call(about: &About, id: &str, deployment: &Deployment, started:
     put("system.weekday", &now.strftime("%A").to_string());
     put("system.now", &now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
     put("system.timezone", &deployment.timezone);
+    let hours = deployment.standing.hours.as_ref();
+    for (name, value) in hours::variables(hours, Timestamp::try_from(started).unwrap_or(Timestamp::UNIX_EPOCH)) {
+        put(name, &value);
+    }
     variables
 }
 

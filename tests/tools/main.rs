@@ -4,6 +4,7 @@
 
 mod call;
 mod heard;
+mod migrate;
 mod random;
 mod tune;
 

@@ -229,7 +229,8 @@ impl Read {
         }
         let draft = match &text {
             Ok(text) => {
-                let (draft, noted) = reader::read(file, text, |_, table| draft(&id, table, world));
+                let source = reader::Text { file: file.into(), source: Arc::clone(text) };
+                let (draft, noted) = reader::read_text(&source, |_, table| draft(&id, table, world));
                 problems.extend(noted.problems);
                 draft
             }

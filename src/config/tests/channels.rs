@@ -487,3 +487,32 @@ fn an_old_document_is_read_as_it_is_with_a_hint() {
     assert!(dir.said().iter().any(|line| line == hint), "{:#?}", dir.said());
     assert_eq!(dir.load().unwrap().deployments["main-number"].standing.channel, Channel::Phone);
 }
+
+#[test]
+fn check_tells_of_chats_too() {
+    let dir = Dir::shipped();
+    dir.write("deployments/web.toml", website("backup_model = \"rehearsal-text\""))
+        .write("deployments/chat.toml", internal("active = false"));
+    let shown = check_with(dir.path(), &env).to_string();
+    assert!(shown.contains("\nchat  internal  reception  rehearsal-text  none            inactive\n"), "{shown}");
+    assert!(shown.contains("\nweb   website   reception  rehearsal-text  rehearsal-text\n"), "{shown}");
+}
+
+#[test]
+fn half_of_a_document_is_read_to_its_end() {
+    for text in [WEBSITE, INTERNAL, DEPLOYMENT] {
+        let text = uncommented(text);
+        for (cut, _) in text.char_indices().step_by(17) {
+            reader::read("d.toml", &text[..cut], |_, table| deployment::read(table, &Silent));
+        }
+    }
+}
+
+#[test]
+fn hrs_03_an_agents_document_may_speak_of_its_hours() {
+    let dir = Dir::shipped();
+    let text =
+        AGENT.replace("You answer the phone", "Open: {{system.open}}, next {{system.opens_at}}. You answer the phone");
+    dir.write("agents/reception.toml", text);
+    assert_eq!(dir.errors(), [""; 0]);
+}

@@ -5,7 +5,7 @@ use crate::base::template::Variables;
 
 /// Every variable that is known during a call, as messages list them.
 const KNOWN: &str = "call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, crm.name, \
-                     system.date, system.now, system.time, system.timezone, system.weekday";
+                     system.date, system.now, system.open, system.opens_at, system.time, system.timezone, system.weekday";
 
 fn with_crm(text: &str) -> String {
     format!("model = \"rehearsal\"\n{text}\n[variables.crm]\nname = \"you\"\n")
@@ -52,7 +52,7 @@ fn bad_variables_are_told_where_they_stand_and_which_there_are() {
             with_crm("instructions = \"x\"\n[fetch]\nurl = \"https://a.example/{{crm.name}}\""),
             vec![
                 "4:26: {{crm.name}}: is what the fetch is there to find out; allowed: call.agent, call.deployment, \
-             call.direction, call.from, call.id, call.started, call.to, system.date, system.now, system.time, \
+             call.direction, call.from, call.id, call.started, call.to, system.date, system.now, system.open, system.opens_at, system.time, \
              system.timezone, system.weekday"
                     .into(),
             ],
@@ -91,7 +91,7 @@ fn bad_tools_are_told() {
             "4:8: name = \"note\": is the name of a built-in tool; allowed: another name",
         ]),
         (tool("http = { url = \"https://a.example/{{args.idd}}\" }\nparameters = { type = \"object\", properties = { id = {} } }"), &[
-            "6:35: {{args.idd}}: there is no such variable; did you mean {{args.id}}?; allowed: args.id, call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, system.date, system.now, system.time, system.timezone, system.weekday",
+            "6:35: {{args.idd}}: there is no such variable; did you mean {{args.id}}?; allowed: args.id, call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, system.date, system.now, system.open, system.opens_at, system.time, system.timezone, system.weekday",
         ]),
         (tool("http = { url = \"https://a.example/\" }\nparameters = { type = \"strnig\" }"), &[
             "7:14: parameters = { type = \"strnig\" }: is not the schema of an object; allowed: { type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string",
@@ -142,7 +142,7 @@ fn bad_questions_and_fetches_are_told() {
         (
             format!("{head}[analysis]\nmodel = \"rehearsal\"\nprompt = \"{{{{analysis.json}}}}\"\nschema = \"{{}}\""),
             &[
-                "5:11: {{analysis.json}}: there is no such variable; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, result.duration_s, result.end, result.interruptions, result.notes, result.report, result.tools, result.transcript, result.turns, system.date, system.now, system.time, system.timezone, system.weekday",
+                "5:11: {{analysis.json}}: there is no such variable; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, result.duration_s, result.end, result.interruptions, result.notes, result.report, result.tools, result.transcript, result.turns, system.date, system.now, system.open, system.opens_at, system.time, system.timezone, system.weekday",
                 "6:10: schema = \"{}\": is not the schema of an object; allowed: { type = \"object\", properties = { … }, required = [ … ] }, or the same as JSON in a string",
             ],
         ),

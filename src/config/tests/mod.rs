@@ -4,6 +4,7 @@ mod cases;
 mod channels;
 mod edits;
 mod hands;
+mod migrated;
 mod overrides;
 mod secrets;
 mod shipped;

@@ -43,6 +43,10 @@ fn c_01_a_deployment_overrides_its_agent_key_by_key() {
     // What the engine runs by is the deployment's.
     let settings = CallSettings::new(&d, "", crate::base::audio::AudioFormat::PHONE, 1);
     assert_eq!((settings.turn_detection, settings.limits), (agent_of.turn_detection.clone(), d.limits.clone()));
+    let elsewhere = CallSettings::new(&d, "", crate::base::audio::AudioFormat::PHONE, 1).elsewhere;
+    let moved = |key: &str| elsewhere.iter().any(|known| known == key);
+    assert!(moved("voice") && moved("turn_detection.threshold") && moved("on_failure") && moved("limits.farewell_s"));
+    assert!(!moved("speed") && !moved("limits.max_minutes") && !moved("turn_detection.silence_duration_ms"));
     let origin = |key: &str| d.origins.of(key).name();
     assert_eq!(
         ["voice", "speed", "turn_detection.threshold", "turn_detection.silence_duration_ms", "turn_detection.engine"]
@@ -156,7 +160,7 @@ fn what_goes_not_together_is_told_of_the_deployment() {
             "model = \"rehearsal\"\nvariables = { crm = { name = \"\" } }\n",
             "greeting = { say = \"Hi {{crm.nmae}}, {{crm.name}}\" }\n",
             &[
-                "deployments/main-number.toml:4:24: {{crm.nmae}}: there is no such variable; did you mean {{crm.name}}?; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, crm.name, system.date, system.now, system.time, system.timezone, system.weekday",
+                "deployments/main-number.toml:4:24: {{crm.nmae}}: there is no such variable; did you mean {{crm.name}}?; allowed: call.agent, call.deployment, call.direction, call.from, call.id, call.started, call.to, crm.name, system.date, system.now, system.open, system.opens_at, system.time, system.timezone, system.weekday",
             ],
         ),
         (
@@ -204,4 +208,24 @@ fn what_has_no_effect_is_judged_with_the_agents_settings() {
     assert_eq!(warned(semantic, "turn_detection = { eagerness = \"low\" }\n"), [""; 0]);
     let said = warned(semantic, "turn_detection = { threshold = 0.4 }\n");
     assert!(said.len() == 1 && said[0].contains("has no effect"), "{said:#?}");
+}
+
+#[test]
+fn a_key_is_found_by_its_path_where_it_stands() {
+    let text = reader::Text {
+        file: "d.toml".into(),
+        source: "a = 1\n[hours]\ntimezone = \"UTC\"\nmon = [\n]\n[look.preview]\nmessage = \"x\"\n".into(),
+    };
+    for (path, line, column) in [
+        ("a", 1, 5),
+        ("hours.timezone", 3, 12),
+        ("hours.mon", 4, 7),
+        ("look.preview.message", 7, 11),
+        ("hours.tue", 0, 0),
+        ("a.b", 0, 0),
+        ("", 0, 0),
+    ] {
+        let place = text.place_of(path);
+        assert_eq!((place.line, place.column), (line, column), "{path}");
+    }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::config::{manner, terms};
+
 /// Where a value in force comes from (C-01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueOrigin {
@@ -35,6 +37,18 @@ pub struct Origins {
 }
 
 impl Origins {
+    /// Keys that stand in the other document of the two than they usually do: those of the agent's that the deployment says,
+    /// and those of the deployment's tables that only the agent says.
+    pub fn elsewhere(&self) -> Vec<String> {
+        let top = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
+        let whole = |key: &String| self.whole.contains(&top(key).as_str());
+        let here = self.deployment.iter().filter(|key| manner::KEYS.contains(&top(key).as_str()) && !whole(key));
+        let terms = |key: &String| terms::KEYS.contains(&top(key).as_str()) || top(key) == "tool_sound";
+        let there = self.agent.iter().filter(|key| terms(key) && !self.deployment.contains(*key));
+        let tables = self.whole.iter().filter(|table| self.deployment.contains(**table));
+        here.chain(there).cloned().chain(tables.map(|table| (*table).to_owned())).collect()
+    }
+
     /// Where the value of `key` comes from that is in force.
     pub fn of(&self, key: &str) -> ValueOrigin {
         let table = key.split('.').next().unwrap_or_default();

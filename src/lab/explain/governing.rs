@@ -21,8 +21,15 @@ pub struct Governing {
 pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Governing> {
     let limits = &settings.limits;
     let playout = &settings.playout;
-    let in_agent = |value: String| (value, format!("agents/{}.toml", settings.agent));
-    let in_deployment = |value: u64| (value.to_string(), format!("deployments/{}.toml", settings.deployment));
+    let agent = || format!("agents/{}.toml", settings.agent);
+    let deployment = || format!("deployments/{}.toml", settings.deployment);
+    // A deployment may have otherwise what is the agent's, and an agent may have defaults of a deployment's.
+    let table = key.split('.').next().unwrap_or_default();
+    let elsewhere =
+        settings.elsewhere.iter().any(|said| said == key || (table != key && table == "on_failure" && said == table));
+    let in_agent = |value: String| (value, if elsewhere { deployment() } else { agent() });
+    let deployments = || if elsewhere { agent() } else { deployment() };
+    let in_deployment = |value: u64| (value.to_string(), deployments());
     let in_models = |value: u64| (value.to_string(), "models.toml".to_owned());
     let (value, file) = match key {
         "interruptions" => in_agent(settings.interruptions.to_string()),
@@ -61,7 +68,7 @@ pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Go
                     OnMachine::Play(sound) => format!("{{ play = {:?} }}", sound.name),
                 },
             };
-            (value, format!("deployments/{}.toml", settings.deployment))
+            (value, deployments())
         }
         "tools" => {
             let names: Vec<_> = settings.tools.iter().map(|tool| quoted(&tool.name)).collect();
@@ -82,7 +89,7 @@ pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Go
         "limits.max_minutes" => in_deployment(limits.max_duration_s / 60),
         "limits.max_model_minutes" => in_deployment(limits.max_model_s / 60),
         "limits.max_cost" | "limits.max_cost_per_number_and_day" | "limits.max_cost_per_day" => {
-            (budget(key, settings.budget.as_ref()?)?, format!("deployments/{}.toml", settings.deployment))
+            (budget(key, settings.budget.as_ref()?)?, deployments())
         }
         "limits.warn_before_s" => in_deployment(limits.warn_before_s),
         "limits.farewell_s" => in_deployment(limits.farewell_s),
@@ -103,7 +110,7 @@ pub(super) fn governing(key: &'static str, settings: &CallSettings) -> Option<Go
         "idle.end" => in_agent(settings.idle.as_ref().is_some_and(|idle| idle.end).to_string()),
         "tool_sound.sound" => {
             let name = sound(settings.tool_sound.as_ref().map(|tool| &tool.sound));
-            (name, format!("deployments/{}.toml", settings.deployment))
+            (name, deployments())
         }
         "tool_sound.grace_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.grace_ms)),
         "tool_sound.fade_out_ms" => in_deployment(settings.tool_sound.as_ref().map_or(0, |sound| sound.fade_out_ms)),

@@ -255,6 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_is_named_with_the_document_that_says_it() {
+        let files = |elsewhere: &[&str]| {
+            let elsewhere = elsewhere.iter().map(|key| (*key).to_owned()).collect();
+            let settings = CallSettings { elsewhere, ..settings() };
+            ["interruptions", "on_failure.then", "limits.farewell_s"].map(|key| governing(key, &settings).unwrap().file)
+        };
+        let (agent, deployment) = (settings().agent, settings().deployment);
+        let (agent, deployment) = (format!("agents/{agent}.toml"), format!("deployments/{deployment}.toml"));
+        assert_eq!(files(&[]), [agent.clone(), agent.clone(), deployment.clone()]);
+        assert_eq!(files(&["interruptions", "limits.farewell_s"]), [deployment.clone(), agent.clone(), agent.clone()]);
+        assert_eq!(files(&["on_failure"]), [agent, deployment.clone(), deployment]);
+    }
+
+    #[test]
     fn every_key_of_the_table_has_a_value_in_some_mode() {
         let modes = [
             settings().turn_detection,

@@ -64,6 +64,7 @@ pub(crate) fn settings() -> CallSettings {
         max_session_min: 55,
         dial_timeout_ms: 5_000,
         outbound: None,
+        elsewhere: Vec::new(),
     }
 }
 

@@ -305,6 +305,7 @@ pub fn settings() -> CallSettings {
         max_session_min: 0,
         dial_timeout_ms: 5_000,
         outbound: None,
+        elsewhere: Vec::new(),
     }
 }
 

@@ -1,0 +1,368 @@
+//! All rules over a whole catalogue at once, for documents that are files: what may not be, and what should be known.
+//!
+//! Files say how things are to be and not what somebody has just done, so the rules are told what was in force **before**.
+//! What is new there is refused as it would be on every other way. What was in force already and has stopped
+//! complying, since the tier, the plan or a model's facts have changed, goes on and is flagged (MOD-07).
+//!
+//! Without a *before*, everything is new: so `offhook check` sees a directory that never ran. A server hands in the last
+//! revision that was in force, over a restart, too.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use jiff::Timestamp;
+use toml::de::DeTable;
+
+use super::deployments::{self, Parts, shared_key};
+pub use super::facts::{AgentFacts, DeploymentFacts, Facts};
+use super::models::{self, Pair, still};
+use super::refusal::{Flag, Refusal};
+use super::{access, caps, hours, residency, switches};
+use crate::config::{Channel, Problem, Schedule, Severity, Standing};
+
+/// What was in force before.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'a> {
+    /// The catalogue then.
+    pub facts: &'a Facts<'a>,
+    /// When its documents were last seen to be so. A schedule that is new since, for a time before that, was past when it
+    /// was written (VIS-07); one for a time after it has come due unseen, and has its effect.
+    pub seen_at: Timestamp,
+}
+
+/// Whose document it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Document {
+    /// `offhook.toml`.
+    Server,
+    /// `agents/{name}.toml`.
+    Agent(String),
+    /// `deployments/{name}.toml`.
+    Deployment(String),
+}
+
+/// What a rule says of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which document.
+    pub document: Document,
+    /// The key in it, such as `backup_model` or `analysis.model`; empty: the document itself. It need not be there: a
+    /// model may be the agent's.
+    pub field_path: &'static str,
+    /// No, or yes, but.
+    pub verdict: Verdict,
+}
+
+impl Finding {
+    /// As `offhook check` and the log tell it, at its place in the document, whose path for people is `file`, and whose text
+    /// is `source`: at the key, else at the table that it belongs in, else at `agent`, which says what is not said there.
+    pub fn problem(&self, file: &str, source: &str) -> Problem {
+        let table = self.field_path.split('.').next().unwrap_or_default();
+        let at = [self.field_path, table, "agent"].into_iter().find_map(|key| locate(source, key));
+        let (severity, message) = match &self.verdict {
+            Verdict::Refused(refusal) => (Severity::Error, &refusal.message),
+            Verdict::Flagged(flag) => (Severity::Warning, &flag.message),
+        };
+        Problem::at(severity, file, source, at, message.as_str())
+    }
+}
+
+/// Where `key`, a dotted path such as `schedule.activate_at`, stands in a document with its value, in bytes. `None`: it is not
+/// there, or the document is no TOML.
+fn locate(source: &str, key: &str) -> Option<Range<usize>> {
+    let mut path = key.split('.');
+    let first = path.next()?;
+    let tree = DeTable::parse(source).ok()?;
+    let (mut name, mut value) = tree.get_ref().get_key_value(first)?;
+    for step in path {
+        (name, value) = value.get_ref().as_table()?.get_key_value(step)?;
+    }
+    // A table may begin far from what is in it.
+    let end = if value.get_ref().is_table() { name.span().end } else { value.span().end };
+    Some(name.span().start..end.max(name.span().end))
+}
+
+/// No, or yes, but.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The document may not come in force; what was before stays.
+    Refused(Refusal),
+    /// It may, and is flagged.
+    Flagged(Flag),
+}
+
+/// What all rules say of `after`, the agents' documents by name, then the deployments', then the server's.
+pub fn review(before: Option<Before<'_>>, after: &Facts<'_>, now: Timestamp) -> Vec<Finding> {
+    let mut review = Review { before, after, now, findings: Vec::new() };
+    for agent in after.agents.values() {
+        review.agent(agent);
+    }
+    for deployment in after.deployments.values() {
+        review.deployment(deployment);
+    }
+    review.internal_chats();
+    review.titles();
+    review.keys();
+    review.limit();
+    review.findings.sort_by(|a, b| a.document.rank().cmp(&b.document.rank()));
+    review.findings
+}
+
+struct Review<'a, 'b> {
+    before: Option<Before<'b>>,
+    after: &'a Facts<'a>,
+    now: Timestamp,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Review<'a, '_> {
+    fn agent(&mut self, agent: &AgentFacts<'a>) {
+        let name = &agent.standing.name;
+        let document = Document::Agent(name.clone());
+        let was = self.before.and_then(|before| before.facts.agents.get(name.as_str()));
+        for (field, model) in agent.uses() {
+            let was = was.and_then(|was| was.uses().find(|(known, _)| *known == field)).map(|(_, model)| model);
+            match self.after.models.get(model) {
+                Some(card) => {
+                    let chosen = residency::choose(self.after.tier, field, was, card);
+                    self.verdicts(&document, chosen.map(|flag| flag.into_iter().collect()));
+                }
+                None => self.gone(&document, field, model, was == Some(model)),
+            }
+        }
+        self.switch(&document, was.map(|was| &was.standing.schedule), agent.standing.active, &agent.standing.schedule);
+        if let Some(flag) = caps::over_plan(agent.standing.max_calls, self.after.plan.calls_per_agent) {
+            self.flag(&document, flag);
+        }
+    }
+
+    fn deployment(&mut self, deployment: &DeploymentFacts<'a>) {
+        let standing = deployment.standing;
+        let document = Document::Deployment(standing.name.clone());
+        let was = self.before.and_then(|before| before.facts.deployments.get(standing.name.as_str()));
+        self.models(&document, deployment);
+        let was_so = was.is_some_and(|was| was.standing.access == standing.access);
+        if let Err(refusal) = access::check(standing.channel, standing.access.as_ref()) {
+            self.settle(&document, refusal, was_so);
+        }
+        let days = standing.hours.iter().flat_map(|hours| hours.week.values().chain(hours.exceptions.values()));
+        let was_so = was.is_some_and(|was| was.standing.hours == standing.hours);
+        if let Some(refusal) = days.filter_map(|day| hours::check(day).err()).next() {
+            self.settle(&document, refusal, was_so);
+        }
+        self.switch(&document, was.map(|was| &was.standing.schedule), standing.active, &standing.schedule);
+        let Some(agent) = self.after.agents.get(standing.agent.as_str()) else { return };
+        // Its model has been spoken of, and that an agent is inactive is somebody's will.
+        let parts = Parts { has_number: deployment.has_number, model: Some(("", true)), ..Parts::default() };
+        let flags = deployments::cannot_work(agent.standing, standing, &parts, self.now);
+        for flag in flags.into_iter().filter(|flag| flag.code != "agent_inactive") {
+            self.flag(&document, flag);
+        }
+    }
+
+    /// Primary, backup and voice.
+    fn models(&mut self, document: &Document, deployment: &DeploymentFacts<'a>) {
+        let (standing, tier) = (deployment.standing, self.after.tier);
+        let name = standing.name.as_str();
+        let before = self.before.map(|before| before.facts);
+        // Another channel is another choice.
+        let was = before.and_then(|facts| facts.deployments.get(name));
+        let was = was.filter(|was| was.standing.channel == standing.channel);
+        let was_model = was.zip(before).and_then(|(was, facts)| primary(facts, was));
+        let model = match models::required(primary(self.after, deployment)) {
+            Ok(model) => model,
+            Err(refusal) => return self.settle(document, refusal, was.is_some() && was_model.is_none()),
+        };
+        let Some(card) = self.after.models.get(model) else {
+            return self.gone(document, "model", model, was_model == Some(model));
+        };
+        let chosen = models::choose(standing.channel, tier, was_model, card);
+        // What the agent's document has just been refused is told there.
+        if chosen.is_ok() || !self.is_agents_choice(deployment, model) {
+            self.verdicts(document, chosen);
+        }
+        if let Some(name) = deployment.backup {
+            let pair = Pair { model: was_model, backup: was.and_then(|was| was.backup) };
+            match self.after.models.get(name) {
+                Some(backup) => {
+                    let chosen = models::choose_backup(standing.channel, tier, pair, card, Some(backup));
+                    self.verdicts(document, chosen);
+                }
+                None => self.gone(document, "backup_model", name, pair.backup == Some(name)),
+            }
+        }
+        if let Some(Err(refusal)) = deployment.voice.map(|voice| models::has_voice(card, voice)) {
+            let was_so = was.is_some_and(|was| was.voice == deployment.voice) && was_model == Some(model);
+            self.settle(document, refusal, was_so);
+        }
+    }
+
+    /// Whether `model` comes from the agent's document, and is new there and refused for where it is.
+    fn is_agents_choice(&self, deployment: &DeploymentFacts<'_>, model: &str) -> bool {
+        let agent = deployment.standing.agent.as_str();
+        let channel = deployment.standing.channel;
+        let default =
+            |facts: &Facts<'_>| facts.agents.get(agent).and_then(|agent| agent.default(channel)) == Some(model);
+        let is_new = !self.before.is_some_and(|before| default(before.facts));
+        let fits = self.after.models.get(model).is_none_or(|card| residency::fits(self.after.tier, &card.facts));
+        deployment.model.is_none() && default(self.after) && is_new && !fits
+    }
+
+    fn switch(&mut self, document: &Document, was: Option<&Schedule>, active: bool, schedule: &Schedule) {
+        // Where nothing is known of before, a time that is over may have come due long since.
+        let (was, seen_at) = match self.before {
+            Some(before) => (was.copied().unwrap_or_default(), before.seen_at),
+            None => (*schedule, self.now),
+        };
+        if let Err(refusal) = switches::set(&was, schedule, seen_at) {
+            self.settle(document, refusal, was == *schedule);
+        }
+        if let Some(flag) = switches::idle(active, schedule, self.now) {
+            self.flag(document, flag);
+        }
+    }
+
+    /// One for each agent (DEP-08).
+    fn internal_chats(&mut self) {
+        let later = self.contested(|standing| (standing.channel == Channel::Internal).then(|| standing.agent.clone()));
+        for contest in later {
+            self.settle(&contest.document(), deployments::second_internal_chat(), contest.was_so);
+        }
+    }
+
+    /// Unique for each agent, and such as people may give (DEP-10). An internal chat's is not for people to give.
+    fn titles(&mut self) {
+        let standings = self.after.deployments.values().map(|deployment| deployment.standing);
+        for standing in standings.filter(|standing| standing.channel != Channel::Internal) {
+            let was = self.before.and_then(|before| before.facts.deployments.get(standing.name.as_str()));
+            let was = was.map(|was| was.standing.title.as_str());
+            let called = deployments::may_be_called(standing.channel, was, &standing.title, |_| false);
+            if let Err(refusal) = called {
+                self.settle(&Document::Deployment(standing.name.clone()), refusal, false);
+            }
+        }
+        let later = self.contested(|standing| {
+            (standing.channel != Channel::Internal).then(|| (standing.agent.clone(), standing.title.clone()))
+        });
+        for contest in later {
+            let title = contest.claim.1.as_str();
+            self.settle(&contest.document(), deployments::title_taken(title), contest.was_so);
+        }
+    }
+
+    /// Each its own (DEP-14).
+    fn keys(&mut self) {
+        for contest in self.contested(|standing| standing.key.clone()) {
+            self.settle(&contest.document(), shared_key(contest.owner), contest.was_so);
+        }
+    }
+
+    /// As many as the plan lets be; the newest are refused (DEP-09).
+    fn limit(&mut self) {
+        let is_old = |name: &str| self.before.is_some_and(|before| before.facts.deployments.contains_key(name));
+        let (old, new): (Vec<_>, Vec<_>) = self.after.deployments.keys().copied().partition(|name| is_old(name));
+        let mut count = u32::try_from(old.len()).unwrap_or(u32::MAX);
+        if let Some(limit) = self.after.plan.deployments.filter(|limit| count > *limit) {
+            let message = format!("There are {count} deployments; the limit is {limit}. None is switched off for it.");
+            self.flag(&Document::Server, Flag::new("deployment_limit", Some("plan.deployments"), message));
+        }
+        for name in new {
+            if let Err(refusal) = deployments::within_limit(count, &self.after.plan) {
+                self.settle(&Document::Deployment(name.to_owned()), refusal, false);
+            }
+            count = count.saturating_add(1);
+        }
+    }
+
+    /// What more than one deployment claims: each but the first that does. Who claimed it before comes first, then the
+    /// alphabet.
+    fn contested<K: Ord + Clone>(&self, claim: impl Fn(&Standing) -> Option<K>) -> Vec<Contest<'a, K>> {
+        let mut claims: BTreeMap<K, Vec<(bool, &'a str)>> = BTreeMap::new();
+        for (name, deployment) in &self.after.deployments {
+            if let Some(key) = claim(deployment.standing) {
+                let was = self.before.and_then(|before| before.facts.deployments.get(name));
+                let was_so = was.is_some_and(|was| claim(was.standing).as_ref() == Some(&key));
+                claims.entry(key).or_default().push((!was_so, name));
+            }
+        }
+        let mut contested = Vec::new();
+        for (claim, mut names) in claims {
+            names.sort_unstable();
+            let Some((_, owner)) = names.first().copied() else { continue };
+            let later = names.iter().skip(1);
+            contested.extend(later.map(|(new, name)| Contest { claim: claim.clone(), owner, name, was_so: !new }));
+        }
+        contested
+    }
+
+    fn verdicts(&mut self, document: &Document, chosen: Result<Vec<Flag>, Refusal>) {
+        match chosen {
+            Ok(flags) => flags.into_iter().for_each(|flag| self.flag(document, flag)),
+            Err(refusal) => self.settle(document, refusal, false),
+        }
+    }
+
+    /// A model that the catalogue does not have.
+    fn gone(&mut self, document: &Document, field: &'static str, model: &str, was_so: bool) {
+        match was_so {
+            true => self.flag(document, models::gone(field, model)),
+            false => self.settle(document, models::unknown(field, model), false),
+        }
+    }
+
+    /// Refused when it is new, flagged when it was so before.
+    fn settle(&mut self, document: &Document, refusal: Refusal, was_so: bool) {
+        if was_so {
+            return self.flag(document, still(refusal));
+        }
+        let field_path = refusal.field.unwrap_or_default();
+        self.findings.push(Finding { document: document.clone(), field_path, verdict: Verdict::Refused(refusal) });
+    }
+
+    fn flag(&mut self, document: &Document, flag: Flag) {
+        let field_path = flag.field.unwrap_or_default();
+        self.findings.push(Finding { document: document.clone(), field_path, verdict: Verdict::Flagged(flag) });
+    }
+}
+
+/// A claim of a deployment to what is another's.
+struct Contest<'a, K> {
+    claim: K,
+    /// Whose it is.
+    owner: &'a str,
+    /// Who claims it, too.
+    name: &'a str,
+    /// Whether it did before.
+    was_so: bool,
+}
+
+impl<K> Contest<'_, K> {
+    fn document(&self) -> Document {
+        Document::Deployment(self.name.to_owned())
+    }
+}
+
+/// The model that a deployment runs on: its own, else its agent's.
+fn primary<'f>(facts: &Facts<'f>, deployment: &DeploymentFacts<'f>) -> Option<&'f str> {
+    let agent = || facts.agents.get(deployment.standing.agent.as_str());
+    deployment.model.or_else(|| agent()?.default(deployment.standing.channel))
+}
+
+impl Document {
+    /// Its path within the configuration directory.
+    pub fn path(&self) -> String {
+        match self {
+            Document::Server => "offhook.toml".to_owned(),
+            Document::Agent(name) => format!("agents/{name}.toml"),
+            Document::Deployment(name) => format!("deployments/{name}.toml"),
+        }
+    }
+
+    fn rank(&self) -> (u8, &str) {
+        match self {
+            Document::Agent(name) => (0, name),
+            Document::Deployment(name) => (1, name),
+            Document::Server => (2, ""),
+        }
+    }
+}

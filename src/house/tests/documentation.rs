@@ -1,0 +1,102 @@
+use jiff::ToSpan;
+
+use super::*;
+use crate::config::{Plan, Role, Span, Tier};
+use crate::house::access::{self, Door, Visitor};
+use crate::house::caps::Cap;
+use crate::house::deployments::{self, Have};
+use crate::house::models::{self, Pair};
+use crate::house::{Refusal, hours, residency, switches};
+
+/// One of each that a rule gives out by itself.
+fn refusals() -> Vec<Refusal> {
+    let (talks, reads) = (voice("v"), text("t"));
+    let us = model("us", ModelKind::Voice, "US", "US");
+    let named = |title| deployments::may_be_called(Channel::Website, None, title, |_| true).unwrap_err();
+    let backup = |channel, backup| {
+        models::choose_backup(channel, Tier::Global, Pair::default(), &reads, Some(backup)).unwrap_err()
+    };
+    let full = Have { deployments: 3, internal_chat: true, ..Have::default() };
+    let plan = Plan { deployments: Some(3), numbers: Some(0), ..Plan::default() };
+    let schedule = |on: i64, off: i64| {
+        let at = |hours: i64| Some(at(NOON) + hours.hours());
+        let after = Schedule { activate_at: at(on), deactivate_at: at(off) };
+        switches::set(&Schedule::default(), &after, super::at(NOON)).unwrap_err()
+    };
+    let span = |from_min, to_min| Span { from_min, to_min };
+    let mut marin = talks.clone();
+    marin.facts.voices = vec!["marin".to_owned()];
+    vec![
+        models::required(None::<()>).unwrap_err(),
+        models::fits(Channel::Phone, &reads).unwrap_err(),
+        models::fits(Channel::Website, &talks).unwrap_err(),
+        backup(Channel::Phone, &reads),
+        backup(Channel::Website, &reads),
+        backup(Channel::Website, &talks),
+        residency::choose(Tier::SwissAny, "model", None, &us).unwrap_err(),
+        models::has_voice(&marin, "alloy").unwrap_err(),
+        models::for_new_phone(Tier::Global, None, []).unwrap_err(),
+        models::for_new_phone(Tier::SwissAny, None, [&us]).unwrap_err(),
+        deployments::channel("telegram").unwrap_err(),
+        deployments::channel("fax").unwrap_err(),
+        deployments::may_create(Channel::Phone, &full, &plan).unwrap_err(),
+        deployments::may_create(Channel::Internal, &full, &plan).unwrap_err(),
+        deployments::may_create(Channel::Website, &full, &plan).unwrap_err(),
+        named(""),
+        named("taken"),
+        deployments::may_be_called(Channel::Internal, None, "Staff", |_| false).unwrap_err(),
+        access::check(Channel::Internal, Some(&Access::Public)).unwrap_err(),
+        access::check(Channel::Website, Some(&Access::Public)).unwrap_err(),
+        access::check(Channel::Phone, Some(&Access::RoleBased(Role::Owner))).unwrap_err(),
+        access::check(Channel::Phone, Some(&Access::InviteOnly(Vec::new()))).unwrap_err(),
+        schedule(-1, 1),
+        schedule(2, 1),
+        hours::check(&[span(9, 9)]).unwrap_err(),
+        hours::check(&[span(0, 9), span(8, 10)]).unwrap_err(),
+        residency::may_change(Role::Member).unwrap_err(),
+        Door::Visibility.refusal(Visitor::Unknown),
+        Door::Access.refusal(Visitor::Unknown),
+        Door::Access.refusal(Visitor::Token),
+        Cap::Agent(2).refusal(),
+    ]
+}
+
+/// Whether a message is a row's, whose `{gaps}` may hold anything.
+fn fits(row: &str, message: &str) -> bool {
+    let row = row.replace("Telegram", "{channel}");
+    row.split(" Or: ").any(|row| {
+        let mut rest = message;
+        let mut parts = row.split('{').map(|part| part.split_once('}').map_or(part, |(_, after)| after));
+        let first = parts.next().unwrap_or_default();
+        let Some(after) = rest.strip_prefix(first) else { return false };
+        rest = after;
+        parts.all(|part| match rest.find(part) {
+            Some(at) => {
+                rest = &rest[at + part.len()..];
+                true
+            }
+            None => false,
+        })
+    })
+}
+
+#[test]
+fn x_01_codes_statuses_messages_and_fields_are_those_of_the_documentation() {
+    let text = include_str!("../../../docs/rules.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split(" |").map(|cell| cell.trim_matches(['|', ' '])).collect())
+        .collect();
+    for refusal in refusals() {
+        let (code, status) = (format!("`{}`", refusal.code), refusal.status.to_string());
+        let row = rows.iter().find(|row| row[0] == code && row[1] == status);
+        let row = row.unwrap_or_else(|| panic!("{code} with {status} is not in docs/rules.md"));
+        let said = fits(row[2], &refusal.message) || row[2].starts_with("The same");
+        assert!(said, "{code}: {:?} is not {:?}", refusal.message, row[2]);
+        match refusal.field {
+            Some(field) => assert!(row[3].contains(field) || row[3].contains("whichever"), "{code}: {field}"),
+            None => assert_eq!(row[3], "", "{code}"),
+        }
+    }
+}
