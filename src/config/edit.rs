@@ -16,6 +16,7 @@ use super::catalogue::{By, Change, DocId, InForce, Read, Revision};
 use super::diff::diff;
 use super::last_good::replace;
 use super::problem::{Problem, Problems};
+use super::types::Config;
 use super::watch::{Source, State};
 
 /// What is to become of a document.
@@ -29,6 +30,9 @@ pub enum Edit<'a> {
     /// It is deleted.
     Delete,
 }
+
+/// What else is asked of a configuration that is in force and of what an edit would make of it.
+pub type Rules<'a> = dyn Fn(&Config, &Config) -> Vec<Problem> + 'a;
 
 /// An edit that is written and in force.
 #[derive(Clone, Debug)]
@@ -92,7 +96,8 @@ impl std::error::Error for EditError {}
 
 impl Source {
     /// Changes a document, and applies the change to calls from now on. `expected`: the revision that the edit was made upon;
-    /// `None`: there was no such document. `who` changed it, by the API or the console.
+    /// `None`: there was no such document. `who` changed it, by the API or the console. `rules` that are no document's own
+    /// are asked about what is in force and what would be; an error among what they say forbids it.
     ///
     /// Blocks: it is not for an async task.
     ///
@@ -104,10 +109,11 @@ impl Source {
         expected: Option<Revision>,
         edit: &Edit<'_>,
         who: Option<&str>,
+        rules: &Rules<'_>,
     ) -> Result<Edited, EditError> {
         let mut state = self.lock();
         let state = state.as_mut().ok_or(EditError::Fixed)?;
-        let edited = state.edit(doc, expected, edit, who)?;
+        let edited = state.edit(doc, expected, edit, who, rules)?;
         self.publish(state);
         state.keep(&edited.changes);
         Ok(edited)
@@ -129,6 +135,7 @@ impl State {
         expected: Option<Revision>,
         edit: &Edit<'_>,
         who: Option<&str>,
+        rules: &Rules<'_>,
     ) -> Result<Edited, EditError> {
         let now = self.folder.read_now(doc);
         let text = now.as_ref().and_then(|read| read.text.clone().ok());
@@ -151,7 +158,7 @@ impl State {
             return Ok(Edited { text, revision, changes: Vec::new() });
         }
         let read = wanted.as_ref().map(|wanted| self.folder.read_text(doc, wanted));
-        self.validate(doc, read)?;
+        self.validate(doc, read, rules)?;
         let path = self.folder.path(doc);
         // A link stays one: what it leads to is what is written.
         let path = fs::canonicalize(&path).unwrap_or(path);
@@ -181,7 +188,7 @@ impl State {
     }
 
     /// Whether the document would be in force as it would be written, and break nothing that is.
-    fn validate(&self, doc: &DocId, read: Option<Arc<Read>>) -> Result<(), EditError> {
+    fn validate(&self, doc: &DocId, read: Option<Arc<Read>>, rules: &Rules<'_>) -> Result<(), EditError> {
         let gone = read.is_none();
         let mut trial = self.catalogue.clone();
         trial.apply(vec![(doc.clone(), read)], &self.folder.world());
@@ -191,7 +198,12 @@ impl State {
         let state = trial.state(doc);
         let in_force = state.as_ref().is_none_or(|state| state.in_force == InForce::AsWritten);
         if new.is_empty() && in_force && (gone || state.is_some()) {
-            return Ok(());
+            let told = match (self.catalogue.config(), trial.config()) {
+                (Some(before), Some(after)) => rules(before, after),
+                _ => Vec::new(),
+            };
+            let forbidden = told.iter().any(Problem::is_error);
+            return if forbidden { Err(EditError::Invalid(Problems::new(told))) } else { Ok(()) };
         }
         // What was wrong before is told again when it is what keeps this from being in force.
         let file = self.folder.path(doc).display().to_string();

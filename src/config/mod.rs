@@ -19,7 +19,11 @@
 //!
 //! Reading never stops at the first problem: every [`Problem`] of every document is told at once, with its place and
 //! with what is allowed. Reading is pure but for what documents name (the private `World`); the private `files` is the
-//! one place that touches the disk, and [`Source`] the one that keeps up with it.
+//! one place that reads the disk, and [`Source`] the one that keeps up with it.
+//!
+//! What is in force is the private `catalogue`'s: each document's last good version, linked with the others', one
+//! [`Config`] behind one pointer. [`LastGood`] keeps it for the next start, [`Pinned`] for what is still to be done about
+//! a call, and an [`Edit`] writes a document back.
 
 mod after;
 mod agent;
@@ -76,7 +80,7 @@ pub use back_channels::{BackChannels, Remark};
 pub use catalogue::{By, Change, DocId, DocState, InForce, Revision};
 pub use check::{CheckReport, Found, FoundAgent, FoundChat, FoundDeployment, FoundModel, check, check_by, check_with};
 pub use diff::diff;
-pub use edit::{Edit, EditError, Edited};
+pub use edit::{Edit, EditError, Edited, Rules};
 pub use last_good::{Kept, LastGood, LastGoodFolder};
 pub use memory::from_memory;
 pub use migrate::{Migrated, Migration, migrate};

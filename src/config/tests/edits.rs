@@ -5,6 +5,11 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::config::catalogue::InForce;
 
+/// No rule but the documents' own.
+fn free(_: &Config, _: &Config) -> Vec<Problem> {
+    Vec::new()
+}
+
 fn reception() -> DocId {
     DocId::Agent("reception".into())
 }
@@ -16,7 +21,7 @@ fn patch(value: &Value) -> &Map<String, Value> {
 /// Changes the shipped agent, and returns its text.
 fn change(source: &Source, changes: &Value) -> Result<Edited, EditError> {
     let (_, revision) = source.written(&reception()).unwrap();
-    source.edit(&reception(), Some(revision), &Edit::Patch(patch(changes)), Some("ann@example.com"))
+    source.edit(&reception(), Some(revision), &Edit::Patch(patch(changes)), Some("ann@example.com"), &free)
 }
 
 #[test]
@@ -93,7 +98,7 @@ fn an_edit_that_is_wrong_or_would_break_others_is_not_written() {
     ];
     for (doc, edit, expected) in cases {
         let revision = source.written(&doc).map(|(_, revision)| revision);
-        let error = source.edit(&doc, revision, &edit, None).expect_err(expected);
+        let error = source.edit(&doc, revision, &edit, None, &free).expect_err(expected);
         assert!(matches!(error, EditError::Invalid(_)), "{error:?}");
         let said = said(error);
         assert!(said.contains(expected), "{said}");
@@ -104,22 +109,38 @@ fn an_edit_that_is_wrong_or_would_break_others_is_not_written() {
 }
 
 #[test]
+fn x_01_rules_that_are_no_documents_own_can_forbid_an_edit() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let locked = |before: &Config, after: &Config| {
+        let changed = before.revision != after.revision;
+        let at = problem::Place::file("agents/reception.toml");
+        changed.then(|| Problem::error(&at, "is locked")).into_iter().collect::<Vec<_>>()
+    };
+    let (_, revision) = source.written(&reception()).unwrap();
+    let edit = json!({ "language": "pl" });
+    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None, &locked).unwrap_err();
+    assert_eq!(error.to_string(), "agents/reception.toml: is locked");
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
+}
+
+#[test]
 fn documents_can_be_made_and_deleted() {
     let dir = Dir::shipped();
     let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
     let doc = DocId::Deployment("second".into());
     let text = DEPLOYMENT.replace("+15550100100", "+15550100177");
-    let made = source.edit(&doc, None, &Edit::Text(&text), None).unwrap();
+    let made = source.edit(&doc, None, &Edit::Text(&text), None, &free).unwrap();
     assert_eq!(source.current().deployment_for("+15550100177").unwrap().name, "second");
     // Whoever made it at the same time is told that it is there.
-    let error = source.edit(&doc, None, &Edit::Text(&text), None).unwrap_err();
+    let error = source.edit(&doc, None, &Edit::Text(&text), None, &free).unwrap_err();
     assert!(matches!(error, EditError::Changed { text: Some(_), .. }), "{error:?}");
-    source.edit(&doc, Some(made.revision), &Edit::Delete, None).unwrap();
+    source.edit(&doc, Some(made.revision), &Edit::Delete, None, &free).unwrap();
     assert!(source.current().deployment_for("+15550100177").is_none());
     assert!(!dir.path().join("deployments/second.toml").exists());
-    let error = source.edit(&doc, Some(made.revision), &Edit::Patch(&Map::new()), None).unwrap_err();
+    let error = source.edit(&doc, Some(made.revision), &Edit::Patch(&Map::new()), None, &free).unwrap_err();
     assert_eq!(error.to_string(), "the document was deleted meanwhile");
-    assert!(matches!(source.edit(&doc, None, &Edit::Patch(&Map::new()), None), Err(EditError::Absent)));
+    assert!(matches!(source.edit(&doc, None, &Edit::Patch(&Map::new()), None, &free), Err(EditError::Absent)));
 }
 
 #[test]
@@ -131,12 +152,12 @@ fn the_later_of_two_writers_is_told_of_the_other() {
     let theirs = AGENT.replace("language = \"en\"", "language = \"de\"");
     dir.write("agents/reception.toml", &theirs);
     let edit = json!({ "speed": 1.25 });
-    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None).unwrap_err();
+    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None, &free).unwrap_err();
     let EditError::Changed { text, revision: Some(now), diff } = error else { panic!("{error:?}") };
     assert_eq!(text.as_deref(), Some(theirs.as_str()));
     assert!(diff.contains("\n-language = \"en\"") && diff.contains("\n+language = \"de\""), "{diff}");
     assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), theirs);
-    source.edit(&reception(), Some(now), &Edit::Patch(patch(&edit)), None).unwrap();
+    source.edit(&reception(), Some(now), &Edit::Patch(patch(&edit)), None, &free).unwrap();
     let agent = source.current().agents["reception"].clone();
     assert_eq!((agent.language.as_deref(), agent.speed), (Some("de"), 1.25));
 }
@@ -155,7 +176,7 @@ fn nothing_is_lost_between_writers_at_the_same_time() {
                     let (text, revision) = source.written(&DocId::Server).unwrap();
                     let count: u64 = text.trim().rsplit(' ').next().unwrap().parse().unwrap();
                     let next = json!({ "drain_s": count + 1 });
-                    match source.edit(&DocId::Server, Some(revision), &Edit::Patch(patch(&next)), None) {
+                    match source.edit(&DocId::Server, Some(revision), &Edit::Patch(patch(&next)), None, &free) {
                         Ok(_) => done += 1,
                         Err(EditError::Changed { .. }) => {}
                         Err(error) => panic!("{error}"),
