@@ -18,7 +18,7 @@
 //! | [`base::time`] | the two clocks: call time for waiting, samples for audio |
 //! | [`base::audio`] | sample arithmetic: formats, G.711, resampling, levels, WAV |
 //! | [`base::template`] | text with variables in it |
-//! | [`config`] | documents as written, read into values as meant; errors with file, line and column |
+//! | [`config`] | documents as written, read into values as meant; errors with file, line and column; the catalogue of what is in force |
 //! | [`house`] | the rules: what may be, who may, what is in force; each says *yes*, or *no* with a code and a message |
 //! | [`ears::denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`ears::echo`] | the agent's own voice on the caller's track: subtracted and recognised |
@@ -97,6 +97,8 @@
 //! | prefix padding | audio before detected speech that belongs to the turn |
 //! | media time, call time | samples since the stream began; time since the webhook |
 //! | line time, clock map | media time as a moment, by the line's clock; which moment of the call that is, by how that clock runs beside ours |
+//! | catalogue, last good | all documents, each in the version that is in force: what is written, or what was good last |
+//! | revision, pinned | which version of a document, or of all of them; what a call ran by, kept for what follows it |
 //! | agent, deployment, channel | who talks; where it is met and what it has otherwise there; a phone, a website's widget, a chat for members |
 //! | persona | an agent as it is on every channel, without what only a call has |
 //! | standing | what says whether an agent or a deployment may be met: active, schedule, hours, access, visibility |

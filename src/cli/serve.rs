@@ -1,10 +1,10 @@
 //! `offhook serve`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use offhook::config::{Config, Source};
+use offhook::config::{Config, LastGoodFolder, Opening, Problems, Source};
 use offhook::output::log;
 use offhook::serve::{ServeOptions, Server, shutdown};
 
@@ -25,7 +25,7 @@ pub(super) struct Args {
 }
 
 /// Serves a load test by the configuration in a directory: says where it listens, and no more. It ends when it is killed.
-pub(super) async fn run_for_load(config: &std::path::Path) -> Result<ExitCode, Failure> {
+pub(super) async fn run_for_load(config: &Path) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
     let source = Source::open(config).map_err(|problems| problems.to_string())?;
     log::start(&source.current().server.log)?;
@@ -38,7 +38,7 @@ pub(super) async fn run_for_load(config: &std::path::Path) -> Result<ExitCode, F
 /// Answers calls until SIGTERM or Ctrl-C, drains, and ends; a second signal ends at once.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
-    let source = Source::open(&args.config).map_err(|problems| problems.to_string())?;
+    let source = opened(&args.config, args.data.as_deref()).map_err(|problems| problems.to_string())?;
     let config = source.current();
     log::start(&config.server.log)?;
     source.log_problems();
@@ -62,7 +62,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn banner(config: &Config, addr: SocketAddr, data: &std::path::Path) -> String {
+/// What is written in `config`, and where that cannot be, what was in force last.
+fn opened(config: &Path, data: Option<&Path>) -> Result<Source, Problems> {
+    let data = data.map_or_else(|| offhook::config::data_dir_of(config), Path::to_owned);
+    Opening::new(config).watched().last_good(LastGoodFolder::new(&data)).open()
+}
+
+fn banner(config: &Config, addr: SocketAddr, data: &Path) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let public = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"));
     let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");

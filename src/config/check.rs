@@ -2,12 +2,17 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Instant;
 
 use serde::Serialize;
 
-use super::files::{self, Env};
+use super::catalogue::{DocState, InForce};
+use super::files::{Env, Folder, Settle};
+use super::last_good::{LastGood as _, LastGoodFolder};
 use super::problem::{Problem, Problems, Severity};
+use super::resolve::strict;
 use super::types::{Config, TurnDetection};
+use super::watch::begun;
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
 ///
@@ -23,7 +28,12 @@ pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
 
 /// As [`check_with`], and by `rules` that are not a document's own: they are asked of what can be read.
 pub fn check_by(dir: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem>) -> CheckReport {
-    let (resolved, _) = files::load(dir, env);
+    let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
+    let look = folder.look(Instant::now());
+    // As a start would take them; that nothing can be read there is no fault of the documents.
+    let kept = LastGoodFolder::new(&super::data_dir_of(dir)).load().unwrap_or_default();
+    let catalogue = begun(&folder, look.changes, &kept);
+    let resolved = strict(&catalogue, look.problems);
     let told = resolved.config.as_ref().map(rules).unwrap_or_default();
     let problems = Problems::new(resolved.problems.iter().cloned().chain(told).collect());
     let config = resolved.config.filter(|_| !problems.has_errors());
@@ -75,6 +85,7 @@ pub fn check_by(dir: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem
         errors: problems.count(Severity::Error),
         warnings: problems.count(Severity::Warning),
         problems,
+        documents: catalogue.states(),
         found,
     }
 }
@@ -92,6 +103,8 @@ pub struct CheckReport {
     pub warnings: usize,
     /// All problems, by file and line.
     pub problems: Problems,
+    /// Which version of each document a server that starts now runs by.
+    pub documents: Vec<DocState>,
     /// What was found; `None` when there are errors.
     pub found: Option<Found>,
 }
@@ -173,6 +186,20 @@ impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in self.problems.iter() {
             writeln!(f, "{problem}")?;
+        }
+        let others: Vec<_> = self.documents.iter().filter(|state| state.in_force != InForce::AsWritten).collect();
+        if !others.is_empty() {
+            let mut rows = vec![row(["document", "in force", "why not what is written"])];
+            for state in others {
+                let version = match state.revision {
+                    Some(revision) => format!("last good, {revision}"),
+                    None => "nothing".to_owned(),
+                };
+                rows.push(row([&state.doc.to_string(), &version, state.why.as_deref().unwrap_or_default()]));
+            }
+            writeln!(f)?;
+            table(f, &rows)?;
+            writeln!(f)?;
         }
         let Some(found) = &self.found else {
             let (s, w) = (plural(self.errors, "error"), plural(self.warnings, "warning"));

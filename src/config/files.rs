@@ -1,57 +1,406 @@
 //! The one place that reads configuration files, and remembers what it looked at.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
-use ring::digest;
-
-use super::resolve::{Document, Documents, Resolved, resolve};
+use super::catalogue::{Catalogue, DocId, Hasher, Read, Revision};
+use super::problem::{Place, Problem};
+use super::resolve::{Resolved, strict};
+use super::sound;
 use super::world::World;
 
 /// Looks up environment variables.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads the documents under `dir` and all that they name, and tells what was looked at.
-pub(super) fn load(dir: &Path, env: Env<'_>) -> (Resolved, Seen) {
-    let files = Files { dir, env, seen: RefCell::new(Seen::new()), digest: RefCell::new(Digest::new()) };
-    let documents = files.documents();
-    let mut resolved = resolve(documents, &files);
-    if let Some(config) = &mut resolved.config {
-        // Recordings are part of what a call does; secrets are kept out of the digest.
-        config.revision = files.digest.borrow().short();
-    }
-    (resolved, files.seen.into_inner())
+/// Reads the documents under `dir` and all that they name.
+pub(super) fn load(dir: &Path, env: Env<'_>) -> Resolved {
+    let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
+    let look = folder.look(Instant::now());
+    let mut catalogue = Catalogue::default();
+    catalogue.apply(look.changes, &folder.world());
+    strict(&catalogue, look.problems)
 }
 
-/// What was looked at, and how it was then.
-#[derive(Debug)]
-pub(super) struct Seen {
-    at: SystemTime,
-    stamps: BTreeMap<PathBuf, Stamp>,
+/// For how long a file must have been left alone before it counts. A writer may be in the middle of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settle {
+    /// One that is right.
+    pub(super) quiet: Duration,
+    /// One that is wrong, or ends in the middle of a line: more is probably on its way.
+    pub(super) doubt: Duration,
+    /// Changes that are made together wait for the last of them, up to this long.
+    pub(super) together: Duration,
 }
 
-impl Seen {
-    fn new() -> Self {
-        Seen { at: SystemTime::now(), stamps: BTreeMap::new() }
+impl Settle {
+    /// As files are.
+    pub(super) const AT_ONCE: Settle =
+        Settle { quiet: Duration::ZERO, doubt: Duration::ZERO, together: Duration::ZERO };
+    /// For a directory that people and programs write to.
+    pub(super) const WATCHED: Settle = Settle {
+        quiet: Duration::from_millis(40),
+        doubt: Duration::from_millis(1_000),
+        together: Duration::from_millis(1_000),
+    };
+}
+
+/// What a look at the directory found.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Documents that are different, each as it is now; `None`: it is gone.
+    pub(super) changes: Vec<(DocId, Option<Arc<Read>>)>,
+    /// What is wrong with the directories themselves.
+    pub(super) problems: Vec<Problem>,
+    /// Something is being written: it is worth another look after this long.
+    pub(super) again: Option<Duration>,
+}
+
+/// A configuration directory, and how it was when it was looked at.
+pub(super) struct Folder<E> {
+    dir: PathBuf,
+    env: E,
+    settle: Settle,
+    docs: BTreeMap<DocId, Looked>,
+    /// What documents name, by path.
+    named: BTreeMap<PathBuf, Named>,
+    /// `agents/` and `deployments/`.
+    folders: [Listed; 2],
+    /// Paths that are different since when, and how.
+    moving: BTreeMap<PathBuf, (Stamp, Instant)>,
+    sounds: RefCell<Sounds>,
+}
+
+struct Looked {
+    stamp: Stamp,
+    read_at: SystemTime,
+    read: Arc<Read>,
+    named: Vec<PathBuf>,
+}
+
+struct Named {
+    stamp: Stamp,
+    read_at: SystemTime,
+    content: Revision,
+    by: BTreeSet<DocId>,
+}
+
+#[derive(Default)]
+struct Listed {
+    seen: Option<(Stamp, SystemTime)>,
+    names: Vec<Arc<str>>,
+    problem: Option<Problem>,
+}
+
+/// Recordings that are in use, by path and volume: thousands of documents may name the same.
+type Sounds = HashMap<(PathBuf, u32), (Stamp, Revision, Weak<[u8]>)>;
+
+const FOLDERS: [&str; 2] = ["agents", "deployments"];
+
+impl<E: Fn(&str) -> Option<String>> Folder<E> {
+    pub(super) fn new(dir: PathBuf, env: E, settle: Settle) -> Self {
+        let (docs, named, folders, moving, sounds) = Default::default();
+        Folder { dir, env, settle, docs, named, folders, moving, sounds }
     }
 
-    /// Whether anything may be different now. Costs one `stat` per file and directory.
-    pub(super) fn changed(&self) -> bool {
-        self.stamps.iter().any(|(path, stamp)| stamp.is_young(self.at) || Stamp::of(path) != *stamp)
+    pub(super) fn path(&self, id: &DocId) -> PathBuf {
+        self.dir.join(id.to_string())
     }
 
-    fn note(&mut self, path: &Path) {
-        self.stamps.entry(path.to_owned()).or_insert_with(|| Stamp::of(path));
+    /// Finds what is different since the last look. Costs one `stat` per file and directory, and a reading of what changed.
+    pub(super) fn look(&mut self, now: Instant) -> Look {
+        let mut look = Look::default();
+        let present = self.present(&mut look.problems);
+        let mut moving = BTreeMap::new();
+        let mut wait: Option<Duration> = None;
+        let mut different = Vec::new();
+        for id in &present {
+            let path = self.path(id);
+            let stamp = Stamp::of(&path);
+            match self.docs.get(id) {
+                Some(known) if known.stamp == stamp && !stamp.is_young(known.read_at) => {}
+                // It may have changed again within one tick of the clock, unseen.
+                Some(known) if known.stamp == stamp => different.push((id.clone(), now)),
+                _ => different.push((id.clone(), self.moves(path, stamp, now, &mut moving, &mut wait))),
+            }
+        }
+        let gone: Vec<DocId> = self.docs.keys().filter(|id| !present.contains(id)).cloned().collect();
+        for id in &gone {
+            self.moves(self.path(id), Stamp::Absent, now, &mut moving, &mut wait);
+        }
+        let mut renamed = BTreeMap::new();
+        for (path, known) in &self.named {
+            let stamp = Stamp::of(path);
+            let mut since = now;
+            if known.stamp != stamp {
+                since = self.moves(path.clone(), stamp, now, &mut moving, &mut wait);
+            } else if !stamp.is_young(known.read_at) || content(path) == known.content {
+                continue;
+            }
+            renamed.extend(known.by.iter().map(|id| (id.clone(), since)));
+        }
+        let oldest = moving.values().map(|(_, since)| now.saturating_duration_since(*since)).max();
+        self.moving = moving;
+        if wait.is_some() && oldest.is_some_and(|oldest| oldest < self.settle.together) {
+            look.again = wait;
+            return look;
+        }
+        for id in gone {
+            self.forget(&id);
+            look.changes.push((id, None));
+        }
+        let whole: BTreeMap<DocId, Instant> = different.into_iter().collect();
+        let ids: BTreeSet<DocId> = whole.keys().chain(renamed.keys()).cloned().collect();
+        for id in ids {
+            let since = renamed.get(&id).or(whole.get(&id)).copied().unwrap_or(now);
+            match self.read(&id, renamed.contains_key(&id), now.saturating_duration_since(since)) {
+                Ok(Some(read)) => look.changes.push((id, Some(read))),
+                Ok(None) => {}
+                Err(again) => look.again = Some(look.again.map_or(again, |other| other.min(again))),
+            }
+        }
+        look
+    }
+
+    /// Reads `text` as the document `id`, as if it were written.
+    pub(super) fn read_text(&self, id: &DocId, text: &str) -> Arc<Read> {
+        let reading = self.reading();
+        let file = show(&self.path(id));
+        Arc::new(Read::new(id.clone(), &file, Ok(text.into()), &reading, || reading.recordings()))
+    }
+
+    /// A document as it is at this moment, which need not have settled; `None`: there is no such file.
+    pub(super) fn read_now(&self, id: &DocId) -> Option<Arc<Read>> {
+        let path = self.path(id);
+        if !path.exists() {
+            return None;
+        }
+        let reading = self.reading();
+        let text = self.text(id, &path);
+        Some(Arc::new(Read::new(id.clone(), &show(&path), text, &reading, || reading.recordings())))
+    }
+
+    /// Takes a document that we wrote ourselves.
+    pub(super) fn take_now(&mut self, id: &DocId) -> Vec<(DocId, Option<Arc<Read>>)> {
+        if !self.path(id).exists() {
+            self.forget(id);
+            return vec![(id.clone(), None)];
+        }
+        match self.read(id, false, Duration::MAX) {
+            Ok(Some(read)) => vec![(id.clone(), Some(read))],
+            Ok(None) | Err(_) => Vec::new(),
+        }
+    }
+
+    /// The directory and the environment as documents see them.
+    pub(super) fn world(&self) -> impl World {
+        self.reading()
+    }
+
+    /// Reads a document that may be different. `Err`: it may be in the middle of being written, for so much longer.
+    fn read(&mut self, id: &DocId, names_changed: bool, left_alone: Duration) -> Result<Option<Arc<Read>>, Duration> {
+        let path = self.path(id);
+        let read_at = SystemTime::now();
+        // Taken before it is read: a change in between is then seen as one.
+        let stamp = Stamp::of(&path);
+        let text = self.text(id, &path);
+        if let Some(known) = self.docs.get_mut(id).filter(|known| known.read.text == text && !names_changed) {
+            (known.stamp, known.read_at) = (stamp, read_at);
+            self.moving.remove(&path);
+            return Ok(None);
+        }
+        let reading = self.reading();
+        let read = Read::new(id.clone(), &show(&path), text, &reading, || reading.recordings());
+        let named = reading.named.into_inner();
+        let whole = read.is_good() && read.text.as_ref().is_ok_and(|text| text.is_empty() || text.ends_with('\n'));
+        let age = if names_changed { left_alone } else { stamp.age(read_at).unwrap_or_default().max(left_alone) };
+        if !whole && age < self.settle.doubt {
+            return Err(self.settle.doubt - age);
+        }
+        self.moving.remove(&path);
+        self.forget(id);
+        let read = Arc::new(read);
+        let paths = named.iter().map(|(path, ..)| path.clone()).collect();
+        for (path, stamp, content) in named {
+            self.moving.remove(&path);
+            let known = self.named.entry(path).or_insert(Named { stamp, read_at, content, by: BTreeSet::new() });
+            (known.stamp, known.read_at, known.content) = (stamp, read_at, content);
+            known.by.insert(id.clone());
+        }
+        self.docs.insert(id.clone(), Looked { stamp, read_at, read: Arc::clone(&read), named: paths });
+        Ok(Some(read))
+    }
+
+    fn text(&self, id: &DocId, path: &Path) -> Result<Arc<str>, String> {
+        let text = read(path, MAX_DOCUMENT_BYTES).and_then(decode).map(Arc::from);
+        match (id, text) {
+            (DocId::Server, Err(why)) if !path.exists() => {
+                Err(format!("{why}; is {} the configuration directory?", show(&self.dir)))
+            }
+            (_, text) => text,
+        }
+    }
+
+    fn forget(&mut self, id: &DocId) {
+        self.moving.remove(&self.path(id));
+        for path in self.docs.remove(id).into_iter().flat_map(|known| known.named) {
+            if let Some(named) = self.named.get_mut(&path) {
+                named.by.remove(id);
+                if named.by.is_empty() {
+                    self.named.remove(&path);
+                }
+            }
+        }
+    }
+
+    /// Since when `path` is different in this way; `wait` becomes for how long it must be left alone still.
+    fn moves(
+        &self,
+        path: PathBuf,
+        stamp: Stamp,
+        now: Instant,
+        moving: &mut BTreeMap<PathBuf, (Stamp, Instant)>,
+        wait: &mut Option<Duration>,
+    ) -> Instant {
+        let known = self.moving.get(&path).filter(|(before, _)| *before == stamp);
+        let since = known.map_or(now, |(_, since)| *since);
+        let seen = now.saturating_duration_since(since);
+        let age = stamp.age(SystemTime::now()).unwrap_or_default().max(seen);
+        if age < self.settle.quiet {
+            let left = self.settle.quiet - age;
+            *wait = Some(wait.map_or(left, |wait| wait.max(left)));
+        }
+        moving.insert(path, (stamp, since));
+        since
+    }
+
+    /// The documents that there are.
+    fn present(&mut self, problems: &mut Vec<Problem>) -> BTreeSet<DocId> {
+        let mut present = BTreeSet::from([DocId::Server]);
+        if self.dir.join("models.toml").exists() {
+            present.insert(DocId::Models);
+        }
+        for (folder, listed) in FOLDERS.into_iter().zip(&mut self.folders) {
+            listed.refresh(&self.dir.join(folder));
+            problems.extend(listed.problem.clone());
+            present.extend(listed.names.iter().filter_map(|name| DocId::named(folder, name)));
+        }
+        present
+    }
+
+    fn reading(&self) -> Reading<'_, E> {
+        Reading { dir: &self.dir, env: &self.env, sounds: &self.sounds, named: RefCell::default() }
     }
 }
 
-/// How a file or directory was. A directory's own times tell of files that came, went or were renamed.
-#[derive(Debug, PartialEq, Eq)]
+impl Listed {
+    /// All `*.toml` of a directory; no directory, no documents. One that cannot be read is as it was.
+    fn refresh(&mut self, path: &Path) {
+        let (stamp, at) = (Stamp::of(path), SystemTime::now());
+        // A directory's own times tell of files that came, went or were renamed.
+        if self.seen.as_ref().is_some_and(|(seen, at)| *seen == stamp && !stamp.is_young(*at)) {
+            return;
+        }
+        self.seen = Some((stamp, at));
+        self.problem = None;
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                let gone = error.kind() == ErrorKind::NotFound;
+                if gone {
+                    self.names.clear();
+                } else {
+                    self.problem = Some(Problem::error(&Place::file(&show(path)), why(&error)));
+                }
+                return;
+            }
+        };
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+        // Editors keep their half-written copies in hidden files.
+        let names = names.filter(|name| !name.starts_with('.'));
+        let names = names.filter_map(|name| Some(Arc::from(name.strip_suffix(".toml")?)));
+        let names: Vec<Arc<str>> = names.take(MAX_DOCUMENTS + 1).collect();
+        if names.len() > MAX_DOCUMENTS {
+            let message = format!("has more than {MAX_DOCUMENTS} documents");
+            self.problem = Some(Problem::error(&Place::file(&show(path)), message));
+            return;
+        }
+        self.names = names;
+    }
+}
+
+/// The environment and the files as one document sees them.
+struct Reading<'a, E> {
+    dir: &'a Path,
+    env: &'a E,
+    sounds: &'a RefCell<Sounds>,
+    named: RefCell<Vec<(PathBuf, Stamp, Revision)>>,
+}
+
+impl<E> Reading<'_, E> {
+    /// Recordings and pictures are part of what a document means. Secrets are kept out of revisions.
+    fn recordings(&self) -> Vec<Revision> {
+        let named = self.named.borrow();
+        let is_one = |path: &Path| path.extension().is_some_and(|e| MEDIA.iter().any(|media| e == *media));
+        let recordings = named.iter().filter(|(path, ..)| is_one(path));
+        recordings.map(|(.., content)| *content).collect()
+    }
+
+    fn note(&self, path: PathBuf, stamp: Stamp, content: Revision) {
+        self.named.borrow_mut().push((path, stamp, content));
+    }
+}
+
+impl<E: Fn(&str) -> Option<String>> World for Reading<'_, E> {
+    fn env(&self, name: &str) -> Option<String> {
+        (self.env)(name)
+    }
+
+    fn file(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
+        let located = self.locate(path);
+        let stamp = Stamp::of(&located);
+        let bytes = read(&located, max);
+        self.note(located.clone(), stamp, digest(&bytes));
+        bytes.map_err(|why| format!("{}: {why}", show(&located)))
+    }
+
+    fn recording(&self, path: &str, volume_db: f32) -> Result<Arc<[u8]>, String> {
+        let key = (self.locate(path), volume_db.to_bits());
+        let stamp = Stamp::of(&key.0);
+        if let Some((known, content, sound)) = self.sounds.borrow().get(&key)
+            && *known == stamp
+            && !stamp.is_young(SystemTime::now())
+            && let Some(sound) = sound.upgrade()
+        {
+            self.note(key.0.clone(), stamp, *content);
+            return Ok(sound);
+        }
+        let bytes = self.file(path, sound::MAX_BYTES)?;
+        let sound = sound::load(&bytes, volume_db)?;
+        let mut sounds = self.sounds.borrow_mut();
+        if sounds.len() >= MAX_SOUNDS {
+            sounds.retain(|_, (.., sound)| sound.strong_count() > 0);
+        }
+        sounds.insert(key, (stamp, digest(&Ok(bytes)), Arc::downgrade(&sound)));
+        Ok(sound)
+    }
+
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn locate(&self, path: &str) -> PathBuf {
+        self.dir.join(path)
+    }
+}
+
+/// How a file or directory was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stamp {
     Absent,
     Present { size: u64, inode: u64, modified: (i64, i64), changed: (i64, i64) },
@@ -70,13 +419,38 @@ impl Stamp {
         }
     }
 
+    /// When it changed, by the file system's clock.
+    fn at(&self) -> Option<SystemTime> {
+        let Stamp::Present { changed: (s, ns), .. } = self else { return None };
+        Some(SystemTime::UNIX_EPOCH + Duration::new((*s).max(0) as u64, (*ns).clamp(0, 999_999_999) as u32))
+    }
+
+    /// For how long it has been so; `None`: it cannot be told.
+    fn age(&self, now: SystemTime) -> Option<Duration> {
+        now.duration_since(self.at()?).ok()
+    }
+
     /// A file that changed just before it was read may change again within the same tick of the file system's clock,
     /// unseen; it is read once more.
     fn is_young(&self, read_at: SystemTime) -> bool {
-        let Stamp::Present { changed: (s, ns), .. } = self else { return false };
-        let changed = SystemTime::UNIX_EPOCH + Duration::new((*s).max(0) as u64, (*ns).clamp(0, 999_999_999) as u32);
-        changed + TICK > read_at
+        self.at().is_some_and(|changed| changed + TICK > read_at)
     }
+}
+
+fn read(path: &Path, max: u64) -> Result<Vec<u8>, String> {
+    // A pipe or a device would block, or never end.
+    match fs::metadata(path) {
+        Ok(m) if m.is_file() => {}
+        Ok(_) => return Err("is not a file".to_owned()),
+        Err(e) => return Err(why(&e)),
+    }
+    let file = fs::File::open(path).map_err(|e| why(&e))?;
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes).map_err(|e| why(&e))?;
+    if bytes.len() as u64 > max {
+        return Err(format!("is larger than {} KiB", max / 1_024));
+    }
+    Ok(bytes)
 }
 
 /// The text of a document.
@@ -88,126 +462,16 @@ pub(super) fn decode(bytes: Vec<u8>) -> Result<String, String> {
     })
 }
 
-struct Files<'a> {
-    dir: &'a Path,
-    env: Env<'a>,
-    seen: RefCell<Seen>,
-    digest: RefCell<Digest>,
-}
-
-impl Files<'_> {
-    fn documents(&self) -> Documents {
-        let optional = self.dir.join("models.toml");
-        self.seen.borrow_mut().note(&optional);
-        let mut server = self.document(self.dir.join("offhook.toml"));
-        if !self.dir.join("offhook.toml").exists() {
-            server.text =
-                server.text.map_err(|why| format!("{why}; is {} the configuration directory?", show(self.dir)));
-        }
-        Documents {
-            server,
-            models: optional.exists().then(|| self.document(optional)),
-            agents: self.directory("agents"),
-            deployments: self.directory("deployments"),
-        }
-    }
-
-    /// All `*.toml` of a directory, by name; no directory, no documents.
-    fn directory(&self, name: &str) -> Vec<Document> {
-        let path = self.dir.join(name);
-        self.seen.borrow_mut().note(&path);
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Vec::new(),
-            Err(e) => return vec![Document { file: show(&path), name: name.to_owned(), text: Err(why(&e)) }],
-        };
-        let mut paths: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-            // Editors keep their half-written copies in hidden files.
-            .filter(|path| path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.')))
-            .take(MAX_DOCUMENTS + 1)
-            .collect();
-        paths.sort();
-        if paths.len() > MAX_DOCUMENTS {
-            let text = Err(format!("has more than {MAX_DOCUMENTS} documents"));
-            return vec![Document { file: show(&path), name: name.to_owned(), text }];
-        }
-        paths.into_iter().map(|path| self.document(path)).collect()
-    }
-
-    fn document(&self, path: PathBuf) -> Document {
-        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let text = self.read(&path, MAX_DOCUMENT_BYTES).and_then(|bytes| {
-            let inside = path.strip_prefix(self.dir).unwrap_or(&path);
-            self.digest.borrow_mut().add(&inside.to_string_lossy(), &bytes);
-            decode(bytes)
-        });
-        Document { file: show(&path), name, text }
-    }
-
-    fn read(&self, path: &Path, max: u64) -> Result<Vec<u8>, String> {
-        // Noted before it is read: a change in between is then seen as one.
-        self.seen.borrow_mut().note(path);
-        // A pipe or a device would block, or never end.
-        match fs::metadata(path) {
-            Ok(m) if m.is_file() => {}
-            Ok(_) => return Err("is not a file".to_owned()),
-            Err(e) => return Err(why(&e)),
-        }
-        let file = fs::File::open(path).map_err(|e| why(&e))?;
-        let mut bytes = Vec::new();
-        file.take(max + 1).read_to_end(&mut bytes).map_err(|e| why(&e))?;
-        if bytes.len() as u64 > max {
-            return Err(format!("is larger than {} KiB", max / 1_024));
-        }
-        Ok(bytes)
+/// Tells the contents of files apart.
+pub(super) fn digest(content: &Result<Vec<u8>, String>) -> Revision {
+    match content {
+        Ok(bytes) => Hasher::new().with(b"file").with(bytes).finish(),
+        Err(why) => Hasher::new().with(b"none").with(why.as_bytes()).finish(),
     }
 }
 
-impl World for Files<'_> {
-    fn env(&self, name: &str) -> Option<String> {
-        (self.env)(name)
-    }
-
-    fn file(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
-        let located = self.locate(path);
-        let bytes = self.read(&located, max).map_err(|why| format!("{}: {why}", show(&located)))?;
-        if path.ends_with(".wav") {
-            self.digest.borrow_mut().add(path, &bytes);
-        }
-        Ok(bytes)
-    }
-
-    fn now(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    fn locate(&self, path: &str) -> PathBuf {
-        self.dir.join(path)
-    }
-}
-
-/// Tells configurations apart.
-pub(super) struct Digest(digest::Context);
-
-impl Digest {
-    pub(super) fn new() -> Self {
-        Digest(digest::Context::new(&digest::SHA256))
-    }
-
-    pub(super) fn add(&mut self, name: &str, bytes: &[u8]) {
-        for part in [name.as_bytes(), bytes] {
-            self.0.update(&(part.len() as u64).to_le_bytes());
-            self.0.update(part);
-        }
-    }
-
-    /// 48 bits: enough to tell revisions of one configuration apart.
-    pub(super) fn short(&self) -> String {
-        let digest = self.0.clone().finish();
-        digest.as_ref().iter().take(6).map(|b| format!("{b:02x}")).collect()
-    }
+fn content(path: &Path) -> Revision {
+    digest(&read(path, sound::MAX_BYTES))
 }
 
 fn show(path: &Path) -> String {
@@ -222,8 +486,13 @@ fn why(e: &std::io::Error) -> String {
     }
 }
 
+/// How the names of recordings and pictures end.
+const MEDIA: [&str; 7] = ["wav", "png", "jpg", "jpeg", "gif", "svg", "webp"];
 /// More is not a document that a person wrote.
 const MAX_DOCUMENT_BYTES: u64 = 1_024 * 1_024;
-const MAX_DOCUMENTS: usize = 10_000;
+/// Of one kind.
+const MAX_DOCUMENTS: usize = 20_000;
+/// Recordings in use of which it is known that they are; more are read more often.
+const MAX_SOUNDS: usize = 1_024;
 /// Coarser than the clock of any file system in use but FAT.
 const TICK: Duration = Duration::from_millis(50);

@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::files::{Digest, Env, decode};
+use super::catalogue::{Catalogue, DocId, Read, Revision};
+use super::files::{Env, decode, digest};
 use super::problem::Problems;
-use super::resolve::{Document, Documents, resolve};
+use super::resolve::strict;
 use super::types::Config;
 use super::world::World;
 
@@ -17,34 +19,29 @@ use super::world::World;
 /// # Errors
 /// Every problem of every document, warnings too, when there is an error among them.
 pub fn from_memory(files: &BTreeMap<String, Vec<u8>>, env: Env<'_>) -> Result<Config, Problems> {
-    let memory = Memory { files, env, digest: RefCell::new(Digest::new()) };
-    let directory = |prefix: &str| {
-        let inside = files.keys().filter(|path| path.starts_with(prefix) && path.ends_with(".toml"));
-        inside.map(|path| memory.document(path)).collect()
+    let mut catalogue = Catalogue::default();
+    let ids = files.keys().filter_map(|path| DocId::from_path(path)).filter(|id| *id != DocId::Server);
+    let read = |id: DocId| {
+        let memory = Memory { files, env, recordings: RefCell::default() };
+        let text = memory.bytes(&id.to_string()).and_then(decode).map(Arc::from);
+        let read = Read::new(id.clone(), &id.to_string(), text, &memory, || memory.recordings.take());
+        (id, Some(Arc::new(read)))
     };
-    let documents = Documents {
-        server: memory.document("offhook.toml"),
-        models: files.contains_key("models.toml").then(|| memory.document("models.toml")),
-        agents: directory("agents/"),
-        deployments: directory("deployments/"),
-    };
-    let resolved = resolve(documents, &memory);
-    let mut config = resolved.config.ok_or(resolved.problems)?;
-    config.revision = memory.digest.borrow().short();
-    Ok(config)
+    let memory = Memory { files, env, recordings: RefCell::default() };
+    catalogue.apply([DocId::Server].into_iter().chain(ids).map(read).collect(), &memory);
+    let resolved = strict(&catalogue, Vec::new());
+    resolved.config.ok_or(resolved.problems)
 }
 
 struct Memory<'a> {
     files: &'a BTreeMap<String, Vec<u8>>,
     env: Env<'a>,
-    digest: RefCell<Digest>,
+    recordings: RefCell<Vec<Revision>>,
 }
 
 impl Memory<'_> {
-    fn document(&self, path: &str) -> Document {
-        let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".toml").to_owned();
-        let text = self.file(path, u64::MAX).and_then(decode);
-        Document { file: path.to_owned(), name, text }
+    fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.files.get(path).cloned().ok_or_else(|| format!("{path}: there is no such file"))
     }
 }
 
@@ -54,9 +51,11 @@ impl World for Memory<'_> {
     }
 
     fn file(&self, path: &str, _: u64) -> Result<Vec<u8>, String> {
-        let bytes = self.files.get(path).ok_or_else(|| format!("{path}: there is no such file"))?;
-        self.digest.borrow_mut().add(path, bytes);
-        Ok(bytes.clone())
+        let bytes = self.bytes(path);
+        if path.ends_with(".wav") {
+            self.recordings.borrow_mut().push(digest(&bytes));
+        }
+        bytes
     }
 
     fn now(&self) -> SystemTime {

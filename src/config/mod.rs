@@ -19,19 +19,27 @@
 //!
 //! Reading never stops at the first problem: every [`Problem`] of every document is told at once, with its place and
 //! with what is allowed. Reading is pure but for what documents name (the private `World`); the private `files` is the
-//! one place that touches the disk, and [`Source`] the one that keeps up with it.
+//! one place that reads the disk, and [`Source`] the one that keeps up with it.
+//!
+//! What is in force is the private `catalogue`'s: each document's last good version, linked with the others', one
+//! [`Config`] behind one pointer. [`LastGood`] keeps it for the next start, [`Pinned`] for what is still to be done about
+//! a call, and an [`Edit`] writes a document back.
 
 mod after;
 mod agent;
 mod back_channels;
+mod catalogue;
 mod check;
 mod countries;
 mod deployment;
+mod diff;
+mod edit;
 mod files;
 mod hours;
 mod http;
 mod idle;
 mod keys;
+mod last_good;
 mod link;
 mod look;
 mod manner;
@@ -42,6 +50,7 @@ mod named;
 mod organization;
 mod outbound;
 mod outgoing;
+mod pinned;
 mod problem;
 mod reader;
 mod resolve;
@@ -68,15 +77,20 @@ mod world;
 use std::path::Path;
 
 pub use back_channels::{BackChannels, Remark};
+pub use catalogue::{By, Change, DocId, DocState, InForce, Revision};
 pub use check::{CheckReport, Found, FoundAgent, FoundChat, FoundDeployment, FoundModel, check, check_by, check_with};
+pub use diff::diff;
+pub use edit::{Edit, EditError, Edited, Rules};
+pub use last_good::{Kept, LastGood, LastGoodFolder};
 pub use memory::from_memory;
 pub use migrate::{Migrated, Migration, migrate};
+pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;
 pub(crate) use values::is_e164;
-pub use watch::Source;
+pub use watch::{Opening, Refreshed, Source};
 
 /// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and
 /// [`Source`].
@@ -92,7 +106,7 @@ pub fn load(dir: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Every problem of every document, warnings too, when there is an error among them.
 pub fn load_with(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
-    let (resolved, _) = files::load(dir, env);
+    let resolved = files::load(dir, env);
     resolved.config.ok_or(resolved.problems)
 }
 
@@ -116,6 +130,17 @@ pub fn data_dir(dir: &Path) -> Result<std::path::PathBuf, Problems> {
         Some(said) if !problems.has_errors() => Ok(said.map_or_else(server::default_data_dir, Into::into)),
         _ => Err(problems),
     }
+}
+
+/// Where the server of the directory `dir` keeps its calls, as far as its `offhook.toml` can be understood: it may be broken
+/// in any way, and may not be there.
+pub fn data_dir_of(dir: &Path) -> std::path::PathBuf {
+    let text = std::fs::read(dir.join("offhook.toml")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    // What stands before and after a wrong line is understood all the same.
+    let (tree, _) = toml::de::DeTable::parse_recoverable(&text);
+    let said = tree.get_ref().get("data_dir").and_then(|value| value.get_ref().as_str().map(std::path::PathBuf::from));
+    said.unwrap_or_else(server::default_data_dir)
 }
 
 /// Whether `text` can name an agent, a model or a deployment; names become labels, file names and parts of URLs.

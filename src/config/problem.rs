@@ -137,8 +137,25 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(super) fn new(mut problems: Vec<Problem>) -> Self {
-        problems.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
+        problems.sort_by(Problems::order);
         Problems(problems)
+    }
+
+    /// In order, each once.
+    pub(super) fn distinct(mut problems: Vec<Problem>) -> Vec<Problem> {
+        problems.sort_by(Problems::order);
+        let mut distinct: Vec<Problem> = Vec::with_capacity(problems.len());
+        for problem in problems {
+            let here = |other: &&Problem| Problems::order(other, &problem).is_eq();
+            if !distinct.iter().rev().take_while(here).any(|other| *other == problem) {
+                distinct.push(problem);
+            }
+        }
+        distinct
+    }
+
+    fn order(a: &Problem, b: &Problem) -> std::cmp::Ordering {
+        (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column))
     }
 
     /// One by one.

@@ -15,7 +15,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Option<ToolSo
     let fade_out_ms = table.integer("fade_out_ms", 80, 0..=2_000);
     table.finish();
     let load = |path: &str| {
-        let audio = world.file(path, sound::MAX_BYTES).and_then(|bytes| sound::load(&bytes, volume_db))?;
+        let audio = world.recording(path, volume_db)?;
         Ok(Sound { name: path.to_owned(), text: String::new(), audio })
     };
     let sound = match field {

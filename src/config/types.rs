@@ -55,12 +55,56 @@ pub struct Config {
     pub models: BTreeMap<String, Arc<ModelCard>>,
     /// A short hash of all documents: the revision that a call names as the one it ran with.
     pub revision: String,
+    numbers: BTreeMap<String, Arc<Deployment>>,
+    keys: BTreeMap<String, Arc<ChatDeployment>>,
 }
 
 impl Config {
+    /// A server that nothing is deployed on.
+    pub(super) fn new(server: Server) -> Self {
+        let (deployments, chats, agents, personas, models) = Default::default();
+        let (revision, numbers, keys) = Default::default();
+        Config { server, deployments, chats, agents, personas, models, revision, numbers, keys }
+    }
+
     /// The deployment that answers `number` (E.164), active or not.
     pub fn deployment_for(&self, number: &str) -> Option<&Arc<Deployment>> {
-        self.deployments.values().find(|d| d.number.as_deref() == Some(number))
+        self.numbers.get(number)
+    }
+
+    /// The chat that is embedded by `key`, active or not.
+    pub fn chat_for(&self, key: &str) -> Option<&Arc<ChatDeployment>> {
+        self.keys.get(key)
+    }
+
+    pub(super) fn set_deployment(&mut self, name: &str, deployment: Arc<Deployment>) {
+        self.remove_deployment(name);
+        if let Some(number) = &deployment.number {
+            self.numbers.insert(number.clone(), Arc::clone(&deployment));
+        }
+        self.deployments.insert(name.to_owned(), deployment);
+    }
+
+    pub(super) fn set_chat(&mut self, name: &str, chat: Arc<ChatDeployment>) {
+        self.remove_deployment(name);
+        if let Some(key) = &chat.standing.key {
+            self.keys.insert(key.clone(), Arc::clone(&chat));
+        }
+        self.chats.insert(name.to_owned(), chat);
+    }
+
+    /// Two that swap their numbers are set one after the other, so what one had may be the other's by now.
+    pub(super) fn remove_deployment(&mut self, name: &str) {
+        if let Some(number) = self.deployments.remove(name).and_then(|gone| gone.number.clone())
+            && self.numbers.get(&number).is_some_and(|holder| holder.name == name)
+        {
+            self.numbers.remove(&number);
+        }
+        if let Some(key) = self.chats.remove(name).and_then(|gone| gone.standing.key.clone())
+            && self.keys.get(&key).is_some_and(|holder| holder.standing.name == name)
+        {
+            self.keys.remove(&key);
+        }
     }
 }
 

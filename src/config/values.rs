@@ -163,8 +163,7 @@ pub(super) fn sound(field: Field<'_, '_>, world: &dyn World) -> Option<Sound> {
 /// Reads the recording that `file` names.
 pub(super) fn play(file: &Field<'_, '_>, text: String, world: &dyn World) -> Option<Sound> {
     let name = file.string(MAX_NAME)?;
-    let audio = world.file(&name, sound::MAX_BYTES).and_then(|bytes| sound::load(&bytes, 0.0));
-    match audio {
+    match world.recording(&name, 0.0) {
         Ok(audio) => Some(Sound { name, text, audio }),
         Err(why) => {
             file.wrong_allowed(why, sound::ALLOWED);

@@ -1,152 +1,428 @@
 //! The configuration in force.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::files::{self, Seen};
+use tokio::sync::watch;
+
+use super::catalogue::{Applied, By, Catalogue, Change, DocId, DocState, InForce, Read, Revision};
+use super::files::{Folder, Look, Settle};
+use super::last_good::{Kept, LastGood};
+use super::pinned::Pinned;
 use super::problem::{Problem, Problems};
-use super::resolve::Resolved;
-use super::types::Config;
+use super::types::{Config, Deployment};
 
 /// Holds the configuration in force and keeps up with its files.
 ///
-/// [`Source::current`] looks at the files each time, so a change applies to the next call, exactly. A bad change leaves
-/// the last good configuration in force; its problems are logged once, as errors, and stay in [`Source::problems`]
-/// until the files are right again.
-#[derive(Debug)]
+/// [`Source::current`] is a look at one pointer. [`Source::refresh`] looks at the files and applies what changed, each
+/// document by itself: a bad one leaves its own last good version in force and holds up no other. What is wrong is logged
+/// once, as errors, and stays in [`Source::problems`] until it is right again.
 pub struct Source {
-    state: Mutex<State>,
+    now: watch::Sender<Arc<Config>>,
+    /// `None`: it never changes.
+    state: Mutex<Option<State>>,
+}
+
+/// How a [`Source`] is opened.
+pub struct Opening {
+    dir: PathBuf,
+    env: OwnEnv,
+    adjust: Adjust,
+    last_good: Option<Box<dyn LastGood>>,
+    settle: Settle,
+}
+
+/// What a look at the files has led to.
+#[derive(Clone, Debug, Default)]
+pub struct Refreshed {
+    /// What is in force from now on.
+    pub changes: Vec<Change>,
+    /// Something is being written: it is worth another look after this long.
+    pub again: Option<Duration>,
+}
+
+type OwnEnv = Box<dyn Fn(&str) -> Option<String> + Send>;
+type Adjust = Box<dyn Fn(&mut Config) + Send>;
+
+impl Opening {
+    /// The directory `dir`. Secrets come from the process's environment, files are taken as they are.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Opening {
+            dir: dir.into(),
+            env: Box::new(|name| std::env::var(name).ok()),
+            adjust: Box::new(|_| {}),
+            last_good: None,
+            settle: Settle::AT_ONCE,
+        }
+    }
+
+    /// With an environment of one's own.
+    #[must_use]
+    pub fn env(self, env: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
+        Opening { env: Box::new(env), ..self }
+    }
+
+    /// `adjust` is applied to every configuration that is read, as flags of the command line are.
+    #[must_use]
+    pub fn adjust(self, adjust: impl Fn(&mut Config) + Send + 'static) -> Self {
+        Opening { adjust: Box::new(adjust), ..self }
+    }
+
+    /// Begins with what was in force last, where what is written cannot be, and keeps it up once
+    /// [`Source::keep_last_good`] says so.
+    #[must_use]
+    pub fn last_good(self, kept: impl LastGood + 'static) -> Self {
+        Opening { last_good: Some(Box::new(kept)), ..self }
+    }
+
+    /// Waits for files that are being written: a change counts once the file was left alone for 40 ms; one that is wrong,
+    /// or ends within a line, for a second. Changes that are made together are applied together.
+    #[must_use]
+    pub fn watched(self) -> Self {
+        Opening { settle: Settle::WATCHED, ..self }
+    }
+
+    /// Reads the directory.
+    ///
+    /// # Errors
+    /// Every problem of every document, when there is no `offhook.toml` that a server can run by, or when there are errors
+    /// and no number could be answered.
+    pub fn open(self) -> Result<Source, Problems> {
+        let Opening { dir, env, adjust, last_good, settle } = self;
+        let mut folder = Folder::new(dir, env, settle);
+        let mut look = folder.look(Instant::now());
+        for _ in 0..MAX_LOOKS {
+            let Some(again) = look.again else { break };
+            thread::sleep(again);
+            let next = folder.look(Instant::now());
+            look.changes.extend(next.changes);
+            (look.problems, look.again) = (next.problems, next.again);
+        }
+        let mut state = State {
+            folder,
+            catalogue: Catalogue::default(),
+            more: Vec::new(),
+            problems: Arc::default(),
+            told: BTreeMap::new(),
+            adjust,
+            published: 0,
+            last_good,
+            keeping: false,
+            unkept: BTreeSet::new(),
+            unkept_said: false,
+        };
+        state.begin(look);
+        let problems = Arc::clone(&state.problems);
+        let config = state.config().filter(|config| !(problems.has_errors() && config.deployments.is_empty()));
+        let config = config.ok_or_else(|| Problems::clone(&problems))?;
+        state.published = state.catalogue.generation();
+        Ok(Source { now: watch::Sender::new(Arc::new(config)), state: Mutex::new(Some(state)) })
+    }
 }
 
 impl Source {
     /// Reads the directory `dir`; secrets come from the process's environment.
     ///
     /// # Errors
-    /// Every problem of every document, when there is an error among them.
+    /// See [`Opening::open`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Problems> {
-        Source::open_with(dir, |name| std::env::var(name).ok(), |_| {})
+        Opening::new(dir).open()
     }
 
     /// Reads the directory `dir` with an environment of one's own; `adjust` is applied to every configuration that is
     /// read, as flags of the command line are.
     ///
     /// # Errors
-    /// Every problem of every document, when there is an error among them.
+    /// See [`Opening::open`].
     pub fn open_with(
         dir: impl Into<PathBuf>,
         env: impl Fn(&str) -> Option<String> + Send + 'static,
         adjust: impl Fn(&mut Config) + Send + 'static,
     ) -> Result<Self, Problems> {
-        let mut files = Watched { dir: dir.into(), env: Box::new(env), adjust: Box::new(adjust), seen: None };
-        let resolved = files.read();
-        let config = resolved.config.ok_or_else(|| resolved.problems.clone())?;
-        let state = State { current: Arc::new(config), problems: Arc::new(resolved.problems), files: Some(files) };
-        Ok(Source { state: Mutex::new(state) })
+        Opening::new(dir).env(env).adjust(adjust).open()
     }
 
     /// A configuration that never changes.
     pub fn fixed(config: Config) -> Self {
-        let state = State { current: Arc::new(config), problems: Arc::default(), files: None };
-        Source { state: Mutex::new(state) }
+        Source { now: watch::Sender::new(Arc::new(config)), state: Mutex::new(None) }
     }
 
-    /// The configuration in force now.
-    ///
-    /// Costs one `stat` per file and directory, and a reading of all documents after a change: some milliseconds at
-    /// most for a configuration of ordinary size on a local disk. Meant for once per call and once a second.
+    /// The configuration in force. Reads no file, and waits for nobody who does.
     pub fn current(&self) -> Arc<Config> {
+        Arc::clone(&self.now.borrow())
+    }
+
+    /// Tells of every configuration that comes into force.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Config>> {
+        self.now.subscribe()
+    }
+
+    /// Looks at the files, and applies what changed to calls from now on.
+    ///
+    /// Costs one `stat` per file and directory, and a reading of the documents that changed. Blocks: it is not for an
+    /// async task.
+    pub fn refresh(&self) -> Refreshed {
         let mut state = self.lock();
-        state.refresh();
-        state.current.clone()
+        let Some(state) = state.as_mut() else { return Refreshed::default() };
+        let look = state.folder.look(Instant::now());
+        let again = look.again;
+        let changes = state.take(look, None, By::File);
+        self.publish(state);
+        let more = state.keep(&changes);
+        Refreshed { changes, again: again.or(more.then_some(Duration::ZERO)) }
+    }
+
+    /// From now on what is in force is kept where [`Opening::last_good`] says; what is not kept yet, now and, if that is much,
+    /// with the next looks. For a server whose data directory is its own by now.
+    pub fn keep_last_good(&self) {
+        if let Some(state) = self.lock().as_mut() {
+            state.keeping = true;
+            state.keep(&[]);
+        }
     }
 
     /// Logs what is wrong with the files as they are. For the start of a server: the logs are set up by what
-    /// [`Source::open`] has read, so it logs nothing itself.
+    /// [`Opening::open`] has read, so it logs nothing itself.
     pub fn log_problems(&self) {
-        log(&self.problems());
+        if let Some(state) = self.lock().as_ref() {
+            log(state.problems.iter());
+            state.told.iter().for_each(|(id, how)| say(id, how));
+        }
     }
 
-    /// What is wrong with the files as they are; warnings too.
+    /// What is wrong with the files as of the last look; warnings too.
     pub fn problems(&self) -> Arc<Problems> {
-        let mut state = self.lock();
-        state.refresh();
-        state.problems.clone()
+        self.lock().as_ref().map(|state| Arc::clone(&state.problems)).unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // The state is replaced as a whole, so a panic elsewhere leaves nothing half-done.
+    /// How it is with each document as of the last look.
+    pub fn documents(&self) -> Vec<DocState> {
+        self.lock().as_ref().map(|state| state.catalogue.states()).unwrap_or_default()
+    }
+
+    /// The text of a document in force.
+    pub fn text(&self, doc: &DocId) -> Option<Arc<str>> {
+        let state = self.lock();
+        state.as_ref()?.catalogue.in_force(doc)?.text.clone().ok()
+    }
+
+    /// What `deployment` was made of, so that what follows a call can be done by it whatever becomes of the documents.
+    /// `None`: it is none of this source's, or the source never changes.
+    pub fn pin(&self, deployment: &Arc<Deployment>) -> Option<Pinned> {
+        let pin = self.lock().as_ref()?.catalogue.pin(deployment)?;
+        Some(Pinned::new(&deployment.name, &pin))
+    }
+
+    /// The deployment that was pinned, with secrets as they are now. Reads files where secrets are in some.
+    ///
+    /// # Errors
+    /// Why there is none: a secret is gone, or the documents are not what this version reads.
+    pub fn unpin(&self, pinned: &Pinned) -> Result<Arc<Deployment>, String> {
+        match self.lock().as_ref() {
+            Some(state) => pinned.resolve(&state.folder.world()),
+            None => Err("this configuration has no documents".to_owned()),
+        }
+    }
+
+    /// Takes what the state has come to for the configuration in force.
+    pub(super) fn publish(&self, state: &mut State) {
+        // A revision says nothing of secrets, which may have been rotated: every change counts.
+        if state.published == state.catalogue.generation() {
+            return;
+        }
+        let Some(config) = state.config() else { return };
+        state.published = state.catalogue.generation();
+        if config.revision != self.current().revision {
+            tracing::info!(revision = %config.revision, "configuration applied to calls from now on");
+        }
+        self.now.send_replace(Arc::new(config));
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Option<State>> {
+        // A panic in the middle of a change leaves documents as they were or as they are, each whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Debug)]
-struct State {
-    current: Arc<Config>,
-    problems: Arc<Problems>,
-    files: Option<Watched>,
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("revision", &self.current().revision).finish_non_exhaustive()
+    }
+}
+
+/// What keeps up with the files.
+pub(super) struct State {
+    pub(super) folder: Folder<OwnEnv>,
+    pub(super) catalogue: Catalogue,
+    /// What is wrong with the directories.
+    more: Vec<Problem>,
+    pub(super) problems: Arc<Problems>,
+    /// Documents that are not in force as they are written, as was said of each.
+    told: BTreeMap<DocId, DocState>,
+    adjust: Adjust,
+    /// Which state of the catalogue is the one in force.
+    published: u64,
+    last_good: Option<Box<dyn LastGood>>,
+    keeping: bool,
+    /// What is in force and not kept yet.
+    unkept: BTreeSet<DocId>,
+    unkept_said: bool,
 }
 
 impl State {
-    fn refresh(&mut self) {
-        let Some(files) = &mut self.files else { return };
-        if files.seen.as_ref().is_some_and(|seen| !seen.changed()) {
-            return;
+    /// Takes what was in force last, then what is written.
+    fn begin(&mut self, look: Look) {
+        let loaded = self.last_good.as_ref().map(|kept| kept.load());
+        let kept = match loaded {
+            Some(Err(error)) => {
+                let at = super::problem::Place::file("documents");
+                let message = format!("what was in force last cannot be read ({error})");
+                self.more.push(Problem::warning(&at, message));
+                BTreeMap::new()
+            }
+            loaded => loaded.and_then(Result::ok).unwrap_or_default(),
+        };
+        self.catalogue = begun(&self.folder, look.changes, &kept);
+        self.more.extend(look.problems);
+        self.problems = Arc::new(self.all_problems());
+        self.told = self.exceptions();
+        let same = |id: &DocId, text: &str| kept.get(id).is_some_and(|kept| kept == text);
+        let new =
+            self.catalogue.all_in_force().filter(|(id, read)| !read.text.as_ref().is_ok_and(|text| same(id, text)));
+        self.unkept = new.map(|(id, _)| id).collect();
+        let gone =
+            kept.keys().filter(|id| self.catalogue.written(id).is_none() && self.catalogue.last_good(id).is_none());
+        self.unkept.extend(gone.cloned());
+    }
+
+    /// Takes what a look has found.
+    fn take(&mut self, look: Look, who: Option<&str>, by: By) -> Vec<Change> {
+        if look.changes.is_empty() && look.problems == self.more {
+            return Vec::new();
         }
-        let resolved = files.read();
-        if *self.problems != resolved.problems {
-            if self.problems.has_errors() && !resolved.problems.has_errors() {
+        self.more = look.problems;
+        self.apply(look.changes, who, by)
+    }
+
+    /// Applies documents as they are written now, and says what came of it.
+    pub(super) fn apply(&mut self, changes: Vec<(DocId, Option<Arc<Read>>)>, who: Option<&str>, by: By) -> Vec<Change> {
+        let applied = self.catalogue.apply(changes, &self.folder.world());
+        let when = SystemTime::now();
+        let change = |Applied { doc, from, to }: Applied| {
+            let to = to.map(|read| read.revision);
+            Change { doc, from, to, when, who: who.map(str::to_owned), by }
+        };
+        let changes: Vec<Change> = applied.into_iter().map(change).collect();
+        self.unkept.extend(changes.iter().map(|change| change.doc.clone()));
+        let problems = self.all_problems();
+        if *self.problems != problems {
+            let new = |problem: &&Problem| !self.problems.iter().any(|known| known == *problem);
+            log(problems.iter().filter(new));
+            if self.problems.has_errors() && !problems.has_errors() {
                 tracing::info!("the configuration is right again");
             }
-            log(&resolved.problems);
-            self.problems = Arc::new(resolved.problems);
+            self.problems = Arc::new(problems);
         }
-        // The documents' revision says nothing of secrets, which may have been rotated: the new reading always counts.
-        if let Some(config) = resolved.config {
-            if config.revision != self.current.revision {
-                tracing::info!(revision = %config.revision, "configuration applied to calls from now on");
+        for change in changes.iter().filter(|change| change.from != change.to) {
+            let shown = |revision: Option<Revision>| revision.map_or_else(|| "none".to_owned(), |r| r.to_string());
+            let (from, to) = (shown(change.from), shown(change.to));
+            tracing::info!(document = %change.doc, from, to, "document applied to calls from now on");
+        }
+        let told = self.exceptions();
+        for (id, how) in told.iter().filter(|(id, how)| self.told.get(id) != Some(how)) {
+            say(id, how);
+        }
+        self.told = told;
+        changes
+    }
+
+    /// Keeps what is in force and not kept yet, and tells whether there is more of it.
+    pub(super) fn keep(&mut self, changes: &[Change]) -> bool {
+        let due = self.keeping && !self.unkept.is_empty();
+        let Some(last_good) = self.last_good.as_mut().filter(|_| due) else { return false };
+        let kept: Vec<Kept> = self
+            .unkept
+            .iter()
+            .take(MAX_KEPT)
+            .map(|doc| {
+                let read = self.catalogue.last_good(doc);
+                let known = changes.iter().find(|change| change.doc == *doc).cloned();
+                let to = read.map(|read| read.revision);
+                let unknown =
+                    || Change { doc: doc.clone(), from: None, to, when: SystemTime::now(), who: None, by: By::File };
+                Kept { change: known.unwrap_or_else(unknown), text: read.and_then(|read| read.text.clone().ok()) }
+            })
+            .collect();
+        match last_good.keep(&kept) {
+            Ok(()) => {
+                kept.iter().for_each(|kept| drop(self.unkept.remove(&kept.change.doc)));
+                self.unkept_said = false;
+                return !self.unkept.is_empty();
             }
-            self.current = Arc::new(config);
+            Err(error) if !self.unkept_said => {
+                self.unkept_said = true;
+                tracing::error!(%error, "what is in force cannot be kept for the next start; it is tried again");
+            }
+            Err(_) => {}
         }
+        false
+    }
+
+    fn all_problems(&self) -> Problems {
+        Problems::new(self.catalogue.problems().iter().chain(&self.more).cloned().collect())
+    }
+
+    fn exceptions(&self) -> BTreeMap<DocId, DocState> {
+        let states = self.catalogue.exceptions();
+        states.into_iter().map(|state| (state.doc.clone(), state)).collect()
+    }
+
+    fn config(&self) -> Option<Config> {
+        let mut config = self.catalogue.config()?.clone();
+        (self.adjust)(&mut config);
+        Some(config)
     }
 }
 
-type OwnEnv = Box<dyn Fn(&str) -> Option<String> + Send>;
-type Adjust = Box<dyn Fn(&mut Config) + Send>;
-
-struct Watched {
-    dir: PathBuf,
-    env: OwnEnv,
-    adjust: Adjust,
-    seen: Option<Seen>,
+/// What was in force last, and then what is written.
+pub(super) fn begun<E: Fn(&str) -> Option<String>>(
+    folder: &Folder<E>,
+    written: Vec<(DocId, Option<Arc<Read>>)>,
+    kept: &BTreeMap<DocId, String>,
+) -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let known: BTreeMap<&DocId, _> = written.iter().map(|(id, read)| (id, read)).collect();
+    let last = kept.iter().map(|(id, text)| {
+        // The same text is the same document.
+        let same = known.get(id).and_then(|read| read.as_ref()).filter(|read| read.text.as_deref() == Ok(text));
+        (id.clone(), Some(same.cloned().unwrap_or_else(|| folder.read_text(id, text))))
+    });
+    let last: Vec<_> = last.collect();
+    let gone: Vec<_> = kept.keys().filter(|id| !known.contains_key(id)).map(|id| (id.clone(), None)).collect();
+    let world = folder.world();
+    catalogue.apply(last, &world);
+    catalogue.apply(written.into_iter().chain(gone).collect(), &world);
+    catalogue
 }
 
-impl Watched {
-    fn read(&mut self) -> Resolved {
-        let (mut resolved, seen) = files::load(&self.dir, &self.env);
-        self.seen = Some(seen);
-        if let Some(config) = &mut resolved.config {
-            (self.adjust)(config);
+/// Says which version of a document is in force, and why not another.
+fn say(id: &DocId, how: &DocState) {
+    let why = how.why.as_deref().unwrap_or("it does not fit the others");
+    match (how.in_force, how.revision) {
+        (InForce::LastGood, Some(revision)) => {
+            tracing::error!(document = %id, %revision, "the last good version of a document stays in force: {why}");
         }
-        resolved
-    }
-}
-
-impl std::fmt::Debug for Watched {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watched").field("dir", &self.dir).finish_non_exhaustive()
+        _ => tracing::error!(document = %id, "a document is not in force: {why}"),
     }
 }
 
 /// Says loudly what is wrong.
-fn log(problems: &Problems) {
-    if problems.has_errors() {
-        tracing::error!(
-            count = problems.iter().filter(|p| p.is_error()).count(),
-            "the configuration's files have errors; the last good configuration stays in force"
-        );
-    }
+fn log<'a>(problems: impl Iterator<Item = &'a Problem>) {
     let first_line = |p: &Problem| p.to_string().lines().next().unwrap_or_default().to_owned();
-    for problem in problems.iter().take(MAX_LOGGED) {
+    for problem in problems.take(MAX_LOGGED) {
         if problem.is_error() {
             tracing::error!("{}", first_line(problem));
         } else {
@@ -155,5 +431,9 @@ fn log(problems: &Problems) {
     }
 }
 
+/// Documents that are kept in one go: of thousands the rest waits for the next look, and nobody waits for all of them.
+const MAX_KEPT: usize = 256;
 /// The rest is told by `offhook check`.
 const MAX_LOGGED: usize = 50;
+/// Looks at files that are being written when a server starts.
+const MAX_LOOKS: usize = 32;

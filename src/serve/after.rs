@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::template::{Values, Variables};
-use crate::config::{Agent, Push, Question};
+use crate::config::{Agent, Pinned, Push, Question};
 use crate::engine::Role;
 use crate::link::http::fill;
 use crate::report::Report;
@@ -64,6 +64,9 @@ struct Job {
     call: String,
     agent: String,
     variables: Variables,
+    /// What the call ran by: the agent may be deleted or renamed until it is the call's turn.
+    #[serde(default)]
+    pinned: Option<Pinned>,
 }
 
 impl AfterCalls {
@@ -86,7 +89,8 @@ impl AfterCalls {
     }
 
     /// A call is over. Returns when it is on the disk that there is more to do, once its [report is written](Self::ready).
-    pub(super) async fn add(&self, call: &str, agent: &Agent, variables: &Variables) {
+    /// `pinned`: what the call ran by.
+    pub(super) async fn add(&self, call: &str, agent: &Agent, pinned: Option<Pinned>, variables: &Variables) {
         if agent.after.is_empty() {
             return;
         }
@@ -94,7 +98,7 @@ impl AfterCalls {
             self.metrics.after_dropped.add("too_many", 1);
             return;
         }
-        let job = Job { call: call.to_owned(), agent: agent.name.clone(), variables: variables.clone() };
+        let job = Job { call: call.to_owned(), agent: agent.name.clone(), variables: variables.clone(), pinned };
         let (path, late) = (self.path(call), Arc::clone(&self.late));
         let (waiting, more, busy) = (Arc::clone(&self.waiting), Arc::clone(&self.more), self.busy.clone());
         let then: Then = Box::new(move |late| {
@@ -245,10 +249,7 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> R
             "no_report"
         });
     };
-    let config = shared.config().await;
-    let Some(agent) = config.agents.get(&job.agent).filter(|agent| !agent.after.is_empty()) else {
-        return Err("agent");
-    };
+    let agent = agent(shared, &job).await.ok_or("agent")?;
     let result = result(&report);
     let mut found = json!({ "schema": SCHEMA, "call": call, "analysis": null, "qc": null, "errors": {}, "usage": {} });
     let questions = [("analysis", &agent.after.analysis), ("qc", &agent.after.qc)];
@@ -276,6 +277,27 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> R
         send(shared, push, &job, &result, &found).await;
     }
     Ok(())
+}
+
+/// The agent as it was when the call began; where that cannot be, as it is now. `None`: it leaves nothing to do.
+async fn agent(shared: &Arc<Shared>, job: &Job) -> Option<Arc<Agent>> {
+    let former = match job.pinned.clone() {
+        None => None,
+        Some(pinned) => {
+            let shared = Arc::clone(shared);
+            let resolved = tokio::task::spawn_blocking(move || shared.source.unpin(&pinned)).await;
+            match resolved.unwrap_or_else(|_| Err("the server ends".to_owned())) {
+                Ok(deployment) => Some(Arc::clone(&deployment.agent)),
+                Err(why) => {
+                    let why = why.lines().next().unwrap_or_default();
+                    tracing::warn!(call = job.call, why, "what a call ran by cannot be had any more");
+                    None
+                }
+            }
+        }
+    };
+    let agent = former.or_else(|| shared.source.current().agents.get(&job.agent).cloned());
+    agent.filter(|agent| !agent.after.is_empty())
 }
 
 async fn ask(

@@ -74,7 +74,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsAcceptor;
@@ -110,7 +110,7 @@ use shared::Shared;
 
 /// What a server is started with.
 pub struct ServeOptions {
-    /// The configuration; a change of its files applies to the next call.
+    /// The configuration; a change of its files applies to calls from then on.
     pub source: Source,
     /// Listen here instead of where the configuration says. Port 0 takes a free one.
     pub listen: Option<SocketAddr>,
@@ -160,8 +160,12 @@ const HEAD: Duration = Duration::from_secs(15);
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How often files are looked at.
+/// How often certificates are looked at, and what others go by in the configuration is told to them.
 const LOOK: Duration = Duration::from_secs(1);
+/// The shortest and the longest pause between two looks at the configuration's files.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+/// Pauses are so many times as long as the look before: thousands of documents on a slow disk take a fiftieth of a core.
+const PAUSE: u32 = 50;
 
 impl Server {
     /// Listens, and answers calls until [`Running::shutdown`].
@@ -247,7 +251,7 @@ impl Server {
         let watch = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
-                let config = watched.config().await;
+                let config = watched.source.current();
                 watched.store.set(settings(&config));
                 bound(&doors, &config);
                 if let Some(certificates) = &mut certificates {
@@ -257,6 +261,19 @@ impl Server {
                         Some(Err(error)) => tracing::error!(error, "the former TLS certificate stays in force"),
                     }
                 }
+            }
+        });
+        let kept = Arc::clone(&shared);
+        let documents = tokio::spawn(async move {
+            // From here on the data directory is ours.
+            if tokio::task::spawn_blocking({
+                let kept = Arc::clone(&kept);
+                move || kept.source.keep_last_good()
+            })
+            .await
+            .is_ok()
+            {
+                follow(kept).await;
             }
         });
         let after = Arc::clone(&shared);
@@ -269,7 +286,7 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, look, after, former, unwanted],
+            tasks: vec![watch_server(server), watch, documents, look, after, former, unwanted],
             hurried: watch::Sender::new(false),
         })
     }
@@ -321,6 +338,11 @@ impl Running {
             .map(|leg| LegLatency { p50_us: leg.quantile_us(0.5), p99_us: leg.quantile_us(0.99) })
     }
 
+    /// Looks at the configuration's files now, and not only within the next two seconds.
+    pub async fn look(&self) {
+        self.shared.look().await;
+    }
+
     /// Takes no new calls; `/readyz` says so. Running calls go on.
     pub fn drain(&self) {
         self.shared.registry.drain();
@@ -344,6 +366,16 @@ impl Drop for Running {
         for task in &self.tasks {
             task.abort();
         }
+    }
+}
+
+/// Keeps up with the configuration's files.
+async fn follow(shared: Arc<Shared>) {
+    loop {
+        let began = Instant::now();
+        let again = shared.look().await;
+        let pause = (began.elapsed() * PAUSE).clamp(PAUSES[0], PAUSES[1]);
+        tokio::time::sleep(again.unwrap_or(pause).min(pause)).await;
     }
 }
 

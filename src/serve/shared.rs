@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
@@ -59,13 +60,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// The configuration in force; its files are looked at off the async threads.
+    /// The configuration in force.
     pub(super) async fn config(self: &Arc<Self>) -> Arc<Config> {
+        self.source.current()
+    }
+
+    /// Looks at the configuration's files, off the async threads. Tells after how long it is worth another look.
+    pub(super) async fn look(self: &Arc<Self>) -> Option<Duration> {
         let shared = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || shared.source.current()).await {
-            Ok(config) => config,
-            // Only when the runtime is shutting down, or reading panicked: the value in force needs no files.
-            Err(_) => self.source.current(),
-        }
+        // A look that panicked has changed nothing; without a runtime there is no other.
+        tokio::task::spawn_blocking(move || shared.source.refresh()).await.ok().and_then(|refreshed| refreshed.again)
     }
 }

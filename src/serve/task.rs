@@ -96,7 +96,12 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     report.carrier_call = carrier_call;
     report.started = rfc3339(started);
     let end = report.end.clone();
-    shared.after.add(&id, &deployment.agent, &variables).await;
+    // Waits for no look at the files that is under way.
+    let pinned = tokio::task::spawn_blocking({
+        let (shared, deployment) = (Arc::clone(&shared), Arc::clone(&deployment));
+        move || if deployment.agent.after.is_empty() { None } else { shared.source.pin(&deployment) }
+    });
+    shared.after.add(&id, &deployment.agent, pinned.await.ok().flatten(), &variables).await;
     let ended = started + Duration::from_millis(report.duration_ms);
     finish(&shared, files, journal, report, ended).instrument(span).await;
     drop(slot);

@@ -116,9 +116,11 @@ async fn a_changed_configuration_applies_to_the_next_call() {
     assert!(house.ring("CA1", NUMBER, TOKEN).await.1.contains("<Stream"));
     let document = house.site.config().join("deployments/desk.toml");
     crate::house::write(&document, &format!("agent = \"mia\"\nnumber = \"{NUMBER}\"\nactive = false\n"));
+    house.running.look().await;
     assert!(house.ring("CA2", NUMBER, TOKEN).await.1.contains("<Say"));
     assert_eq!(house.running.calls().len(), 1, "the running call goes on");
     crate::house::write(&document, "agent = \n");
+    house.running.look().await;
     assert!(house.ring("CA3", NUMBER, TOKEN).await.1.contains("<Say"), "the last good one stays in force");
 }
 
@@ -176,9 +178,11 @@ async fn a_turn_setting_that_is_changed_applies_to_the_next_call_which_names_its
     let long = tokio::spawn(place(house.caller(vec![Step::WaitEnd { max_ms: 30_000 }])));
     until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
     crate::house::write(&agent, &format!("{before}silence_duration_ms = 900\n"));
+    house.running.look().await;
     place(house.caller(vec![Step::Silence(200), Step::HangUp])).await;
     // A setting that is out of range leaves the last good one in force.
     crate::house::write(&agent, &format!("{before}silence_duration_ms = 9000\n"));
+    house.running.look().await;
     place(house.caller(vec![Step::Silence(200), Step::HangUp])).await;
     until("the short ones are gone", || house.running.calls().len() == 1).await;
     let running = house.running.calls().remove(0);

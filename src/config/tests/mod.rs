@@ -2,6 +2,7 @@
 
 mod cases;
 mod channels;
+mod edits;
 mod hands;
 mod migrated;
 mod overrides;
@@ -416,24 +417,23 @@ proptest! {
             let tail = &chars[(at + cut).min(chars.len())..];
             text = chars[..at].iter().collect::<String>() + &insert + &tail.iter().collect::<String>();
         }
-        let document = |name: &str, text: &str| resolve::Document {
-            file: name.to_owned(), name: "x".to_owned(), text: Ok(text.to_owned()),
+        let ids = [DocId::Server, DocId::Models, DocId::Agent("x".into()), DocId::Deployment("x".into())];
+        let texts = [SERVER, MODELS, AGENT, DEPLOYMENT].into_iter().enumerate();
+        let texts = texts.map(|(i, good)| if i == which { text.as_str() } else { good });
+        let read = |(id, text): (DocId, &str)| {
+            let file = id.to_string();
+            (id.clone(), Some(Arc::new(catalogue::Read::new(id, &file, Ok(text.into()), &Silent, Vec::new))))
         };
-        let pick = |i: usize, good: &str| if i == which { text.clone() } else { good.to_owned() };
-        let documents = resolve::Documents {
-            server: document("offhook.toml", &pick(0, SERVER)),
-            models: Some(document("models.toml", &pick(1, MODELS))),
-            agents: vec![document("x.toml", &pick(2, AGENT))],
-            deployments: vec![document("x.toml", &pick(3, DEPLOYMENT))],
-        };
-        let resolved = resolve::resolve(documents, &Silent);
+        let mut all = catalogue::Catalogue::default();
+        all.apply(ids.into_iter().zip(texts).map(read).collect(), &Silent);
+        let resolved = resolve::strict(&all, Vec::new());
         let _ = resolved.problems.to_string();
         prop_assert_eq!(resolved.config.is_none(), resolved.problems.has_errors());
     }
 }
 
 /// A world in which every file is a WAV of silence.
-struct Silent;
+pub(super) struct Silent;
 
 impl world::World for Silent {
     fn env(&self, _: &str) -> Option<String> {

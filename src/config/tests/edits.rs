@@ -1,0 +1,225 @@
+//! Documents written back.
+
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::config::catalogue::InForce;
+
+/// No rule but the documents' own.
+fn free(_: &Config, _: &Config) -> Vec<Problem> {
+    Vec::new()
+}
+
+fn reception() -> DocId {
+    DocId::Agent("reception".into())
+}
+
+fn patch(value: &Value) -> &Map<String, Value> {
+    value.as_object().unwrap()
+}
+
+/// Changes the shipped agent, and returns its text.
+fn change(source: &Source, changes: &Value) -> Result<Edited, EditError> {
+    let (_, revision) = source.written(&reception()).unwrap();
+    source.edit(&reception(), Some(revision), &Edit::Patch(patch(changes)), Some("ann@example.com"), &free)
+}
+
+#[test]
+fn x_06_an_edit_changes_its_own_lines_and_keeps_comments_order_and_blank_lines() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let before = source.current().revision.clone();
+    let edited = change(&source, &json!({ "language": "pl" })).unwrap();
+    let text = fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap();
+    let changed = |old: &str, new: &str| {
+        let lines: Vec<String> = diff(old, new).lines().map(str::to_owned).collect();
+        lines.into_iter().filter(|line| line.starts_with(['+', '-'])).collect::<Vec<_>>()
+    };
+    let lines = changed(AGENT, &text);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("-language = \"en\"") && lines[1].starts_with("+language = \"pl\""), "{lines:?}");
+    assert_eq!(lines[0][15..], lines[1][15..], "what stands behind the value stays");
+    assert_eq!(edited.text.as_deref(), Some(text.as_str()));
+    assert_eq!((edited.changes.len(), edited.changes[0].by), (1, By::Api));
+    assert_eq!(edited.changes[0].who.as_deref(), Some("ann@example.com"));
+    assert_eq!(edited.changes[0].to, Some(edited.revision));
+    // It is in force at once, and the watcher finds nothing new.
+    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
+    assert_ne!(source.current().revision, before);
+    assert!(source.refresh().changes.is_empty());
+    // The same once more is no change, and undone it is the shipped text.
+    assert!(change(&source, &json!({ "language": "pl" })).unwrap().changes.is_empty());
+    change(&source, &json!({ "language": "en" })).unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
+    assert_eq!(source.current().revision, before);
+}
+
+#[test]
+fn a_patch_changes_tables_lists_and_new_keys() {
+    let cases = [
+        ("a = 1 # one\n", json!({ "a": 2 }), "a = 2 # one\n"),
+        ("a = 1\n", json!({ "a": 1.0 }), "a = 1.0\n"),
+        ("a = 1.50\n", json!({ "a": 1.5 }), "a = 1.50\n"),
+        ("a = '''x'''\n", json!({ "a": "x", "b": true }), "a = '''x'''\nb = true\n"),
+        (
+            "# head\n[t] # t\na = 1\n\n# u\n[u]\nb = 2\n",
+            json!({ "t": { "c": [1, 2] } }),
+            "# head\n[t] # t\na = 1\nc = [1, 2]\n\n# u\n[u]\nb = 2\n",
+        ),
+        ("[t]\na = 1\nb = 2 # two\n", json!({ "t": { "a": null } }), "[t]\nb = 2 # two\n"),
+        ("t = { a = 1, b = 2 }\n", json!({ "t": { "b": 3 } }), "t = { a = 1, b = 3 }\n"),
+        ("a = 1\n", json!({ "t": { "b": { "c": 3 } } }), "a = 1\n\n[t]\n\n[t.b]\nc = 3\n"),
+        ("[[t]]\n# first\na = 1\n[[t]]\na = 2\n", json!({ "t": [{ "a": 3 }] }), "[[t]]\n# first\na = 3\n"),
+        ("[[t]]\na = 1\n", json!({ "t": [{ "a": 1 }, { "a": 2 }] }), "[[t]]\na = 1\n\n[[t]]\na = 2\n"),
+        ("a = 1\n", json!({ "a": null, "z": null }), ""),
+    ];
+    for (text, changes, expected) in cases {
+        let made = edit::patched(text, patch(&changes)).unwrap();
+        assert_eq!(made, expected, "{text:?} {changes}");
+    }
+    let wrong = edit::patched("a = 1\n", patch(&json!({ "a": { "b": [null] } }))).unwrap_err();
+    assert_eq!(wrong.to_string(), "a.b: a list cannot hold nothing");
+    assert!(edit::patched("a = ", patch(&json!({}))).is_err());
+}
+
+#[test]
+fn an_edit_that_is_wrong_or_would_break_others_is_not_written() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let said = |error: EditError| error.to_string().lines().next().unwrap().to_owned();
+    let (fast, other) = (json!({ "speed": 9 }), json!({ "model": "other" }));
+    let cases: [(DocId, Edit<'_>, &str); 6] = [
+        (reception(), Edit::Patch(patch(&fast)), ": speed = 9: out of range; allowed: 0.25-1.5"),
+        (reception(), Edit::Patch(patch(&other)), "there is no model \"other\""),
+        (reception(), Edit::Text("model = "), "agents/reception.toml:1:"),
+        (reception(), Edit::Delete, "there is no agent \"reception\""),
+        (DocId::Models, Edit::Text("[m]\nurl = \"ws://127.0.0.1/\"\n"), "there is no model \"rehearsal\""),
+        (DocId::Agent("no name".into()), Edit::Text(AGENT), "the file's name is not a name"),
+    ];
+    for (doc, edit, expected) in cases {
+        let revision = source.written(&doc).map(|(_, revision)| revision);
+        let error = source.edit(&doc, revision, &edit, None, &free).expect_err(expected);
+        assert!(matches!(error, EditError::Invalid(_)), "{error:?}");
+        let said = said(error);
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
+    assert_eq!(fs::read_to_string(dir.path().join("models.toml")).unwrap(), MODELS);
+    assert!(source.refresh().changes.is_empty() && !source.problems().has_errors());
+}
+
+#[test]
+fn x_01_rules_that_are_no_documents_own_can_forbid_an_edit() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let locked = |before: &Config, after: &Config| {
+        let changed = before.revision != after.revision;
+        let at = problem::Place::file("agents/reception.toml");
+        changed.then(|| Problem::error(&at, "is locked")).into_iter().collect::<Vec<_>>()
+    };
+    let (_, revision) = source.written(&reception()).unwrap();
+    let edit = json!({ "language": "pl" });
+    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None, &locked).unwrap_err();
+    assert_eq!(error.to_string(), "agents/reception.toml: is locked");
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
+}
+
+#[test]
+fn documents_can_be_made_and_deleted() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let doc = DocId::Deployment("second".into());
+    let text = DEPLOYMENT.replace("+15550100100", "+15550100177");
+    let made = source.edit(&doc, None, &Edit::Text(&text), None, &free).unwrap();
+    assert_eq!(source.current().deployment_for("+15550100177").unwrap().name, "second");
+    // Whoever made it at the same time is told that it is there.
+    let error = source.edit(&doc, None, &Edit::Text(&text), None, &free).unwrap_err();
+    assert!(matches!(error, EditError::Changed { text: Some(_), .. }), "{error:?}");
+    source.edit(&doc, Some(made.revision), &Edit::Delete, None, &free).unwrap();
+    assert!(source.current().deployment_for("+15550100177").is_none());
+    assert!(!dir.path().join("deployments/second.toml").exists());
+    let error = source.edit(&doc, Some(made.revision), &Edit::Patch(&Map::new()), None, &free).unwrap_err();
+    assert_eq!(error.to_string(), "the document was deleted meanwhile");
+    assert!(matches!(source.edit(&doc, None, &Edit::Patch(&Map::new()), None, &free), Err(EditError::Absent)));
+}
+
+#[test]
+fn the_later_of_two_writers_is_told_of_the_other() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let (_, revision) = source.written(&reception()).unwrap();
+    // A person, in the file, which nobody has looked at since.
+    let theirs = AGENT.replace("language = \"en\"", "language = \"de\"");
+    dir.write("agents/reception.toml", &theirs);
+    let edit = json!({ "speed": 1.25 });
+    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None, &free).unwrap_err();
+    let EditError::Changed { text, revision: Some(now), diff } = error else { panic!("{error:?}") };
+    assert_eq!(text.as_deref(), Some(theirs.as_str()));
+    assert!(diff.contains("\n-language = \"en\"") && diff.contains("\n+language = \"de\""), "{diff}");
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), theirs);
+    source.edit(&reception(), Some(now), &Edit::Patch(patch(&edit)), None, &free).unwrap();
+    let agent = source.current().agents["reception"].clone();
+    assert_eq!((agent.language.as_deref(), agent.speed), (Some("de"), 1.25));
+}
+
+#[test]
+fn nothing_is_lost_between_writers_at_the_same_time() {
+    let dir = Dir::shipped();
+    dir.write("offhook.toml", "drain_s = 0\n");
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let (writers, each) = (4, 8);
+    std::thread::scope(|scope| {
+        for _ in 0..writers {
+            scope.spawn(|| {
+                let mut done = 0;
+                while done < each {
+                    let (text, revision) = source.written(&DocId::Server).unwrap();
+                    let count: u64 = text.trim().rsplit(' ').next().unwrap().parse().unwrap();
+                    let next = json!({ "drain_s": count + 1 });
+                    match source.edit(&DocId::Server, Some(revision), &Edit::Patch(patch(&next)), None, &free) {
+                        Ok(_) => done += 1,
+                        Err(EditError::Changed { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(source.current().server.drain_s, writers * each);
+    assert_eq!(fs::read_to_string(dir.path().join("offhook.toml")).unwrap(), "drain_s = 32\n");
+}
+
+#[test]
+fn what_cannot_be_written_is_said_and_leaves_the_file_as_it_was() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    // In the way of what is written beside the file.
+    let beside = format!("agents/.reception.toml.{}.tmp", std::process::id());
+    fs::create_dir(dir.path().join(&beside)).unwrap();
+    let error = change(&source, &json!({ "language": "pl" })).unwrap_err();
+    assert!(error.to_string().contains("agents/reception.toml: cannot be written: "), "{error}");
+    assert!(error.to_string().ends_with("; it is as it was"), "{error}");
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
+    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("en"));
+    fs::remove_dir(dir.path().join(&beside)).unwrap();
+    change(&source, &json!({ "language": "pl" })).unwrap();
+    let full = EditError::Io("a.toml".into(), std::io::Error::from(std::io::ErrorKind::StorageFull));
+    assert_eq!(full.to_string(), "a.toml: cannot be written: the disk is full; it is as it was");
+    // Somebody who writes between our look and our rename is not overwritten, and what we wrote is gone again.
+    let path = dir.path().join("agents/reception.toml");
+    let raced = last_good::replace(&path, b"ours", true, || Err(std::io::Error::other("theirs")));
+    assert!(raced.is_err() && fs::read_to_string(&path).unwrap().contains("language = \"pl\""));
+    assert_eq!(fs::read_dir(dir.path().join("agents")).unwrap().count(), 1);
+}
+
+#[test]
+fn an_edit_through_a_link_leaves_the_link() {
+    let dir = Dir::shipped();
+    fs::rename(dir.path().join("agents/reception.toml"), dir.path().join("kept")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("kept"), dir.path().join("agents/reception.toml")).unwrap();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    change(&source, &json!({ "language": "pl" })).unwrap();
+    assert!(fs::symlink_metadata(dir.path().join("agents/reception.toml")).unwrap().is_symlink());
+    assert!(fs::read_to_string(dir.path().join("kept")).unwrap().contains("language = \"pl\""));
+    assert!(source.documents().iter().all(|state| state.in_force == InForce::AsWritten));
+}
