@@ -25,7 +25,7 @@
 //! - [`tools`] asks other servers: by [`request`], as far as [`reach`] lets it; all that goes out goes by [`outgoing`].
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
-//!   [`webhooks`](crate::serve::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
+//!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
