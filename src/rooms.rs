@@ -59,6 +59,7 @@ const PARTS: &[&str] = &[
     "dial::book",
     "dial::ledger",
     "shared",
+    "force",
     "budget",
     "after",
     "call",
