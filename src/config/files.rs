@@ -28,6 +28,11 @@ pub(super) fn load(dir: &Path, env: Env<'_>) -> (Resolved, Seen) {
     (resolved, files.seen.into_inner())
 }
 
+/// What documents in `dir` may refer to, for who reads a part of one alone.
+pub(super) fn with_world<T>(dir: &Path, env: Env<'_>, read: impl FnOnce(&dyn World) -> T) -> T {
+    read(&Files { dir, env, seen: RefCell::new(Seen::new()), digest: RefCell::new(Digest::new()) })
+}
+
 /// What was looked at, and how it was then.
 #[derive(Debug)]
 pub(super) struct Seen {

@@ -77,7 +77,7 @@ use crate::config::{Config, Source};
 use crate::engine::{CallEvent, Control};
 use crate::report::Report;
 use crate::serve::webhooks::Sender;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use limits::raise_file_limit;
@@ -251,7 +251,13 @@ impl Server {
             tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (`data_dir` in offhook.toml, or --data): they leave no report");
         }
         let metrics = Arc::new(Metrics::default());
-        let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
+        let options_of_store = StoreOptions {
+            data: data.clone(),
+            url: config.server.store.url.clone(),
+            address: config.server.public_url.clone().unwrap_or_else(|| addr.to_string()),
+            lease: Duration::from_secs(config.server.store.lease_s),
+        };
+        let store = Store::start(options_of_store, settings(&config), Arc::clone(&metrics.store)).await;
         let store = store.map_err(ServeError::Store)?;
         let registry = Arc::new(Registry::new());
         let former = former::remember(&store, &registry).await;
@@ -424,7 +430,7 @@ impl Shared {
 
 /// What the store runs by.
 fn settings(config: &Config) -> store::Settings {
-    store::Settings { store: config.server.store, webhooks: config.server.webhooks.clone() }
+    store::Settings { store: config.server.store.clone(), webhooks: config.server.webhooks.clone() }
 }
 
 /// Tells the doors how many may come in.

@@ -62,6 +62,29 @@ pub struct About {
 }
 
 impl About {
+    /// The call as the store is told of it.
+    pub(super) fn new_call(
+        &self,
+        id: &str,
+        carrier_call: &str,
+        deployment: &Deployment,
+        revision: &str,
+        started: SystemTime,
+    ) -> NewCall {
+        NewCall {
+            id: id.to_owned(),
+            carrier_call: carrier_call.to_owned(),
+            direction: self.direction,
+            deployment: deployment.name.clone(),
+            agent: deployment.agent.name.clone(),
+            revision: revision.to_owned(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            started,
+            answered: true,
+        }
+    }
+
     /// Puts what is known of the call `id` into what it runs by.
     pub(super) fn prepare(&self, settings: &mut CallSettings, id: &str, deployment: &Deployment, started: SystemTime) {
         settings.variables = variables::of_call(self, id, deployment, started);
@@ -93,18 +116,10 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     if let Some(observer) = &shared.observer {
         observer.began(&id, &about);
     }
-    shared.store.begin_call(NewCall {
-        id: id.clone(),
-        carrier_call: carrier_call.clone(),
-        direction: about.direction,
-        deployment: deployment.name.clone(),
-        agent: deployment.agent.name.clone(),
-        revision: settings.revision.clone(),
-        from: about.from,
-        to: about.to,
-        started,
-        answered: true,
-    });
+    if about.direction == Direction::Outbound {
+        // Of one that came in the store knows since before the carrier was answered.
+        shared.store.begin_call(about.new_call(&id, &carrier_call, &deployment, &settings.revision, started));
+    }
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
@@ -125,8 +140,9 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     report.call = id.clone();
     report.carrier_call = carrier_call;
     report.started = rfc3339(started);
+    (report.direction, report.from, report.to) = (Some(about.direction.name().to_owned()), about.from, about.to);
     let end = report.end.clone();
-    shared.after.add(&id, &deployment.agent, &variables).await;
+    shared.after.add(&shared.store, &id, &deployment, &settings.revision, &variables).await;
     let ended = started + Duration::from_millis(report.duration_ms);
     finish(&shared, files, journal, report, ended).instrument(span).await;
     drop(slot);
@@ -167,6 +183,8 @@ pub(super) async fn keep_unanswered(
     report.call = id.to_owned();
     report.carrier_call = carrier_call.to_owned();
     report.started = rfc3339(started);
+    report.direction = Some(about.direction.name().to_owned());
+    (report.from, report.to) = (about.from.clone(), about.to.clone());
     finish(shared, files, Vec::new(), report, SystemTime::now()).await;
 }
 
@@ -206,6 +224,9 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         call: String::new(),
         carrier_call: String::new(),
         started: String::new(),
+        direction: None,
+        from: None,
+        to: None,
         deployment: settings.deployment.clone(),
         agent: settings.agent.clone(),
         revision: settings.revision.clone(),

@@ -85,6 +85,7 @@ impl Call<'_> {
     pub(super) fn line_over(&mut self) {
         self.shared.registry.shut(self.id);
         self.slot.end();
+        self.shared.store.hang_up(self.id);
         self.phase.set(Phase::Closing);
         self.line_rests = true;
         self.back = None;
