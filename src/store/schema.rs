@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _}
 use super::{StoreError, now_ms, sql};
 
 /// The steps, never changed once they were shipped. What is in braces is put by `sql::dialect`.
-const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 2] = [
     "
 CREATE TABLE about (born_ms {int} NOT NULL) {strict};
 INSERT INTO about (born_ms) VALUES ({now});

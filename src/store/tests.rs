@@ -12,9 +12,31 @@ use super::*;
 use crate::engine::{EndReason, NotAnswered};
 use crate::report::{Recording, Report};
 
+/// Tests that hold on both databases; their names say which.
+macro_rules! on_both {
+    ($($name:ident,)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::tests::Place::sqlite()).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(place) = crate::store::tests::Place::postgres().await {
+                    super::$name(place).await;
+                }
+            })*
+        }
+    };
+}
+
 #[path = "../../tests/postgres/cluster.rs"]
 #[allow(dead_code, unreachable_pub, clippy::print_stderr)]
 mod cluster;
+
+mod owners;
 
 use cluster::Cluster;
 
@@ -179,26 +201,6 @@ async fn until_row(store: &Store, call: &str, state: Option<CallState>) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{call} is not {state:?} after 5 s: {:?}", row(store, call).await);
-}
-
-/// Tests that hold on both databases; their names say which.
-macro_rules! on_both {
-    ($($name:ident,)*) => {
-        mod on_sqlite {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name(super::Place::sqlite()).await;
-            })*
-        }
-        mod on_postgres {
-            $(#[tokio::test]
-            async fn $name() {
-                if let Some(place) = super::Place::postgres().await {
-                    super::$name(place).await;
-                }
-            })*
-        }
-    };
 }
 
 on_both! {
