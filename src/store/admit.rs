@@ -1,6 +1,7 @@
 //! Admission: a call's row, `call.started`, and what it takes of caps and budgets are there before anybody is told that the call
 //! goes on. One transaction for all that wait, so that some hundred a second find their turn.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, ExprTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QuerySelect as _, TransactionTrait as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    QuerySelect as _, TransactionTrait as _,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
@@ -126,7 +127,9 @@ pub(super) async fn run(core: Arc<Core>, mut wishes: mpsc::Receiver<Waiting>, mu
         } else {
             Err(StoreError::Unready)
         };
-        core.feels(done.as_ref().err());
+        if !matches!(done, Err(StoreError::Unready)) {
+            core.feels(done.as_ref().err());
+        }
         match done {
             Ok(answers) => {
                 core.fresh.notify_one();
@@ -186,103 +189,141 @@ async fn transact_by(
     let hooks = core.settings.borrow().webhooks.clone();
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::admits_alone(&txn).await?;
-    let now_ms = sql::clock_ms(&txn).await?;
+    let mut found = Found::ask(&txn, waiting).await?;
     let mut answers = Vec::with_capacity(waiting.len());
+    let mut begun = Vec::new();
     for Waiting { wish, .. } in waiting {
-        answers.push(one(&txn, core, &hooks, wish, now_ms).await?);
+        let answer = found.decide(&txn, core, wish).await?;
+        if answer.is_ok() && wish.call.answered {
+            begun.push(&wish.call);
+        }
+        answers.push(answer);
     }
+    if !found.taken.is_empty() {
+        let again = OnConflict::column(holds::Column::Call).do_nothing().to_owned();
+        let taken = holds::Entity::insert_many(std::mem::take(&mut found.taken)).on_conflict(again);
+        taken.exec_without_returning(&txn).await?;
+    }
+    calls::begin_all(&txn, core, &hooks, &begun).await?;
     *unsure = true;
     txn.commit().await?;
     Ok(answers)
 }
 
-async fn one<C: ConnectionTrait>(
-    db: &C,
-    core: &Core,
-    hooks: &[Arc<Webhook>],
-    wish: &Wish,
+/// What is to be known of those who wait, asked once for all of them, and what is taken meanwhile: so that a transaction takes
+/// some questions, however many wait.
+struct Found {
     now_ms: i64,
-) -> Result<Answer, DbErr> {
-    let call = &wish.call;
-    if call.answered && is_over(db, &call.carrier_call).await? {
-        return Ok(Err(Denied::Over));
+    /// Calls of the carrier's that were here and are over: what comes is a repetition from another day.
+    over: HashSet<String>,
+    /// Calls that are up, by agent.
+    up: HashMap<String, u64>,
+    /// Budgets that calls share, by whose they are.
+    pots: HashMap<(&'static str, String), Pot>,
+    taken: Vec<holds::ActiveModel>,
+}
+
+impl Found {
+    async fn ask<C: ConnectionTrait>(db: &C, waiting: &[Waiting]) -> Result<Found, DbErr> {
+        let wishes = || waiting.iter().map(|waiting| &waiting.wish);
+        let mut found = Found {
+            now_ms: sql::clock_ms(db).await?,
+            over: HashSet::new(),
+            up: HashMap::new(),
+            pots: HashMap::new(),
+            taken: Vec::new(),
+        };
+        let named: BTreeSet<&str> = wishes().filter(|wish| wish.call.answered).map(|w| &*w.call.carrier_call).collect();
+        let named: Vec<&str> = named.into_iter().filter(|name| !name.is_empty()).collect();
+        if !named.is_empty() {
+            let over = rows::Entity::find().select_only().column(rows::Column::CarrierCall);
+            let over = over.filter(rows::Column::CarrierCall.is_in(named));
+            let over = over.filter(rows::Column::State.eq(rows::State::Ended)).into_tuple::<String>();
+            found.over = over.all(db).await?.into_iter().collect();
+        }
+        let capped: BTreeSet<&str> = wishes().filter(|wish| wish.agent_max.is_some()).map(|w| &*w.call.agent).collect();
+        if !capped.is_empty() {
+            let up = holds::Entity::find()
+                .select_only()
+                .column(holds::Column::Agent)
+                .expr(Expr::cust("count(*)"))
+                .filter(holds::Column::Agent.is_in(capped).and(holds::Column::Counts.eq(1)))
+                .group_by(holds::Column::Agent)
+                .into_tuple::<(String, i64)>();
+            let up = up.all(db).await?;
+            found.up = up.into_iter().map(|(agent, n)| (agent, u64::try_from(n).unwrap_or(0))).collect();
+        }
+        Ok(found)
     }
-    if let Some(most) = wish.agent_max {
-        let counts = holds::Column::Agent.eq(call.agent.as_str()).and(holds::Column::Counts.eq(1));
-        if holds::Entity::find().filter(counts).count(db).await? >= most {
+
+    /// Whether a call is let in, and if so takes what it takes.
+    async fn decide<C: ConnectionTrait>(&mut self, db: &C, core: &Core, wish: &Wish) -> Result<Answer, DbErr> {
+        let call = &wish.call;
+        if call.answered && self.over.contains(&call.carrier_call) {
+            return Ok(Err(Denied::Over));
+        }
+        let up = self.up.get(&call.agent).copied().unwrap_or(0);
+        if wish.agent_max.is_some_and(|most| up >= most) {
             return Ok(Err(Denied::AgentFull));
         }
+        let (limits, number) = (&wish.limits, call.person());
+        let shared = shared(limits, &call.deployment, number);
+        let mut pots = Vec::new();
+        for (of, whose, limit) in &shared {
+            let key = (*of, (*whose).to_owned());
+            let pot = match self.pots.get(&key) {
+                Some(pot) => Pot { limit: *limit, ..*pot },
+                None => pot(db, of, whose, *limit, self.now_ms).await?,
+            };
+            self.pots.insert(key, pot);
+            pots.push(pot);
+        }
+        let (budget, reserved) = match share::first(limits, &pots) {
+            Ok(share) => share,
+            Err(of) => return Ok(Err(if of == "day" { Denied::DayBudget } else { Denied::NumberBudget })),
+        };
+        *self.up.entry(call.agent.clone()).or_default() += 1;
+        // A call without limits of its own takes nothing that is counted.
+        for pot in self.pots.iter_mut().filter(|(key, _)| shared.iter().any(|s| (s.0, s.1) == (key.0, &*key.1))) {
+            pot.1.reserved = pot.1.reserved.saturating_add(reserved);
+        }
+        self.taken.push(holds::ActiveModel {
+            call: Set(call.id.clone()),
+            owner: Set(core.me.id.clone()),
+            deployment: Set(call.deployment.clone()),
+            agent: Set(call.agent.clone()),
+            number: Set(number.map(calls::sound)),
+            since_ms: Set(self.now_ms),
+            counts: Set(1),
+            reserved_micros: Set(signed(reserved)),
+            spent_micros: Set(0),
+        });
+        Ok(Ok(budget))
     }
-    let number = call.person();
-    let pots = pots(db, &wish.limits, &call.deployment, number, now_ms).await?;
-    let (budget, reserved) = match share::first(&wish.limits, &pots) {
-        Ok(share) => share,
-        Err(of) => return Ok(Err(if of == "day" { Denied::DayBudget } else { Denied::NumberBudget })),
-    };
-    let hold = holds::ActiveModel {
-        call: Set(call.id.clone()),
-        owner: Set(core.me.id.clone()),
-        deployment: Set(call.deployment.clone()),
-        agent: Set(call.agent.clone()),
-        number: Set(number.map(str::to_owned)),
-        since_ms: Set(now_ms),
-        counts: Set(1),
-        reserved_micros: Set(signed(reserved)),
-        spent_micros: Set(0),
-    };
-    let again = OnConflict::column(holds::Column::Call).do_nothing().to_owned();
-    holds::Entity::insert(hold).on_conflict(again).exec_without_returning(db).await?;
-    if call.answered {
-        calls::begin(db, core, hooks, call).await?;
-    }
-    Ok(Ok(budget))
 }
 
-/// Whether a call of the carrier's was here and is over: what comes is a repetition from another day.
-async fn is_over<C: ConnectionTrait>(db: &C, carrier_call: &str) -> Result<bool, DbErr> {
-    let over = rows::Column::CarrierCall.eq(carrier_call).and(rows::Column::State.eq(rows::State::Ended));
-    Ok(!carrier_call.is_empty() && rows::Entity::find().filter(over).count(db).await? > 0)
-}
-
-/// What is left of the budgets that the call shares.
-async fn pots<C: ConnectionTrait>(
-    db: &C,
-    limits: &Limits,
-    deployment: &str,
-    number: Option<&str>,
-    now_ms: i64,
-) -> Result<Vec<Pot>, DbErr> {
-    let midnight_ms = now_ms - now_ms.rem_euclid(DAY_MS);
-    let mut pots = Vec::new();
+/// The budgets that a call shares: how they are named, whose they are, and their limits.
+fn shared<'a>(limits: &Limits, deployment: &'a str, number: Option<&'a str>) -> Vec<(&'static str, &'a str, u64)> {
     if limits.minute_micros == 0 {
-        return Ok(pots);
+        return Vec::new();
     }
-    if let Some(limit) = limits.day_micros {
-        let held = Condition::all().add(holds::Column::Deployment.eq(deployment));
-        let of = Spender::Deployment(deployment.to_owned());
-        pots.push(pot(db, "day", limit, &of, held, midnight_ms).await?);
-    }
-    if let (Some(limit), Some(number)) = (limits.number_day_micros, number) {
-        let held = Condition::all().add(holds::Column::Number.eq(number));
-        let of = Spender::Number(number.to_owned());
-        pots.push(pot(db, "number", limit, &of, held, midnight_ms).await?);
-    }
-    Ok(pots)
+    let day = limits.day_micros.map(|limit| ("day", deployment, limit));
+    let number = limits.number_day_micros.and_then(|limit| Some(("number", number?, limit)));
+    day.into_iter().chain(number).collect()
 }
 
-async fn pot<C: ConnectionTrait>(
-    db: &C,
-    of: &'static str,
-    limit: u64,
-    spender: &Spender,
-    held: Condition,
-    midnight_ms: i64,
-) -> Result<Pot, DbErr> {
-    let spent = calls::spent(db, spender, midnight_ms).await?;
+/// What is left of a budget.
+async fn pot<C: ConnectionTrait>(db: &C, of: &'static str, whose: &str, limit: u64, now_ms: i64) -> Result<Pot, DbErr> {
+    let midnight_ms = now_ms - now_ms.rem_euclid(DAY_MS);
+    let (spender, held) = match of {
+        "day" => (Spender::Deployment(whose.to_owned()), holds::Column::Deployment),
+        _ => (Spender::Number(whose.to_owned()), holds::Column::Number),
+    };
+    let spent = calls::spent(db, &spender, midnight_ms).await?;
     let reserved = holds::Entity::find()
         .select_only()
         .expr(Expr::cust("CAST(coalesce(sum(reserved_micros), 0) AS BIGINT)"))
-        .filter(held)
+        .filter(held.eq(whose))
         .into_tuple::<i64>()
         .one(db)
         .await?;
@@ -302,7 +343,10 @@ async fn raise(
         return Ok(None);
     };
     let now_ms = sql::clock_ms(&txn).await?;
-    let pots = pots(&txn, limits, &hold.deployment, hold.number.as_deref(), now_ms).await?;
+    let mut pots = Vec::new();
+    for (of, whose, limit) in shared(limits, &hold.deployment, hold.number.as_deref()) {
+        pots.push(pot(&txn, of, whose, limit, now_ms).await?);
+    }
     let had = u64::try_from(hold.reserved_micros).unwrap_or(0);
     let (budget, reserved) = share::more(limits, &pots, spent_micros, had).unwrap_or((None, had));
     holds::Entity::update_many()

@@ -88,19 +88,7 @@ pub(super) async fn begin<C: ConnectionTrait>(
     hooks: &[Arc<Webhook>],
     call: &NewCall,
 ) -> Result<bool, DbErr> {
-    let row = Model {
-        carrier_call: sound(&call.carrier_call),
-        direction: call.direction,
-        deployment: call.deployment.clone(),
-        agent: call.agent.clone(),
-        revision: call.revision.clone(),
-        from_number: call.from.as_deref().map(sound),
-        to_number: call.to.as_deref().map(sound),
-        started_ms: ms_of(call.started),
-        owner: Some(core.me.id.clone()),
-        home: Some(core.me.home.clone()),
-        ..unknown(&call.id)
-    };
+    let row = new_row(core, call);
     let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
     let new = row.clone().into_active_model().reset_all();
     if Entity::insert(new).on_conflict(none_yet).exec_without_returning(db).await? == 0 {
@@ -112,8 +100,42 @@ pub(super) async fn begin<C: ConnectionTrait>(
     Ok(true)
 }
 
+/// Adds the rows of calls that are new for certain, and tells that they have started.
+pub(super) async fn begin_all<C: ConnectionTrait>(
+    db: &C,
+    core: &Core,
+    hooks: &[Arc<Webhook>],
+    calls: &[&NewCall],
+) -> Result<(), DbErr> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<Model> = calls.iter().map(|call| new_row(core, call)).collect();
+    let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
+    let new = all.iter().map(|row| row.clone().into_active_model().reset_all());
+    Entity::insert_many(new).on_conflict(none_yet).exec_without_returning(db).await?;
+    let nothing = Value::Object(Default::default());
+    outbox::add_all(db, hooks, all.iter().map(|row| (row, EventType::CallStarted, &nothing, None))).await
+}
+
+fn new_row(core: &Core, call: &NewCall) -> Model {
+    Model {
+        carrier_call: sound(&call.carrier_call),
+        direction: call.direction,
+        deployment: call.deployment.clone(),
+        agent: call.agent.clone(),
+        revision: call.revision.clone(),
+        from_number: call.from.as_deref().map(sound),
+        to_number: call.to.as_deref().map(sound),
+        started_ms: ms_of(call.started),
+        owner: Some(core.me.id.clone()),
+        home: Some(core.me.home.clone()),
+        ..unknown(&call.id)
+    }
+}
+
 /// What comes from outside, as every database takes it.
-fn sound(text: &str) -> String {
+pub(super) fn sound(text: &str) -> String {
     text.replace('\0', "")
 }
 

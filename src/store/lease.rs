@@ -81,7 +81,10 @@ pub(super) async fn keep(core: Arc<Core>, mut stopping: watch::Receiver<bool>) {
             () = tokio::time::sleep(every) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
-        if let Err(error) = round(&core, &mut others).await {
+        let done = round(&core, &mut others).await;
+        // Nobody may call meanwhile: it is found out here that the trouble is over.
+        core.feels(done.as_ref().err());
+        if let Err(error) = done {
             others.forget();
             core.trouble("does not renew this server's lease", &error);
         }

@@ -1,5 +1,6 @@
 //! The outbox: what is to be sent, what has failed, what was given up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sea_orm::ActiveValue::{NotSet, Set};
@@ -31,34 +32,57 @@ pub(super) async fn add<C: ConnectionTrait>(
     data: &Value,
     id: Option<&str>,
 ) -> Result<(), DbErr> {
-    let wanted: Vec<String> =
-        hooks.iter().filter(|hook| hook.events.contains(&kind)).map(|hook| hook.name.clone()).collect();
-    if wanted.is_empty() {
+    add_all(db, hooks, std::iter::once((call, kind, data, id))).await
+}
+
+/// The same of several, in their order.
+pub(super) async fn add_all<'a, C: ConnectionTrait>(
+    db: &C,
+    hooks: &[Arc<Webhook>],
+    events: impl Iterator<Item = (&'a calls::Model, EventType, &'a Value, Option<&'a str>)>,
+) -> Result<(), DbErr> {
+    let mut waiting: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut rows = Vec::new();
+    let now_ms = now_ms();
+    for (call, kind, data, id) in events {
+        let wanted: Vec<&str> =
+            hooks.iter().filter(|hook| hook.events.contains(&kind)).map(|hook| hook.name.as_str()).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let event = Event::new(id, call, kind, data, now_ms);
+        for endpoint in wanted {
+            let before = match waiting.get(endpoint) {
+                Some(before) => *before,
+                None => waiting_for(db, endpoint).await?,
+            };
+            waiting.insert(endpoint, before + 1);
+            rows.push(row(&event, &call.id, endpoint, before >= MAX_WAITING, now_ms));
+        }
+    }
+    if rows.is_empty() {
         return Ok(());
     }
-    let now_ms = now_ms();
-    let event = Event::new(id, call, kind, data, now_ms);
-    for endpoint in wanted {
-        let full = waiting_for(db, &endpoint).await? >= MAX_WAITING;
-        let row = ActiveModel {
-            seq: NotSet,
-            id: Set(event.id.clone()),
-            call: Set(call.id.clone()),
-            endpoint: Set(endpoint),
-            kind: Set(event.kind.name().to_owned()),
-            body: Set(event.body.clone()),
-            created_ms: Set(now_ms),
-            attempts: Set(0),
-            // At once, whatever the clock does meanwhile.
-            next_at_ms: Set(0),
-            state: Set(if full { State::Dead } else { State::Waiting }),
-            last_error: Set(full.then(|| format!("more than {MAX_WAITING} events wait for this endpoint"))),
-            owner: Set(None),
-        };
-        let there = OnConflict::columns([Column::Id, Column::Endpoint]).do_nothing().to_owned();
-        Entity::insert(row).on_conflict(there).exec_without_returning(db).await?;
+    let there = OnConflict::columns([Column::Id, Column::Endpoint]).do_nothing().to_owned();
+    Entity::insert_many(rows).on_conflict(there).exec_without_returning(db).await.map(drop)
+}
+
+fn row(event: &Event, call: &str, endpoint: &str, full: bool, now_ms: i64) -> ActiveModel {
+    ActiveModel {
+        seq: NotSet,
+        id: Set(event.id.clone()),
+        call: Set(call.to_owned()),
+        endpoint: Set(endpoint.to_owned()),
+        kind: Set(event.kind.name().to_owned()),
+        body: Set(event.body.clone()),
+        created_ms: Set(now_ms),
+        attempts: Set(0),
+        // At once, whatever the clock does meanwhile.
+        next_at_ms: Set(0),
+        state: Set(if full { State::Dead } else { State::Waiting }),
+        last_error: Set(full.then(|| format!("more than {MAX_WAITING} events wait for this endpoint"))),
+        owner: Set(None),
     }
-    Ok(())
 }
 
 async fn waiting_for<C: ConnectionTrait>(db: &C, endpoint: &str) -> Result<u64, DbErr> {

@@ -57,7 +57,7 @@ impl Cluster {
         let mut shell = Command::new("sh");
         shell.args(["-c", script, "postgres"]).arg(postgres.get_program()).args(postgres.get_args());
         shell.arg("-D").arg(self.folder.join("data")).arg("-k").arg(&self.folder);
-        for setting in ["listen_addresses=", "fsync=off", "synchronous_commit=off", "max_connections=200"] {
+        for setting in ["listen_addresses=", "fsync=off", "max_connections=200"] {
             shell.args(["-c", setting]);
         }
         let log = std::fs::File::create(self.folder.join("log")).expect("a log");
