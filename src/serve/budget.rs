@@ -1,9 +1,13 @@
 //! What a call asks for when it is let in: its place, and what its model may cost.
 
+use std::sync::Arc;
+
 use crate::config::{Budget, Budgets, Deployment};
+use crate::engine::Control;
 use crate::store::{Denied, Limits, NewCall, Wish, minute_micros};
 
 use super::Shared;
+use super::registry::Command;
 
 /// What the store is asked for a call.
 pub(super) fn wish(deployment: &Deployment, call: NewCall) -> Wish {
@@ -30,6 +34,21 @@ pub(super) fn name(denied: &Denied) -> &'static str {
         Denied::Over => "call_over",
         Denied::Store(_) => "store",
     }
+}
+
+/// Asks for more for a call that has used up half of its share, and tells the call; without an answer it has what it has.
+pub(super) fn ask_for_more(shared: &Arc<Shared>, call: &str, deployment: &Deployment, cost_micros: u64) {
+    let (shared, call, limits) = (Arc::clone(shared), call.to_owned(), limits(deployment));
+    tokio::spawn(async move {
+        match shared.store.raise(&call, cost_micros, &limits).await {
+            Ok(Some(budget)) => {
+                // A call that is over, or has too much to do, has no use for it.
+                shared.registry.command(&call, Command::Control(Control::Budget(budget)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(call, %error, "what is left of the budget is not known"),
+        }
+    });
 }
 
 /// Lets a call in that was let in before, and is found again when nothing is left or no place is free: it goes on all the

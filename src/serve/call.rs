@@ -33,6 +33,7 @@ use crate::link::{openai, twilio};
 use crate::report::Report;
 
 use super::Shared as Server;
+use super::budget;
 use super::effects::{Carrier, Outcome};
 use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
@@ -469,6 +470,9 @@ impl<'s> Call<'s> {
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);
+                    if let CallEvent::BudgetLow { cost_micros } = event {
+                        budget::ask_for_more(self.shared, self.id, self.deployment, cost_micros);
+                    }
                     if let CallEvent::ModelComplained { about, text } = &event {
                         tracing::warn!(parent: self.span, about, text, "the model complains");
                     }

@@ -90,6 +90,7 @@ impl About {
         settings.variables = variables::of_call(self, id, deployment, started);
         settings.fetches = deployment.agent.fetch.is_some();
         settings.budget.clone_from(&self.budget);
+        settings.budget_grows = self.budget.is_some();
     }
 }
 

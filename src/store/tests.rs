@@ -33,7 +33,6 @@ macro_rules! on_both {
 }
 
 #[path = "../../tests/postgres/cluster.rs"]
-#[allow(dead_code, unreachable_pub, clippy::print_stderr)]
 mod cluster;
 
 mod owners;

@@ -2,6 +2,8 @@
 //!
 //! Where it is not installed the tests that need it say so and are left out, unless `OFFHOOK_POSTGRES=1` (`./dev test` sets it).
 
+#![allow(dead_code, clippy::print_stderr)] // not all tests need all of it, and one that is left out says so
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +15,7 @@ const USER: &str = "offhook";
 const HOMES: [&str; 2] = ["/usr/lib/postgresql", "/usr/pgsql"];
 
 /// A server with its databases.
-pub struct Cluster {
+pub(crate) struct Cluster {
     bin: PathBuf,
     folder: PathBuf,
     running: Option<(Child, ChildStdin)>,
@@ -22,7 +24,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes and starts one. `None`: PostgreSQL is not installed, and need not be.
-    pub fn start() -> Option<Cluster> {
+    pub(crate) fn start() -> Option<Cluster> {
         let Some(bin) = programs() else {
             assert!(
                 std::env::var_os("OFFHOOK_POSTGRES").is_none(),
@@ -50,7 +52,7 @@ impl Cluster {
     }
 
     /// Starts it again after [`stop`](Self::stop).
-    pub fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         // The shell outlives us by a moment: it ends PostgreSQL when its own input ends, however we did.
         let script = "\"$@\" & pid=$!; cat >/dev/null; kill -QUIT $pid; wait $pid; [ -e keep ] || rm -rf \"$PWD\"";
         let postgres = as_nobody(&self.bin.join("postgres"));
@@ -75,7 +77,7 @@ impl Cluster {
     }
 
     /// Ends it at once, as a machine that fails does.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some((mut child, stdin)) = self.running.take() {
             std::fs::write(self.folder.join("keep"), "").expect("a file");
             drop(stdin);
@@ -84,7 +86,7 @@ impl Cluster {
     }
 
     /// A new database; a copy of `template`, if one is given.
-    pub fn database(&self, template: Option<&str>) -> String {
+    pub(crate) fn database(&self, template: Option<&str>) -> String {
         let name = format!("t{}", self.names.fetch_add(1, Ordering::Relaxed));
         let template = template.map_or(String::new(), |template| format!(" TEMPLATE {template}"));
         self.sql("postgres", &format!("CREATE DATABASE {name}{template}"));
@@ -92,12 +94,12 @@ impl Cluster {
     }
 
     /// How a database is reached.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@localhost/{database}?host={}", self.folder.display())
     }
 
     /// Asks a database something, and gives what it prints.
-    pub fn sql(&self, database: &str, text: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, text: &str) -> String {
         let mut psql = Command::new(self.bin.join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", database, "-c", text, "-h"]);
         let asked = psql.arg(&self.folder).output().expect("psql");

@@ -59,9 +59,6 @@ fn with_calls(calls: usize, cores: f64) -> LoadReport {
     LoadReport {
         schema: SCHEMA,
         started: "2026-01-02T03:04:05Z".to_owned(),
-        direction: None,
-        from: None,
-        to: None,
         command: "offhook load --calls 200 --steady 60 --bad 2 'two words'".to_owned(),
         cores: 2,
         target: TargetReport {

@@ -280,6 +280,7 @@ async fn revisions_are_kept_read_and_restored(place: Place) {
 }
 
 /// Prints how many a second; machines differ, so nothing is asserted but that all are let in.
+#[allow(clippy::print_stdout)] // that is what it is for
 async fn admissions_are_counted_by_the_second(place: Place) {
     const CALLS: usize = 600;
     let store = place.store().await;
