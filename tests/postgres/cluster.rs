@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 /// As whom it is asked.
 const USER: &str = "offhook";
-/// Where Debian and others put its programs, the newest last.
-const HOMES: [&str; 2] = ["/usr/lib/postgresql", "/usr/pgsql"];
+/// Where Debian puts its programs, a folder per version, and where others do.
+const VERSIONS: &str = "/usr/lib/postgresql";
+const PLAIN: &str = "/usr/bin";
 
 /// A server with its databases.
 pub(crate) struct Cluster {
@@ -122,8 +123,9 @@ impl Drop for Cluster {
 }
 
 fn programs() -> Option<PathBuf> {
-    let versions = HOMES.iter().filter_map(|home| std::fs::read_dir(home).ok()).flatten().filter_map(Result::ok);
+    let versions = std::fs::read_dir(VERSIONS).into_iter().flatten().filter_map(Result::ok);
     let mut found: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
+    found.push(PathBuf::from(PLAIN));
     found.sort();
     found.retain(|bin| bin.join("initdb").exists() && bin.join("postgres").exists());
     found.pop()
