@@ -128,6 +128,14 @@ struct Kept {
 }
 
 impl Kept {
+    /// PostgreSQL's URL, if the store is there. A data directory that is named alone needs no configuration.
+    fn store_url(&self) -> Result<Option<offhook::config::Secret>, Failure> {
+        if self.data.is_some() && !self.config.join("offhook.toml").exists() {
+            return Ok(None);
+        }
+        offhook::config::store_url(&self.config).map_err(|problems| problems.to_string())
+    }
+
     fn data(&self) -> Result<std::path::PathBuf, Failure> {
         let said = || offhook::config::data_dir(&self.config);
         let no_config = |problems| format!("{problems}\nname the directory in which calls are kept with --data");

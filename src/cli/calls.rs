@@ -72,7 +72,7 @@ struct List {
 /// Lists or shows calls.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let data = args.kept.data()?;
-    let desk = Store::open(&data).await.map_err(|error| error.to_string())?;
+    let desk = Store::open(&data, args.kept.store_url()?.as_ref()).await.map_err(|error| error.to_string())?;
     match args.what {
         None => list(&desk, args.list).await?,
         Some(What::Show { id, json }) => {

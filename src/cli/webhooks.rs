@@ -41,7 +41,10 @@ enum What {
 
 /// Receives, lists, or has events sent again.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let open = async || Store::open(&args.kept.data()?).await.map_err(|error| error.to_string());
+    let open = async || {
+        let (data, url) = (args.kept.data()?, args.kept.store_url()?);
+        Store::open(&data, url.as_ref()).await.map_err(|error| error.to_string())
+    };
     match &args.what {
         What::Listen(args) => return listen::run(args).await,
         What::Dead { limit } => {

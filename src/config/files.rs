@@ -27,6 +27,11 @@ pub(super) fn load(dir: &Path, env: Env<'_>) -> Resolved {
     strict(&catalogue, look.problems)
 }
 
+/// What documents in `dir` may refer to, for who reads a part of one alone.
+pub(super) fn with_world<T>(dir: &Path, env: Env<'_>, read: impl FnOnce(&dyn World) -> T) -> T {
+    read(&Folder::new(dir.to_owned(), env, Settle::AT_ONCE).world())
+}
+
 /// For how long a file must have been left alone before it counts. A writer may be in the middle of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settle {

@@ -143,6 +143,27 @@ pub fn data_dir_of(dir: &Path) -> std::path::PathBuf {
     said.unwrap_or_else(server::default_data_dir)
 }
 
+/// PostgreSQL's URL in `[store]` of the `offhook.toml` in `dir`, whatever else stands there; `None`: the store is SQLite's.
+///
+/// # Errors
+/// There is no `offhook.toml`, or it says so in no way that can be read.
+pub fn store_url(dir: &Path) -> Result<Option<Secret>, Problems> {
+    let path = dir.join("offhook.toml");
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let problem = Problem::error(&problem::Place::file(&file), format!("cannot be read ({error})"));
+        Problems::new(vec![problem])
+    })?;
+    let (said, noted) = files::with_world(dir, &|name| std::env::var(name).ok(), |world| {
+        reader::read(&file, &text, |_, mut table| webhooks::store(table.table("store"), world).url)
+    });
+    let problems = Problems::new(noted.problems);
+    match said {
+        Some(said) if !problems.has_errors() => Ok(said),
+        _ => Err(problems),
+    }
+}
+
 /// Whether `text` can name an agent, a model or a deployment; names become labels, file names and parts of URLs.
 fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -67,7 +67,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         twilio: twilio(table.table("twilio"), world),
         api: api(table.table("api"), world),
         outgoing: outgoing::read(table.table("outgoing"), world),
-        store: webhooks::store(table.table("store")),
+        store: webhooks::store(table.table("store"), world),
         webhooks: webhooks::webhooks(table.take("webhooks"), world),
         log: log(table.table("log")),
         source,

@@ -621,6 +621,9 @@ pub struct CallSettings {
     pub price: Option<Price>,
     /// What the model may cost in this call.
     pub budget: Option<Budget>,
+    /// Whether that is a share of a budget, so that more may be asked for.
+    #[serde(default)]
+    pub budget_grows: bool,
     /// See [`Deployment::tool_sound`].
     #[serde(default)]
     pub tool_sound: Option<ToolSound>,
@@ -674,6 +677,7 @@ impl CallSettings {
             playout: deployment.playout.clone(),
             price: agent.model.price,
             budget: None,
+            budget_grows: false,
             tool_sound: deployment.tool_sound.clone(),
             max_session_min: agent.model.max_session_min,
             dial_timeout_ms: agent.model.dial_timeout_ms,

@@ -15,10 +15,28 @@ const MAX_WEBHOOKS: usize = 16;
 const MIN_SECRET_BYTES: usize = 16;
 
 /// Reads `[store]`.
-pub(super) fn store(mut table: Table<'_, '_>) -> StoreSettings {
-    let settings = StoreSettings { keep_days: table.integer("keep_days", 0, 0..=3_650) };
+pub(super) fn store(mut table: Table<'_, '_>, world: &dyn World) -> StoreSettings {
+    let url =
+        table.take("url").and_then(SecretRef::read).and_then(|kept| match kept.resolve_that(world, is_postgres) {
+            Ok(url) => Some(url),
+            Err(problem) => {
+                table.note(*problem);
+                None
+            }
+        });
+    let keep_days = table.integer("keep_days", 0, 0..=3_650);
+    let lease_s = table.integer("lease_s", StoreSettings::default().lease_s, 2..=300);
     table.finish();
-    settings
+    StoreSettings { keep_days, url, lease_s }
+}
+
+/// Says nothing of the URL itself, which may have a password in it.
+fn is_postgres(url: &Secret) -> Result<(), String> {
+    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.expose().strip_prefix(scheme));
+    match rest.map(|rest| rest.split(['?', '#']).next().unwrap_or_default().split_once('/')) {
+        Some(Some((_, database))) if !database.is_empty() => Ok(()),
+        _ => Err("the URL is none of PostgreSQL's: postgres://USER:PASSWORD@HOST/DATABASE".to_owned()),
+    }
 }
 
 /// Reads all `[[webhooks]]`.

@@ -1,10 +1,14 @@
 //! What a call may use up: the model's time and its price. The agent is told before, so that it can say goodbye itself.
 
 use super::*;
-use crate::config::Price;
+use crate::config::{Budget, Price};
 
 /// Of a budget, in percent, after which the agent is told to come to an end.
 const WARN_PERCENT: u64 = 80;
+/// Of a budget that is a share of one, in percent, after which more is asked for.
+const ASK_PERCENT: u64 = 50;
+/// How long the answer may take; after that what there is is all there is.
+const ASKED_MS: u64 = 2_000;
 
 /// What was used up.
 #[derive(Debug, Default)]
@@ -14,6 +18,12 @@ pub(super) struct Spending {
     /// How long earlier sessions were, in ms.
     open_ms: u64,
     warned: bool,
+    /// What the call may cost by now, once it was given more.
+    granted: Option<Budget>,
+    /// When more was asked for, since it was given last.
+    asked_at: Option<CallTime>,
+    /// The answer is there.
+    answered: bool,
 }
 
 impl Spending {
@@ -58,7 +68,9 @@ impl CallEngine {
         let (cap_ms, warn_ms) = (limits.max_model_s * 1_000, limits.warn_before_s * 1_000);
         let open_ms = self.model_open_ms();
         let cost = self.cost_micros();
-        let budget = self.settings.budget.clone().filter(|_| self.settings.price.is_some());
+        let budget = self.budget();
+        let asks = budget.as_ref().is_some_and(|budget| self.asks_for_more(budget, cost));
+        let budget = budget.filter(|_| !asks);
         if let Some(budget) = budget.as_ref().filter(|budget| cost >= budget.micros) {
             let reason = EndReason::CostCap { of: budget.of.clone() };
             self.close_with_farewell(reason);
@@ -73,7 +85,7 @@ impl CallEngine {
         if (dear || late) && !std::mem::replace(&mut self.spending.warned, true) {
             self.announce_end(if dear { "budget" } else { "model_time" });
         }
-        if self.spending.open_since.is_none() {
+        if self.spending.open_since.is_none() && !asks {
             self.timers.clear(Timer::Budget);
             return;
         }
@@ -83,11 +95,47 @@ impl CallEngine {
             true => cap_ms - open_ms,
         });
         let by_minute = self.settings.price.filter(|price| price.minute_micros > 0).map(|_| BY_MINUTE_MS);
-        let wait_ms = [until_cap, budget.and(by_minute)].into_iter().flatten().min();
+        let until_answer = asks.then_some(ASKED_MS);
+        let wait_ms = [until_cap, until_answer, budget.and(by_minute)].into_iter().flatten().min();
         match wait_ms {
             Some(ms) => self.timers.set(Timer::Budget, self.now.plus_ms(ms)),
             None => self.timers.clear(Timer::Budget),
         }
+    }
+
+    /// What the call may cost by now, if that is limited.
+    fn budget(&self) -> Option<Budget> {
+        let budget = self.spending.granted.as_ref().or(self.settings.budget.as_ref());
+        budget.filter(|_| self.settings.price.is_some()).cloned()
+    }
+
+    /// Asks for more once half of a share is used up. While the answer is awaited nothing is decided by the share.
+    fn asks_for_more(&mut self, budget: &Budget, cost: u64) -> bool {
+        let spending = &mut self.spending;
+        if !self.settings.budget_grows || budget.of == "call" || spending.answered {
+            return false;
+        }
+        if let Some(at) = spending.asked_at {
+            return self.now.ms_since(at) < ASKED_MS;
+        }
+        if cost < budget.micros / 100 * ASK_PERCENT {
+            return false;
+        }
+        spending.asked_at = Some(self.now);
+        self.emit(CallEvent::BudgetLow { cost_micros: cost });
+        true
+    }
+
+    /// The call may cost so much from now on, which is never less than before.
+    pub(super) fn on_budget(&mut self, given: Budget) {
+        let more = self.budget().is_none_or(|had| given.micros > had.micros);
+        // Nothing more is left: nobody is asked again.
+        self.spending.answered = !more;
+        if more {
+            self.spending.asked_at = None;
+            self.spending.granted = Some(given);
+        }
+        self.watch_budget();
     }
 
     fn announce_end(&mut self, why: &str) {

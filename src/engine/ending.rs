@@ -68,6 +68,7 @@ impl CallEngine {
             Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
             Control::AnsweredBy(by) => self.on_answered_by(by),
             Control::LineReturns => self.line_returns(),
+            Control::Budget(budget) => self.on_budget(budget),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(_) if self.nobody_asks() => self.give_up_line(),
             Control::End(reason) => self.close_with_farewell(reason),

@@ -320,6 +320,8 @@ pub enum CallEvent {
     ModelSlow { waited_ms: u64, then: String },
     /// The model was told that the call ends soon.
     EndAnnounced { left_s: u64 },
+    /// Half of the call's share of a budget is used up, and more is asked for. Millionths of the price's currency.
+    BudgetLow { cost_micros: u64 },
     /// The model was told to come to an end, since this is used up before long.
     WrapUpAsked { why: String },
     /// The call is being ended, politely.
@@ -457,6 +459,7 @@ impl fmt::Display for CallEvent {
                 write!(f, "ModelSlow waited_ms={waited_ms} then={}", Quoted(then))
             }
             CallEvent::EndAnnounced { left_s } => write!(f, "EndAnnounced left_s={left_s}"),
+            CallEvent::BudgetLow { cost_micros } => write!(f, "BudgetLow cost_micros={cost_micros}"),
             CallEvent::WrapUpAsked { why } => write!(f, "WrapUpAsked why={}", Quoted(why)),
             CallEvent::Closing { why } => write!(f, "Closing why={}", Quoted(why)),
             CallEvent::EffectRun { id, what } => {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::Samples;
+use crate::config::Budget;
 use crate::ears::answering::{AnsweredBy, Finding};
 use crate::ears::vad::Step;
 use crate::engine::event::{CallEvent, EffectResult, EndReason, Role, TransferOutcome};
@@ -287,6 +288,8 @@ pub enum Control {
     AnsweredBy(AnsweredBy),
     /// The carrier asks what to do now that the stream is gone, and is told to open it again.
     LineReturns,
+    /// What the model may cost from now on: the answer to [`BudgetLow`](crate::engine::CallEvent::BudgetLow).
+    Budget(Budget),
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.

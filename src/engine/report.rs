@@ -26,6 +26,15 @@ pub struct Report {
     pub carrier_call: String,
     /// Wall clock of the call's beginning, RFC 3339 in UTC.
     pub started: String,
+    /// Who dialled, `inbound` (the caller) or `outbound` (we); `None` in reports of earlier versions.
+    #[serde(default)]
+    pub direction: Option<String>,
+    /// Who called, E.164, or the carrier's word for a number that is withheld.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// The number called, E.164.
+    #[serde(default)]
+    pub to: Option<String>,
     /// The deployment that answered.
     pub deployment: String,
     /// The agent that answered.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use crate::config::{Budget, CallSettings, Deployment};
-use crate::store::Direction;
+use crate::store::{Direction, NewCall};
 
 /// What a call is about. Numbers and variables go into the store and to webhooks, never into logs.
 #[derive(Clone, Debug)]
@@ -24,10 +24,34 @@ pub struct About {
 }
 
 impl About {
+    /// The call as the store is told of it.
+    pub(super) fn new_call(
+        &self,
+        id: &str,
+        carrier_call: &str,
+        deployment: &Deployment,
+        revision: &str,
+        started: SystemTime,
+    ) -> NewCall {
+        NewCall {
+            id: id.to_owned(),
+            carrier_call: carrier_call.to_owned(),
+            direction: self.direction,
+            deployment: deployment.name.clone(),
+            agent: deployment.agent.name.clone(),
+            revision: revision.to_owned(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            started,
+            answered: true,
+        }
+    }
+
     /// Puts what is known of the call `id` into what it runs by.
     pub(super) fn prepare(&self, settings: &mut CallSettings, id: &str, deployment: &Deployment, started: SystemTime) {
         settings.variables = variables::of_call(self, id, deployment, started);
         settings.fetches = deployment.agent.fetch.is_some();
         settings.budget.clone_from(&self.budget);
+        settings.budget_grows = self.budget.is_some();
     }
 }

@@ -1,17 +1,20 @@
 //! What follows a call: its analysis, its quality control, and the push of what came of it.
 //!
 //! ```text
-//!  a call is over ──► after/<call>.json ──► at most MAX_RUNNING at once ──► analysis.json, observers, push ──► removed
-//!                      (the waiting line, on the disk: what a restart interrupts is begun again)
+//!  a call is over ──► a job in the store ──► at most MAX_RUNNING at once ──► analysis.json, observers, push ──► done
+//!                      (what a server that is gone had begun is begun again, by whichever comes to it)
 //! ```
 //!
-//! Nothing of it is on a call's path. A text model is asked once more at most, so what fails stays failed, with the reason
-//! in `analysis.json`.
+//! Nothing of it is on a call's path. While the store cannot be written a job waits as a file in `after/`, as all did in
+//! earlier versions. A text model is asked once more at most, so what fails stays failed, with the reason in `analysis.json`.
+//!
+//! A job is done by the agent as it was when the call ended, as long as this process lives; after that by the agent of the same
+//! name, or by the one that the deployment has by then.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,22 +25,31 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::base::template::{Values, Variables};
-use crate::config::{Agent, Pinned, Push, Question};
+use crate::config::{Agent, Deployment, Pinned, Push, Question};
 use crate::engine::Role;
 use crate::link::http::fill;
 use crate::report::Report;
+use crate::store::{self, NewJob, Store, StoreError};
 
 use super::keeper::REPORT;
-use super::late::{Late, Then};
+use super::late::Late;
 use super::metrics::Metrics;
 use super::{Shared, request, text};
 
 /// Calls that are worked on at once.
 const MAX_RUNNING: usize = 4;
-/// Calls that wait. Of one more nothing is found out.
-const MAX_WAITING: usize = 10_000;
+/// Agents that are remembered as they were when their calls ended.
+const MAX_PINNED: usize = 10_000;
+/// Files of jobs that are taken over in one go.
+const MAX_FILES: usize = 1_000;
 /// Its report is written only after this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The kind of the store's jobs.
+const KIND: &str = "after_call";
+/// How often it is looked for jobs though nothing was heard of any: another server may be gone.
+const LOOK: Duration = Duration::from_secs(2);
+/// The pause before a job is looked at again whose call has no report yet.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Ends the name of a file that is being written.
 const UNFINISHED: &str = ".json.tmp";
 /// One that has not grown for this long is nobody's any more.
@@ -51,10 +63,10 @@ pub(super) struct AfterCalls {
     data: PathBuf,
     metrics: Arc<Metrics>,
     late: Arc<Late>,
-    waiting: Arc<AtomicUsize>,
     more: Arc<Notify>,
     busy: watch::Sender<bool>,
-    running: Mutex<BTreeSet<String>>,
+    /// Agents as they were, by their calls.
+    pinned: Mutex<HashMap<String, Arc<Agent>>>,
     stopped: watch::Sender<bool>,
 }
 
@@ -63,10 +75,27 @@ pub(super) struct AfterCalls {
 struct Job {
     call: String,
     agent: String,
+    #[serde(default)]
+    deployment: String,
+    #[serde(default)]
+    revision: String,
     variables: Variables,
     /// What the call ran by: the agent may be deleted or renamed until it is the call's turn.
     #[serde(default)]
     pinned: Option<Pinned>,
+}
+
+impl Job {
+    fn into_new(self) -> io::Result<NewJob> {
+        Ok(NewJob {
+            kind: KIND.to_owned(),
+            key: self.call.clone(),
+            call: Some(self.call.clone()),
+            revision: Some(self.revision.clone()).filter(|revision| !revision.is_empty()),
+            payload: serde_json::to_string(&self)?,
+            ..NewJob::default()
+        })
+    }
 }
 
 impl AfterCalls {
@@ -75,10 +104,9 @@ impl AfterCalls {
             data,
             metrics,
             late,
-            waiting: Arc::default(),
             more: Arc::default(),
             busy: watch::Sender::new(false),
-            running: Mutex::default(),
+            pinned: Mutex::default(),
             stopped: watch::Sender::new(false),
         }
     }
@@ -88,27 +116,50 @@ impl AfterCalls {
         self.more.notify_one();
     }
 
-    /// A call is over. Returns when it is on the disk that there is more to do, once its [report is written](Self::ready).
+    /// A call is over. Returns when it is kept that there is more to do, once its [report is written](Self::ready).
     /// `pinned`: what the call ran by.
-    pub(super) async fn add(&self, call: &str, agent: &Agent, pinned: Option<Pinned>, variables: &Variables) {
+    pub(super) async fn add(
+        &self,
+        store: &Store,
+        call: &str,
+        deployment: &Deployment,
+        revision: &str,
+        pinned: Option<Pinned>,
+        variables: &Variables,
+    ) {
+        let agent = &deployment.agent;
         if agent.after.is_empty() {
             return;
         }
-        if self.waiting.load(Ordering::Relaxed) >= MAX_WAITING {
-            self.metrics.after_dropped.add("too_many", 1);
-            return;
-        }
-        let job = Job { call: call.to_owned(), agent: agent.name.clone(), variables: variables.clone(), pinned };
-        let (path, late) = (self.path(call), Arc::clone(&self.late));
-        let (waiting, more, busy) = (Arc::clone(&self.waiting), Arc::clone(&self.more), self.busy.clone());
-        let then: Then = Box::new(move |late| {
-            waiting.fetch_add(1, Ordering::Relaxed);
-            busy.send_replace(true);
-            if late {
-                more.notify_one();
+        let job = Job {
+            call: call.to_owned(),
+            agent: agent.name.clone(),
+            deployment: deployment.name.clone(),
+            revision: revision.to_owned(),
+            variables: variables.clone(),
+            pinned,
+        };
+        let Ok(bytes) = serde_json::to_vec(&job) else { return };
+        let Ok(new) = job.into_new() else { return };
+        {
+            let mut pinned = self.pinned();
+            if pinned.len() < MAX_PINNED {
+                pinned.insert(call.to_owned(), Arc::clone(agent));
             }
-        });
-        let writing = tokio::task::spawn_blocking(move || late.write(path, serde_json::to_vec(&job)?, "after", then));
+        }
+        self.busy.send_replace(true);
+        match store.add_job(new).await {
+            Ok(_) => {}
+            Err(StoreError::Refused(_)) => self.metrics.after_dropped.add("too_many", 1),
+            Err(_) => self.set_aside(call, bytes).await,
+        }
+    }
+
+    /// Keeps a job as a file until the store can be written.
+    async fn set_aside(&self, call: &str, bytes: Vec<u8>) {
+        let (path, late, more) = (self.path(call), Arc::clone(&self.late), Arc::clone(&self.more));
+        let writing =
+            tokio::task::spawn_blocking(move || late.write(path, bytes, "after", Box::new(move |_| more.notify_one())));
         let written = match timeout(PATIENCE, writing).await {
             Ok(written) => written.map_err(io::Error::other).and_then(|written| written),
             Err(_) => Err(io::Error::other("the disk is too slow")),
@@ -137,33 +188,58 @@ impl AfterCalls {
         self.data.join("calls").join(call)
     }
 
-    fn running(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pinned(&self) -> MutexGuard<'_, HashMap<String, Arc<Agent>>> {
+        self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls that wait and do not run yet, the oldest first, as many as fit; and whether there is none at all.
-    fn next(&self, room: usize) -> io::Result<(Vec<String>, usize)> {
-        let mut all = BTreeSet::new();
+    /// Jobs that wait as files, the oldest first.
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut all = Vec::new();
         match std::fs::read_dir(self.data.join("after")) {
             Ok(entries) => {
-                for entry in entries.take(2 * MAX_WAITING) {
-                    let entry = entry?;
-                    let name = entry.file_name().to_string_lossy().into_owned();
-                    all.extend(name.strip_suffix(".json").map(str::to_owned));
-                    if name.ends_with(UNFINISHED) {
-                        sweep(&entry.path());
+                for entry in entries.take(MAX_FILES) {
+                    let path = entry?.path();
+                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    if name.ends_with(".json") {
+                        all.push(path);
+                    } else if name.ends_with(UNFINISHED) {
+                        sweep(&path);
                     }
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let count = all.len();
-        let running = self.running();
-        // One whose report is late is looked at again once that is written.
-        let is_late = |call: &str| self.late.is_waiting(&self.folder(call).join(REPORT));
-        let next = all.into_iter().filter(|call| !running.contains(call) && !is_late(call)).take(room).collect();
-        Ok((next, count))
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Puts jobs that wait as files into the store. Answers how many are left.
+    async fn take_over(self: &Arc<Self>, store: &Store) -> Result<usize, String> {
+        let after = Arc::clone(self);
+        let found = tokio::task::spawn_blocking(move || after.files()).await;
+        let found = found.map_err(io::Error::other).and_then(|found| found).map_err(|error| error.to_string())?;
+        let all = found.len();
+        for (n, path) in found.into_iter().enumerate() {
+            let from = path.clone();
+            let read = tokio::task::spawn_blocking(move || std::fs::read(from)).await;
+            let bytes = read.map_err(io::Error::other).and_then(|read| read).map_err(|error| error.to_string())?;
+            let new = serde_json::from_slice(&bytes).map_err(io::Error::from).and_then(Job::into_new);
+            match new {
+                Ok(new) => match store.add_job(new).await {
+                    Ok(_) | Err(StoreError::Refused(_)) => {}
+                    // The store says so itself.
+                    Err(_) => return Ok(all - n),
+                },
+                Err(error) => {
+                    self.metrics.after_dropped.add("disk", 1);
+                    tracing::warn!(path = %path.display(), %error, "nothing more is found out about a call");
+                }
+            }
+            let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+            removed.map_err(io::Error::other).and_then(|removed| removed).map_err(|error| error.to_string())?;
+        }
+        Ok(0)
     }
 }
 
@@ -186,70 +262,95 @@ pub(super) async fn work(shared: Arc<Shared>) {
     let mut stopped = shared.after.stopped.subscribe();
     let mut tasks = JoinSet::new();
     loop {
-        let looking = Arc::clone(&shared);
-        let room = MAX_RUNNING.saturating_sub(tasks.len());
-        let found = tokio::task::spawn_blocking(move || looking.after.next(room)).await;
-        let (next, count) = match found.map_err(io::Error::other).and_then(|found| found) {
-            Ok(found) => found,
+        let files = match shared.after.take_over(&shared.store).await {
+            Ok(files) => files,
             Err(error) => {
-                tracing::error!(%error, "what waits to be found out about calls cannot be read");
-                (Vec::new(), 0)
+                tracing::error!(error, "what waits to be found out about calls cannot be read");
+                0
             }
         };
-        shared.after.waiting.store(count, Ordering::Relaxed);
-        shared.after.metrics.after_waiting.set(count as u64);
-        shared.after.busy.send_replace(count > 0);
-        for call in next {
-            shared.after.running().insert(call.clone());
+        let room = MAX_RUNNING.saturating_sub(tasks.len());
+        // What cannot be read now the store says itself.
+        let next =
+            if room > 0 { shared.store.claim_jobs(KIND, room as u64).await.unwrap_or_default() } else { Vec::new() };
+        for job in next {
             let (shared, http) = (Arc::clone(&shared), http.clone());
-            tasks.spawn(async move {
-                let done = find_out(&shared, &http, &call).await;
-                let path = shared.after.path(&call);
-                if done == Err(LATER) {
-                    shared.after.running().remove(&call);
-                    return;
-                }
-                if let Err(reason) = done {
-                    shared.after.metrics.after_dropped.add(reason, 1);
-                    tracing::warn!(call, reason, "nothing more is found out about a call");
-                }
-                // Left there, it would be done again.
-                let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
-                if removed.map_err(io::Error::other).and_then(|removed| removed).is_ok() {
-                    shared.after.running().remove(&call);
-                }
-            });
+            tasks.spawn(async move { one(&shared, &http, job).await });
+        }
+        if let Ok(waiting) = shared.store.waiting_jobs(KIND).await {
+            let waiting = waiting + files as u64;
+            shared.metrics.after_waiting.set(waiting);
+            shared.after.busy.send_replace(waiting > 0 || !tasks.is_empty());
         }
         tokio::select! {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             Some(_) = tasks.join_next() => {}
             () = shared.after.more.notified() => {}
+            () = shared.store.jobs_are_fresh() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
+    }
+}
+
+/// Does a job and notes what became of it: unnoted it would be done again.
+async fn one(shared: &Arc<Shared>, http: &reqwest::Client, row: store::Job) {
+    let call = row.key.clone();
+    let done = find_out(shared, http, &row).await;
+    match done {
+        Err(LATER) => noted(|| shared.store.snooze_job(row.seq, LATER, AGAIN)).await,
+        Err(reason) => {
+            shared.metrics.after_dropped.add(reason, 1);
+            tracing::warn!(call, reason, "nothing more is found out about a call");
+            noted(|| shared.store.job_dead(row.seq, reason)).await;
+        }
+        Ok(()) => noted(|| shared.store.job_done(row.seq)).await,
+    }
+    if done != Err(LATER) {
+        shared.after.pinned().remove(&call);
+    }
+}
+
+/// Notes something however long it takes.
+async fn noted<F: Future<Output = Result<(), StoreError>>>(note: impl Fn() -> F) {
+    let mut pause = Duration::from_millis(100);
+    while note().await.is_err() {
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(Duration::from_secs(10));
     }
 }
 
 /// The report of a call that has just ended is not there yet, or there was no room for it.
 const LATER: &str = "later";
 
-/// All that is to be found out about one call; an error says why it is not begun.
-async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, call: &str) -> Result<(), &'static str> {
-    let (path, folder) = (shared.after.path(call), shared.after.folder(call));
+/// A call's report, from its folder or from the store.
+async fn report(shared: &Arc<Shared>, call: &str) -> Result<Report, &'static str> {
+    let path = shared.after.folder(call).join(REPORT);
+    let from = path.clone();
     let read = tokio::task::spawn_blocking(move || {
-        let job: Option<Job> = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let report: Option<Report> =
-            std::fs::read(folder.join(REPORT)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        (job, report)
+        std::fs::read(from).ok().and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok())
     });
-    let (job, report) = read.await.map_err(|_| "disk")?;
-    let (Some(job), Some(report)) = (job, report) else {
-        let report = shared.after.folder(call).join(REPORT);
-        return Err(if shared.registry.is_unfinished(call) || shared.late.is_waiting(&report) {
-            LATER
-        } else {
-            "no_report"
-        });
+    if let Some(report) = read.await.map_err(|_| "disk")? {
+        return Ok(report);
+    }
+    // Its folder is another server's, or it has none.
+    match shared.store.report(call).await {
+        Ok(Some(report)) => Ok(report),
+        Ok(None) if shared.registry.is_unfinished(call) || shared.late.is_waiting(&path) => Err(LATER),
+        Ok(None) => Err("no_report"),
+        Err(_) => Err(LATER),
+    }
+}
+
+/// All that is to be found out about one call; an error says why it is not begun.
+async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, row: &store::Job) -> Result<(), &'static str> {
+    let call = row.key.as_str();
+    let job: Job = serde_json::from_str(&row.payload).map_err(|_| "payload")?;
+    let report = report(shared, call).await?;
+    let pinned = shared.after.pinned().get(call).cloned();
+    let agent = match pinned {
+        Some(agent) => agent,
+        None => agent(shared, &job).await.ok_or("agent")?,
     };
-    let agent = agent(shared, &job).await.ok_or("agent")?;
     let result = result(&report);
     let mut found = json!({ "schema": SCHEMA, "call": call, "analysis": null, "qc": null, "errors": {}, "usage": {} });
     let questions = [("analysis", &agent.after.analysis), ("qc", &agent.after.qc)];
@@ -296,7 +397,11 @@ async fn agent(shared: &Arc<Shared>, job: &Job) -> Option<Arc<Agent>> {
             }
         }
     };
-    let agent = former.or_else(|| shared.source.current().agents.get(&job.agent).cloned());
+    let config = shared.source.current();
+    let named = || config.agents.get(&job.agent).cloned();
+    // It may have another name by now.
+    let renamed = || Some(Arc::clone(&config.deployments.get(&job.deployment)?.agent));
+    let agent = former.or_else(named).or_else(renamed);
     agent.filter(|agent| !agent.after.is_empty())
 }
 
@@ -433,7 +538,7 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
         let after = AfterCalls::new(dir.path().to_owned(), metrics, late);
-        assert_eq!(after.next(9).expect("a look"), (vec!["a".to_owned()], 1));
+        assert_eq!(after.files().expect("a look"), [folder.join("a.json")]);
         assert!(!folder.join("b.json.tmp").exists() && folder.join("c.json.tmp").exists());
     }
 }

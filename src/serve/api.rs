@@ -35,6 +35,7 @@ use super::public::Public;
 use super::registry::Command;
 use super::wall;
 use super::{Shared, budget, force};
+use crate::store::Denied;
 
 use rate::MAX_PER_SECOND;
 pub(super) use rate::Rate;
@@ -109,17 +110,20 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         None if asked && is_settled(&record) => return Ok(answer(StatusCode::CREATED, of_record(&record))),
         None => {
             let look = asked && record.state != State::NotPlaced.name();
-            let left = budget::left(&shared, &wanted.deployment, Some(&wanted.to), SystemTime::now()).await;
-            // One that was asked for already is only looked up, and keeps the limits that it began with.
-            let left = if look { left.or_else(|_| Ok(budget::at_most(&wanted.deployment))) } else { left };
-            let budget = left.map_err(|why| {
-                shared.metrics.refused.add(why, 1);
-                let message =
-                    "today's budget is used up (max_cost_per_day, max_cost_per_number_and_day of the deployment)";
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, why, message.to_owned())
-            })?;
+            let new = wanted.new_call(&call, &config.revision);
+            let admitted = shared.store.admit(budget::wish(&wanted.deployment, new.clone())).await;
+            let budget = match admitted {
+                Ok(budget) => budget,
+                // One that was asked for already is only looked up, and keeps the limits that it began with.
+                Err(_) if look => budget::again(&shared, &wanted.deployment, new).await,
+                Err(denied) => {
+                    shared.metrics.refused.add(budget::name(&denied), 1);
+                    return Err(not_admitted(denied));
+                }
+            };
             let wanted = Wanted { budget, ..wanted };
             dial::place(&shared, &config, wanted, &record, &call, look).map_err(|refused| {
+                shared.store.release(&call);
                 shared.metrics.refused.add("dial", 1);
                 unavailable(refused)
             })?
@@ -395,6 +399,22 @@ fn no_ledger(error: crate::store::StoreError) -> Problem {
     tracing::error!(%error, "no call is placed: its key cannot be kept");
     let message = "the server cannot keep the key, so nothing was dialled; try again with the same one".to_owned();
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store", message)
+}
+
+fn not_admitted(denied: Denied) -> Problem {
+    let why = budget::name(&denied);
+    let spent = "today's budget is used up, or held by calls that are up (max_cost_per_day, \
+                 max_cost_per_number_and_day of the deployment)";
+    let (status, message) = match denied {
+        Denied::DayBudget | Denied::NumberBudget => (StatusCode::TOO_MANY_REQUESTS, spent.to_owned()),
+        Denied::AgentFull => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "the agent has as many calls as it may; try again with the same key".to_owned(),
+        ),
+        Denied::Over => (StatusCode::CONFLICT, "the call is over".to_owned()),
+        Denied::Store(error) => return no_ledger(error),
+    };
+    Problem::new(status, why, message)
 }
 
 fn unavailable(refused: Refused) -> Problem {

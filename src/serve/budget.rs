@@ -1,51 +1,63 @@
-//! What the model may cost in a call that begins: what is left of the deployment's budgets.
+//! What a call asks for when it is let in: its place, and what its model may cost.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use crate::config::{Budget, Budgets, Deployment};
-use crate::store::Spender;
+use crate::engine::Control;
+use crate::store::{Denied, Limits, NewCall, Wish, minute_micros};
 
 use super::Shared;
+use super::registry::Command;
 
-/// The smallest of what is left, if there is a limit at all; whose nothing is left of, as an error. `number`: the other
-/// party's. A store that cannot be asked is no reason not to answer: then only the call's own limit holds.
-pub(super) async fn left(
-    shared: &Shared,
-    deployment: &Deployment,
-    number: Option<&str>,
-    now: SystemTime,
-) -> Result<Option<Budget>, &'static str> {
-    let budgets = &deployment.budgets;
-    let day = Spender::Deployment(deployment.name.clone());
-    let mut asked = vec![("day", budgets.day_micros, day)];
-    if let Some(number) = number {
-        asked.push(("number", budgets.number_day_micros, Spender::Number(number.to_owned())));
-    }
-    let mut least = budgets.call_micros.map(|micros| Budget { micros, of: "call".to_owned() });
-    for (of, limit, spender) in asked {
-        let Some(limit) = limit else { continue };
-        let spent = match shared.store.spent_micros_since(&spender, midnight_ms(now)).await {
-            Ok(spent) => spent,
-            Err(error) => {
-                shared.metrics.budgets_unknown.add(1);
-                tracing::warn!(%error, of, "what was spent today is not known; the call is answered");
-                continue;
-            }
-        };
-        let micros = limit.saturating_sub(spent);
-        if micros == 0 {
-            return Err(if of == "day" { "day_budget" } else { "number_budget" });
-        }
-        if least.as_ref().is_none_or(|least| micros < least.micros) {
-            least = Some(Budget { micros, of: of.to_owned() });
-        }
-    }
-    Ok(least)
+/// What the store is asked for a call.
+pub(super) fn wish(deployment: &Deployment, call: NewCall) -> Wish {
+    Wish { call, agent_max: None, limits: limits(deployment) }
 }
 
-/// For a call that was let in while something was left, and is found again when nothing is: its own limit, or else the
-/// smallest of those that it shares, of which it could have had no more than all.
-pub(super) fn at_most(deployment: &Deployment) -> Option<Budget> {
+/// What a deployment's calls may cost.
+pub(super) fn limits(deployment: &Deployment) -> Limits {
+    let budgets = &deployment.budgets;
+    Limits {
+        call_micros: budgets.call_micros,
+        number_day_micros: budgets.number_day_micros,
+        day_micros: budgets.day_micros,
+        minute_micros: deployment.agent.model.price.as_ref().map_or(0, minute_micros),
+    }
+}
+
+/// Why not, as the metric names it.
+pub(super) fn name(denied: &Denied) -> &'static str {
+    match denied {
+        Denied::AgentFull => "agent_full",
+        Denied::DayBudget => "day_budget",
+        Denied::NumberBudget => "number_budget",
+        Denied::Over => "call_over",
+        Denied::Store(_) => "store",
+    }
+}
+
+/// Asks for more for a call that has used up half of its share, and tells the call; without an answer it has what it has.
+pub(super) fn ask_for_more(shared: &Arc<Shared>, call: &str, deployment: &Deployment, cost_micros: u64) {
+    let (shared, call, limits) = (Arc::clone(shared), call.to_owned(), limits(deployment));
+    tokio::spawn(async move {
+        match shared.store.raise(&call, cost_micros, &limits).await {
+            Ok(Some(budget)) => {
+                // A call that is over, or has too much to do, has no use for it.
+                shared.registry.command(&call, Command::Control(Control::Budget(budget)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(call, %error, "what is left of the budget is not known"),
+        }
+    });
+}
+
+/// Lets a call in that was let in before, and is found again when nothing is left or no place is free: it goes on all the
+/// same. Its limit is its own, or else the smallest of those that it shares, of which it could have had no more than all.
+pub(super) async fn again(shared: &Shared, deployment: &Deployment, call: NewCall) -> Option<Budget> {
+    let wish = Wish { call, agent_max: None, limits: Limits::default() };
+    if let Err(denied) = shared.store.admit(wish).await {
+        tracing::warn!(why = name(&denied), "a call that was placed before takes no place in the store");
+    }
     of_budgets(&deployment.budgets)
 }
 
@@ -55,24 +67,9 @@ fn of_budgets(budgets: &Budgets) -> Option<Budget> {
     of("call", budgets.call_micros).or_else(|| shared.into_iter().flatten().min_by_key(|budget| budget.micros))
 }
 
-/// When the day began, in UTC, in milliseconds since 1970.
-fn midnight_ms(now: SystemTime) -> i64 {
-    const DAY: u64 = 86_400;
-    let since = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    i64::try_from((since - since % DAY) * 1_000).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_day_begins_at_midnight() {
-        let at = |s| UNIX_EPOCH + Duration::from_secs(s);
-        assert_eq!(midnight_ms(at(1_795_216_495)), 1_795_132_800_000);
-        assert_eq!(midnight_ms(at(1_795_132_800)), 1_795_132_800_000);
-        assert_eq!(midnight_ms(at(5)), 0);
-    }
 
     #[test]
     fn a_call_that_was_let_in_keeps_a_limit_when_the_days_are_spent() {

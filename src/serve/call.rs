@@ -28,6 +28,7 @@ use crate::lab::journal::Pen;
 use crate::report::Report;
 
 use super::Shared as Server;
+use super::budget;
 use super::keeper::Files;
 use super::lines::{self, Carrier, Line, Outcome, Slot, Socket};
 use super::metrics::{Counter, Metrics};
@@ -392,6 +393,9 @@ impl<'s> Call<'s> {
                 Action::Record(record) => files.record(&record, Instant::now()),
                 Action::Emit(event) => {
                     tracing::debug!(parent: self.span, %at, %event);
+                    if let CallEvent::BudgetLow { cost_micros } = event {
+                        budget::ask_for_more(self.shared, self.id, self.deployment, cost_micros);
+                    }
                     if let CallEvent::ModelComplained { about, text } = &event {
                         tracing::warn!(parent: self.span, about, text, "the model complains");
                     }
@@ -432,6 +436,7 @@ impl<'s> Call<'s> {
     fn line_over(&mut self) {
         self.shared.registry.shut(self.id);
         self.slot.end();
+        self.shared.store.hang_up(self.id);
         self.phase.set(Phase::Closing);
         self.line.rest();
     }

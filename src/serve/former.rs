@@ -52,13 +52,15 @@ mod tests {
 
     use crate::config::StoreSettings;
     use crate::serve::registry::Known;
-    use crate::store::{Direction, NewCall, Settings};
+    use crate::store::{Direction, NewCall, Settings, StoreOptions};
 
     use super::*;
 
     async fn store(data: &Path) -> Store {
-        let settings = Settings { store: StoreSettings { keep_days: 0 }, webhooks: Vec::new() };
-        Store::start(data, settings, Arc::default()).await.expect("a store")
+        let settings = Settings { store: StoreSettings::default(), webhooks: Vec::new() };
+        let lease = Duration::from_secs(15);
+        let options = StoreOptions { data: data.to_owned(), url: None, address: String::new(), lease };
+        Store::start(options, settings, Arc::default()).await.expect("a store")
     }
 
     #[tokio::test]

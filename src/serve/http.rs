@@ -46,9 +46,12 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 /// Whether new calls are wanted here.
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     if shared.registry.is_draining() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+    } else if let Some(why) = shared.store.ill() {
+        // Calls that are up go on; new ones hear the refusal.
+        (StatusCode::SERVICE_UNAVAILABLE, format!("the store lets no call in: {why}\n"))
     } else {
-        (StatusCode::OK, "ready\n")
+        (StatusCode::OK, "ready\n".to_owned())
     }
 }
 

@@ -28,8 +28,6 @@ pub(super) struct Metrics {
     pub(super) talking: Counter,
     /// Calls without a line, of which the caller's last words are awaited.
     pub(super) closing: Counter,
-    /// Calls that began without it being known what was spent that day.
-    pub(super) budgets_unknown: Counter,
     /// Calls that were placed.
     pub(super) placed: Counter,
     /// Calls that were placed and came to nothing, by how.
@@ -117,11 +115,6 @@ impl Metrics {
         page.sample("calls", "phase", "waiting", self.waiting.get());
         page.sample("calls", "phase", "talking", self.talking.get());
         page.sample("calls", "phase", "closing", self.closing.get());
-        page.counter(
-            "budgets_unknown_total",
-            "Calls that began without it being known what was spent that day.",
-            &self.budgets_unknown,
-        );
         page.counter("calls_placed_total", "Calls that were placed.", &self.placed);
         page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
         page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
@@ -182,6 +175,13 @@ impl Metrics {
         page.number("store_failed_total", "counter", "Attempts to write the store that failed.", &store.failed);
         page.number("store_repaired_total", "counter", "Rows of calls made from their folders.", &store.repaired);
         page.number("store_lost_total", "counter", "Calls whose server was gone before they ended.", &store.lost);
+        page.number(
+            "store_not_admitted_total",
+            "counter",
+            "Calls that could not be kept in time, and were refused.",
+            &store.not_admitted,
+        );
+        page.number("store_lapsed_total", "counter", "How often another server took this one for gone.", &store.lapsed);
         page.number("store_deleted_total", "counter", "Calls deleted for their age.", &store.deleted);
         page.number(
             "store_events_deleted_total",

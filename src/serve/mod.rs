@@ -87,7 +87,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, Source};
 use crate::engine::Control;
 use crate::serve::webhooks::Sender;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
@@ -192,7 +192,13 @@ impl Server {
             tracing::error!(dir = %data.display(), %error, "calls cannot be kept here (`data_dir` in offhook.toml, or --data): they leave no report");
         }
         let metrics = Arc::new(Metrics::default());
-        let store = Store::start(&data, settings(&config), Arc::clone(&metrics.store)).await;
+        let options_of_store = StoreOptions {
+            data: data.clone(),
+            url: config.server.store.url.clone(),
+            address: config.server.public_url.clone().unwrap_or_else(|| addr.to_string()),
+            lease: Duration::from_secs(config.server.store.lease_s),
+        };
+        let store = Store::start(options_of_store, settings(&config), Arc::clone(&metrics.store)).await;
         let store = store.map_err(ServeError::Store)?;
         let registry = Arc::new(Registry::new());
         let former = former::remember(&store, &registry).await;
@@ -381,7 +387,7 @@ async fn follow(shared: Arc<Shared>) {
 
 /// What the store runs by.
 fn settings(config: &Config) -> store::Settings {
-    store::Settings { store: config.server.store, webhooks: config.server.webhooks.clone() }
+    store::Settings { store: config.server.store.clone(), webhooks: config.server.webhooks.clone() }
 }
 
 /// Tells the doors how many may come in.

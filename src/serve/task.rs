@@ -13,7 +13,7 @@ use crate::base::time::date::rfc3339;
 use crate::config::{CallSettings, Deployment, JournalKeep, Keep};
 use crate::engine::EndReason;
 use crate::report::Report;
-use crate::store::{EndedCall, NewCall};
+use crate::store::{Direction, EndedCall, NewCall};
 
 use super::Shared;
 use super::about::About;
@@ -64,18 +64,10 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     if let Some(observer) = &shared.observer {
         observer.began(&id, &about);
     }
-    shared.store.begin_call(NewCall {
-        id: id.clone(),
-        carrier_call: carrier_call.clone(),
-        direction: about.direction,
-        deployment: deployment.name.clone(),
-        agent: deployment.agent.name.clone(),
-        revision: settings.revision.clone(),
-        from: about.from,
-        to: about.to,
-        started,
-        answered: true,
-    });
+    if about.direction == Direction::Outbound {
+        // Of one that came in the store knows since before the carrier was answered.
+        shared.store.begin_call(about.new_call(&id, &carrier_call, &deployment, &settings.revision, started));
+    }
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
         path: data.join("calls").join(&id),
@@ -95,13 +87,15 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     report.call = id.clone();
     report.carrier_call = carrier_call;
     report.started = rfc3339(started);
+    (report.direction, report.from, report.to) = (Some(about.direction.name().to_owned()), about.from, about.to);
     let end = report.end.clone();
     // Waits for no look at the files that is under way.
     let pinned = tokio::task::spawn_blocking({
         let (shared, deployment) = (Arc::clone(&shared), Arc::clone(&deployment));
         move || if deployment.agent.after.is_empty() { None } else { shared.source.pin(&deployment) }
     });
-    shared.after.add(&id, &deployment.agent, pinned.await.ok().flatten(), &variables).await;
+    let pinned = pinned.await.ok().flatten();
+    shared.after.add(&shared.store, &id, &deployment, &settings.revision, pinned, &variables).await;
     let ended = started + Duration::from_millis(report.duration_ms);
     finish(&shared, files, journal, report, ended).instrument(span).await;
     drop(slot);
@@ -142,6 +136,8 @@ pub(super) async fn keep_unanswered(
     report.call = id.to_owned();
     report.carrier_call = carrier_call.to_owned();
     report.started = rfc3339(started);
+    report.direction = Some(about.direction.name().to_owned());
+    (report.from, report.to) = (about.from.clone(), about.to.clone());
     finish(shared, files, Vec::new(), report, SystemTime::now()).await;
 }
 
@@ -181,6 +177,9 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         call: String::new(),
         carrier_call: String::new(),
         started: String::new(),
+        direction: None,
+        from: None,
+        to: None,
         deployment: settings.deployment.clone(),
         agent: settings.agent.clone(),
         revision: settings.revision.clone(),

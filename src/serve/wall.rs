@@ -8,7 +8,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::base::time::date::compact;
+use crate::store::{self, IdKind};
 
 /// What a new call is given beside its id: its stream's token, and the seed of what it leaves to chance.
 pub(super) fn lot(random: &SystemRandom) -> Result<(String, u64), Unspecified> {
@@ -24,7 +24,7 @@ pub(super) async fn new_id(
     calls: &Path,
     is_up: impl Fn(&str) -> bool,
 ) -> Result<String, Unspecified> {
-    untaken(|| call_id(at, random), calls, is_up).await
+    untaken(|| store::new_id(IdKind::Call, at, random), calls, is_up).await
 }
 
 async fn untaken(
@@ -50,13 +50,6 @@ const DRAWS: usize = 8;
 /// How long the disk may take to say whether there is a folder.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// `20261120T231455-1f00ca93b40d2e67`: sorts by time, unique by its 64 random bits; also the name of the call's folder.
-fn call_id(at: SystemTime, random: &SystemRandom) -> Result<String, Unspecified> {
-    let mut bytes = [0u8; 8];
-    random.fill(&mut bytes)?;
-    Ok(format!("{}-{}", compact(at), hex(&bytes)))
-}
-
 /// 256 random bits as hex: what a media stream must present.
 pub(super) fn token(random: &SystemRandom) -> Result<String, Unspecified> {
     let mut bytes = [0u8; 32];
@@ -70,20 +63,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
-
-    #[test]
-    fn ids_sort_by_time_and_differ() {
-        let random = SystemRandom::new();
-        let at = UNIX_EPOCH + Duration::from_secs(1_795_216_495);
-        let a = call_id(at, &random).expect("random");
-        let b = call_id(at, &random).expect("random");
-        assert!(a.starts_with("20261120T231455-") && a.len() == 32, "{a}");
-        assert_ne!(a, b);
-        assert_eq!(token(&random).expect("random").len(), 64);
-    }
 
     #[tokio::test]
     async fn an_id_that_is_taken_is_drawn_anew() {

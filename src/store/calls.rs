@@ -6,8 +6,8 @@ use std::time::SystemTime;
 use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, ExprTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, ExprTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::Value;
 
@@ -16,7 +16,8 @@ use crate::engine::EndReason;
 use crate::report::Report;
 
 use super::entity::calls::{ActiveModel, Column, Direction, Entity, Model, State};
-use super::{Desk, Store, StoreError, event, ms_of, outbox};
+use super::entity::holds;
+use super::{Core, Desk, Store, StoreError, admit, event, id, ms_of, outbox};
 
 /// A call that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,30 +82,61 @@ pub struct CallFilter {
 }
 
 /// Adds the row, unless it is there. `true`: it was not.
-pub(super) async fn begin<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], call: &NewCall) -> Result<bool, DbErr> {
-    let row = ActiveModel {
-        id: Set(call.id.clone()),
-        carrier_call: Set(call.carrier_call.clone()),
-        direction: Set(call.direction),
-        deployment: Set(call.deployment.clone()),
-        agent: Set(call.agent.clone()),
-        revision: Set(call.revision.clone()),
-        from_number: Set(call.from.clone()),
-        to_number: Set(call.to.clone()),
-        started_ms: Set(ms_of(call.started)),
-        state: Set(State::Running),
-        ..Default::default()
-    };
+pub(super) async fn begin<C: ConnectionTrait>(
+    db: &C,
+    core: &Core,
+    hooks: &[Arc<Webhook>],
+    call: &NewCall,
+) -> Result<bool, DbErr> {
+    let row = new_row(core, call);
     let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
-    if Entity::insert(row).on_conflict(none_yet).exec_without_returning(db).await? == 0 {
+    let new = row.clone().into_active_model().reset_all();
+    if Entity::insert(new).on_conflict(none_yet).exec_without_returning(db).await? == 0 {
         return Ok(false);
     }
-    if call.answered
-        && let Some(row) = Entity::find_by_id(call.id.clone()).one(db).await?
-    {
-        outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default())).await?;
+    if call.answered {
+        outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default()), None).await?;
     }
     Ok(true)
+}
+
+/// Adds the rows of calls that are new for certain, and tells that they have started.
+pub(super) async fn begin_all<C: ConnectionTrait>(
+    db: &C,
+    core: &Core,
+    hooks: &[Arc<Webhook>],
+    calls: &[&NewCall],
+) -> Result<(), DbErr> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<Model> = calls.iter().map(|call| new_row(core, call)).collect();
+    let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
+    let new = all.iter().map(|row| row.clone().into_active_model().reset_all());
+    Entity::insert_many(new).on_conflict(none_yet).exec_without_returning(db).await?;
+    let nothing = Value::Object(Default::default());
+    outbox::add_all(db, hooks, all.iter().map(|row| (row, EventType::CallStarted, &nothing, None))).await
+}
+
+fn new_row(core: &Core, call: &NewCall) -> Model {
+    Model {
+        carrier_call: sound(&call.carrier_call),
+        direction: call.direction,
+        deployment: call.deployment.clone(),
+        agent: call.agent.clone(),
+        revision: call.revision.clone(),
+        from_number: call.from.as_deref().map(sound),
+        to_number: call.to.as_deref().map(sound),
+        started_ms: ms_of(call.started),
+        owner: Some(core.me.id.clone()),
+        home: Some(core.me.home.clone()),
+        ..unknown(&call.id)
+    }
+}
+
+/// What comes from outside, as every database takes it.
+pub(super) fn sound(text: &str) -> String {
+    text.replace('\0', "")
 }
 
 /// A report with its text, made off the async threads.
@@ -119,6 +151,7 @@ pub(super) struct Ended {
 /// alone. `quiet`: without events.
 pub(super) async fn end<C: ConnectionTrait>(
     db: &C,
+    core: &Core,
     hooks: &[Arc<Webhook>],
     ended: &Ended,
     quiet: bool,
@@ -127,22 +160,19 @@ pub(super) async fn end<C: ConnectionTrait>(
     let found = Entity::find_by_id(report.call.clone()).one(db).await?;
     let state = found.as_ref().map(|row| row.state);
     let answered = !matches!(report.end, EndReason::NotAnswered { .. });
+    admit::release(db, &report.call).await?;
     if state == Some(State::Ended) {
         return Ok(());
     }
     let row = ActiveModel {
         id: Set(report.call.clone()),
         carrier_call: Set(report.carrier_call.clone()),
-        direction: if found.is_some() {
-            NotSet
-        } else {
-            Set(if answered { Direction::Inbound } else { Direction::Outbound })
-        },
+        direction: if found.is_some() { NotSet } else { Set(direction(report, answered)) },
         deployment: Set(report.deployment.clone()),
         agent: Set(report.agent.clone()),
         revision: Set(report.revision.clone()),
-        from_number: NotSet,
-        to_number: NotSet,
+        from_number: if found.is_some() { NotSet } else { Set(report.from.as_deref().map(sound)) },
+        to_number: if found.is_some() { NotSet } else { Set(report.to.as_deref().map(sound)) },
         started_ms: if found.is_some() { NotSet } else { Set(ended.ended_ms - report.duration_ms as i64) },
         ended_ms: Set(Some(ended.ended_ms)),
         state: Set(State::Ended),
@@ -154,6 +184,8 @@ pub(super) async fn end<C: ConnectionTrait>(
         report: Set(Some(ended.text.clone())),
         analysis: NotSet,
         recording: Set(report.recording.as_ref().is_some_and(|r| r.frames > 0)),
+        owner: Set(None),
+        home: if found.is_some() { NotSet } else { Set(Some(core.me.home.clone())) },
     };
     if found.is_some() {
         Entity::update_many().set(row).filter(Column::Id.eq(report.call.as_str())).exec(db).await?;
@@ -166,28 +198,42 @@ pub(super) async fn end<C: ConnectionTrait>(
     }
     let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
     if state.is_none() && answered {
-        outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default())).await?;
+        outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default()), None).await?;
     }
     for (kind, data) in event::of_end(&row, report) {
-        outbox::add(db, hooks, &row, kind, &data).await?;
+        outbox::add(db, hooks, &row, kind, &data, None).await?;
     }
     Ok(())
 }
 
+/// Who dialled. Reports of earlier versions do not say so; but what nobody answered we had placed.
+fn direction(report: &Report, answered: bool) -> Direction {
+    match report.direction.as_deref() {
+        Some("inbound") => Direction::Inbound,
+        Some("outbound") => Direction::Outbound,
+        _ if answered => Direction::Inbound,
+        _ => Direction::Outbound,
+    }
+}
+
 /// Notes that a call's server was gone before it ended.
 pub(super) async fn lose<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], row: &Model) -> Result<(), DbErr> {
+    let spent = holds::Entity::find_by_id(row.id.clone()).one(db).await?;
     let lost = ActiveModel {
         id: Unchanged(row.id.clone()),
         state: Set(State::Lost),
         end_kind: Set(Some(event::LOST.to_owned())),
+        owner: Set(None),
+        // What it said that it had cost, and else nobody knows.
+        cost_micros: spent.map_or(NotSet, |hold| Set(hold.spent_micros)),
         ..Default::default()
     };
     let running = Column::Id.eq(row.id.as_str()).and(Column::State.eq(State::Running));
     if Entity::update_many().set(lost).filter(running).exec(db).await?.rows_affected > 0 {
         let (kind, data) = event::of_loss();
-        outbox::add(db, hooks, row, kind, &data).await?;
+        outbox::add(db, hooks, row, kind, &data, None).await?;
     }
-    Ok(())
+    admit::release(db, &row.id).await
 }
 
 /// Tells of something that happened in a call; one that has no row is told by its id alone.
@@ -197,9 +243,10 @@ pub(super) async fn note<C: ConnectionTrait>(
     call: &str,
     kind: EventType,
     data: &Value,
+    id: Option<&str>,
 ) -> Result<(), DbErr> {
     let row = Entity::find_by_id(call.to_owned()).one(db).await?.unwrap_or_else(|| unknown(call));
-    outbox::add(db, hooks, &row, kind, data).await
+    outbox::add(db, hooks, &row, kind, data, id).await
 }
 
 /// Keeps what the analysis of a call found.
@@ -208,10 +255,11 @@ pub(super) async fn analyse<C: ConnectionTrait>(
     hooks: &[Arc<Webhook>],
     call: &str,
     analysis: &Value,
+    id: &str,
 ) -> Result<(), DbErr> {
     let found = ActiveModel { analysis: Set(Some(analysis.to_string())), ..Default::default() };
     Entity::update_many().set(found).filter(Column::Id.eq(call)).exec(db).await?;
-    note(db, hooks, call, EventType::AnalysisReady, &serde_json::json!({ "analysis": analysis })).await
+    note(db, hooks, call, EventType::AnalysisReady, &serde_json::json!({ "analysis": analysis }), Some(id)).await
 }
 
 /// A call of which only the id is known, which has its beginning in it.
@@ -225,7 +273,7 @@ pub(super) fn unknown(call: &str) -> Model {
         revision: String::new(),
         from_number: None,
         to_number: None,
-        started_ms: super::reconcile::began_ms(call).unwrap_or_default(),
+        started_ms: id::began(call).map(|(ms, _)| ms).unwrap_or_default(),
         ended_ms: None,
         state: State::Running,
         end_kind: None,
@@ -236,6 +284,8 @@ pub(super) fn unknown(call: &str) -> Model {
         report: None,
         analysis: None,
         recording: false,
+        owner: None,
+        home: None,
     }
 }
 
@@ -246,23 +296,37 @@ impl Store {
     /// # Errors
     /// The store cannot be read, or not in time.
     pub async fn spent_micros_since(&self, of: &Spender, since_ms: i64) -> Result<u64, StoreError> {
-        let whose = match of {
-            Spender::Deployment(name) => Condition::all().add(Column::Deployment.eq(name.as_str())),
-            Spender::Number(number) => Condition::any()
-                .add(Column::Direction.eq(Direction::Inbound).and(Column::FromNumber.eq(number.as_str())))
-                .add(Column::Direction.eq(Direction::Outbound).and(Column::ToNumber.eq(number.as_str()))),
-        };
-        let sum = Entity::find()
-            .select_only()
-            .expr(Expr::cust("coalesce(sum(cost_micros), 0)"))
-            .filter(Column::StartedMs.gte(since_ms))
-            .filter(whose)
-            .into_tuple::<i64>();
-        self.in_time(async { Ok(u64::try_from(sum.one(self.db()).await?.unwrap_or(0)).unwrap_or(0)) }).await
+        self.in_time(async { Ok(spent(self.db(), of, since_ms).await?) }).await
     }
 }
 
+/// What calls that began then or later have cost.
+pub(super) async fn spent<C: ConnectionTrait>(db: &C, of: &Spender, since_ms: i64) -> Result<u64, DbErr> {
+    let whose = match of {
+        Spender::Deployment(name) => Condition::all().add(Column::Deployment.eq(name.as_str())),
+        Spender::Number(number) => Condition::any()
+            .add(Column::Direction.eq(Direction::Inbound).and(Column::FromNumber.eq(number.as_str())))
+            .add(Column::Direction.eq(Direction::Outbound).and(Column::ToNumber.eq(number.as_str()))),
+    };
+    let sum = Entity::find()
+        .select_only()
+        .expr(Expr::cust("CAST(coalesce(sum(cost_micros), 0) AS BIGINT)"))
+        .filter(Column::StartedMs.gte(since_ms))
+        .filter(whose)
+        .into_tuple::<i64>();
+    Ok(u64::try_from(sum.one(db).await?.unwrap_or(0)).unwrap_or(0))
+}
+
 impl Store {
+    /// A call's report, if it is over and has one.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn report(&self, call: &str) -> Result<Option<Report>, StoreError> {
+        let row = self.in_time(async { Ok(Entity::find_by_id(call.to_owned()).one(self.db()).await?) }).await?;
+        Ok(row.and_then(|row| serde_json::from_str(&row.report?).ok()))
+    }
+
     /// The carrier's ids of the latest calls of former servers, no more than `limit`, the oldest first: those that have
     /// ended, and those that were up when their server was lost and began before `lost_before_ms` (milliseconds since
     /// 1970).
@@ -330,6 +394,8 @@ impl Desk {
                 Column::Interruptions,
                 Column::CostMicros,
                 Column::Recording,
+                Column::Owner,
+                Column::Home,
             ])
             .expr_as(Expr::cust("NULL"), "report")
             .expr_as(Expr::cust("NULL"), "analysis")
@@ -345,13 +411,13 @@ impl Desk {
     /// # Errors
     /// The database cannot be read.
     pub async fn find(&self, id: &str, limit: u64) -> Result<Vec<Model>, StoreError> {
-        // Ids have digits, letters and a dash: what would be a pattern is none of ours.
-        if id.is_empty() || !id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        if !id::may_be_part(id) {
             return Ok(Vec::new());
         }
         if let Some(row) = Entity::find_by_id(id).one(&self.db).await? {
             return Ok(vec![row]);
         }
+        // In ids of ours `_` stands for itself alone: there it matches what it is.
         let like = Column::Id.starts_with(id).or(Column::Id.ends_with(id));
         Ok(Entity::find().filter(like).order_by_desc(Column::StartedMs).limit(limit).all(&self.db).await?)
     }

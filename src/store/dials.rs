@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sea_orm::ActiveValue::{NotSet, Set, Unchanged};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    SqlErr,
+    ColumnTrait as _, Condition, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, SqlErr, TransactionTrait as _,
 };
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 pub use super::entity::dials::Model as Dial;
 use super::entity::dials::{ActiveModel, Column, Entity};
-use super::{Core, Store, StoreError, now_ms};
+use super::{Core, Store, StoreError, lease, now_ms, sql};
 
 /// What of a dial has changed; `None` leaves what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,7 @@ impl Store {
                 carrier_call: NotSet,
                 call: NotSet,
                 error: NotSet,
+                owner: Set(Some(self.core.me.id.clone())),
             };
             match Entity::insert(dial).exec_without_returning(self.db()).await {
                 Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {
@@ -87,13 +89,22 @@ impl Store {
         self.in_time(async { Ok(found.one(self.db()).await?) }).await
     }
 
-    /// Requests that are in this state, the newest first; no more than `limit`.
+    /// Requests that are in this state and that no other server has, the newest first; no more than `limit`. They are this
+    /// server's from now on.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub async fn dials_of_state(&self, state: &str, limit: u64) -> Result<Vec<Dial>, StoreError> {
-        let found = Entity::find().filter(Column::State.eq(state)).order_by_desc(Column::CreatedMs).limit(limit);
-        self.in_time(async { Ok(found.all(self.db()).await?) }).await
+    /// The store cannot be read or written.
+    pub async fn claim_dials(&self, state: &str, limit: u64) -> Result<Vec<Dial>, StoreError> {
+        let core = &self.core;
+        self.in_time(async {
+            let mut turn = core.turn.lock().await;
+            let claimed = claim(core, &turn, state, limit).await;
+            if claimed.is_err() {
+                core.renew(&mut turn).await;
+            }
+            claimed
+        })
+        .await
     }
 
     /// The request whose call the carrier names so.
@@ -136,6 +147,22 @@ impl Store {
         })
         .await
     }
+}
+
+async fn claim(core: &Core, db: &DatabaseConnection, state: &str, limit: u64) -> Result<Vec<Dial>, StoreError> {
+    let txn = db.begin_with_options(sql::immediate()).await?;
+    let ours = Column::Owner.eq(core.me.id.as_str());
+    let free = Condition::any().add(ours).add(lease::is_free(Column::Owner));
+    let found = Entity::find().filter(Column::State.eq(state)).filter(free);
+    let found = found.order_by_desc(Column::CreatedMs).limit(limit);
+    let found = sql::untaken(&txn, found).all(&txn).await?;
+    Entity::update_many()
+        .col_expr(Column::Owner, Expr::value(core.me.id.as_str()))
+        .filter(Column::Key.is_in(found.iter().map(|dial| dial.key.as_str())))
+        .exec(&txn)
+        .await?;
+    txn.commit().await?;
+    Ok(found)
 }
 
 /// What became of requests and is not written yet.
@@ -224,10 +251,8 @@ async fn update(core: &Core, key: &str, change: DialChange) -> Result<bool, Stor
         error: some(change.error),
         request_hash: NotSet,
         created_ms: NotSet,
+        owner: Set(Some(core.me.id.clone())),
     };
-    if !dial.is_changed() {
-        return Ok(true);
-    }
     let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(&core.db).await?;
     Ok(updated.rows_affected > 0)
 }

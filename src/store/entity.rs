@@ -90,6 +90,10 @@ pub mod calls {
         pub analysis: Option<String>,
         /// Whether there is a recording.
         pub recording: bool,
+        /// The server's process that has it, while it goes on.
+        pub owner: Option<String>,
+        /// The data directory that its folder is in; none of earlier versions.
+        pub home: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -141,6 +145,8 @@ pub mod outbox {
         pub state: State,
         /// Why the last attempt failed.
         pub last_error: Option<String>,
+        /// The server's process that sends it, while it does.
+        pub owner: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -172,6 +178,160 @@ pub mod dials {
         pub call: Option<String>,
         /// Why it failed.
         pub error: Option<String>,
+        /// The server's process that places it.
+        pub owner: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `servers`: processes that have rows. What one has is free for others once its row is gone.
+pub mod servers {
+    use sea_orm::entity::prelude::*;
+
+    /// A server's process.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "servers")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// The machine's name.
+        pub name: String,
+        /// Where it listens.
+        pub address: String,
+        /// Its data directory.
+        pub home: String,
+        /// By the database's clock, in milliseconds since 1970, for people.
+        pub started_ms: i64,
+        pub seen_ms: i64,
+        /// Counts on for as long as it is alive.
+        pub beat: i64,
+        /// For how long its beat may stand still before it is taken for gone, in milliseconds.
+        pub lease_ms: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `holds`: what calls that are up, or ring, take of caps and budgets.
+pub mod holds {
+    use sea_orm::entity::prelude::*;
+
+    /// What one call takes.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "holds")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub call: String,
+        /// The server's process that has it.
+        pub owner: String,
+        pub deployment: String,
+        pub agent: String,
+        /// The other party's.
+        pub number: Option<String>,
+        /// Milliseconds since 1970, by the database's clock.
+        pub since_ms: i64,
+        /// 1 while it counts for caps; 0 once its line is over and only its last words are awaited.
+        pub counts: i64,
+        /// What it may cost, in millionths of the currency's unit.
+        pub reserved_micros: i64,
+        /// What it has cost when it last said so.
+        pub spent_micros: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `jobs`: what is to be done once, by whichever server comes to it.
+pub mod jobs {
+    use sea_orm::entity::prelude::*;
+
+    /// Where a job is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "Text")]
+    pub enum State {
+        /// It is to be done, or is being done by its owner.
+        #[sea_orm(string_value = "waiting")]
+        Waiting,
+        /// It was done; kept for a while, so that it is not put in again.
+        #[sea_orm(string_value = "done")]
+        Done,
+        /// It was given up.
+        #[sea_orm(string_value = "dead")]
+        Dead,
+    }
+
+    /// A job.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "jobs")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub seq: i64,
+        /// What is to be done.
+        pub kind: String,
+        /// Of one kind, each key is there once.
+        pub key: String,
+        /// The call it is about: it waits until that is over.
+        pub call: Option<String>,
+        /// The revision of the documents that it is done by.
+        pub revision: Option<String>,
+        /// What it needs, as JSON.
+        #[sea_orm(column_type = "Text")]
+        pub payload: String,
+        /// The higher, the sooner.
+        pub priority: i64,
+        /// Milliseconds since 1970 by the database's clock, like that below.
+        pub created_ms: i64,
+        pub due_ms: i64,
+        /// How often it was begun.
+        pub attempts: i64,
+        pub state: State,
+        /// The server's process that does it, while it does.
+        pub owner: Option<String>,
+        /// Why it was put off or given up.
+        pub last_error: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `documents`: each revision of each document that was ever in force.
+pub mod documents {
+    use sea_orm::entity::prelude::*;
+
+    /// A revision of a document.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "documents")]
+    pub struct Model {
+        /// The order in which they came into force.
+        #[sea_orm(primary_key)]
+        pub seq: i64,
+        /// `server`, `agent`, `deployment`, `model` and what else there is.
+        pub kind: String,
+        pub name: String,
+        /// Of the text.
+        pub revision: String,
+        /// The document; none when it was taken away.
+        #[sea_orm(column_type = "Text")]
+        pub text: Option<String>,
+        /// Who did it.
+        pub applied_by: String,
+        /// By which way: `folder`, `api`, `console`, `push`, `restore`.
+        pub way: String,
+        /// Milliseconds since 1970, by the database's clock.
+        pub applied_ms: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

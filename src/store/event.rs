@@ -1,6 +1,5 @@
 //! Events for the outside: what their bodies say.
 
-use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -10,7 +9,7 @@ use crate::engine::{EndReason, NotAnswered};
 use crate::report::Report;
 
 use super::entity::calls;
-use super::time_of;
+use super::{id, time_of};
 
 /// The version of the bodies.
 pub const VERSION: u32 = 1;
@@ -51,9 +50,9 @@ struct Call<'a> {
 }
 
 impl Event {
-    /// What happened to `call` at `now_ms`.
-    pub(super) fn new(call: &calls::Model, kind: EventType, data: &Value, now_ms: i64) -> Event {
-        let id = new_id();
+    /// What happened to `call` at `now_ms`. `id`: one that was made for it already.
+    pub(super) fn new(id: Option<&str>, call: &calls::Model, kind: EventType, data: &Value, now_ms: i64) -> Event {
+        let id = id.map_or_else(|| id::new_at_any_rate(id::Kind::Event), str::to_owned);
         let body = Body {
             version: VERSION,
             id: &id,
@@ -129,14 +128,12 @@ pub(super) fn of_loss() -> (EventType, Value) {
 /// The `end_kind` of a lost call.
 pub(super) const LOST: &str = "server_lost";
 
-/// `evt_` and 96 random bits.
-fn new_id() -> String {
-    let mut bytes = [0u8; 12];
-    // The system's source does not fail once it has begun; were it to, the moment in nanoseconds is still no other event's.
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        bytes[4..].copy_from_slice(&(since.as_nanos() as u64).to_be_bytes());
-    }
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    format!("evt_{hex}")
+/// The `end_kind` of a call that was let in too late: its caller has heard the refusal.
+pub(super) const NOT_ADMITTED: &str = "not_admitted";
+
+/// What is told of such a call, if its start was told.
+pub(super) fn of_refusal() -> (EventType, Value) {
+    let (kind, mut data) = of_loss();
+    data["end"]["kind"] = NOT_ADMITTED.into();
+    (kind, data)
 }

@@ -39,3 +39,20 @@ impl Lock {
         Ok(Lock(file))
     }
 }
+
+/// Names the data directory, whichever process has it.
+const HOME: &str = "offhook.home";
+
+/// The directory's own name: what is in it is found by the rows that carry it. One that cannot be kept is new at each start.
+pub(super) fn home(data: &Path) -> String {
+    let path = data.join(HOME);
+    let known = std::fs::read_to_string(&path).ok().map(|text| text.trim().to_owned());
+    if let Some(known) = known.filter(|known| known.starts_with("home_") && known.len() <= 64) {
+        return known;
+    }
+    let new = super::id::new_at_any_rate(super::id::Kind::Home);
+    if let Err(error) = std::fs::write(&path, format!("{new}\n")) {
+        tracing::warn!(path = %path.display(), %error, "the data directory has no name yet");
+    }
+    new
+}

@@ -1,25 +1,37 @@
-//! The store: one row per call with its report, the outbox of webhooks, and requests to dial out, in SQLite at
-//! `offhook.db` in the data directory.
+//! The store: one row per call with its report, the outbox of webhooks, requests to dial out, jobs, and revisions of
+//! documents; in SQLite at `offhook.db` in the data directory, or in PostgreSQL, which several servers share.
 //!
-//! A call's folder stays the truth of what happened in it; the store is what lists, filters, adds up and passes on. A
-//! call never waits for it: what is to be kept is handed over a bounded queue to one writer, and what could not be
-//! written, because the disk is full or the process was killed, is made up for from the folders (`reconcile`).
+//! A call's folder stays the truth of what happened in it; the store is what lists, filters, adds up and passes on. **A call
+//! is let in by it** (`admit`), and never waits for it after that: what is to be kept is handed over a bounded queue to one
+//! writer, and what could not be written, because the disk is full or the process was killed, is made up for from the
+//! folders (`reconcile`).
 //!
-//! - `schema` has the tables and their versions, `entity` their types, `lock` keeps a second server away.
-//! - `writer` takes what calls hand over, `calls` and `outbox` write it; `chores` makes up for what is missing and
-//!   deletes what is old.
-//! - `outbox` and `dials` are also the ways in for who sends webhooks and who dials.
+//! **Rows have owners.** Running calls, their places, events on their way, jobs and placed calls belong to a server's process,
+//! and are another's to settle or to take up once that one is gone (`lease`).
+//!
+//! - `schema` has the tables and their versions, `entity` their types, `sql` all that differs between the two databases,
+//!   `lock` keeps a second server away from a data directory.
+//! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
+//!   write it; `chores` makes up for what is missing and deletes what is old.
+//! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
 
+mod admit;
 mod calls;
 mod chores;
 mod dials;
 mod entity;
 mod event;
+mod id;
+mod jobs;
+mod lease;
 mod lock;
 mod outbox;
 mod reconcile;
 mod retention;
+mod revisions;
 mod schema;
+mod share;
+mod sql;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -27,37 +39,42 @@ mod writer;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sea_orm::sqlx::sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{self, Connection as _};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions};
+use sea_orm::{DatabaseConnection, DbErr};
 use serde_json::Value;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::base::time::date;
-use crate::config::{EventType, StoreSettings, Webhook};
+use crate::config::{EventType, Secret, StoreSettings, Webhook};
 
+pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
 pub use dials::{Dial, DialChange, DialInserted};
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
+pub use id::{Kind as IdKind, new as new_id};
+pub use jobs::{Job, NewJob};
+pub use revisions::{Document, NewDocument, Revisions};
+pub use share::{Limits, minute_micros};
 
-use writer::{Job, Writer};
+use lease::Me;
+use sql::{Mode, Place};
+use writer::{Work, Writer};
 
 /// The database's name in the data directory.
 pub const FILE: &str = "offhook.db";
 
 /// What may wait for the writer: seconds of the busiest server, and less than 100 MB of reports.
 const QUEUE_JOBS: usize = 1_024;
+/// Changes of documents that may wait for who listens.
+const CHANGES: usize = 256;
 /// How long a question may take; whoever asks is on a call's way.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one writer waits for another before it fails.
-const BUSY: Duration = Duration::from_secs(5);
 /// Connections for the outbox and for questions, beside the one for transactions.
 const CONNECTIONS: u32 = 4;
 /// How long the end of a server waits for what was handed over.
@@ -67,7 +84,7 @@ const STOP: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Store {
     core: Arc<Core>,
-    jobs: mpsc::Sender<Job>,
+    wishes: mpsc::Sender<admit::Waiting>,
     stopping: Arc<watch::Sender<bool>>,
     tasks: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -75,12 +92,27 @@ pub struct Store {
 /// What its parts share.
 struct Core {
     db: DatabaseConnection,
+    place: Place,
     data: PathBuf,
+    /// This process, as rows name it.
+    me: Me,
+    /// To the writer.
+    queue: mpsc::Sender<Work>,
     counters: Arc<Counters>,
     settings: watch::Sender<Settings>,
     /// Whose turn it is to write, with the connection for transactions. SQLite lets who finds it busy sleep and try again,
     /// which is nobody's turn; this is in the order of asking.
     turn: tokio::sync::Mutex<DatabaseConnection>,
+    /// The same for who lets calls in, where there can be several writers.
+    door: tokio::sync::Mutex<DatabaseConnection>,
+    /// The tables are there, and what former processes left is settled.
+    ready: AtomicBool,
+    /// Why calls are not let in, when that was last tried.
+    ill: Mutex<Option<String>>,
+    /// Documents that this process has changed, where nobody else changes any.
+    changed: broadcast::Sender<String>,
+    /// Jobs may be new, or their calls over.
+    work: Notify,
     /// The outbox may have something new.
     fresh: Notify,
     /// Something could not be written: the folders have it.
@@ -91,6 +123,19 @@ struct Core {
     said: Mutex<Option<Instant>>,
     /// When this server began, in milliseconds since 1970.
     since_ms: i64,
+}
+
+/// What a store is started with.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The data directory; made if there is none.
+    pub data: PathBuf,
+    /// PostgreSQL's URL; `None`: SQLite in the data directory.
+    pub url: Option<Secret>,
+    /// Where this server listens, for people who look at who has what.
+    pub address: String,
+    /// How long this server may say nothing before others take it for gone.
+    pub lease: Duration,
 }
 
 /// What the store runs by; a change applies at once.
@@ -115,6 +160,10 @@ pub struct Counters {
     pub repaired: AtomicU64,
     /// Calls whose server was gone before they ended.
     pub lost: AtomicU64,
+    /// Calls that could not be let in, or not in time.
+    pub not_admitted: AtomicU64,
+    /// How often another server took this one for gone.
+    pub lapsed: AtomicU64,
     /// Calls that were deleted for their age.
     pub deleted: AtomicU64,
     /// Events that were deleted with them, or for their own age, before anybody took them.
@@ -149,6 +198,14 @@ pub enum StoreError {
     Absent(PathBuf),
     /// A file or directory is not usable.
     Io(String),
+    /// PostgreSQL is one that cannot be used.
+    Unsuitable(String),
+    /// PostgreSQL takes no writes.
+    ReadOnly,
+    /// The tables are not there yet.
+    Unready,
+    /// What is asked for is not one that can be kept.
+    Refused(String),
     /// The database refuses.
     Db(DbErr),
     /// It took too long.
@@ -170,19 +227,23 @@ impl fmt::Display for StoreError {
             }
             StoreError::Newer { found, known } => write!(
                 f,
-                "{FILE} has version {found}, and this program knows versions up to {known}: it was written by a newer offhook; start that one, or choose another `data_dir`"
+                "the database has version {found}, and this program knows versions up to {known}: it was written by a newer offhook; start that one, or choose another `data_dir` or [store] url"
             ),
             StoreError::Older { found, known } => write!(
                 f,
-                "{FILE} has version {found}, and this program needs {known}: start the server of this version once, which brings it up to date"
+                "the database has version {found}, and this program needs {known}: start the server of this version once, which brings it up to date"
             ),
             StoreError::Absent(path) => {
                 write!(f, "{}: there is no database; a server makes it when it starts", path.display())
             }
-            StoreError::Io(why) => f.write_str(why),
-            StoreError::Db(error) => write!(f, "{FILE}: {error}"),
-            StoreError::Slow => write!(f, "{FILE}: no answer within {} s", PATIENCE.as_secs()),
-            StoreError::Gone => write!(f, "{FILE}: a row is gone"),
+            StoreError::Io(why) | StoreError::Unsuitable(why) | StoreError::Refused(why) => f.write_str(why),
+            StoreError::ReadOnly => f.write_str(
+                "PostgreSQL at [store] url takes no writes (a standby, or default_transaction_read_only): name the primary",
+            ),
+            StoreError::Unready => f.write_str("the database has not been reached yet"),
+            StoreError::Db(error) => write!(f, "the database: {error}"),
+            StoreError::Slow => f.write_str("the database does not answer in time"),
+            StoreError::Gone => f.write_str("the database: a row is gone"),
         }
     }
 }
@@ -196,55 +257,94 @@ impl From<DbErr> for StoreError {
 }
 
 impl Store {
-    /// Opens the store in the directory `data`, which is made if there is none, and starts its writer. A database that
-    /// cannot be opened or written now is tried again later, and until then the store keeps what its queue holds.
+    /// Opens the store of a data directory, which is made if there is none, and starts its writer. A database that cannot be
+    /// reached, opened or written now is tried again later, and until then the store keeps what its queue holds and lets no
+    /// call in.
     ///
     /// # Errors
-    /// Another server has the directory, or a newer program wrote the database.
-    pub async fn start(data: &Path, settings: Settings, counters: Arc<Counters>) -> Result<Store, StoreError> {
-        let lock = match lock::Lock::take(data) {
+    /// Another server has the directory, a newer program wrote the database, or PostgreSQL is too old.
+    pub async fn start(
+        options: StoreOptions,
+        settings: Settings,
+        counters: Arc<Counters>,
+    ) -> Result<Store, StoreError> {
+        let StoreOptions { data, url, address, lease } = options;
+        let lock = match lock::Lock::take(&data) {
             Ok(lock) => Some(lock),
             Err(taken @ StoreError::Taken { .. }) => return Err(taken),
             // Nothing can be written there, by nobody: the writer says so, and tries again.
             Err(_) => None,
         };
+        let place = Place::new(&data, url.as_ref());
+        let me = Me {
+            id: id::new_at_any_rate(id::Kind::Server),
+            home: lock::home(&data),
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            address,
+            lease,
+        };
+        let (queue, handed_over) = mpsc::channel(QUEUE_JOBS);
         let core = Arc::new(Core {
-            db: connect(data, Mode::Server, CONNECTIONS).await?,
-            data: data.to_owned(),
+            db: place.connect(Mode::Server, CONNECTIONS).await?,
+            turn: tokio::sync::Mutex::new(place.connect(Mode::Server, 1).await?),
+            door: tokio::sync::Mutex::new(place.connect(Mode::Server, 1).await?),
+            place,
+            data,
+            me,
+            queue,
             counters,
             settings: watch::Sender::new(settings),
-            turn: tokio::sync::Mutex::new(connect(data, Mode::Server, 1).await?),
+            ready: AtomicBool::new(false),
+            ill: Mutex::new(None),
+            changed: broadcast::Sender::new(CHANGES),
+            work: Notify::new(),
             fresh: Notify::new(),
             missing: Notify::new(),
             unwritten: dials::Unwritten::default(),
             said: Mutex::new(None),
             since_ms: now_ms(),
         });
-        if lock.is_some()
-            && let Err(newer @ StoreError::Newer { .. }) = schema::migrate(&core.db).await
-        {
-            return Err(newer);
+        if lock.is_some() {
+            match core.in_time(schema::migrate(&core.db)).await {
+                Err(never @ (StoreError::Newer { .. } | StoreError::Unsuitable(_))) => return Err(never),
+                done => core.feels(done.as_ref().err()),
+            }
         }
-        let (jobs, handed_over) = mpsc::channel(QUEUE_JOBS);
+        let (wishes, wanted) = mpsc::channel(admit::QUEUE);
         let stopping = watch::Sender::new(false);
         let writer = Writer::new(Arc::clone(&core), handed_over, stopping.subscribe(), lock);
-        let store = Store { core, jobs, stopping: Arc::new(stopping), tasks: Arc::default() };
+        let store = Store { core, wishes, stopping: Arc::new(stopping), tasks: Arc::default() };
         store.spawn(writer.run());
+        store.spawn(admit::run(Arc::clone(&store.core), wanted, store.stopping.subscribe()));
         store.spawn(dials::write_later(Arc::clone(&store.core), store.stopping.subscribe()));
         Ok(store)
     }
 
-    /// Opens the store of a data directory for a command, beside its server or without one.
+    /// Opens the store of a data directory, or of PostgreSQL's URL, for a command, beside its servers or without one.
     ///
     /// # Errors
     /// There is no database, it is of another version, or it cannot be read.
-    pub async fn open(data: &Path) -> Result<Desk, StoreError> {
-        if !data.join(FILE).exists() {
+    pub async fn open(data: &Path, url: Option<&Secret>) -> Result<Desk, StoreError> {
+        if url.is_none() && !data.join(FILE).exists() {
             return Err(StoreError::Absent(data.join(FILE)));
         }
-        let db = connect(data, Mode::Command, CONNECTIONS).await?;
+        let db = Place::new(data, url).connect(Mode::Command, CONNECTIONS).await?;
         schema::check(&db).await?;
         Ok(Desk { db })
+    }
+
+    /// This process, as rows name it.
+    pub fn server(&self) -> &str {
+        &self.core.me.id
+    }
+
+    /// Why no call is let in now, if that is so.
+    pub fn ill(&self) -> Option<String> {
+        if !self.core.is_ready() {
+            let ill = self.core.ill.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return Some(ill.unwrap_or_else(|| StoreError::Unready.to_string()));
+        }
+        self.core.ill.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the store runs by from now on.
@@ -254,22 +354,32 @@ impl Store {
 
     /// A call has begun: its row, and `call.started`. Never waits.
     pub fn begin_call(&self, call: NewCall) {
-        self.hand_over(Job::Begin(Box::new(call)));
+        self.core.hand_over(Work::Begin(Box::new(call)));
     }
 
     /// A call is over and its report is written: its row and the events of its end, in one transaction. Never waits.
     pub fn end_call(&self, call: EndedCall) {
-        self.hand_over(Job::End(Box::new(call)));
+        self.core.hand_over(Work::End(Box::new(call)));
     }
 
     /// Something happened in a call. `data` becomes the event's `data`. Never waits.
     pub fn event(&self, call: &str, kind: EventType, data: Value) {
-        self.hand_over(Job::Event { call: call.to_owned(), kind, data: Box::new(data) });
+        self.core.hand_over(Work::Event { call: call.to_owned(), kind, data: Box::new(data) });
     }
 
     /// What the analysis of a call found, with `analysis.ready`, in one transaction. Never waits.
     pub fn set_analysis(&self, call: &str, analysis: Value) {
-        self.hand_over(Job::Analysis { call: call.to_owned(), analysis: Box::new(analysis) });
+        self.core.hand_over(Work::Analysis { call: call.to_owned(), analysis: Box::new(analysis) });
+    }
+
+    /// A call's line is over: it counts for no cap any more. Never waits.
+    pub fn hang_up(&self, call: &str) {
+        self.core.hand_over(Work::HangUp(call.to_owned()));
+    }
+
+    /// A call that was let in comes to nothing, and leaves no row. Never waits.
+    pub fn release(&self, call: &str) {
+        self.core.hand_over(Work::Release(call.to_owned()));
     }
 
     /// A report that was missing is there: its call may have no row. Never waits.
@@ -283,7 +393,7 @@ impl Store {
     pub async fn flush(&self) {
         let (done, written) = oneshot::channel();
         let flushed = async {
-            self.jobs.send(Job::Flush(done)).await.ok()?;
+            self.core.queue.send(Work::Flush(done)).await.ok()?;
             written.await.ok()
         };
         // What is left is said when the store is stopped.
@@ -303,28 +413,21 @@ impl Store {
             }
         }
         // Nothing depends on it: a database that is left open is as good.
-        let _ = self.core.turn.lock().await.close_by_ref().await;
-        let _ = self.core.db.close_by_ref().await;
+        for pool in [&*self.core.turn.lock().await, &*self.core.door.lock().await, &self.core.db] {
+            let _ = tokio::time::timeout(STOP, pool.close_by_ref()).await;
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
     }
 
-    fn hand_over(&self, job: Job) {
-        if self.jobs.try_send(job).is_err() {
-            self.core.counters.dropped.fetch_add(1, Ordering::Relaxed);
-            self.core.missing.notify_one();
-        }
-    }
-
     fn db(&self) -> &DatabaseConnection {
         &self.core.db
     }
 
-    /// The answer to a question, if it comes in time.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(StoreError::Slow))
+        self.core.in_time(work).await
     }
 }
 
@@ -335,13 +438,41 @@ pub struct Desk {
 }
 
 impl Core {
+    /// The answer to a question, if it comes in time.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(StoreError::Slow))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether what was last tried of the database was in vain.
+    fn feels(&self, error: Option<&StoreError>) {
+        *self.ill.lock().unwrap_or_else(PoisonError::into_inner) = error.map(StoreError::to_string);
+    }
+
+    fn hand_over(&self, work: Work) {
+        if self.queue.try_send(work).is_err() {
+            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            self.missing.notify_one();
+        }
+    }
+
+    /// Calls that were written and of which the caller has heard the refusal.
+    fn take_back(&self, calls: Vec<NewCall>) {
+        if !calls.is_empty() {
+            self.hand_over(Work::TakeBack(calls));
+        }
+    }
+
     /// A transaction has failed: its connection is not used again, since nobody knows what it is in the middle of.
     async fn renew(&self, turn: &mut DatabaseConnection) {
         // It opens no connection yet, so it does not fail.
-        let Ok(new) = connect(&self.data, Mode::Server, 1).await else { return };
+        let Ok(new) = self.place.connect(Mode::Server, 1).await else { return };
         let old = std::mem::replace(turn, new);
-        // One that does not let go is left behind.
-        let _ = tokio::time::timeout(PATIENCE, old.close()).await;
+        // One that does not let go is left behind, and nobody waits for it.
+        tokio::spawn(async move { tokio::time::timeout(PATIENCE, old.close()).await.is_ok() });
     }
 
     /// Counts trouble, and says it now and then.
@@ -357,47 +488,6 @@ impl Core {
 
 /// How often trouble is said.
 const SELDOM: Duration = Duration::from_secs(60);
-
-enum Mode {
-    Server,
-    Command,
-}
-
-/// A pool of so many connections at most, which opens its first when it is used.
-async fn connect(data: &Path, mode: Mode, most: u32) -> Result<DatabaseConnection, StoreError> {
-    let path = data.join(FILE);
-    let create = matches!(mode, Mode::Server);
-    let mut options = ConnectOptions::new("sqlite:offhook.db");
-    options.max_connections(most).min_connections(0).connect_lazy(true).sqlx_logging(false);
-    options.acquire_timeout(BUSY + Duration::from_secs(1)).record_stmt_in_spans(false).test_before_acquire(false);
-    options.map_sqlx_sqlite_opts(move |sqlite| {
-        let sqlite = sqlite.filename(&path).create_if_missing(create);
-        let sqlite = if create { sqlite.journal_mode(SqliteJournalMode::Wal) } else { sqlite };
-        // What is deleted is written over: it may be somebody's words.
-        let sqlite = sqlite.pragma("secure_delete", "ON");
-        sqlite.synchronous(SqliteSynchronous::Full).busy_timeout(BUSY).foreign_keys(true)
-    });
-    options.map_sqlx_sqlite_pool_opts(|pool| pool.after_release(|connection, _| Box::pin(is_free(connection))));
-    Ok(Database::connect(options).await?)
-}
-
-/// Whether a connection is in no transaction any more: SQLite takes some back by itself when the disk is full, its driver
-/// goes on counting them, and never begins another. One that cannot be taken back would keep its lock for ever.
-async fn is_free(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    if connection.is_in_transaction() {
-        // What is dropped is taken back by the connection's thread, in the order of asking.
-        connection.ping().await?;
-    }
-    Ok(!connection.is_in_transaction())
-}
-
-/// Takes the right to write at once: a transaction that reads first and then writes could otherwise fail in between.
-fn immediate() -> TransactionOptions {
-    TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    }
-}
 
 /// A moment of the store, which counts milliseconds since 1970, as RFC 3339 in UTC.
 pub fn written(ms: i64) -> String {

@@ -1,12 +1,13 @@
 //! The outbox: what is to be sent, what has failed, what was given up.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, ExprTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, ExprTrait as _,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, TransactionTrait as _,
 };
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use crate::config::{EventType, Webhook};
 
 use super::entity::{calls, outbox};
 use super::event::Event;
-use super::{Desk, Store, StoreError, now_ms};
+use super::{Core, Desk, Store, StoreError, lease, now_ms, sql};
 use outbox::{ActiveModel, Column, Entity, Model, State};
 
 /// Events that may wait for one endpoint; a further one is given up at once.
@@ -22,45 +23,75 @@ const MAX_WAITING: u64 = 100_000;
 /// Events that were given up and are kept; the oldest go first.
 pub(super) const MAX_DEAD: u64 = 100_000;
 
-/// Puts an event in for every endpoint that wants it.
+/// Puts an event in for every endpoint that wants it. `id`: one that was made for it already; what is there with it stays.
 pub(super) async fn add<C: ConnectionTrait>(
     db: &C,
     hooks: &[Arc<Webhook>],
     call: &calls::Model,
     kind: EventType,
     data: &Value,
+    id: Option<&str>,
 ) -> Result<(), DbErr> {
-    let wanted: Vec<String> =
-        hooks.iter().filter(|hook| hook.events.contains(&kind)).map(|hook| hook.name.clone()).collect();
-    if wanted.is_empty() {
+    add_all(db, hooks, std::iter::once((call, kind, data, id))).await
+}
+
+/// The same of several, in their order.
+pub(super) async fn add_all<'a, C: ConnectionTrait>(
+    db: &C,
+    hooks: &[Arc<Webhook>],
+    events: impl Iterator<Item = (&'a calls::Model, EventType, &'a Value, Option<&'a str>)>,
+) -> Result<(), DbErr> {
+    let mut waiting: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut rows = Vec::new();
+    let now_ms = now_ms();
+    for (call, kind, data, id) in events {
+        let wanted: Vec<&str> =
+            hooks.iter().filter(|hook| hook.events.contains(&kind)).map(|hook| hook.name.as_str()).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let event = Event::new(id, call, kind, data, now_ms);
+        for endpoint in wanted {
+            let before = match waiting.get(endpoint) {
+                Some(before) => *before,
+                None => waiting_for(db, endpoint).await?,
+            };
+            waiting.insert(endpoint, before + 1);
+            rows.push(row(&event, &call.id, endpoint, before >= MAX_WAITING, now_ms));
+        }
+    }
+    if rows.is_empty() {
         return Ok(());
     }
-    let now_ms = now_ms();
-    let event = Event::new(call, kind, data, now_ms);
-    for endpoint in wanted {
-        let full = waiting_for(db, &endpoint).await? >= MAX_WAITING;
-        let row = ActiveModel {
-            seq: NotSet,
-            id: Set(event.id.clone()),
-            call: Set(call.id.clone()),
-            endpoint: Set(endpoint),
-            kind: Set(event.kind.name().to_owned()),
-            body: Set(event.body.clone()),
-            created_ms: Set(now_ms),
-            attempts: Set(0),
-            next_at_ms: Set(now_ms),
-            state: Set(if full { State::Dead } else { State::Waiting }),
-            last_error: Set(full.then(|| format!("more than {MAX_WAITING} events wait for this endpoint"))),
-        };
-        Entity::insert(row).exec_without_returning(db).await?;
+    let there = OnConflict::columns([Column::Id, Column::Endpoint]).do_nothing().to_owned();
+    Entity::insert_many(rows).on_conflict(there).exec_without_returning(db).await.map(drop)
+}
+
+fn row(event: &Event, call: &str, endpoint: &str, full: bool, now_ms: i64) -> ActiveModel {
+    ActiveModel {
+        seq: NotSet,
+        id: Set(event.id.clone()),
+        call: Set(call.to_owned()),
+        endpoint: Set(endpoint.to_owned()),
+        kind: Set(event.kind.name().to_owned()),
+        body: Set(event.body.clone()),
+        created_ms: Set(now_ms),
+        attempts: Set(0),
+        // At once, whatever the clock does meanwhile.
+        next_at_ms: Set(0),
+        state: Set(if full { State::Dead } else { State::Waiting }),
+        last_error: Set(full.then(|| format!("more than {MAX_WAITING} events wait for this endpoint"))),
+        owner: Set(None),
     }
-    Ok(())
 }
 
 async fn waiting_for<C: ConnectionTrait>(db: &C, endpoint: &str) -> Result<u64, DbErr> {
     let waiting = Column::Endpoint.eq(endpoint).and(Column::State.eq(State::Waiting));
     Entity::find().filter(waiting).count(db).await
 }
+
+/// Longer than any pause between two attempts.
+const LONGEST_PAUSE_MS: i64 = 12 * 3_600 * 1_000;
 
 /// Nothing that happened in the same call waits before it.
 const FIRST: &str = "NOT EXISTS (SELECT 1 FROM outbox AS earlier WHERE earlier.endpoint = outbox.endpoint \
@@ -72,22 +103,22 @@ impl Store {
         self.core.fresh.notified().await;
     }
 
-    /// Events for `endpoint` that are due at `now_ms`, the oldest first: for each call only the first that waits, since the
-    /// next must not overtake it. `except`: those that are on their way.
+    /// Events for `endpoint` that are due, the oldest first, which are this server's from now on until it notes what became of
+    /// them, or is gone: for each call only the first that waits, since the next must not overtake it, whoever sends that.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub async fn due(&self, endpoint: &str, now_ms: i64, except: &[i64], limit: u64) -> Result<Vec<Model>, StoreError> {
-        let due = Entity::find()
-            .filter(Column::State.eq(State::Waiting))
-            .filter(Column::Endpoint.eq(endpoint))
-            .filter(Column::NextAtMs.lte(now_ms))
-            .filter(Column::Seq.is_not_in(except.iter().copied()))
-            .filter(Expr::cust(FIRST))
-            .order_by_asc(Column::NextAtMs)
-            .order_by_asc(Column::Seq)
-            .limit(limit);
-        Ok(due.all(self.db()).await?)
+    /// The store cannot be read or written.
+    pub async fn claim(&self, endpoint: &str, limit: u64) -> Result<Vec<Model>, StoreError> {
+        let core = &self.core;
+        self.in_time(async {
+            let mut turn = core.turn.lock().await;
+            let claimed = claim(core, &turn, endpoint, limit).await;
+            if claimed.is_err() {
+                core.renew(&mut turn).await;
+            }
+            claimed
+        })
+        .await
     }
 
     /// Who is told of calls, as configured now.
@@ -95,20 +126,17 @@ impl Store {
         self.core.settings.borrow().webhooks.clone()
     }
 
-    /// The next moment at which something is due for `endpoint`, but for those that are on their way.
+    /// In how many milliseconds something will be due for `endpoint` that nobody has yet; `None`: there is nothing.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn next_due(&self, endpoint: &str, except: &[i64]) -> Result<Option<i64>, StoreError> {
+    pub async fn next_due_ms(&self, endpoint: &str) -> Result<Option<i64>, StoreError> {
         let next = Entity::find()
             .select_only()
-            .expr(Expr::cust("min(next_at_ms)"))
-            .filter(Column::State.eq(State::Waiting))
-            .filter(Column::Endpoint.eq(endpoint))
-            .filter(Column::Seq.is_not_in(except.iter().copied()))
-            .filter(Expr::cust(FIRST))
+            .expr(Expr::cust(format!("min(next_at_ms) - {}", sql::clock_text(self.db()))))
+            .filter(waiting(endpoint))
             .into_tuple::<Option<i64>>();
-        Ok(next.one(self.db()).await?.flatten())
+        self.in_time(async { Ok(next.one(self.db()).await?.flatten()) }).await
     }
 
     /// Names of the endpoints that something waits for, and how much.
@@ -123,7 +151,7 @@ impl Store {
             .filter(Column::State.eq(State::Waiting))
             .group_by(Column::Endpoint)
             .into_tuple::<(String, i64)>();
-        let rows = waiting.all(self.db()).await?;
+        let rows = self.in_time(async { Ok(waiting.all(self.db()).await?) }).await?;
         Ok(rows.into_iter().map(|(name, count)| (name, u64::try_from(count).unwrap_or(0))).collect())
     }
 
@@ -137,8 +165,11 @@ impl Store {
             .col_expr(Column::LastError, Expr::value(why))
             .filter(Column::Endpoint.eq(endpoint))
             .filter(Column::State.eq(State::Waiting));
-        let _turn = self.core.turn.lock().await;
-        Ok(change.exec(self.db()).await?.rows_affected)
+        self.in_time(async {
+            let _turn = self.core.turn.lock().await;
+            Ok(change.exec(self.db()).await?.rows_affected)
+        })
+        .await
     }
 
     /// An event was delivered.
@@ -146,28 +177,69 @@ impl Store {
     /// # Errors
     /// The store cannot be written: the event is not to be sent again before it can.
     pub async fn delivered(&self, seq: i64) -> Result<(), StoreError> {
-        let _turn = self.core.turn.lock().await;
-        Entity::delete_by_id(seq).exec(self.db()).await?;
-        Ok(())
+        self.in_time(async {
+            let _turn = self.core.turn.lock().await;
+            Ok(Entity::delete_by_id(seq).exec(self.db()).await.map(drop)?)
+        })
+        .await
     }
 
-    /// An attempt has failed. `next_at_ms`: when to try again; `None`: it is given up.
+    /// An attempt has failed, and the event is nobody's again. `pause_ms`: how long it waits; `None`: it is given up.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn failed(&self, seq: i64, why: &str, next_at_ms: Option<i64>) -> Result<(), StoreError> {
+    pub async fn failed(&self, seq: i64, why: &str, pause_ms: Option<i64>) -> Result<(), StoreError> {
         let change = Entity::update_many()
             .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-            .col_expr(Column::LastError, Expr::value(why))
+            .col_expr(Column::LastError, Expr::value(why.replace('\0', "")))
+            .col_expr(Column::Owner, Expr::value(None::<String>))
             .filter(Column::Seq.eq(seq));
-        let change = match next_at_ms {
-            Some(at) => change.col_expr(Column::NextAtMs, Expr::value(at)),
+        let change = match pause_ms {
+            Some(ms) => change.col_expr(Column::NextAtMs, sql::clock(self.db()).add(ms)),
             None => change.col_expr(Column::State, Expr::value(State::Dead)),
         };
-        let _turn = self.core.turn.lock().await;
-        change.exec(self.db()).await?;
-        Ok(())
+        self.in_time(async {
+            let _turn = self.core.turn.lock().await;
+            Ok(change.exec(self.db()).await.map(drop)?)
+        })
+        .await
     }
+}
+
+/// What waits for an endpoint, is nobody's, and is the first of its call.
+fn waiting(endpoint: &str) -> Condition {
+    Condition::all()
+        .add(Column::State.eq(State::Waiting))
+        .add(Column::Endpoint.eq(endpoint))
+        .add(lease::is_free(Column::Owner))
+        .add(Expr::cust(FIRST))
+}
+
+async fn claim(core: &Core, db: &DatabaseConnection, endpoint: &str, limit: u64) -> Result<Vec<Model>, StoreError> {
+    let txn = db.begin_with_options(sql::immediate()).await?;
+    let clock = sql::clock_text(&txn);
+    // What waits for longer than any pause was put off by a clock that has jumped since.
+    let due = Condition::any()
+        .add(Expr::cust(format!("next_at_ms <= {clock}")))
+        .add(Expr::cust(format!("next_at_ms > {clock} + {LONGEST_PAUSE_MS}")));
+    let due = Entity::find()
+        .filter(waiting(endpoint))
+        .filter(due)
+        .order_by_asc(Column::NextAtMs)
+        .order_by_asc(Column::Seq)
+        .limit(limit);
+    let rows = sql::untaken(&txn, due).all(&txn).await?;
+    if rows.is_empty() {
+        txn.rollback().await?;
+        return Ok(rows);
+    }
+    Entity::update_many()
+        .col_expr(Column::Owner, Expr::value(core.me.id.as_str()))
+        .filter(Column::Seq.is_in(rows.iter().map(|row| row.seq)))
+        .exec(&txn)
+        .await?;
+    txn.commit().await?;
+    Ok(rows)
 }
 
 impl Desk {
@@ -190,7 +262,8 @@ impl Desk {
         let mut again = Entity::update_many()
             .col_expr(Column::State, Expr::value(State::Waiting))
             .col_expr(Column::Attempts, Expr::value(0))
-            .col_expr(Column::NextAtMs, Expr::value(now_ms()))
+            .col_expr(Column::NextAtMs, Expr::value(0))
+            .col_expr(Column::Owner, Expr::value(None::<String>))
             .filter(Column::State.eq(State::Dead));
         if let Some(id) = id {
             again = again.filter(Column::Id.eq(id));

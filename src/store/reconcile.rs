@@ -18,21 +18,23 @@ use crate::report::Report;
 
 use super::calls::{self, Ended};
 use super::entity::calls::{Column, Entity, Model, State};
-use super::{Core, StoreError, immediate, ms_of, schema};
+use super::entity::holds;
+use super::{Core, StoreError, id, lease, ms_of, schema, sql};
 
 /// Folders that are looked at in one go.
 const CHUNK: usize = 200;
 /// A report this young may still be on its way through the queue.
 const YOUNG: Duration = Duration::from_secs(15);
 
-/// Ends the rows that a former process left running: by their reports, or as lost.
+/// Ends the rows that processes which are gone left running: by their reports, or as lost. Whoever else does so at the same
+/// time finds them ended.
 pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
-    let running = Entity::find().filter(Column::State.eq(State::Running)).all(&core.db).await?;
-    for row in running {
+    let running = Entity::find().filter(Column::State.eq(State::Running)).filter(lease::is_free(Column::Owner));
+    for row in core.in_time(async { Ok(running.all(&core.db).await?) }).await? {
         let report = report(core, &row.id).await;
         let hooks = core.settings.borrow().webhooks.clone();
         let mut turn = core.turn.lock().await;
-        let done = end(&turn, &hooks, report.as_ref(), &row).await;
+        let done = core.in_time(end(core, &turn, &hooks, report.as_ref(), &row)).await;
         if done.is_err() {
             core.renew(&mut turn).await;
         }
@@ -42,19 +44,22 @@ pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
         counter.fetch_add(1, Ordering::Relaxed);
         core.fresh.notify_one();
     }
-    Ok(())
+    let places = holds::Entity::delete_many().filter(lease::is_free(holds::Column::Owner));
+    let _turn = core.turn.lock().await;
+    core.in_time(async { Ok(places.exec(&core.db).await?) }).await.map(drop)
 }
 
 /// Ends a row by the call's report, or as lost.
 async fn end(
+    core: &Core,
     db: &DatabaseConnection,
     hooks: &[Arc<Webhook>],
     report: Option<&Ended>,
     row: &Model,
 ) -> Result<(), StoreError> {
-    let txn = db.begin_with_options(immediate()).await?;
+    let txn = db.begin_with_options(sql::immediate()).await?;
     match report {
-        Some(ended) => calls::end(&txn, hooks, ended, false).await?,
+        Some(ended) => calls::end(&txn, core, hooks, ended, false).await?,
         None => calls::lose(&txn, hooks, row).await?,
     }
     Ok(txn.commit().await?)
@@ -95,8 +100,10 @@ fn not_over(names: Vec<String>, known: Vec<(String, State)>) -> Vec<(String, boo
 
 /// A folder whose call has no row, or one that says that it is up.
 async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<(), StoreError> {
-    let began_ms = began_ms(name).unwrap_or_default();
-    let ours = began_ms + 999 >= core.since_ms;
+    // Ids of earlier versions have whole seconds.
+    let (began_ms, exact_ms) = id::began(name).unwrap_or((0, 1));
+    let began_ms = began_ms + exact_ms - 1;
+    let ours = began_ms >= core.since_ms;
     let ended = report(core, name).await;
     if let Some(ended) = &ended
         && ours
@@ -108,11 +115,10 @@ async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<()
     if ended.is_none() && (ours || is_known) {
         return Ok(());
     }
-    // Ids have whole seconds.
-    let quiet = began_ms + 999 < born_ms;
+    let quiet = began_ms < born_ms;
     let hooks = if quiet { Vec::new() } else { core.settings.borrow().webhooks.clone() };
     let mut turn = core.turn.lock().await;
-    let done = make(&turn, &hooks, ended.as_ref(), name, quiet).await;
+    let done = make(core, &turn, &hooks, ended.as_ref(), name, quiet).await;
     if done.is_err() {
         core.renew(&mut turn).await;
     }
@@ -126,17 +132,18 @@ async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<()
 
 /// Makes the row of a folder by its report, or as lost.
 async fn make(
+    core: &Core,
     db: &DatabaseConnection,
     hooks: &[Arc<Webhook>],
     ended: Option<&Ended>,
     name: &str,
     quiet: bool,
 ) -> Result<(), StoreError> {
-    let txn = db.begin_with_options(immediate()).await?;
+    let txn = db.begin_with_options(sql::immediate()).await?;
     match ended {
-        Some(ended) => calls::end(&txn, hooks, ended, quiet).await?,
+        Some(ended) => calls::end(&txn, core, hooks, ended, quiet).await?,
         None => {
-            let row = calls::unknown(name);
+            let row = Model { home: Some(core.me.home.clone()), ..calls::unknown(name) };
             if Entity::find_by_id(name.to_owned()).one(&txn).await?.is_none() {
                 sea_orm::IntoActiveModel::into_active_model(row.clone()).reset_all().insert(&txn).await?;
                 calls::lose(&txn, hooks, &row).await?;
@@ -156,8 +163,10 @@ async fn report(core: &Core, call: &str) -> Option<Ended> {
         if report.call != call {
             return None;
         }
-        let began_ms =
-            date::parse(&report.started).map(ms_of).or_else(|| began_ms(&call)).unwrap_or_else(|| ms_of(written));
+        let began_ms = date::parse(&report.started)
+            .map(ms_of)
+            .or_else(|| id::began(&call).map(|(ms, _)| ms))
+            .unwrap_or_else(|| ms_of(written));
         let ended_ms = began_ms + report.duration_ms as i64;
         Some(Ended { text: serde_json::to_string(&report).ok()?, report, ended_ms })
     })
@@ -168,18 +177,9 @@ async fn report(core: &Core, call: &str) -> Option<Ended> {
 fn call_folders(path: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| began_ms(name).is_some()).collect();
+    let mut names: Vec<String> = names.filter(|name| id::began(name).is_some()).collect();
     names.sort_unstable();
     names
-}
-
-/// When a call began, by its id (`20261120T231455-1f00ca93b40d2e67`), in milliseconds since 1970; `None`: it is no call's id.
-pub(super) fn began_ms(id: &str) -> Option<i64> {
-    let (moment, random) = id.split_once('-')?;
-    if moment.len() != 15 || random.is_empty() || !random.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    date::parse(moment).map(ms_of)
 }
 
 async fn blocking<T: Send + Default + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

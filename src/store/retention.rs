@@ -11,19 +11,20 @@ use std::sync::atomic::Ordering;
 
 use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
-    QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, StoreError, now_ms};
+use super::{Core, StoreError, now_ms, sql};
 
 /// Begins the name of a folder that is being deleted.
 const ASIDE: &str = ".deleted-";
 /// Calls that one sweep deletes; the next goes on.
 const MAX_CALLS: u64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
+/// Days for which a call beyond its time is left to the server that has its folder.
+const STRANGE_DAYS: i64 = 7;
 /// Days that events which were given up are kept.
 const DEAD_DAYS: i64 = 30;
 
@@ -44,9 +45,7 @@ pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
         trouble = trouble.and(deleted);
     }
     if gone > 0 {
-        // What was deleted is in the log of writes until that is written over. Who reads at this moment keeps it: then it
-        // is the next sweep's.
-        core.db.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        sql::forget(&core.db).await?;
     }
     trouble
 }
@@ -74,10 +73,14 @@ async fn sweep_before(core: &Core, before: i64) -> (u64, Result<(), StoreError>)
 async fn old_calls(core: &Core, before: i64) -> Result<Vec<String>, StoreError> {
     use calls::{Column, Entity, State};
     let over = Func::coalesce([Expr::col(Column::EndedMs), Expr::col(Column::StartedMs)]);
+    // Whoever has the folder deletes it with the row; of a directory that is gone for good, somebody does.
+    let here = Column::Home.is_null().or(Column::Home.eq(core.me.home.as_str()));
+    let here = here.or(Expr::from(over.clone()).lt(before - STRANGE_DAYS * DAY_MS));
     let old = Entity::find()
         .select_only()
         .column(Column::Id)
         .filter(Column::State.ne(State::Running))
+        .filter(here)
         .filter(Expr::from(over).lt(before))
         .order_by_asc(Column::StartedMs)
         .limit(MAX_CALLS)

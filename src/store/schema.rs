@@ -1,12 +1,13 @@
 //! The tables' versions: each is a step from the one before, applied once, in one transaction.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _};
 
-use super::{StoreError, immediate, now_ms};
+use super::{StoreError, now_ms, sql};
 
-/// The steps, never changed once they were shipped. `{now}` is the moment in milliseconds since 1970.
-const STEPS: [&str; 1] = ["
-CREATE TABLE about (born_ms INTEGER NOT NULL) STRICT;
+/// The steps, never changed once they were shipped. What is in braces is put by `sql::dialect`.
+pub(super) const STEPS: [&str; 2] = [
+    "
+CREATE TABLE about (born_ms {int} NOT NULL) {strict};
 INSERT INTO about (born_ms) VALUES ({now});
 CREATE TABLE calls (
     id TEXT PRIMARY KEY NOT NULL,
@@ -17,72 +18,136 @@ CREATE TABLE calls (
     revision TEXT NOT NULL,
     from_number TEXT,
     to_number TEXT,
-    started_ms INTEGER NOT NULL,
-    ended_ms INTEGER,
+    started_ms {int} NOT NULL,
+    ended_ms {int},
     state TEXT NOT NULL CHECK (state IN ('running', 'ended', 'lost')),
     end_kind TEXT,
-    duration_ms INTEGER,
-    turns INTEGER,
-    interruptions INTEGER,
-    cost_micros INTEGER NOT NULL DEFAULT 0,
+    duration_ms {int},
+    turns {int},
+    interruptions {int},
+    cost_micros {int} NOT NULL DEFAULT 0,
     report TEXT,
     analysis TEXT,
-    recording INTEGER NOT NULL DEFAULT 0
-) STRICT;
+    recording {bool} NOT NULL DEFAULT {no}
+) {strict};
 CREATE INDEX calls_started ON calls (started_ms);
 CREATE INDEX calls_deployment ON calls (deployment, started_ms);
 CREATE INDEX calls_from ON calls (from_number, started_ms);
 CREATE INDEX calls_to ON calls (to_number, started_ms);
 CREATE INDEX calls_running ON calls (state) WHERE state = 'running';
 CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq {serial},
     id TEXT NOT NULL,
     call TEXT NOT NULL,
     endpoint TEXT NOT NULL,
     type TEXT NOT NULL,
     body TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    next_at_ms INTEGER NOT NULL,
+    created_ms {int} NOT NULL,
+    attempts {int} NOT NULL DEFAULT 0,
+    next_at_ms {int} NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'dead')),
     last_error TEXT,
     UNIQUE (id, endpoint)
-) STRICT;
+) {strict};
 CREATE INDEX outbox_due ON outbox (state, endpoint, next_at_ms);
 CREATE INDEX outbox_order ON outbox (endpoint, call, seq) WHERE state = 'waiting';
 CREATE TABLE dials (
     key TEXT PRIMARY KEY NOT NULL,
     request_hash TEXT NOT NULL,
-    created_ms INTEGER NOT NULL,
+    created_ms {int} NOT NULL,
     state TEXT NOT NULL,
     carrier_call TEXT,
     call TEXT,
     error TEXT
-) STRICT;
+) {strict};
 CREATE INDEX dials_carrier_call ON dials (carrier_call);
 CREATE INDEX dials_created ON dials (created_ms);
-"];
+",
+    "
+CREATE TABLE servers (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    address TEXT NOT NULL,
+    home TEXT NOT NULL,
+    started_ms {int} NOT NULL,
+    seen_ms {int} NOT NULL,
+    beat {int} NOT NULL,
+    lease_ms {int} NOT NULL
+) {strict};
+ALTER TABLE calls ADD COLUMN owner TEXT;
+ALTER TABLE calls ADD COLUMN home TEXT;
+ALTER TABLE outbox ADD COLUMN owner TEXT;
+ALTER TABLE dials ADD COLUMN owner TEXT;
+CREATE INDEX calls_carrier_call ON calls (carrier_call);
+CREATE TABLE holds (
+    call TEXT PRIMARY KEY NOT NULL,
+    owner TEXT NOT NULL,
+    deployment TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    number TEXT,
+    since_ms {int} NOT NULL,
+    counts {int} NOT NULL,
+    reserved_micros {int} NOT NULL,
+    spent_micros {int} NOT NULL
+) {strict};
+CREATE INDEX holds_agent ON holds (agent);
+CREATE INDEX holds_deployment ON holds (deployment);
+CREATE INDEX holds_number ON holds (number);
+CREATE TABLE jobs (
+    seq {serial},
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    call TEXT,
+    revision TEXT,
+    payload TEXT NOT NULL,
+    priority {int} NOT NULL,
+    created_ms {int} NOT NULL,
+    due_ms {int} NOT NULL,
+    attempts {int} NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'dead')),
+    owner TEXT,
+    last_error TEXT,
+    UNIQUE (kind, key)
+) {strict};
+CREATE INDEX jobs_due ON jobs (kind, priority, due_ms) WHERE state = 'waiting';
+CREATE INDEX jobs_call ON jobs (call);
+CREATE TABLE documents (
+    seq {serial},
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    text TEXT,
+    applied_by TEXT NOT NULL,
+    way TEXT NOT NULL,
+    applied_ms {int} NOT NULL
+) {strict};
+CREATE INDEX documents_name ON documents (kind, name, seq);
+CREATE INDEX documents_revision ON documents (revision);
+",
+];
 
 /// What this program knows.
 pub(super) const VERSION: u32 = STEPS.len() as u32;
 
-/// Brings the tables up to [`VERSION`].
+/// Brings the tables up to [`VERSION`]. Of several programs that do so at once, one is first and the others find it done.
 ///
 /// # Errors
-/// The database is of a newer program, or cannot be written.
+/// The database is of a newer program, does not suit, or cannot be written.
 pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
+    sql::suits(db).await?;
     let found = version(db).await?;
     if found == VERSION {
         return Ok(());
     }
-    let txn = db.begin_with_options(immediate()).await?;
+    let txn = db.begin_with_options(sql::immediate()).await?;
+    sql::migrates_alone(&txn).await?;
     // Asked again: another program may have been first.
     let found = version(&txn).await?;
     for step in STEPS.iter().skip(found as usize) {
-        txn.execute_unprepared(&step.replace("{now}", &now_ms().to_string())).await?;
+        txn.execute_unprepared(&sql::dialect(&txn, step, now_ms())).await?;
     }
     // Part of the transaction, so tables and version go together.
-    txn.execute_unprepared(&format!("PRAGMA user_version = {VERSION}")).await?;
+    sql::set_version(&txn, VERSION).await?;
     txn.commit().await?;
     Ok(())
 }
@@ -100,19 +165,14 @@ pub(super) async fn check(db: &DatabaseConnection) -> Result<(), StoreError> {
 
 /// When the database was made, in milliseconds since 1970.
 pub(super) async fn born_ms<C: ConnectionTrait>(db: &C) -> Result<i64, DbErr> {
-    let row = db.query_one_raw(sql(db, "SELECT born_ms FROM about")).await?;
+    let row = db.query_one_raw(sql::statement(db, "SELECT born_ms FROM about")).await?;
     row.map_or(Ok(0), |row| row.try_get_by_index(0))
 }
 
 async fn version<C: ConnectionTrait>(db: &C) -> Result<u32, StoreError> {
-    let row = db.query_one_raw(sql(db, "PRAGMA user_version")).await?;
-    let found: i32 = row.map_or(Ok(0), |row| row.try_get_by_index(0))?;
+    let found = sql::version(db).await?;
     match u32::try_from(found) {
-        Ok(found) if found <= VERSION => Ok(found),
-        _ => Err(StoreError::Newer { found: i64::from(found), known: VERSION }),
+        Ok(known) if known <= VERSION => Ok(known),
+        _ => Err(StoreError::Newer { found, known: VERSION }),
     }
-}
-
-fn sql<C: ConnectionTrait>(db: &C, text: &str) -> Statement {
-    Statement::from_string(db.get_database_backend(), text)
 }

@@ -6,31 +6,99 @@ use std::sync::atomic::Ordering::Relaxed;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, TransactionTrait as _};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::*;
-use crate::config::Secret;
 use crate::engine::{EndReason, NotAnswered};
 use crate::report::{Recording, Report};
 
+/// Tests that hold on both databases; their names say which.
+macro_rules! on_both {
+    ($($name:ident,)*) => {
+        mod on_sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::store::tests::Place::sqlite()).await;
+            })*
+        }
+        mod on_postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                if let Some(place) = crate::store::tests::Place::postgres().await {
+                    super::$name(place).await;
+                }
+            })*
+        }
+    };
+}
+
+#[path = "../../tests/postgres/cluster.rs"]
+mod cluster;
+
+mod owners;
+
+use cluster::Cluster;
+
 const HOOK: &str = "crm";
 
-/// A data directory with servers, one after the other.
-struct Place(TempDir);
+/// A data directory with servers, one after the other, and the database that they use.
+struct Place {
+    data: TempDir,
+    url: Option<Secret>,
+}
+
+/// The tests' PostgreSQL, and the name of a database with the tables, of which each test has a copy.
+static CLUSTER: OnceCell<Option<(Cluster, String)>> = OnceCell::const_new();
 
 impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().unwrap())
+    fn sqlite() -> Place {
+        Place { data: tempfile::tempdir().unwrap(), url: None }
+    }
+
+    /// `None`: it is not installed.
+    async fn postgres() -> Option<Place> {
+        let cluster = CLUSTER.get_or_init(async || {
+            let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap()?;
+            let template = cluster.database(None);
+            let db = sql::Place::Postgres(Secret::new(&cluster.url(&template)));
+            let db = db.connect(Mode::Server, 1).await.unwrap();
+            schema::migrate(&db).await.unwrap();
+            db.close().await.unwrap();
+            Some((cluster, template))
+        });
+        let (cluster, template) = cluster.await.as_ref()?;
+        Some(Place::at(cluster.url(&cluster.database(Some(template)))))
+    }
+
+    fn at(url: String) -> Place {
+        Place { data: tempfile::tempdir().unwrap(), url: Some(Secret::new(&url)) }
+    }
+
+    /// Another server's, with the same database.
+    fn beside(&self) -> Place {
+        Place { data: tempfile::tempdir().unwrap(), url: self.url.clone() }
     }
 
     fn data(&self) -> &Path {
-        self.0.path()
+        self.data.path()
     }
 
     async fn store(&self) -> Store {
-        self.store_that(0).await.unwrap()
+        let store = self.store_that(0).await.unwrap();
+        for _ in 0..500 {
+            if store.core.is_ready() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        store
     }
 
     async fn store_that(&self, keep_days: u64) -> Result<Store, StoreError> {
+        self.store_with(keep_days, Duration::from_secs(15)).await
+    }
+
+    async fn store_with(&self, keep_days: u64, lease: Duration) -> Result<Store, StoreError> {
         let hook = Webhook {
             name: HOOK.to_owned(),
             url: String::new(),
@@ -39,8 +107,14 @@ impl Place {
             timeout_ms: 1,
             retry_first_ms: 1,
         };
-        let settings = Settings { store: StoreSettings { keep_days }, webhooks: vec![Arc::new(hook)] };
-        Store::start(self.data(), settings, Arc::default()).await
+        let settings =
+            Settings { store: StoreSettings { keep_days, ..StoreSettings::default() }, webhooks: vec![Arc::new(hook)] };
+        let (data, url) = (self.data().to_owned(), self.url.clone());
+        Store::start(StoreOptions { data, url, address: String::new(), lease }, settings, Arc::default()).await
+    }
+
+    async fn desk(&self) -> Result<Desk, StoreError> {
+        Store::open(self.data(), self.url.as_ref()).await
     }
 
     fn folder(&self, call: &str) -> PathBuf {
@@ -53,8 +127,12 @@ impl Place {
         fs::write(self.folder(&report.call).join("report.json"), serde_json::to_vec(report).unwrap()).unwrap();
     }
 
+    async fn connect(&self) -> DatabaseConnection {
+        sql::Place::new(self.data(), self.url.as_ref()).connect(Mode::Command, CONNECTIONS).await.unwrap()
+    }
+
     async fn sql(&self, text: &str) {
-        let db = connect(self.data(), Mode::Command, CONNECTIONS).await.unwrap();
+        let db = self.connect().await;
         db.execute_unprepared(text).await.unwrap();
         db.close().await.unwrap();
     }
@@ -89,8 +167,8 @@ fn ended(report: Report) -> EndedCall {
     EndedCall { report: Box::new(report), ended: SystemTime::now() }
 }
 
-/// An id of a call that began so many days ago.
-fn id(days_ago: i64, random: &str) -> String {
+/// An id of a call that began so many days ago, as earlier versions made them.
+fn old_id(days_ago: i64, random: &str) -> String {
     format!("{}-{random}", date::compact(time_of(now_ms() - days_ago * 86_400_000)))
 }
 
@@ -124,9 +202,22 @@ async fn until_row(store: &Store, call: &str, state: Option<CallState>) {
     panic!("{call} is not {state:?} after 5 s: {:?}", row(store, call).await);
 }
 
-#[tokio::test]
-async fn a_call_is_kept_and_told_from_its_start_to_its_analysis() {
-    let place = Place::new();
+on_both! {
+    a_call_is_kept_and_told_from_its_start_to_its_analysis,
+    a_call_that_nobody_answered_is_told_to_have_ended_and_not_to_have_started,
+    a_failed_call_is_told_as_such_and_nobody_is_told_what_he_did_not_ask_for,
+    of_each_call_only_the_first_that_waits_is_due,
+    what_a_killed_server_left_is_ended_by_its_report_or_lost,
+    calls_from_before_there_was_a_database_get_rows_and_are_nobodys_news,
+    what_is_old_goes_with_its_folder_and_what_was_begun_is_finished,
+    no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up,
+    a_key_is_taken_once,
+    costs_are_summed_by_deployment_and_by_the_persons_number,
+    calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id,
+    carrier_calls_of_former_servers_are_known_however_they_came_to_their_end,
+}
+
+async fn a_call_is_kept_and_told_from_its_start_to_its_analysis(place: Place) {
     let store = place.store().await;
     let mut over = report("20260102T030405-aa", EndReason::CallerHungUp);
     over.cost_micros = 1_250;
@@ -162,9 +253,7 @@ async fn a_call_is_kept_and_told_from_its_start_to_its_analysis() {
     store.stop().await;
 }
 
-#[tokio::test]
-async fn a_call_that_nobody_answered_is_told_to_have_ended_and_not_to_have_started() {
-    let place = Place::new();
+async fn a_call_that_nobody_answered_is_told_to_have_ended_and_not_to_have_started(place: Place) {
     let store = place.store().await;
     for (id, how, kind) in [("a", NotAnswered::Busy, "call.ended"), ("b", NotAnswered::Failed, "call.failed")] {
         let over = report(id, EndReason::NotAnswered { how, why: String::new() });
@@ -181,9 +270,7 @@ async fn a_call_that_nobody_answered_is_told_to_have_ended_and_not_to_have_start
     store.stop().await;
 }
 
-#[tokio::test]
-async fn a_failed_call_is_told_as_such_and_nobody_is_told_what_he_did_not_ask_for() {
-    let place = Place::new();
+async fn a_failed_call_is_told_as_such_and_nobody_is_told_what_he_did_not_ask_for(place: Place) {
     let store = place.store().await;
     for (call, end) in [
         ("a", EndReason::ModelSilent),
@@ -206,32 +293,35 @@ async fn a_failed_call_is_told_as_such_and_nobody_is_told_what_he_did_not_ask_fo
     store.stop().await;
 }
 
-#[tokio::test]
-async fn of_each_call_only_the_first_that_waits_is_due() {
-    let place = Place::new();
+async fn of_each_call_only_the_first_that_waits_is_due(place: Place) {
     let store = place.store().await;
     for id in ["a", "b"] {
         store.begin_call(call(id));
         store.end_call(ended(report(id, EndReason::CallerHungUp)));
     }
     store.flush().await;
-    let due = async |except: &[i64]| {
-        let rows = store.due(HOOK, now_ms(), except, 10).await.unwrap();
+    let due = async |limit| {
+        let rows = store.claim(HOOK, limit).await.unwrap();
         rows.into_iter().map(|row| (row.call, row.kind)).collect::<Vec<_>>()
     };
-    let started = [pairs("a", &["call.started"]), pairs("b", &["call.started"])].concat();
-    assert_eq!(due(&[]).await, started);
+    assert!(store.next_due_ms(HOOK).await.unwrap().is_some_and(|ms| ms <= 0));
+    assert_eq!(due(1).await, pairs("a", &["call.started"]));
+    assert_eq!(due(9).await, pairs("b", &["call.started"]), "what is on its way still holds up its call");
+    assert_eq!(store.next_due_ms(HOOK).await.unwrap(), None);
     let rows = outbox(&store).await;
-    assert_eq!(due(&[rows[0].seq]).await, pairs("b", &["call.started"]), "what is on its way still holds up its call");
     // One waits for its next attempt: its call waits with it, the other goes on.
-    store.failed(rows[0].seq, "500", Some(now_ms() + 60_000)).await.unwrap();
-    let b = rows.iter().find(|row| row.call == "b").unwrap();
-    store.delivered(b.seq).await.unwrap();
-    assert_eq!(due(&[]).await, pairs("b", &["call.ended"]));
+    let of = |call: &str| rows.iter().find(|row| row.call == call).unwrap().seq;
+    store.failed(of("a"), "500", Some(60_000)).await.unwrap();
+    assert!(store.next_due_ms(HOOK).await.unwrap().is_some_and(|ms| (50_000..=60_000).contains(&ms)));
+    store.delivered(of("b")).await.unwrap();
+    assert_eq!(due(9).await, pairs("b", &["call.ended"]));
+    // A clock that has jumped back since puts nothing off for ever.
+    place.sql("UPDATE outbox SET next_at_ms = next_at_ms + 86400000 WHERE attempts > 0").await;
+    assert_eq!(due(9).await, pairs("a", &["call.started"]));
     // One that was given up holds up nothing.
-    store.failed(rows[0].seq, "500", None).await.unwrap();
-    assert_eq!(due(&[]).await.len(), 2);
-    let desk = Store::open(place.data()).await.unwrap();
+    store.failed(of("a"), "500", None).await.unwrap();
+    assert_eq!(due(9).await, pairs("a", &["call.ended"]));
+    let desk = place.desk().await.unwrap();
     let dead = desk.dead(10).await.unwrap();
     assert_eq!((dead.len(), dead[0].attempts, dead[0].last_error.as_deref()), (1, 2, Some("500")));
     assert_eq!(desk.resend(Some("evt_other")).await.unwrap(), 0);
@@ -244,35 +334,33 @@ async fn of_each_call_only_the_first_that_waits_is_due() {
 
 #[tokio::test]
 async fn one_server_has_a_directory_and_commands_read_beside_it() {
-    let place = Place::new();
-    assert!(matches!(Store::open(place.data()).await, Err(StoreError::Absent(_))));
+    let place = Place::sqlite();
+    assert!(matches!(place.desk().await, Err(StoreError::Absent(_))));
     let store = place.store().await;
     let second = place.store_that(0).await.err().unwrap();
     let said = second.to_string();
     assert!(said.contains("another server") && said.contains("data_dir"), "{said}");
-    assert!(Store::open(place.data()).await.is_ok());
+    assert!(place.desk().await.is_ok());
     store.stop().await;
     place.store().await.stop().await;
 }
 
 #[tokio::test]
 async fn a_database_of_another_version_is_left_alone() {
-    let place = Place::new();
+    let place = Place::sqlite();
     place.store().await.stop().await;
     place.sql("PRAGMA user_version = 99").await;
     let said = place.store_that(0).await.err().unwrap().to_string();
     assert!(said.contains("version 99") && said.contains("newer"), "{said}");
-    assert!(matches!(Store::open(place.data()).await, Err(StoreError::Newer { found: 99, .. })));
+    assert!(matches!(place.desk().await, Err(StoreError::Newer { found: 99, .. })));
     place.sql("PRAGMA user_version = 0").await;
-    let said = Store::open(place.data()).await.err().unwrap().to_string();
+    let said = place.desk().await.err().unwrap().to_string();
     assert!(said.contains("start the server"), "{said}");
 }
 
-#[tokio::test]
-async fn what_a_killed_server_left_is_ended_by_its_report_or_lost() {
-    let place = Place::new();
+async fn what_a_killed_server_left_is_ended_by_its_report_or_lost(place: Place) {
     let store = place.store().await;
-    let (with, without, unwritten) = (id(0, "0a"), id(0, "0b"), id(0, "0c"));
+    let (with, without, unwritten) = (old_id(0, "0a"), old_id(0, "0b"), old_id(0, "0c"));
     store.begin_call(call(&with));
     store.begin_call(call(&without));
     store.flush().await;
@@ -312,10 +400,8 @@ async fn what_a_killed_server_left_is_ended_by_its_report_or_lost() {
     store.stop().await;
 }
 
-#[tokio::test]
-async fn calls_from_before_there_was_a_database_get_rows_and_are_nobodys_news() {
-    let place = Place::new();
-    let (old, killed) = (id(9, "0a"), id(9, "0b"));
+async fn calls_from_before_there_was_a_database_get_rows_and_are_nobodys_news(place: Place) {
+    let (old, killed) = (old_id(9, "0a"), old_id(9, "0b"));
     let mut report = report(&old, EndReason::CallerHungUp);
     report.started = written(now_ms() - 9 * 86_400_000);
     place.keep(&report);
@@ -329,25 +415,23 @@ async fn calls_from_before_there_was_a_database_get_rows_and_are_nobodys_news() 
     store.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished() {
-    let place = Place::new();
+async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished(place: Place) {
     let store = place.store().await;
-    let (old, young) = (id(40, "0a"), id(1, "0b"));
+    let (old, young) = (old_id(40, "0a"), old_id(1, "0b"));
     for call in [&old, &young] {
         let mut over = report(call, EndReason::CallerHungUp);
-        over.started = written(reconcile::began_ms(call).unwrap());
-        store.end_call(EndedCall { ended: time_of(reconcile::began_ms(call).unwrap()), ..ended(over.clone()) });
+        over.started = written(id::began(call).map(|(ms, _)| ms).unwrap());
+        store.end_call(EndedCall { ended: time_of(id::began(call).map(|(ms, _)| ms).unwrap()), ..ended(over.clone()) });
         store.flush().await;
         place.keep(&over);
     }
-    let long = id(50, "0c");
-    store.begin_call(NewCall { started: time_of(reconcile::began_ms(&long).unwrap()), ..call(&long) });
+    let long = old_id(50, "0c");
+    store.begin_call(NewCall { started: time_of(id::began(&long).map(|(ms, _)| ms).unwrap()), ..call(&long) });
     store.flush().await;
     // Another call's deletion was interrupted between its two halves.
-    let half = id(60, "0d");
+    let half = old_id(60, "0d");
     let mut over = report(&half, EndReason::CallerHungUp);
-    over.started = written(reconcile::began_ms(&half).unwrap());
+    over.started = written(id::began(&half).map(|(ms, _)| ms).unwrap());
     store.end_call(ended(over));
     store.flush().await;
     let aside = place.data().join("calls").join(format!(".deleted-{half}"));
@@ -368,13 +452,11 @@ async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished() {
     store.stop().await;
 }
 
-#[tokio::test]
-async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up() {
-    let place = Place::new();
+async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up(place: Place) {
     let store = place.store().await;
-    let (old, young) = (id(31, "0a"), id(1, "0b"));
+    let (old, young) = (old_id(31, "0a"), old_id(1, "0b"));
     for call_id in [&old, &young] {
-        let began = time_of(reconcile::began_ms(call_id).unwrap());
+        let began = time_of(id::began(call_id).map(|(ms, _)| ms).unwrap());
         store.begin_call(NewCall { started: began, from: Some(format!("+1555{call_id}")), ..call(call_id) });
         let mut over = report(call_id, EndReason::AgentHungUp { why: format!("the words of {call_id}") });
         over.started = written(ms_of(began));
@@ -382,7 +464,7 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
         store.set_analysis(call_id, json!({ "found": format!("a matter of {call_id}") }));
     }
     // One of a call whose row is gone already, by an earlier version.
-    let orphan = id(45, "0c");
+    let orphan = old_id(45, "0c");
     store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
     store.flush().await;
     let events = outbox(&store).await;
@@ -415,7 +497,7 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
 
 #[tokio::test]
 async fn a_database_that_cannot_be_opened_costs_no_call_and_is_taken_up_once_it_can() {
-    let place = Place::new();
+    let place = Place::sqlite();
     fs::write(place.data().join(FILE), "this is no database, but long enough to be taken for one".repeat(20)).unwrap();
     let store = place.store().await;
     let began = Instant::now();
@@ -442,9 +524,7 @@ async fn a_database_that_cannot_be_opened_costs_no_call_and_is_taken_up_once_it_
     store.stop().await;
 }
 
-#[tokio::test]
-async fn a_key_is_taken_once() {
-    let place = Place::new();
+async fn a_key_is_taken_once(place: Place) {
     let store = place.store().await;
     let DialInserted::New(dial) = store.insert_dial("k", "hash", "asked").await.unwrap() else { panic!("it is new") };
     assert_eq!((dial.state.as_str(), dial.carrier_call), ("asked", None));
@@ -463,9 +543,7 @@ async fn a_key_is_taken_once() {
     store.stop().await;
 }
 
-#[tokio::test]
-async fn costs_are_summed_by_deployment_and_by_the_persons_number() {
-    let place = Place::new();
+async fn costs_are_summed_by_deployment_and_by_the_persons_number(place: Place) {
     let store = place.store().await;
     let add = |id: &str, direction, from: &str, to: &str, cost_micros| {
         let (from, to) = (Some(from.to_owned()), Some(to.to_owned()));
@@ -484,9 +562,7 @@ async fn costs_are_summed_by_deployment_and_by_the_persons_number() {
     store.stop().await;
 }
 
-#[tokio::test]
-async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id() {
-    let place = Place::new();
+async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id(place: Place) {
     let store = place.store().await;
     for (id, end) in
         [("20260102T030405-aa01", EndReason::CallerHungUp), ("20260102T030406-aa02", EndReason::ModelSilent)]
@@ -496,7 +572,7 @@ async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id() {
     }
     store.begin_call(call("20260103T030405-bb01"));
     store.flush().await;
-    let desk = Store::open(place.data()).await.unwrap();
+    let desk = place.desk().await.unwrap();
     let list = async |filter: CallFilter| {
         let limit = if filter.limit == 0 { 10 } else { filter.limit };
         let rows = desk.calls(&CallFilter { limit, ..filter }).await.unwrap();
@@ -522,10 +598,10 @@ async fn calls_are_listed_by_what_is_asked_and_found_by_a_part_of_their_id() {
 
 /// A transaction that finds no room, in a connection of its own: the others know of no limit.
 async fn fail_for_want_of_room(db: &DatabaseConnection) {
-    let txn = db.begin_with_options(immediate()).await.unwrap();
+    let txn = db.begin_with_options(sql::immediate()).await.unwrap();
     txn.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
     let full = txn.execute_unprepared(
-        "INSERT INTO dials VALUES (hex(zeroblob(500000)), '', 9000000000000, '', NULL, NULL, NULL)",
+        "INSERT INTO dials VALUES (hex(zeroblob(500000)), '', 9000000000000, '', NULL, NULL, NULL, NULL)",
     );
     let why = full.await.unwrap_err().to_string();
     assert!(why.contains("full"), "{why}");
@@ -533,21 +609,25 @@ async fn fail_for_want_of_room(db: &DatabaseConnection) {
 
 #[tokio::test]
 async fn a_connection_whose_transaction_found_the_disk_full_is_not_used_again() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let store = place.store().await;
     store.begin_call(call("20261120T231455-1f00ca"));
     store.flush().await;
     for n in 0..2 * CONNECTIONS {
         fail_for_want_of_room(store.db()).await;
-        let txn = store.db().begin_with_options(immediate()).await.expect("a transaction");
-        txn.execute_unprepared(&format!("INSERT INTO dials VALUES ('{n}', '', 9000000000000, '', NULL, NULL, NULL)"))
-            .await
-            .unwrap();
+        let txn = store.db().begin_with_options(sql::immediate()).await.expect("a transaction");
+        txn.execute_unprepared(&format!(
+            "INSERT INTO dials VALUES ('{n}', '', 9000000000000, '', NULL, NULL, NULL, NULL)"
+        ))
+        .await
+        .unwrap();
         txn.commit().await.expect("room for a row");
     }
     // Written, and not only by a transaction within one that is open for ever; and nobody is locked out.
-    place.sql("BEGIN IMMEDIATE; INSERT INTO dials VALUES ('x', '', 9000000000000, '', NULL, NULL, NULL); COMMIT").await;
-    let db = connect(place.data(), Mode::Command, CONNECTIONS).await.unwrap();
+    place
+        .sql("BEGIN IMMEDIATE; INSERT INTO dials VALUES ('x', '', 9000000000000, '', NULL, NULL, NULL, NULL); COMMIT")
+        .await;
+    let db = place.connect().await;
     let row =
         db.query_one_raw(sea_orm::Statement::from_string(db.get_database_backend(), "SELECT count(*) FROM dials"));
     assert_eq!(row.await.unwrap().unwrap().try_get_by_index::<i64>(0).unwrap(), i64::from(2 * CONNECTIONS + 1));
@@ -556,7 +636,7 @@ async fn a_connection_whose_transaction_found_the_disk_full_is_not_used_again() 
 
 #[tokio::test]
 async fn calls_are_kept_and_told_again_as_soon_as_there_is_room() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let store = place.store().await;
     store.begin_call(call("20261120T231455-1f00ca"));
     store.flush().await;
@@ -577,13 +657,13 @@ async fn calls_are_kept_and_told_again_as_soon_as_there_is_room() {
 
 #[tokio::test]
 async fn the_state_of_a_placed_call_is_written_once_it_can_and_the_newest_wins() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let store = place.store().await;
     store.insert_dial("k", "hash", "queued").await.unwrap();
     let state = |name: &str| DialChange { state: Some(name.to_owned()), ..DialChange::default() };
     // Another program holds the database for longer than anybody waits for it.
-    let other = connect(place.data(), Mode::Command, CONNECTIONS).await.unwrap();
-    let txn = other.begin_with_options(immediate()).await.unwrap();
+    let other = place.connect().await;
+    let txn = other.begin_with_options(sql::immediate()).await.unwrap();
     let ringing = DialChange { carrier_call: Some("CA1".to_owned()), ..state("ringing") };
     assert!(store.note_dial("k", ringing).await.is_err());
     assert!(store.note_dial("k", state("answered")).await.is_err());
@@ -602,9 +682,7 @@ async fn the_state_of_a_placed_call_is_written_once_it_can_and_the_newest_wins()
     store.stop().await;
 }
 
-#[tokio::test]
-async fn carrier_calls_of_former_servers_are_known_however_they_came_to_their_end() {
-    let place = Place::new();
+async fn carrier_calls_of_former_servers_are_known_however_they_came_to_their_end(place: Place) {
     let store = place.store().await;
     let ago = |s: u64| SystemTime::now() - Duration::from_secs(s);
     for (id, began) in [("over", ago(2)), ("up", ago(600)), ("young", ago(5))] {
@@ -627,9 +705,9 @@ async fn carrier_calls_of_former_servers_are_known_however_they_came_to_their_en
 
 #[tokio::test]
 async fn an_event_that_is_deleted_for_its_age_is_not_left_in_the_log_of_writes() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let store = place.store().await;
-    let orphan = id(45, "0d");
+    let orphan = old_id(45, "0d");
     store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
     store.flush().await;
     let aged = now_ms() - 45 * 86_400_000;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, TransactionTrait as _};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
@@ -13,11 +13,11 @@ use crate::config::EventType;
 
 use super::calls::{self, Ended, EndedCall, NewCall};
 use super::lock::Lock;
-use super::{Core, StoreError, chores, immediate, reconcile, schema};
+use super::{Core, StoreError, admit, chores, id, lease, reconcile, schema, sql};
 
 /// What is handed over.
 #[derive(Debug)]
-pub(super) enum Job {
+pub(super) enum Work {
     Begin(Box<NewCall>),
     End(Box<EndedCall>),
     Event {
@@ -29,16 +29,35 @@ pub(super) enum Job {
         call: String,
         analysis: Box<Value>,
     },
+    /// The call's line is over.
+    HangUp(String),
+    /// It comes to nothing.
+    Release(String),
+    /// They were let in too late.
+    TakeBack(Vec<NewCall>),
     /// Answered when what was handed over before it is written.
     Flush(oneshot::Sender<()>),
 }
 
-/// A job as it is written.
-enum Work {
+/// The same as it is written.
+enum Shaped {
     Begin(Box<NewCall>),
     End(Box<Ended>),
-    Event { call: String, kind: EventType, data: Box<Value> },
-    Analysis { call: String, analysis: Box<Value> },
+    /// With the id of the event, so that what is written again after an answer that was lost is the same.
+    Event {
+        call: String,
+        kind: EventType,
+        data: Box<Value>,
+        id: String,
+    },
+    Analysis {
+        call: String,
+        analysis: Box<Value>,
+        id: String,
+    },
+    HangUp(String),
+    Release(String),
+    TakeBack(Vec<NewCall>),
 }
 
 /// Jobs in one transaction.
@@ -46,10 +65,12 @@ const BATCH: usize = 64;
 /// Pauses after failures: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// A transaction that takes longer is given up, and begun again by another connection: the other end is gone.
+const LONGEST: Duration = Duration::from_secs(15);
 
 pub(super) struct Writer {
     core: Arc<Core>,
-    jobs: mpsc::Receiver<Job>,
+    jobs: mpsc::Receiver<Work>,
     stopping: watch::Receiver<bool>,
     lock: Option<Lock>,
     failures: u32,
@@ -58,7 +79,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         core: Arc<Core>,
-        jobs: mpsc::Receiver<Job>,
+        jobs: mpsc::Receiver<Work>,
         stopping: watch::Receiver<bool>,
         lock: Option<Lock>,
     ) -> Writer {
@@ -68,16 +89,26 @@ impl Writer {
     /// Until all who hand over are gone, or the store is stopped.
     pub(super) async fn run(mut self) {
         while let Err(error) = self.prepare().await {
+            self.core.feels(Some(&error));
             self.core.trouble("cannot be opened", &error);
             if self.pause().await {
                 return;
             }
         }
+        self.core.ready.store(true, Ordering::Release);
+        self.core.feels(None);
         let chores = tokio::spawn(chores::run(Arc::clone(&self.core)));
+        let lease = tokio::spawn(lease::keep(Arc::clone(&self.core), self.stopping.clone()));
         self.serve().await;
-        chores.abort();
-        // Its transaction, if any, is rolled back before the directory is let go of.
-        let _ = chores.await;
+        for task in [chores, lease] {
+            task.abort();
+            // Its transaction, if any, is rolled back before the directory is let go of.
+            let _ = task.await;
+        }
+        // What this process still has is for others now, at once.
+        if let Err(error) = self.core.in_time(lease::resign(&self.core)).await {
+            tracing::warn!(%error, "this server's rows are others' once its lease is over");
+        }
     }
 
     async fn serve(&mut self) {
@@ -95,7 +126,7 @@ impl Writer {
             if stopped {
                 return;
             }
-            let (flushes, rest) = jobs.drain(..).partition::<Vec<_>, _>(|job| matches!(job, Job::Flush(_)));
+            let (flushes, rest) = jobs.drain(..).partition::<Vec<_>, _>(|job| matches!(job, Work::Flush(_)));
             let mut works = shape(rest).await;
             while let Err(error) = self.write(&mut works).await {
                 self.count_waiting(works.len());
@@ -108,7 +139,7 @@ impl Writer {
             self.failures = 0;
             self.count_waiting(0);
             for job in flushes {
-                if let Job::Flush(done) = job {
+                if let Work::Flush(done) = job {
                     // Whoever waits may have given up.
                     let _ = done.send(());
                 }
@@ -127,23 +158,25 @@ impl Writer {
         if self.lock.is_none() {
             self.lock = Some(Lock::take(&self.core.data)?);
         }
-        schema::migrate(&self.core.db).await?;
+        self.core.in_time(schema::migrate(&self.core.db)).await?;
+        lease::dismiss_former(&self.core).await?;
+        lease::register(&self.core.db, &self.core.me).await?;
         reconcile::settle(&self.core).await
     }
 
     /// Writes all; what is done when something fails is taken out.
-    async fn write(&self, works: &mut Vec<Work>) -> Result<(), StoreError> {
+    async fn write(&self, works: &mut Vec<Shaped>) -> Result<(), StoreError> {
         if works.is_empty() {
             return Ok(());
         }
         match self.transact(works).await {
-            Err(StoreError::Db(error)) if is_ours(&error) => {}
+            Err(StoreError::Db(error)) if sql::is_ours(&error) => {}
             done => return done,
         }
         // One of them is wrong, which must not hold up the rest.
         while let Some(work) = works.first() {
             match self.transact(std::slice::from_ref(work)).await {
-                Err(StoreError::Db(error)) if is_ours(&error) => {
+                Err(StoreError::Db(error)) if sql::is_ours(&error) => {
                     let error = StoreError::Db(error);
                     self.core.trouble("refuses a row; this is a bug of the server", &error);
                 }
@@ -154,30 +187,45 @@ impl Writer {
         Ok(())
     }
 
-    async fn transact(&self, works: &[Work]) -> Result<(), StoreError> {
+    async fn transact(&self, works: &[Shaped]) -> Result<(), StoreError> {
         let mut turn = self.core.turn.lock().await;
-        let done = self.transact_by(&turn, works).await;
+        let done = tokio::time::timeout(LONGEST, self.transact_by(&turn, works)).await;
+        let done = done.unwrap_or(Err(StoreError::Slow));
         if done.is_err() {
             self.core.renew(&mut turn).await;
         }
         done
     }
 
-    async fn transact_by(&self, db: &DatabaseConnection, works: &[Work]) -> Result<(), StoreError> {
+    async fn transact_by(&self, db: &DatabaseConnection, works: &[Shaped]) -> Result<(), StoreError> {
         let hooks = self.core.settings.borrow().webhooks.clone();
-        let txn = db.begin_with_options(immediate()).await?;
+        let txn = db.begin_with_options(sql::immediate()).await?;
         for work in works {
             match work {
-                Work::Begin(call) => {
-                    calls::begin(&txn, &hooks, call).await?;
+                Shaped::Begin(call) => {
+                    calls::begin(&txn, &self.core, &hooks, call).await?;
                 }
-                Work::End(ended) => calls::end(&txn, &hooks, ended, false).await?,
-                Work::Event { call, kind, data } => calls::note(&txn, &hooks, call, *kind, data).await?,
-                Work::Analysis { call, analysis } => calls::analyse(&txn, &hooks, call, analysis).await?,
+                Shaped::End(ended) => calls::end(&txn, &self.core, &hooks, ended, false).await?,
+                Shaped::Event { call, kind, data, id } => {
+                    calls::note(&txn, &hooks, call, *kind, data, Some(id)).await?;
+                }
+                Shaped::Analysis { call, analysis, id } => {
+                    calls::analyse(&txn, &hooks, call, analysis, id).await?;
+                }
+                Shaped::HangUp(call) => admit::hang_up(&txn, call).await?,
+                Shaped::Release(call) => admit::release(&txn, call).await?,
+                Shaped::TakeBack(calls) => {
+                    for call in calls {
+                        admit::take_back(&txn, &hooks, call).await?;
+                    }
+                }
             }
         }
         txn.commit().await?;
         self.core.fresh.notify_one();
+        if works.iter().any(|work| matches!(work, Shaped::End(_))) {
+            self.core.work.notify_one();
+        }
         Ok(())
     }
 
@@ -197,29 +245,22 @@ impl Writer {
 }
 
 /// Writes reports as text, off the async threads: a long one takes milliseconds, which calls would feel.
-async fn shape(jobs: Vec<Job>) -> Vec<Work> {
-    let shape = move || jobs.into_iter().filter_map(work).collect();
+async fn shape(jobs: Vec<Work>) -> Vec<Shaped> {
+    let shape = move || jobs.into_iter().filter_map(shaped).collect();
     // Fails only when the runtime is shutting down.
     tokio::task::spawn_blocking(shape).await.unwrap_or_default()
 }
 
-fn work(job: Job) -> Option<Work> {
-    Some(match job {
-        Job::Begin(call) => Work::Begin(call),
-        Job::End(call) => Work::End(Box::new(Ended::new(*call))),
-        Job::Event { call, kind, data } => Work::Event { call, kind, data },
-        Job::Analysis { call, analysis } => Work::Analysis { call, analysis },
-        Job::Flush(_) => return None,
+fn shaped(work: Work) -> Option<Shaped> {
+    let id = || id::new_at_any_rate(id::Kind::Event);
+    Some(match work {
+        Work::Begin(call) => Shaped::Begin(call),
+        Work::End(call) => Shaped::End(Box::new(Ended::new(*call))),
+        Work::Event { call, kind, data } => Shaped::Event { call, kind, data, id: id() },
+        Work::Analysis { call, analysis } => Shaped::Analysis { call, analysis, id: id() },
+        Work::HangUp(call) => Shaped::HangUp(call),
+        Work::Release(call) => Shaped::Release(call),
+        Work::TakeBack(calls) => Shaped::TakeBack(calls),
+        Work::Flush(_) => return None,
     })
-}
-
-/// Whether what was to be written is wrong, rather than the disk or the file: then it would fail for ever.
-fn is_ours(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error else {
-        return false;
-    };
-    let sea_orm::sqlx::Error::Database(error) = &**error else { return false };
-    // SQLITE_ERROR, TOOBIG, CONSTRAINT, MISMATCH, MISUSE, RANGE; the lower byte is the primary code.
-    let code = error.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default();
-    matches!(code & 0xff, 1 | 18 | 19 | 20 | 21 | 25)
 }

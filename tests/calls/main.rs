@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
+#[path = "../postgres/cluster.rs"]
+mod cluster;
 mod crowd;
 mod demo;
 mod dial;
@@ -24,4 +26,5 @@ mod talk;
 mod tls;
 mod tools;
 mod trust;
+mod two_servers;
 mod webhooks;

@@ -359,7 +359,7 @@ async fn a_call_that_is_over_is_analysed_judged_and_told_of() {
     let body: Value = serde_json::from_str(&pushed[2].body).expect("JSON");
     assert_eq!((&body["summary"], &body["polite"], &body["turns"]), (&"A \"table\".".into(), &3.into(), &1.into()));
     assert!(body["said"].as_str().expect("text").contains("Agent: For when?"), "{body}");
-    until("nothing waits", || std::fs::read_dir(house.site.data().join("after")).expect("a folder").count() == 0).await;
+    until("nothing waits", || house.metric("offhook_after_waiting") == 0).await;
     for (sample, n) in [
         ("offhook_questions_total{outcome=\"repaired\"}", 1),
         ("offhook_questions_total{outcome=\"done\"}", 1),

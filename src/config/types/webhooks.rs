@@ -63,9 +63,19 @@ pub struct Webhook {
     pub retry_first_ms: u64,
 }
 
-/// What is kept of calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is kept of calls, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     /// Days after which a call's folder and row are deleted; 0: never.
     pub keep_days: u64,
+    /// PostgreSQL's URL; `None`: SQLite in the data directory. A change needs a restart.
+    pub url: Option<Secret>,
+    /// Seconds without a sign of life, 2-300, after which other servers take this one for gone. A change needs a restart.
+    pub lease_s: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        StoreSettings { keep_days: 0, url: None, lease_s: 15 }
+    }
 }

@@ -364,6 +364,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     ("LineBack", "busy", "the number's line was busy", &[]),
     ("LineBack", "no_answer", "it rang there for as long as it may", &["destination.ring_s"]),
+    ("BudgetLow", "", "half of the call's share of a day's budget is used up: more is asked for", BUDGET),
     (
         "WrapUpAsked",
         "budget",

@@ -59,6 +59,7 @@ pub(crate) fn settings() -> CallSettings {
         },
         playout: Playout { lead_ms: 160, batch_ms: 100, max_queue_s: 120, mark_timeout_ms: 3_000 },
         price: None,
+        budget_grows: false,
         budget: None,
         tool_sound: None,
         max_session_min: 55,

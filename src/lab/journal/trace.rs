@@ -62,6 +62,9 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
         Input::Effect(id, result) => write!(out, "effect {} {result}", id.0),
         Input::Control(Control::CommitTurn) => out.write_str("control commit_turn"),
         Input::Control(Control::Transfer(outcome)) => write!(out, "control transfer {}", outcome.name()),
+        Input::Control(Control::Budget(budget)) => {
+            write!(out, "control budget of={} micros={}", Word(&budget.of), budget.micros)
+        }
         Input::Control(Control::LineReturns) => out.write_str("control line_returns"),
         Input::Control(Control::AnsweredBy(by)) => write!(out, "control answered_by {}", by.name()),
         Input::Control(Control::End(reason)) => write!(out, "control end {reason}"),

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use crate::base::audio::AudioFormat;
 use crate::base::time::CallTime;
 use crate::config::{
-    AfterFailure, CallSettings, Destination, FalseInterruptions, Interruptions, JournalKeep, Limits, NoiseReduction,
-    OnFailure, Playout, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection,
+    AfterFailure, Budget, CallSettings, Destination, FalseInterruptions, Interruptions, JournalKeep, Limits,
+    NoiseReduction, OnFailure, Playout, Schema, Sound, Spoken, Tool, ToolKind, TurnDetection,
 };
 use crate::ears::answering::{AnsweredBy, Finding};
 use crate::ears::vad::Probability;
@@ -301,6 +301,7 @@ pub fn settings() -> CallSettings {
         playout: Playout { lead_ms: 200, batch_ms: 100, max_queue_s: 60, mark_timeout_ms: 5_000 },
         price: None,
         budget: None,
+        budget_grows: false,
         tool_sound: None,
         max_session_min: 0,
         dial_timeout_ms: 5_000,
@@ -428,6 +429,9 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["stream_ended"] => Step::StreamEnded,
         ["line_returns"] => Step::Control(Control::LineReturns),
         ["commit"] => Step::Control(Control::CommitTurn),
+        ["budget", of, micros] => {
+            Step::Control(Control::Budget(Budget { micros: number(micros)?, of: (*of).to_owned() }))
+        }
         ["shutdown", "now"] => Step::Control(Control::EndNow(EndReason::Shutdown)),
         ["shutdown"] => Step::Control(Control::End(EndReason::Shutdown)),
         ["wait"] => Step::Wait,

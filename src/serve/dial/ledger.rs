@@ -28,9 +28,9 @@ impl Ledger {
         self.0.dial_of_call(call).await
     }
 
-    /// Requests that are in this state, no more than `limit`.
+    /// Requests that are in this state and that no other server has, no more than `limit`; now this one has them.
     pub(in crate::serve) async fn of_state(&self, state: State, limit: u64) -> Result<Vec<Record>, StoreError> {
-        self.0.dials_of_state(state.name(), limit).await
+        self.0.claim_dials(state.name(), limit).await
     }
 
     /// Whether a call of the carrier's belongs to another request.

@@ -69,6 +69,21 @@ pub(super) struct Wanted {
     pub(super) public: String,
 }
 
+impl Wanted {
+    /// The call as the store is told of it before anybody has answered it.
+    pub(super) fn new_call(&self, id: &str, revision: &str) -> crate::store::NewCall {
+        let about = About {
+            direction: Direction::Outbound,
+            from: Some(self.from.clone()),
+            to: Some(self.to.clone()),
+            variables: BTreeMap::new(),
+            budget: None,
+        };
+        let started = std::time::SystemTime::now();
+        crate::store::NewCall { answered: false, ..about.new_call(id, "", &self.deployment, revision, started) }
+    }
+}
+
 /// Why a call is not placed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {

@@ -98,11 +98,13 @@ impl Ringing {
             Outcome::Answered(at) => self.answered(at).await,
             Outcome::Not(how, why) => self.not_answered(how, why).await,
             Outcome::NotPlaced(why) => {
+                self.shared.store.release(&self.call);
                 self.shared.metrics.not_answered.add("not_placed", 1);
                 self.set(State::NotPlaced, Some(why)).await;
                 self.leave();
             }
             Outcome::Unknown => {
+                self.shared.store.release(&self.call);
                 self.shared.metrics.not_answered.add("unknown", 1);
                 self.leave();
             }

@@ -22,16 +22,21 @@ use super::{Record, State, View};
 
 /// How long the carrier is asked: longer than a call may ring. After that the next start asks again.
 const LONGEST: Duration = Duration::from_secs(900);
+/// How often it is looked for what others have left.
+const EVERY: Duration = Duration::from_secs(30);
 
-/// After a start: what a former server was to take back.
+/// What former servers were to take back, and others that are gone by now.
 pub(in crate::serve) async fn go_on(shared: &Arc<Shared>) {
-    match shared.ledger.of_state(State::Canceling, MOST as u64).await {
-        Ok(records) => {
-            for record in records {
-                take_back(shared, record).await;
+    loop {
+        match shared.ledger.of_state(State::Canceling, MOST as u64).await {
+            Ok(records) => {
+                for record in records {
+                    take_back(shared, record).await;
+                }
             }
+            Err(error) => tracing::warn!(%error, "which placed calls are to be taken back is not known from before"),
         }
-        Err(error) => tracing::warn!(%error, "which placed calls are to be taken back is not known from before"),
+        sleep(EVERY).await;
     }
 }
 

@@ -1,14 +1,15 @@
 //! From the outbox to the endpoints.
 //!
 //! Each endpoint is served by itself, so one that is down holds up no other. Of each call only the first event that waits
-//! is tried, so the next never overtakes it; other calls go on meanwhile. An event leaves the outbox once its delivery is
-//! noted there: a process that is killed in between sends it again, with the same id.
+//! is tried, so the next never overtakes it; other calls go on meanwhile. What is on its way is this process's own: of several
+//! servers with one outbox one sends it. An event leaves the outbox once its delivery is noted there: of a process that is
+//! killed in between the next one to come sends it again, with the same id.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, ClientBuilder};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -145,7 +146,7 @@ impl Work {
             if room == 0 {
                 continue;
             }
-            let rows = self.store.due(&endpoint, now_ms(), on_the_way, room as u64).await?;
+            let rows = self.store.claim(&endpoint, room as u64).await?;
             for row in rows {
                 on_the_way.push(row.seq);
                 self.tasks.spawn(attempt(
@@ -156,12 +157,12 @@ impl Work {
                     Arc::clone(&self.counters),
                 ));
             }
-            if let Some(at) = self.store.next_due(&endpoint, on_the_way).await? {
-                next_ms = next_ms.min(at);
+            if let Some(ms) = self.store.next_due_ms(&endpoint).await? {
+                next_ms = next_ms.min(ms);
             }
         }
         self.counters.waiting.store(waiting, Ordering::Relaxed);
-        let pause = u64::try_from(next_ms.saturating_sub(now_ms())).unwrap_or(0);
+        let pause = u64::try_from(next_ms).unwrap_or(0);
         Ok(Duration::from_millis(pause).min(LOOK))
     }
 
@@ -213,8 +214,8 @@ async fn attempt(store: Store, client: Client, hook: Arc<Webhook>, row: OutboxRo
             "event given up (`offhook webhooks dead`)"
         );
     }
-    let next_at_ms = pause_ms.map(|ms| now_ms() + ms as i64);
-    noted(|| store.failed(row.seq, &why, next_at_ms)).await;
+    let pause_ms = pause_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    noted(|| store.failed(row.seq, &why, pause_ms)).await;
     done
 }
 
@@ -235,8 +236,4 @@ fn chance() -> f64 {
         return 0.5;
     }
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }

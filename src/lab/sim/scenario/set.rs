@@ -105,6 +105,7 @@ pub(super) fn set(s: &mut CallSettings, words: &[&str]) -> Result<(), String> {
         ["price_per_minute", micros] => {
             s.price = Some(Price { minute_micros: number(micros)?, ..Price::default() });
         }
+        ["budget_grows"] => s.budget_grows = true,
         ["budget", of, micros] => s.budget = Some(Budget { micros: number(micros)?, of: (*of).to_owned() }),
         ["max_model_s", n] => s.limits.max_model_s = number(n)?,
         ["max_duration_s", n] => s.limits.max_duration_s = number(n)?,

@@ -61,14 +61,7 @@ pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: 
         variables: BTreeMap::new(),
         budget: None,
     };
-    let left = budget::left(&shared, deployment, about.from.as_deref(), SystemTime::now()).await;
-    let answered = match left {
-        Ok(budget) => {
-            answer(&shared, &config, deployment, &public, carrier_call, About { budget, ..about }, began).await
-        }
-        Err(why) => Err(why),
-    };
-    match answered {
+    match answer(&shared, &config, deployment, &public, carrier_call, about, began).await {
         Ok(answer) => again(answer),
         Err("call_over") => over(&shared),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
@@ -151,14 +144,15 @@ pub(in crate::serve) async fn call_status(State(shared): State<Arc<Shared>>, web
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Admits the call and starts its task: the answer for the carrier, or why not.
+/// Admits the call, here and in the store, and starts its task: the answer for the carrier, or why not. What the store has of
+/// it is there before the carrier is answered: a process that is killed after that leaves a trace.
 async fn answer(
     shared: &Arc<Shared>,
     config: &Arc<Config>,
     deployment: &Arc<Deployment>,
     public: &Public,
     carrier_call: &str,
-    about: About,
+    mut about: About,
     began: Instant,
 ) -> Result<Answer, &'static str> {
     let started = SystemTime::now();
@@ -198,6 +192,8 @@ async fn answer(
         Admission::Over => return Err("call_over"),
         Admission::Taken => return Err("no_randomness"),
     };
+    let new = about.new_call(&id, carrier_call, deployment, &config.revision, started);
+    about.budget = shared.store.admit(budget::wish(deployment, new)).await.map_err(|denied| budget::name(&denied))?;
     let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
     about.prepare(&mut settings, &id, deployment, started);
     let settings = Arc::new(settings);
