@@ -114,7 +114,8 @@ impl Catalogue {
         }
         // One without a model of its own talks as it does on its first phone.
         let mut on_phones: BTreeMap<&str, &Arc<Agent>> = BTreeMap::new();
-        for deployment in config.deployments.values() {
+        let some = self.docs.agents.values().any(|doc| matches!(doc.linked, Linked::Agent(None, ..)));
+        for deployment in config.deployments.values().filter(|_| some) {
             on_phones.entry(&deployment.agent.name).or_insert(&deployment.agent);
         }
         for (name, doc) in &self.docs.agents {

@@ -36,7 +36,7 @@ use super::world::World;
 use docs::{Doc, Docs};
 pub use document::{By, Change, DocId, Revision};
 pub(super) use document::{Hasher, Read};
-use links::{Checks, View};
+use links::{Checks, View, is_same_book};
 use models::Models;
 
 /// All documents, and what is in force of them.
@@ -343,7 +343,12 @@ impl Catalogue {
 
     /// Adds all that refer to what is in `ids`, as they are written or as they are in force.
     fn with_dependents(&self, ids: &mut BTreeSet<DocId>) {
-        if ids.contains(&DocId::Models) || ids.contains(&DocId::Server) {
+        let server = [&self.docs.server.written, &self.docs.server.good].map(|read| read.as_ref()?.server());
+        let secrets = match server {
+            [Some(written), Some(good)] => !is_same_book(&written.secrets, &good.secrets),
+            _ => true,
+        };
+        if ids.contains(&DocId::Models) || ids.contains(&DocId::Server) && secrets {
             ids.extend(self.docs.agents.keys().cloned().map(DocId::Agent));
             ids.extend(self.docs.deployments.keys().cloned().map(DocId::Deployment));
             return;
