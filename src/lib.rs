@@ -10,7 +10,7 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above. All from [`base::time`] to [`lab::sim`], the values of [`config`] and
+//! Each module is used by those below it, never by those above (`rooms.rs` holds them to it, and the parts of [`serve`]). All from [`base::time`] to [`lab::sim`], the values of [`config`] and
 //! [`lab::journal`] but for its loading, know no tokio, sockets, files, system clock, environment or global random number.
 //!
 //! | module | what it is |
@@ -38,7 +38,7 @@
 //! | [`lab::tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
 //! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
 //! | [`serve::webhooks`] | events signed and delivered, at least once and in order |
-//! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing |
+//! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing. `serve::lines` and `serve::models` have a folder for each kind of line and model, `serve::ways_in` how each comes in |
 //! | [`stage::rehearsal`] | the built-in realtime model, scripted |
 //! | [`stage::phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`stage::load`] | many calls at once over real sockets, and thousands of engines in virtual time |
@@ -48,14 +48,14 @@
 //!
 //! # The life of one frame
 //!
-//! 20 ms of the caller's voice arrive as a JSON text frame on the media socket. `serve::call` reads it and hands it to
-//! [`link::twilio::Stream`], which decodes the base64 into a buffer of its own and answers with a
+//! 20 ms of the caller's voice arrive as a JSON text frame on the media socket. `serve::call` asks its line what came, which
+//! reads the frame and hands it to [`link::twilio::Stream`]; that decodes the base64 into a buffer of its own and answers with a
 //! [`engine::CallerEvent::Audio`] that borrows from it. The engine places the frame by the line's media clock
 //! (`engine::uplink`): a gap would become silence, a duplicate would be dropped. It gives out two actions, both borrowing
 //! from its arena: a [`engine::Record`] for the recording and a [`engine::ModelCommand::AppendAudio`]. Between the two it
 //! is heard ([`ears::hearing`]): with every 32 ms a [`ears::vad::Step`] says how likely the caller speaks, [`ears::turn`] makes starts and
 //! ends of steps, and only from a start (and its prefix) to an end is audio passed on. Each step goes to the journal too,
-//! so that a replay needs no ears. [`link::openai::Session`] writes the latter as base64 into a text frame, unchanged (μ-law in, μ-law out), and the shell
+//! so that a replay needs no ears. The call pushes the latter to its model, where [`link::openai::Session`] writes it as base64 into a text frame, unchanged (μ-law in, μ-law out), and the shell
 //! flushes the model's socket once the engine is drained. Nothing was allocated by engine or links.
 //!
 //! Some turns later agent audio comes back, much faster than it is spoken. The engine appends it to the playout queue
@@ -115,6 +115,8 @@ pub mod house;
 pub mod lab;
 pub mod link;
 pub mod output;
+#[cfg(test)]
+mod rooms;
 pub mod serve;
 pub mod stage;
 pub mod store;

@@ -10,9 +10,11 @@
 //!
 //! `docs/dial.md` has bodies and answers. Without `[api]` in `offhook.toml` there is no such thing: 404.
 
+mod rate;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
@@ -29,15 +31,16 @@ use crate::config::{Config, Secret, is_e164};
 use crate::engine::{Control, EndReason};
 
 use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
+use super::public::Public;
 use super::registry::Command;
-use super::trust::Public;
 use super::wall;
 use super::{Shared, budget};
 
+use rate::MAX_PER_SECOND;
+pub(super) use rate::Rate;
+
 /// The largest request.
 const MAX_BODY_BYTES: usize = 64 << 10;
-/// Requests in a second, of all users together.
-const MAX_PER_SECOND: u32 = 50;
 /// Variables of a call, and characters of a name and a value.
 const MAX_VARIABLES: usize = 32;
 const MAX_NAME: usize = 64;
@@ -57,21 +60,6 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v1/calls/{call}/end", post(end))
         .layer(axum::middleware::map_response_with_state(Arc::clone(shared), count))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-}
-
-/// Bounds what all users ask in a second.
-#[derive(Debug, Default)]
-pub(super) struct Rate(Mutex<Option<(Instant, u32)>>);
-
-impl Rate {
-    /// Whether one more may be answered now.
-    fn take(&self, now: Instant) -> bool {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, n) =
-            window.filter(|(since, _)| now.duration_since(*since) < Duration::from_secs(1)).unwrap_or((now, 0));
-        *window = Some((since, n.saturating_add(1)));
-        n < MAX_PER_SECOND
-    }
 }
 
 /// What a request for a call says.

@@ -4,8 +4,7 @@
 //! ask a socket that has nothing costs as much as to read a frame, so each is asked as seldom as can be, which a
 //! `select!` in a loop cannot do. Nothing here awaits a socket that is written to.
 
-mod line;
-mod world;
+mod effects;
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -14,40 +13,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use futures_util::future::{AbortHandle, Abortable, BoxFuture, Shared, join};
+use futures_util::future::{AbortHandle, Abortable, BoxFuture, Shared};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Sleep, sleep_until};
-use tokio_tungstenite::tungstenite::Message as ModelMessage;
 use tracing::Span;
 
 use crate::base::template::Variables;
 use crate::base::time::CallTime;
 use crate::config::{CallSettings, Deployment};
-use crate::engine::{
-    Action, CallEngine, CallEvent, CallerEvent, Control, EffectId, EffectResult, EndReason, Input, ModelCommand,
-};
+use crate::engine::{Action, CallEngine, CallEvent, CallerEvent, Control, EffectId, EffectResult, EndReason, Input};
 use crate::lab::journal::Pen;
-use crate::link::{openai, twilio};
 use crate::report::Report;
 
 use super::Shared as Server;
-use super::effects::{Carrier, Outcome};
-use super::ends::{Line, Model, Wake};
 use super::keeper::Files;
-use super::lend::{self, Way};
-use super::media::{Claim, LineLeg};
+use super::lines::{self, Carrier, Line, Outcome, Slot, Socket};
 use super::metrics::{Counter, Metrics};
-use super::model;
-use super::outlet::Kind;
-use super::registry::{Command, Slot};
+use super::models::{self, Model};
+use super::registry::Command;
 use super::tools::Hands;
 
 /// Rounds through the sources, one message each, before the other calls of the thread have their turn.
 const BURST: usize = 8;
-/// How long our end of the stream waits for the carrier to close the other.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A running call.
 pub(super) struct Call<'s> {
@@ -59,24 +48,15 @@ pub(super) struct Call<'s> {
     span: &'s Span,
     began: Instant,
     deployment: &'s Deployment,
-    settings: &'s CallSettings,
-    slot: &'s Slot<Claim>,
-    carrier: Carrier,
+    slot: &'s Slot,
     hands: Hands,
     /// What `{{…}}` stands for: as the call began, and what was fetched since.
     variables: Arc<Variables>,
     fetch: Option<Fetching>,
-    way: Way,
-    /// Where the line comes back once its stream is over.
-    back: Option<oneshot::Receiver<Claim>>,
     engine: CallEngine,
     pen: Pen,
     line: Line,
-    stream: twilio::Stream,
     model: Model,
-    session: openai::Session,
-    /// What former sessions counted.
-    counted: openai::Counters,
     effects: FuturesUnordered<Abortable<BoxFuture<'static, (EffectId, Outcome)>>>,
     /// What lets go of tools and fetches, of which the result may be of no use before it is there.
     handles: HashMap<EffectId, AbortHandle>,
@@ -85,13 +65,6 @@ pub(super) struct Call<'s> {
     /// What the alarm is set to, if it is.
     alarm_at: Option<Instant>,
     asked: Asked,
-    /// The stream is being closed by us, until then at the latest; the effect that asked for it, if one did.
-    closing: Option<(Instant, Option<EffectId>)>,
-    /// Nothing is read from the line any more, unless it is being closed.
-    line_rests: bool,
-    /// The socket of a stream that has stopped and may come back by another: whoever waits for its end learns from it that
-    /// the other is there, or that the report is next.
-    stopped: Option<Box<LineLeg>>,
     ended: Option<EndReason>,
     phase: PhaseGauge<'s>,
 }
@@ -137,12 +110,23 @@ impl<'s> Call<'s> {
         began: Instant,
         deployment: &'s Deployment,
         settings: &'s Arc<CallSettings>,
-        slot: &'s Slot<Claim>,
+        slot: &'s Slot,
         carrier: Carrier,
-        way: Way,
-        claimed: oneshot::Receiver<Claim>,
+        claimed: oneshot::Receiver<Socket>,
         commanded: mpsc::Receiver<Command>,
     ) -> Self {
+        let (registry, metrics) = (&shared.registry, &shared.metrics);
+        let line = Line::new(
+            id,
+            carrier,
+            claimed,
+            Arc::clone(registry),
+            shared.random.clone(),
+            Arc::clone(metrics),
+            span.clone(),
+        );
+        let (agent, way) = (Arc::clone(&deployment.agent), shared.model_way.clone());
+        let model = Model::new(agent, settings.format, way, Arc::clone(metrics), span.clone());
         Call {
             _fails: Fails(shared, id),
             shared,
@@ -150,30 +134,20 @@ impl<'s> Call<'s> {
             span,
             began,
             deployment,
-            settings,
             slot,
-            carrier,
             hands: Hands::new(shared.reach.clone(), Arc::clone(&deployment.agent), Arc::clone(&shared.metrics)),
             variables: Arc::new(settings.variables.clone()),
             fetch: None,
-            way,
-            back: None,
             engine: CallEngine::new(Arc::clone(settings)),
             pen: Pen::new(settings, deployment.keep.journal),
-            line: Line::Awaited(claimed),
-            stream: twilio::Stream::new(),
-            model: Model::Off,
-            session: openai::Session::new(&deployment.agent, "", settings.format),
-            counted: openai::Counters::default(),
+            line,
+            model,
             effects: FuturesUnordered::new(),
             handles: HashMap::new(),
             commanded,
             alarm: Box::pin(sleep_until(began.into())),
             alarm_at: None,
             asked: Asked::default(),
-            closing: None,
-            line_rests: false,
-            stopped: None,
             ended: None,
             phase: PhaseGauge::waiting(&shared.metrics),
         }
@@ -189,9 +163,7 @@ impl<'s> Call<'s> {
             report.end = end;
         }
         let mut odd = Vec::new();
-        for (name, n) in
-            self.stream.counters().iter().filter(|(name, n)| *n > 0 && !matches!(*name, "messages" | "media"))
-        {
+        for (name, n) in self.line.counters() {
             self.shared.metrics.line_ignored.add(name, n);
             *report.counters.entry(format!("line_{name}")).or_default() += n;
             odd.push(format!("{name} {n}"));
@@ -199,11 +171,7 @@ impl<'s> Call<'s> {
         if !odd.is_empty() {
             tracing::warn!(parent: self.span, what = odd.join(", "), "messages of the line came to nothing, or in an odd way");
         }
-        self.count_session();
-        let openai::Counters { unknown, mcp_calls, mcp_failed, .. } = self.counted;
-        report.counters.insert("model_unknown_events".to_owned(), unknown);
-        report.counters.insert("model_mcp_calls".to_owned(), mcp_calls);
-        report.counters.insert("model_mcp_failed".to_owned(), mcp_failed);
+        report.counters.extend(self.model.counters().map(|(name, n)| (name.to_owned(), n)));
         report.counters.retain(|_, n| *n > 0);
         (report, self.pen.take(), self.variables)
     }
@@ -233,21 +201,18 @@ impl<'s> Call<'s> {
 
     /// At most one message of each source, so that none waits for another.
     fn round(&mut self, cx: &mut Context<'_>, files: &mut Files) {
-        if self.line_rests && self.closing.is_none() {
-            self.asked.line = true;
-        }
         if !self.asked.line {
-            match self.line.poll_next(cx) {
-                Poll::Ready(wake) => self.take(wake, Instant::now(), files),
+            match self.line.poll(cx) {
+                Poll::Ready(()) => self.take_line(Instant::now(), files),
                 Poll::Pending => self.asked.line = true,
             }
         }
         if !self.asked.model {
             // Before: what follows may dial anew.
             self.asked.model = true;
-            if let Poll::Ready(wake) = self.model.poll_next(cx) {
+            if self.model.poll(cx).is_ready() {
                 self.asked.model = false;
-                self.take(wake, Instant::now(), files);
+                self.take_model(Instant::now(), files);
             }
         }
         if !self.asked.effects {
@@ -256,7 +221,7 @@ impl<'s> Call<'s> {
                 self.asked.effects = false;
                 // One that was let go of has nothing to say.
                 if let Ok((id, outcome)) = ended {
-                    self.take(Wake::Effect(id, outcome), Instant::now(), files);
+                    self.take_effect(id, outcome, Instant::now(), files);
                 }
             }
         }
@@ -264,110 +229,93 @@ impl<'s> Call<'s> {
             self.asked.commands = true;
             if let Poll::Ready(Some(command)) = self.commanded.poll_recv(cx) {
                 self.asked.commands = false;
-                self.take(Wake::Command(command), Instant::now(), files);
+                self.take_command(command, Instant::now(), files);
             }
         }
         if !self.asked.alarm {
             self.asked.alarm = true;
             if self.alarm_at.is_some() && self.alarm.as_mut().poll(cx).is_ready() {
-                self.take(Wake::Alarm, Instant::now(), files);
+                self.take_alarm(Instant::now(), files);
             }
         }
-        if matches!(&self.line, Line::Up(leg) if leg.is_full()) {
-            self.shared.metrics.stalled.add("line", 1);
-            self.line_is_gone(false, Instant::now(), files);
+        if self.line.check() {
+            self.take_line(Instant::now(), files);
         }
-        if matches!(&self.model, Model::Up(leg) if leg.is_full()) {
-            self.model_is_stuck("the model's socket is too slow", Instant::now(), files);
-        }
-    }
-
-    /// Turns what happened into the engine's input, and carries out what it answers.
-    fn take(&mut self, wake: Wake, now: Instant, files: &mut Files) {
-        match wake {
-            Wake::Claimed(Some(Claim { leg, stream })) => {
-                self.line = Line::Up(leg);
-                self.stopped = None;
-                self.stream = stream;
-                self.back = lend::prepare(self.shared, &self.way);
-                self.shared.metrics.started.add(1);
-                self.phase.set(Phase::Talking);
-                tracing::info!(parent: self.span, "media stream up");
-                self.input(now, Input::Caller(CallerEvent::Started), Origin::Line(now), files);
-            }
-            // Only when the registry let go of the call, which it does after us.
-            Wake::Claimed(None) => self.line = Line::Gone,
-            Wake::Line(read) => self.take_line(read, now, files),
-            Wake::Dialled(Ok(leg)) => {
-                self.shared.metrics.dials.add("connected", 1);
-                self.model = Model::Up(leg);
-                self.begin_session();
-            }
-            Wake::Dialled(Err(event)) => {
-                self.shared.metrics.dials.add("failed", 1);
-                self.model = Model::Off;
-                self.input(now, Input::Model(event), Origin::Other, files);
-            }
-            Wake::Model(read) => self.take_model(read, now, files),
-            Wake::Effect(id, outcome) => self.take_effect(id, outcome, now, files),
-            Wake::Command(Command::Control(control)) => {
-                if control == Control::LineReturns && matches!(self.line, Line::Up(_)) && self.closing.is_none() {
-                    // The carrier knows before us that its stream is over.
-                    self.line_is_gone(false, now, files);
-                }
-                self.input(now, Input::Control(control), Origin::Other, files);
-            }
-            Wake::Command(Command::HungUp) => {
-                self.input(now, Input::Caller(CallerEvent::HungUp), Origin::Other, files);
-            }
-            Wake::Command(Command::Kill) => {
-                self.input(now, Input::Control(Control::EndNow(EndReason::Shutdown)), Origin::Other, files);
-            }
-            Wake::Alarm => self.take_alarm(now, files),
+        if self.model.check() {
+            self.take_model(Instant::now(), files);
         }
     }
 
-    fn take_model(
-        &mut self,
-        read: Option<Result<ModelMessage, tokio_tungstenite::tungstenite::Error>>,
-        now: Instant,
-        files: &mut Files,
-    ) {
-        if let Some(event) = model::ending(&read) {
-            self.model = Model::Off;
-            self.input(now, Input::Model(event), Origin::Other, files);
-            return;
-        }
-        let Some(Ok(ModelMessage::Text(text))) = read else { return };
-        tracing::trace!(parent: self.span, bytes = text.len(), "from the model");
+    /// Tells the engine what came of the line, and carries out what it answers.
+    fn take_line(&mut self, now: Instant, files: &mut Files) {
+        // It may come back, and is then to be asked at once.
+        self.asked.line = false;
         let at = call_time(self.began, now);
-        if let Some(event) = self.session.decode(text.as_str()) {
-            let input = Input::Model(event);
-            self.pen.input(at, &input);
-            self.engine.handle(at, input);
-        }
-        while let Some(event) = self.session.poll_event() {
-            self.carry_out(at, Origin::Model(now), files);
-            if self.ended.is_some() {
-                break;
+        while let Some(came) = self.line.next(self.ended.is_some()) {
+            let (event, origin) = match came {
+                lines::Came::Began => {
+                    self.shared.metrics.started.add(1);
+                    self.phase.set(Phase::Talking);
+                    tracing::info!(parent: self.span, "media stream up");
+                    (CallerEvent::Started, Origin::Line(now))
+                }
+                lines::Came::Event(event) => (event, Origin::Line(now)),
+                lines::Came::Over(event) => (event, Origin::Other),
+                lines::Came::Closed(effect) => {
+                    self.shared.metrics.effects.add("done", 1);
+                    self.input(now, Input::Effect(effect, EffectResult::Done), Origin::Other, files);
+                    continue;
+                }
+                lines::Came::Nothing => continue,
+            };
+            if self.ended.is_none() {
+                let input = Input::Caller(event);
+                self.pen.input(at, &input);
+                self.engine.handle(at, input);
+                self.carry_out(at, origin, files);
             }
-            let input = Input::Model(event);
-            self.pen.input(at, &input);
-            self.engine.handle(at, input);
         }
-        let span = self.span;
-        while let Some(kind) = self.session.strangers().poll() {
-            tracing::warn!(parent: span, kind, "the model sends an event of a type that is not known; it is ignored");
+    }
+
+    /// Tells the engine what came of the model, and carries out what it answers.
+    fn take_model(&mut self, now: Instant, files: &mut Files) {
+        let at = call_time(self.began, now);
+        while let Some(came) = self.model.next() {
+            let (event, origin) = match came {
+                models::Came::Connected => {
+                    self.begin_session();
+                    continue;
+                }
+                models::Came::Event(event) => (event, Origin::Model(now)),
+                models::Came::Over(event) => (event, Origin::Other),
+                models::Came::Nothing => continue,
+            };
+            if self.ended.is_none() {
+                let input = Input::Model(event);
+                self.pen.input(at, &input);
+                self.engine.handle(at, input);
+                self.carry_out(at, origin, files);
+            }
         }
-        while let Some(reply) = self.session.poll_reply() {
-            self.model.send(Kind::Other, reply, None, &self.shared.metrics);
-        }
-        self.carry_out(at, Origin::Model(now), files);
+    }
+
+    fn take_command(&mut self, command: Command, now: Instant, files: &mut Files) {
+        let input = match command {
+            Command::Control(control) => {
+                if control == Control::LineReturns && self.line.broke_off() {
+                    self.take_line(now, files);
+                }
+                Input::Control(control)
+            }
+            Command::HungUp => Input::Caller(CallerEvent::HungUp),
+            Command::Kill => Input::Control(Control::EndNow(EndReason::Shutdown)),
+        };
+        self.input(now, input, Origin::Other, files);
     }
 
     fn take_effect(&mut self, id: EffectId, outcome: Outcome, now: Instant, files: &mut Files) {
         let result = match outcome {
-            Outcome::CloseInstead if self.hang_up_by_closing(Some(id), now) => return,
+            Outcome::CloseInstead if self.line.close(Some(id), now) => return,
             // There is no stream to close: the carrier has gone on by itself, or is told to hang up when it asks.
             Outcome::CloseInstead => EffectResult::Done,
             Outcome::CallOver => {
@@ -390,29 +338,15 @@ impl<'s> Call<'s> {
 
     fn take_alarm(&mut self, now: Instant, files: &mut Files) {
         self.alarm_at = None;
-        if self.closing.is_some_and(|(until, _)| until <= now) {
-            self.line_is_gone(true, now, files);
+        if self.line.tick(now) {
+            self.take_line(now, files);
         }
-        if let Line::Up(leg) = &self.line
-            && leg.deadline().is_some_and(|at| at <= now)
-        {
-            self.shared.metrics.stalled.add("line", 1);
-            self.line_is_gone(false, now, files);
-        }
-        if let Model::Up(leg) = &self.model
-            && (leg.deadline().is_some_and(|at| at <= now))
-        {
-            self.model_is_stuck("the model's socket takes nothing", now, files);
+        if self.model.tick(now) {
+            self.take_model(now, files);
         }
         if self.engine.next_deadline().is_some_and(|(at, _)| at <= call_time(self.began, now)) {
             self.input(now, Input::Tick, Origin::Other, files);
         }
-    }
-
-    fn model_is_stuck(&mut self, why: &str, now: Instant, files: &mut Files) {
-        self.shared.metrics.stalled.add("model", 1);
-        self.model = Model::Off;
-        self.input(now, Input::Model(model::closed(why.to_owned(), true)), Origin::Other, files);
     }
 
     /// One input that borrows nothing of ours.
@@ -433,30 +367,19 @@ impl<'s> Call<'s> {
             match action {
                 Action::SendCaller(command) => {
                     let read_at = if let Origin::Model(at) = origin { Some(at) } else { None };
-                    self.line.send(&mut self.stream, &command, read_at, &self.shared.metrics);
+                    self.line.push(&command, read_at);
                 }
                 Action::SendModel(command) => {
-                    let audio = matches!(command, ModelCommand::AppendAudio(_));
-                    let mut text = String::with_capacity(512);
-                    self.session.encode(&command, &mut text);
-                    if text.is_empty() {
-                        // Of something that the far end has no name for.
-                        continue;
-                    }
-                    let read_at = if let (true, Origin::Line(at)) = (audio, origin) { Some(at) } else { None };
-                    self.model.send(if audio { Kind::Audio } else { Kind::Other }, text, read_at, &self.shared.metrics);
+                    let read_at = if let Origin::Line(at) = origin { Some(at) } else { None };
+                    self.model.push(&command, read_at);
                 }
                 Action::DialModel => {
-                    let dial = model::dial(Arc::clone(&self.deployment.agent.model), self.shared.model_way.clone());
-                    let dial = match self.fetch.clone() {
-                        // The session's instructions need what is fetched; both are on their way at once.
-                        Some(fetch) => Box::pin(async move { join(dial, fetch).await.0 }),
-                        None => dial,
-                    };
-                    self.model.replace(Model::Dialling(dial));
+                    // The session's instructions need what is fetched.
+                    let fetched = self.fetch.clone().map(|fetch| fetch.map(drop).boxed());
+                    self.model.dial(fetched);
                     self.asked.model = false;
                 }
-                Action::CloseModel => self.model.replace(Model::Off),
+                Action::CloseModel => self.model.close(),
                 Action::Run(id, effect) => self.run_effect(id, effect),
                 Action::Cancel(id) => {
                     if let Some(handle) = self.handles.remove(&id) {
@@ -487,20 +410,8 @@ impl<'s> Call<'s> {
 
     /// Writes what the sockets take now; never waits. After an error the socket is read again, which says what it was.
     fn flush(&mut self, cx: &mut Context<'_>) {
-        if let Line::Up(leg) = &mut self.line
-            && !(self.line_rests && self.closing.is_none())
-        {
-            self.asked.line &= leg.flush(cx);
-            if let Some(took) = leg.take_latency() {
-                self.shared.metrics.model_to_caller.observe(took);
-            }
-        }
-        if let Model::Up(leg) = &mut self.model {
-            self.asked.model &= leg.flush(cx);
-            if let Some(took) = leg.take_latency() {
-                self.shared.metrics.caller_to_model.observe(took);
-            }
-        }
+        self.asked.line &= self.line.flush(cx);
+        self.asked.model &= self.model.flush(cx);
     }
 
     /// Sets the alarm to what is due first. One that rings too early is cheaper than one that is moved for every frame.
@@ -508,10 +419,8 @@ impl<'s> Call<'s> {
         // A call that was ended at once has an engine that still waits for things; they are not its business any more.
         let engine = self.engine.next_deadline().filter(|_| self.ended.is_none());
         let engine = engine.map(|(at, _)| self.began + Duration::from_micros(at.as_us()));
-        let line = if let Line::Up(leg) = &self.line { leg.deadline() } else { None };
-        let model = if let Model::Up(leg) = &self.model { leg.deadline() } else { None };
-        let closing = self.closing.map(|(until, _)| until);
-        let Some(due) = [engine, line, model, closing].into_iter().flatten().min() else { return };
+        let due = [engine, self.line.deadline(), self.model.deadline()];
+        let Some(due) = due.into_iter().flatten().min() else { return };
         if self.alarm_at.is_none_or(|at| due < at) {
             self.alarm.as_mut().reset(due.into());
             self.alarm_at = Some(due);
@@ -519,16 +428,24 @@ impl<'s> Call<'s> {
         }
     }
 
+    /// The line is done with, and the call's place is free; the model's session goes on.
+    fn line_over(&mut self) {
+        self.shared.registry.shut(self.id);
+        self.slot.end();
+        self.phase.set(Phase::Closing);
+        self.line.rest();
+    }
+
     /// After the end: lets go of both sockets properly, and of effects that still run.
     async fn close(&mut self, files: &mut Files) {
-        self.model.replace(Model::Off);
+        self.model.close();
         self.commanded.close();
         for handle in std::mem::take(&mut self.handles).into_values() {
             handle.abort();
         }
-        self.let_line_go();
+        self.line.end(Instant::now());
         // Effects have time-outs of their own, the stream's end has one here.
-        let over = |call: &Self| call.effects.is_empty() && !matches!(call.line, Line::Up(_));
+        let over = |call: &Self| call.effects.is_empty() && !call.line.is_up();
         if !over(self) {
             poll_fn(|cx| self.poll(cx, files, over)).await;
         }

@@ -17,7 +17,11 @@ const YOUNG: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Tells the registry; what cannot be read now is read by the task that is answered, as soon as it can be.
-pub(super) async fn remember<L: Send + 'static>(store: &Store, registry: &Arc<Registry<L>>) -> JoinHandle<()> {
+pub(super) async fn remember<L, A>(store: &Store, registry: &Arc<Registry<L, A>>) -> JoinHandle<()>
+where
+    L: Send + 'static,
+    A: Clone + Send + 'static,
+{
     let started = SystemTime::now();
     let first = read(store, registry, started).await;
     let (store, registry) = (store.clone(), Arc::clone(registry));
@@ -33,7 +37,7 @@ pub(super) async fn remember<L: Send + 'static>(store: &Store, registry: &Arc<Re
     })
 }
 
-async fn read<L>(store: &Store, registry: &Registry<L>, started: SystemTime) -> Result<(), StoreError> {
+async fn read<L, A: Clone>(store: &Store, registry: &Registry<L, A>, started: SystemTime) -> Result<(), StoreError> {
     let before = started.checked_sub(YOUNG).unwrap_or(UNIX_EPOCH);
     let before_ms = before.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
     registry.are_over(store.former_carrier_calls(before_ms, MAX_OVER as u64).await?);
@@ -78,7 +82,7 @@ mod tests {
         let (there, away) = (dir.path().join(crate::store::FILE), dir.path().join("away"));
         fs::rename(&there, &away).expect("a database");
         fs::write(&there, "this is no database, but long enough to be taken for one".repeat(20)).expect("a file");
-        let (store, registry) = (store(dir.path()).await, Arc::new(Registry::<u32>::new()));
+        let (store, registry) = (store(dir.path()).await, Arc::new(Registry::<u32, String>::new()));
         let later = remember(&store, &registry).await;
         assert_eq!(registry.known("CA-a"), Known::New);
         fs::rename(&away, &there).expect("room");

@@ -10,7 +10,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::{Shared, api, doors, lend, media, webhook};
+use super::ways_in::twilio::{back, media, webhook};
+use super::{Shared, api, doors};
 
 /// The largest webhook; the carrier's own are a few kilobytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -24,9 +25,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/twilio/media", get(media::upgrade))
         .route("/twilio/stream-status", post(webhook::stream_status))
         .route("/twilio/call-status", post(webhook::call_status))
-        .route("/twilio/stream-over", post(lend::stream_over))
-        .route("/twilio/transfer", post(lend::transfer))
-        .route("/twilio/transfer-answered", post(lend::answered))
+        .route("/twilio/stream-over", post(back::stream_over))
+        .route("/twilio/transfer", post(back::transfer))
+        .route("/twilio/transfer-answered", post(back::answered))
         .route("/twilio/amd", post(webhook::answered_by))
         .merge(api::router(&shared))
         .route("/metrics", get(metrics))

@@ -1,24 +1,37 @@
 //! The shell: the only tokio, clock and sockets of the call path. It decides nothing about a call.
 //!
 //! ```text
-//!  webhook ──► registry (slot, token) ──► task: one per call, around a CallEngine ──► keeper (files)
-//!                                          ▲   │                    ▲
-//!  media socket, once its token fits ──────┘   └── dials ──► model ─┘
+//!     carrier             operators                                                    files   other servers
+//!        │                    │                                                          ▲          ▲
+//!      doors ─────► http ◄────┘                                                          │          │
+//!        │            │                                                                  │          │
+//!     ways_in        api ──► dial ─────┐     a webhook admits a call and starts its task │          │
+//!        │  │                          ▼                                                 │          │
+//!        │  └─ commands ──────────► task ──► call, the loop around a CallEngine ──► keeper, tools, after
+//!        │                                    │                  │
+//!        └─ a claim: a socket whose ───────► lines             models ──► the model
+//!           token fits                        │
+//!                                          registry: which calls there are, whose tokens are good
 //! ```
 //!
-//! - [`doors`] bounds who is connected. [`webhook`], [`lend`] and [`media`] are the carrier's ways in, [`trust`] holds them
-//!   against its signature, [`http`] has the routes.
-//! - [`task`] runs a call and keeps its report, [`call`] is its loop, [`ends`], [`leg`] and [`outlet`] its sockets,
-//!   [`model`] dials, [`effects`] asks the carrier, both by [`outgoing`], [`tools`] other servers: by [`request`], as far
-//!   as [`reach`] lets them.
+//! Each part uses those below it, never those above: the order is in `src/rooms.rs`, held by a test.
+//!
+//! - [`doors`] bounds who is connected, [`http`] has the routes. [`ways_in`] is how each kind of line comes in, [`api`] the
+//!   operators' way; [`dial`] places calls.
+//! - [`task`] runs a call and keeps its report, [`call`] is its loop. It knows a line and a model, and neither's makers:
+//!   [`lines`] and [`models`] have a folder for each kind, on sockets that [`leg`] and [`outlet`] bound.
+//! - [`registry`] knows calls, claims and commands, [`former`] what former servers have had to do with, [`about`] what is
+//!   known of a call before it begins, [`budget`] what it may cost.
+//! - [`tools`] asks other servers: by [`request`], as far as [`reach`] lets it; all that goes out goes by [`outgoing`].
 //! - [`after`] finds out about calls that are over, from the models of [`text`].
-//! - [`api`] is the operators' way in, [`dial`] places calls. [`former`] knows what former servers have had to do with.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
-//!   [`webhooks`](crate::serve::webhooks) run beside all calls. [`metrics`] counts, [`pressure`] tells
+//!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
+//! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
 
+mod about;
 mod after;
 mod api;
 mod budget;
@@ -26,42 +39,40 @@ mod call;
 pub mod client;
 mod dial;
 mod doors;
-mod effects;
-mod ends;
 mod former;
 mod http;
 mod keeper;
 mod late;
 mod leg;
-mod lend;
 mod limits;
-mod media;
+mod lines;
 mod metrics;
-mod model;
+mod models;
+mod observer;
 mod outgoing;
 mod outlet;
 mod pressure;
+mod public;
 mod reach;
 pub mod recording;
 mod registry;
 mod request;
-mod rest;
+mod seldom;
+mod shared;
 pub mod shutdown;
 mod task;
 mod text;
 mod tls;
 mod tools;
-mod trust;
-mod variables;
 mod wall;
-mod webhook;
+mod ways_in;
 pub mod webhooks;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum_server::Handle;
@@ -72,28 +83,29 @@ use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::base::time::CallTime;
 use crate::config::{Config, Source};
-use crate::engine::{CallEvent, Control};
-use crate::report::Report;
+use crate::engine::Control;
 use crate::serve::webhooks::Sender;
 use crate::store::{self, Store, StoreError};
 
 pub(crate) use crate::base::time::date::rfc3339;
+pub use about::About;
 pub use limits::raise_file_limit;
-pub use task::About;
+pub use observer::Observer;
 pub(crate) use tls::http_client;
 
 use after::AfterCalls;
 use doors::Doors;
 use keeper::Keeper;
 use late::Late;
-use media::Claim;
+use lines::Registry;
 use metrics::Metrics;
 use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
-use registry::{Command, Registry};
+use registry::Command;
+use seldom::Seldom;
+use shared::Shared;
 
 /// What a server is started with.
 pub struct ServeOptions {
@@ -105,30 +117,6 @@ pub struct ServeOptions {
     pub data: Option<PathBuf>,
     /// Told of what happens in calls.
     pub observer: Option<Arc<dyn Observer>>,
-}
-
-/// Sees what happens in calls. Called from the calls' own tasks: it must not block.
-pub trait Observer: Send + Sync {
-    /// A line of a call's trace.
-    fn event(&self, call: &str, at: CallTime, event: &CallEvent) {
-        let _ = (call, at, event);
-    }
-
-    /// A call was answered, or was placed and answered.
-    fn began(&self, call: &str, about: &About) {
-        let _ = (call, about);
-    }
-
-    /// A call is over; its folder is written, apart from the pictures.
-    /// A call is over; its folder is written, apart from the pictures and what is found out about it afterwards.
-    fn ended(&self, report: &Report, folder: &Path) {
-        let _ = (report, folder);
-    }
-
-    /// What was found out about a call once it was over: the content of its `analysis.json`.
-    fn analysed(&self, call: &str, analysis: &serde_json::Value) {
-        let _ = (call, analysis);
-    }
 }
 
 /// Why a server could not start.
@@ -162,58 +150,6 @@ impl std::error::Error for ServeError {}
 /// Starts servers.
 #[derive(Debug)]
 pub struct Server;
-
-/// What all parts of one server share.
-struct Shared {
-    source: Source,
-    /// Where calls are kept; a change of the configuration does not move it.
-    data: PathBuf,
-    observer: Option<Arc<dyn Observer>>,
-    registry: Arc<Registry<Claim>>,
-    metrics: Arc<Metrics>,
-    pressure: Pressure,
-    keeper: Keeper,
-    /// Files for which there was no room.
-    late: Arc<Late>,
-    store: Store,
-    /// Calls that were placed and are not over, and the keys that they were placed under.
-    dials: dial::Book,
-    ledger: dial::Ledger,
-    api_rate: api::Rate,
-    sender: Sender,
-    client: reqwest::Client,
-    /// What agents ask of other servers.
-    reach: Reach,
-    after: Arc<AfterCalls>,
-    model_way: model::Way,
-    /// How others are asked.
-    outgoing: Outgoing,
-    random: SystemRandom,
-    /// Bounds the media sockets that have not shown a token yet.
-    unclaimed: Arc<Semaphore>,
-    /// Bounds what strangers can make us log.
-    strangers: Seldom,
-    /// The same for calls that come when there are too many.
-    crowded: Seldom,
-}
-
-/// Something that is said at most once in [`Seldom::PAUSE`]; the metrics count every time.
-#[derive(Debug, Default)]
-struct Seldom(Mutex<Option<Instant>>);
-
-impl Seldom {
-    const PAUSE: Duration = Duration::from_secs(5);
-
-    /// Whether it is time to say it.
-    fn due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = last.is_none_or(|at| at.elapsed() >= Self::PAUSE);
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
-    }
-}
 
 /// Media sockets without a token at once. Calls need theirs for an instant; the rest is strangers.
 const MAX_UNCLAIMED: usize = 256;
@@ -287,7 +223,7 @@ impl Server {
             sender,
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
-            model_way: model::Way::new(outgoing.clone()),
+            model_way: models::Way::new(outgoing.clone()),
             outgoing,
             random: SystemRandom::new(),
             unclaimed: Arc::new(Semaphore::new(MAX_UNCLAIMED)),
@@ -429,20 +365,6 @@ impl Drop for Running {
         for task in &self.tasks {
             task.abort();
         }
-    }
-}
-
-impl Shared {
-    /// The configuration in force.
-    async fn config(self: &Arc<Self>) -> Arc<Config> {
-        self.source.current()
-    }
-
-    /// Looks at the configuration's files, off the async threads. Tells after how long it is worth another look.
-    async fn look(self: &Arc<Self>) -> Option<Duration> {
-        let shared = Arc::clone(self);
-        // A look that panicked has changed nothing; without a runtime there is no other.
-        tokio::task::spawn_blocking(move || shared.source.refresh()).await.ok().and_then(|refreshed| refreshed.again)
     }
 }
 

@@ -13,17 +13,17 @@ const ASKED_MAX: u32 = 5;
 
 /// All calls of one server. One lock, held for a few map operations at the beginning and end of a call.
 #[derive(Debug)]
-pub(super) struct Registry<L> {
-    state: Mutex<State<L>>,
+pub(super) struct Registry<L, A> {
+    state: Mutex<State<L, A>>,
     count: watch::Sender<usize>,
     /// When we last closed a stream, after which the carrier asks what to do with the caller.
     closed: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
-struct State<L> {
+struct State<L, A> {
     draining: bool,
-    calls: BTreeMap<String, Entry<L>>,
+    calls: BTreeMap<String, Entry<L, A>>,
     by_carrier: HashMap<String, String>,
     by_token: HashMap<String, String>,
     /// Calls without a line, of which words are still awaited: they take no slot.
@@ -64,19 +64,20 @@ impl Over {
     }
 }
 
-/// A call as the rest of the server sees it. `L` is what a claim hands to the call: its media socket.
+/// A call as the rest of the server sees it. `L` is what a claim hands to the call: the line's socket. `A` is what the line
+/// needs to answer its carrier; nobody looks into it here.
 #[derive(Debug)]
-pub(super) struct Entry<L> {
+pub(super) struct Entry<L, A> {
     /// The carrier's id of the call.
     pub(super) carrier_call: String,
     /// What the media stream must present, and until when.
     pub(super) token: String,
     /// When the token expires.
     pub(super) expires: Instant,
-    /// The webhook's answer, for when the carrier asks again.
-    pub(super) twiml: String,
+    /// What the carrier is answered, for when it asks again.
+    pub(super) answer: A,
     /// What connects the stream again, once it is over.
-    pub(super) back: Option<String>,
+    pub(super) back: Option<A>,
     /// How often the carrier was told how to connect since a stream last did.
     pub(super) asked: u32,
     /// Where the media socket goes.
@@ -97,11 +98,11 @@ pub(super) enum Command {
 }
 
 /// The answer to a webhook's wish for a slot.
-pub(super) enum Admission<L> {
+pub(super) enum Admission<L, A> {
     /// A new call; the slot is its own until dropped.
-    New(Slot<L>),
+    New(Slot<L, A>),
     /// This call is known: the same answer again.
-    Again(String),
+    Again(A),
     /// No slot is free.
     Full,
     /// The server is on its way out.
@@ -114,9 +115,9 @@ pub(super) enum Admission<L> {
 
 /// What is known of one of the carrier's calls.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// It is up: the webhook's answer, for a carrier that asks once more.
-    Up(String),
+pub(super) enum Known<A> {
+    /// It is up: the answer for a carrier that asks once more.
+    Up(A),
     /// It is over.
     Over,
     New,
@@ -124,9 +125,9 @@ pub(super) enum Known {
 
 /// What a carrier is to do whose stream is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Open it again, by this TwiML.
-    Connect(String),
+pub(super) enum Next<A> {
+    /// Open it again, by this.
+    Connect(A),
     /// Hang up: no stream of all that were tried began.
     NeverConnected,
     /// Hang up: there is no such call, it is being ended, or streams fail one after the other.
@@ -154,7 +155,7 @@ impl Refused {
     }
 }
 
-impl<L> Registry<L> {
+impl<L, A: Clone> Registry<L, A> {
     pub(super) fn new() -> Self {
         Registry {
             state: Mutex::new(State {
@@ -181,10 +182,10 @@ impl<L> Registry<L> {
     }
 
     /// Takes a slot for a new call, unless there are `max` already. Counting and taking is one step.
-    pub(super) fn admit(self: &Arc<Self>, id: &str, max: usize, entry: Entry<L>) -> Admission<L> {
+    pub(super) fn admit(self: &Arc<Self>, id: &str, max: usize, entry: Entry<L, A>) -> Admission<L, A> {
         let mut state = self.lock();
         if let Some(known) = state.by_carrier.get(&entry.carrier_call).and_then(|id| state.calls.get(id)) {
-            return Admission::Again(known.twiml.clone());
+            return Admission::Again(known.answer.clone());
         }
         if state.over.known.contains(entry.carrier_call.as_str()) {
             return Admission::Over;
@@ -224,14 +225,7 @@ impl<L> Registry<L> {
     }
 
     /// The call's stream will begin again, and present this token. `false`: there is no such call.
-    pub(super) fn renew(
-        &self,
-        id: &str,
-        token: &str,
-        expires: Instant,
-        back: String,
-        line: oneshot::Sender<L>,
-    ) -> bool {
+    pub(super) fn renew(&self, id: &str, token: &str, expires: Instant, back: A, line: oneshot::Sender<L>) -> bool {
         let mut state = self.lock();
         let Some(entry) = state.calls.get_mut(id) else { return false };
         let former = std::mem::replace(&mut entry.token, token.to_owned());
@@ -242,13 +236,13 @@ impl<L> Registry<L> {
     }
 
     /// What connects a lent line's stream again, by the carrier's id of the call.
-    pub(super) fn way_back(&self, carrier_call: &str) -> Option<String> {
+    pub(super) fn way_back(&self, carrier_call: &str) -> Option<A> {
         let state = self.lock();
         state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id))?.back.clone()
     }
 
     /// The same for a carrier whose stream is over; what it presents is good until `expires`.
-    pub(super) fn ask_again(&self, carrier_call: &str, expires: Instant) -> Next {
+    pub(super) fn ask_again(&self, carrier_call: &str, expires: Instant) -> Next<A> {
         let mut state = self.lock();
         let Some(id) = state.by_carrier.get(carrier_call).cloned() else { return Next::Over };
         let Some(entry) = state.calls.get_mut(&id).filter(|entry| entry.line.is_some()) else { return Next::Over };
@@ -256,7 +250,7 @@ impl<L> Registry<L> {
             entry.asked += 1;
             entry.expires = expires;
             // Whose very first stream does not begin is there like any other.
-            return Next::Connect(entry.back.as_ref().unwrap_or(&entry.twiml).clone());
+            return Next::Connect(entry.back.as_ref().unwrap_or(&entry.answer).clone());
         }
         if entry.back.is_some() { Next::Over } else { Next::NeverConnected }
     }
@@ -322,10 +316,10 @@ impl<L> Registry<L> {
     }
 
     /// What is known of one of the carrier's calls.
-    pub(super) fn known(&self, carrier_call: &str) -> Known {
+    pub(super) fn known(&self, carrier_call: &str) -> Known<A> {
         let state = self.lock();
         match state.by_carrier.get(carrier_call).and_then(|id| state.calls.get(id)) {
-            Some(entry) => Known::Up(entry.twiml.clone()),
+            Some(entry) => Known::Up(entry.answer.clone()),
             None if state.over.known.contains(carrier_call) => Known::Over,
             None => Known::New,
         }
@@ -346,20 +340,22 @@ impl<L> Registry<L> {
     pub(super) fn count(&self) -> watch::Receiver<usize> {
         self.count.subscribe()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, State<L>> {
+impl<L, A> Registry<L, A> {
+    fn lock(&self) -> MutexGuard<'_, State<L, A>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A call's place among `max_calls`; free again when it [ends](Slot::end) or is dropped.
 #[derive(Debug)]
-pub(super) struct Slot<L> {
-    registry: Arc<Registry<L>>,
+pub(super) struct Slot<L, A> {
+    registry: Arc<Registry<L, A>>,
     id: String,
 }
 
-impl<L> Slot<L> {
+impl<L, A> Slot<L, A> {
     /// The call has no line any more: its place is free. Whoever waits until all calls are over goes on waiting for it.
     pub(super) fn end(&self) {
         let mut state = self.registry.lock();
@@ -369,7 +365,7 @@ impl<L> Slot<L> {
     }
 }
 
-impl<L> Drop for Slot<L> {
+impl<L, A> Drop for Slot<L, A> {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
         state.remove(&self.id);
@@ -378,12 +374,12 @@ impl<L> Drop for Slot<L> {
     }
 }
 
-impl<L> State<L> {
+impl<L, A> State<L, A> {
     fn count(&self) -> usize {
         self.calls.len() + self.closing.len()
     }
 
-    fn remove(&mut self, id: &str) -> Option<Entry<L>> {
+    fn remove(&mut self, id: &str) -> Option<Entry<L, A>> {
         let entry = self.calls.remove(id)?;
         self.by_carrier.remove(&entry.carrier_call);
         self.by_token.remove(&entry.token);
@@ -400,13 +396,13 @@ mod tests {
 
     use super::*;
 
-    fn entry(call: &str) -> (Entry<u32>, oneshot::Receiver<u32>) {
+    fn entry(call: &str) -> (Entry<u32, String>, oneshot::Receiver<u32>) {
         let (line, claimed) = oneshot::channel();
         let entry = Entry {
             carrier_call: call.to_owned(),
             token: format!("token-{call}"),
             expires: Instant::now() + Duration::from_secs(30),
-            twiml: format!("<{call}/>"),
+            answer: format!("<{call}/>"),
             back: None,
             asked: 0,
             line: Some(line),
@@ -415,7 +411,7 @@ mod tests {
         (entry, claimed)
     }
 
-    fn admit(registry: &Arc<Registry<u32>>, call: &str, max: usize) -> Admission<u32> {
+    fn admit(registry: &Arc<Registry<u32, String>>, call: &str, max: usize) -> Admission<u32, String> {
         registry.admit(&format!("id-{call}"), max, entry(call).0)
     }
 
@@ -423,7 +419,7 @@ mod tests {
     fn a_slot_is_one_call_and_free_again_when_dropped() {
         let registry = Arc::new(Registry::new());
         let Admission::New(slot) = admit(&registry, "a", 1) else { panic!("no slot") };
-        assert!(matches!(admit(&registry, "a", 1), Admission::Again(twiml) if twiml == "<a/>"));
+        assert!(matches!(admit(&registry, "a", 1), Admission::Again(answer) if answer == "<a/>"));
         assert!(matches!(admit(&registry, "b", 1), Admission::Full));
         drop(slot);
         assert!(matches!(admit(&registry, "b", 1), Admission::New(_)));

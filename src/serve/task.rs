@@ -1,6 +1,5 @@
 //! A call's task from admission to report: what is around the loop of [`call`](super::call).
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,63 +10,36 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
 
 use crate::base::time::date::rfc3339;
-use crate::config::{Budget, CallSettings, Deployment, JournalKeep, Keep, Twilio};
+use crate::config::{CallSettings, Deployment, JournalKeep, Keep};
 use crate::engine::EndReason;
 use crate::report::Report;
-use crate::store::{Direction, EndedCall, NewCall};
+use crate::store::{EndedCall, NewCall};
 
 use super::Shared;
+use super::about::About;
 use super::call::Call;
-use super::effects::Carrier;
 use super::keeper::{Files, Folder};
-use super::lend::Way;
-use super::media::Claim;
-use super::registry::{Command, Slot};
-use super::variables;
+use super::lines::{Carrier, Slot, Socket};
+use super::registry::Command;
 
 /// A call that was admitted.
 pub(super) struct Setup {
     pub(super) shared: Arc<Shared>,
-    pub(super) slot: Slot<Claim>,
+    pub(super) slot: Slot,
     pub(super) id: String,
     pub(super) carrier_call: String,
     pub(super) about: About,
     /// When the webhook arrived, by the clock of waiting and by the wall's.
     pub(super) began: Instant,
     pub(super) started: SystemTime,
-    pub(super) twilio: Twilio,
     /// Where calls' folders are.
     pub(super) data: PathBuf,
     pub(super) deployment: Arc<Deployment>,
     pub(super) settings: Arc<CallSettings>,
-    /// How the carrier reaches us.
-    pub(super) way: Way,
-    pub(super) claimed: oneshot::Receiver<Claim>,
+    /// Who has the far end of its line.
+    pub(super) carrier: Carrier,
+    pub(super) claimed: oneshot::Receiver<Socket>,
     pub(super) commanded: mpsc::Receiver<Command>,
-}
-
-/// What a call is about. Numbers and variables go into the store and to webhooks, never into logs.
-#[derive(Clone, Debug)]
-pub struct About {
-    /// Who dialled.
-    pub direction: Direction,
-    /// E.164, or the carrier's word for a number that is withheld.
-    pub from: Option<String>,
-    /// The number called.
-    pub to: Option<String>,
-    /// What whoever placed the call gave it.
-    pub variables: BTreeMap<String, String>,
-    /// What the model may cost.
-    pub budget: Option<Budget>,
-}
-
-impl About {
-    /// Puts what is known of the call `id` into what it runs by.
-    pub(super) fn prepare(&self, settings: &mut CallSettings, id: &str, deployment: &Deployment, started: SystemTime) {
-        settings.variables = variables::of_call(self, id, deployment, started);
-        settings.fetches = deployment.agent.fetch.is_some();
-        settings.budget.clone_from(&self.budget);
-    }
 }
 
 /// Runs the call and keeps its report; answers how it ended. A failure of ours ends this call only.
@@ -80,11 +52,10 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         about,
         began,
         started,
-        twilio,
         data,
         deployment,
         settings,
-        way,
+        carrier,
         claimed,
         commanded,
     } = setup;
@@ -112,8 +83,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         format: settings.format,
         keep: deployment.keep.clone(),
     });
-    let carrier = Carrier::new(shared.client.clone(), twilio, carrier_call.clone());
-    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, &slot, carrier, way, claimed, commanded);
+    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, &slot, carrier, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
     let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);

@@ -18,33 +18,35 @@
 //! wish is kept, in the ledger too: the call is looked for as long as it may ring and canceled once it is found, and
 //! whoever picks up before is hung up on.
 //!
-//! [`ledger`] keeps the keys, [`carrier`] asks the carrier, [`ringing`] is a call's task until somebody picks up. [`unseen`]
+//! [`book`] has the calls that are not over, [`ledger`] keeps the keys, [`ringing`] is a call's task until somebody picks up. [`unseen`]
 //! takes back those that have no task any more.
 
-pub(super) mod carrier;
+mod book;
 mod ledger;
 mod ringing;
 pub(super) mod unseen;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::audio::AudioFormat;
 use crate::config::{Budget, CallSettings, Config, Deployment};
-use crate::engine::NotAnswered;
 use crate::link::twilio::rest::NewCall;
 
 use crate::store::Direction;
 
-use super::lend::Way;
-use super::registry::{Admission, Entry, UNNAMED};
-use super::task::About;
-use super::trust::Public;
+use super::about::About;
+use super::lines::twilio::Way;
+use super::lines::twilio::placing::Carrier;
+use super::lines::{Answer, Entry};
+use super::public::Public;
+use super::registry::{Admission, UNNAMED};
 use super::{Shared, wall};
 
+pub(super) use book::{Book, Placed, State, Told, View};
 pub(super) use ledger::{Inserted, Ledger, Record};
 use ringing::{First, Ringing};
 
@@ -54,118 +56,6 @@ const QUEUE_COMMANDS: usize = 16;
 const QUEUE_REPORTS: usize = 32;
 /// What the carrier allows for the hard limit beyond everything that a call may take here.
 const SPARE_S: u64 = 120;
-
-/// Where a call that was placed is. Names are those of the API and the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// The carrier is being asked, or has it and does not ring yet.
-    Queued,
-    /// It rings.
-    Ringing,
-    /// Somebody picked up.
-    Answered,
-    /// It is over.
-    Completed,
-    /// Nobody picked up.
-    NotAnswered(NotAnswered),
-    /// The carrier certainly did not place it; the same key may be tried again.
-    NotPlaced,
-    /// Nobody knows whether the carrier placed it.
-    Unknown,
-    /// It is to be taken back, which the carrier has not confirmed, or could not be asked yet.
-    Canceling,
-}
-
-impl State {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            State::Queued => "queued",
-            State::Ringing => "ringing",
-            State::Answered => "answered",
-            State::Completed => "completed",
-            State::NotAnswered(how) => how.name(),
-            State::NotPlaced => "not_placed",
-            State::Unknown => "unknown",
-            State::Canceling => "canceling",
-        }
-    }
-
-    /// Whether nothing more becomes of it.
-    pub(super) const fn is_final(self) -> bool {
-        matches!(self, State::Completed | State::NotAnswered(_) | State::NotPlaced)
-    }
-}
-
-/// What is known of a call that was placed.
-#[derive(Clone, Debug)]
-pub(super) struct View {
-    pub(super) state: State,
-    pub(super) carrier_call: Option<String>,
-    /// The end's `kind`, or why it failed.
-    pub(super) why: Option<String>,
-}
-
-/// What the carrier tells.
-pub(super) enum Told {
-    /// A status callback: the status, and what else it says of a failure.
-    Status { sid: String, status: String, detail: String },
-    /// The voice webhook: somebody picked up.
-    Answered { sid: String, at: Instant },
-}
-
-/// A call that was placed and is not over.
-#[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) view: watch::Receiver<View>,
-    pub(super) deployment: String,
-    pub(super) to: String,
-    /// What the voice webhook is answered.
-    twiml: String,
-    told: mpsc::Sender<Told>,
-}
-
-/// All of them.
-#[derive(Debug, Default)]
-pub(super) struct Book {
-    placed: Mutex<HashMap<String, Arc<Placed>>>,
-    /// Held from the look at the ledger until a call is in the book: of two requests with one key, only one places it.
-    pub(super) placing: tokio::sync::Mutex<()>,
-    /// Those that are in no task's sight and are being taken back.
-    unseen: unseen::Unseen,
-}
-
-impl Book {
-    pub(super) fn get(&self, call: &str) -> Option<Arc<Placed>> {
-        self.lock().get(call).cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<Placed>>> {
-        self.placed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Placed {
-    /// Passes on what the carrier tells. `false`: so much waits already that it is lost.
-    pub(super) fn tell(&self, told: Told) -> bool {
-        self.told.try_send(told).is_ok()
-    }
-
-    /// Somebody picked up: the TwiML for the call, if it is this one.
-    pub(super) fn answer(&self, sid: &str, at: Instant) -> Option<String> {
-        let view = self.view.borrow().clone();
-        if view.state.is_final() || view.carrier_call.as_deref().is_some_and(|known| known != sid) {
-            return None;
-        }
-        if view.state == State::Canceling {
-            // It is hung up on; now it is known which call it is. One that is lost is found by a look.
-            self.tell(Told::Answered { sid: sid.to_owned(), at });
-            return None;
-        }
-        // A carrier that asks again is answered again.
-        let told = view.state == State::Answered || self.tell(Told::Answered { sid: sid.to_owned(), at });
-        told.then(|| self.twiml.clone())
-    }
-}
 
 /// A call that is wanted.
 pub(super) struct Wanted {
@@ -202,7 +92,7 @@ pub(super) fn place(
     let started = std::time::SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
     let way = Way::new(Public::from_base(public.clone()), call.to_owned(), &deployment.limits);
-    let twiml = way.connect(&token);
+    let answer = Answer::Twilio(way.connect(&token));
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
     let entry = Entry {
@@ -210,7 +100,7 @@ pub(super) fn place(
         carrier_call: format!("{UNNAMED}{call}"),
         token,
         expires: began,
-        twiml: twiml.clone(),
+        answer: answer.clone(),
         back: None,
         asked: 0,
         line: Some(line),
@@ -242,7 +132,7 @@ pub(super) fn place(
     let state = if unwanted { State::Canceling } else { State::Queued };
     let (view, seen) = watch::channel(View { state, carrier_call: record.carrier_call.clone(), why: None });
     let (told, reports) = mpsc::channel(QUEUE_REPORTS);
-    let placed = Arc::new(Placed { view: seen, deployment: deployment.name.clone(), to: to.clone(), twiml, told });
+    let placed = Arc::new(Placed { view: seen, deployment: deployment.name.clone(), to: to.clone(), answer, told });
     shared.dials.lock().insert(call.to_owned(), Arc::clone(&placed));
     shared.metrics.placed.add(1);
     tokio::spawn(
@@ -253,7 +143,7 @@ pub(super) fn place(
             call: call.to_owned(),
             slot,
             new,
-            carrier: carrier::Carrier::new(shared.client.clone(), config.server.twilio.clone()),
+            carrier: Carrier::new(shared.client.clone(), config.server.twilio.clone()),
             twilio: config.server.twilio.clone(),
             about,
             deployment,

@@ -12,13 +12,14 @@ use crate::config::{CallSettings, Deployment, Twilio};
 use crate::engine::{Control, EndReason, NotAnswered};
 use crate::link::twilio::rest::{Listed, NewCall};
 
-use super::carrier::{Asked, Carrier};
 use super::{State, Told, View};
 use crate::serve::Shared;
-use crate::serve::lend::Way;
-use crate::serve::media::Claim;
-use crate::serve::registry::{Command, Slot};
-use crate::serve::task::{self, About, Setup};
+use crate::serve::about::About;
+use crate::serve::lines::twilio::placing::{Asked, Carrier};
+use crate::serve::lines::twilio::{self, Way};
+use crate::serve::lines::{self, Slot, Socket};
+use crate::serve::registry::Command;
+use crate::serve::task::{self, Setup};
 use crate::store::StoreError;
 
 /// Pauses before each look for a call whose placing was not confirmed: the carrier may need a moment to list it.
@@ -49,7 +50,7 @@ pub(super) struct Ringing {
     /// When the key came, in seconds since 1970.
     pub(super) since_s: u64,
     pub(super) call: String,
-    pub(super) slot: Slot<Claim>,
+    pub(super) slot: Slot,
     pub(super) new: NewCall,
     pub(super) carrier: Carrier,
     pub(super) twilio: Twilio,
@@ -61,7 +62,7 @@ pub(super) struct Ringing {
     pub(super) started: SystemTime,
     pub(super) view: watch::Sender<View>,
     pub(super) reports: mpsc::Receiver<Told>,
-    pub(super) claimed: oneshot::Receiver<Claim>,
+    pub(super) claimed: oneshot::Receiver<Socket>,
     pub(super) commanded: mpsc::Receiver<Command>,
     /// The carrier's word on who picked up, that was quicker than the voice webhook.
     pub(super) early: Option<Control>,
@@ -384,6 +385,7 @@ impl Ringing {
             shared.registry.command(&call, Command::Control(control));
         }
         let started = self.started + at.saturating_duration_since(self.began);
+        let carrier = twilio::Carrier::new(self.way, shared.client.clone(), self.twilio, sid.clone());
         let end = task::answer(Setup {
             shared: Arc::clone(&shared),
             slot,
@@ -391,12 +393,11 @@ impl Ringing {
             carrier_call: sid,
             began: at,
             started,
-            twilio: self.twilio,
             data: shared.data.clone(),
             about: self.about,
             deployment: self.deployment,
             settings: self.settings,
-            way: self.way,
+            carrier: lines::Carrier::Twilio(Box::new(carrier)),
             claimed: self.claimed,
             commanded: self.commanded,
         })

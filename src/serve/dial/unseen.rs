@@ -5,8 +5,7 @@
 //! start, until the carrier has confirmed it. Where it does not, the carrier's next word on the call says so; until then the
 //! same request with the same key looks it up, and whoever picks up is hung up on.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -15,31 +14,14 @@ use tracing::Instrument as _;
 use crate::config::Twilio;
 use crate::engine::NotAnswered;
 use crate::serve::Shared;
+use crate::serve::lines::twilio::placing::Carrier;
 
-use super::carrier::Carrier;
+use super::book::MOST;
 use super::ringing::{AGAIN, LATER};
 use super::{Record, State, View};
 
 /// How long the carrier is asked: longer than a call may ring. After that the next start asks again.
 const LONGEST: Duration = Duration::from_secs(900);
-/// Calls that are taken back at once; what is beyond waits for the next request or start.
-const MOST: usize = 500;
-
-/// The calls that are being taken back, by our ids.
-#[derive(Debug, Default)]
-pub(in crate::serve) struct Unseen(Mutex<HashSet<String>>);
-
-impl Unseen {
-    /// `false`: it is being taken back already, or too many are.
-    fn begin(&self, call: &str) -> bool {
-        let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        calls.len() < MOST && calls.insert(call.to_owned())
-    }
-
-    fn end(&self, call: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(call);
-    }
-}
 
 /// After a start: what a former server was to take back.
 pub(in crate::serve) async fn go_on(shared: &Arc<Shared>) {

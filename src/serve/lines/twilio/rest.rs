@@ -11,13 +11,13 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// The API, with the account's credentials.
 #[derive(Clone, Debug)]
-pub(super) struct Rest {
+pub(in crate::serve) struct Rest {
     client: reqwest::Client,
     twilio: Twilio,
 }
 
 /// What came of a request.
-pub(super) enum Answer {
+pub(in crate::serve) enum Answer {
     /// HTTP status and body.
     Here(u16, Vec<u8>),
     /// It did not reach the carrier.
@@ -27,12 +27,12 @@ pub(super) enum Answer {
 }
 
 impl Rest {
-    pub(super) fn new(client: reqwest::Client, twilio: Twilio) -> Self {
+    pub(in crate::serve) fn new(client: reqwest::Client, twilio: Twilio) -> Self {
         Rest { client, twilio }
     }
 
     /// The account, if it and its token are known.
-    pub(super) fn account(&self) -> Result<&str, String> {
+    pub(in crate::serve) fn account(&self) -> Result<&str, String> {
         let unset = "twilio.account_sid and twilio.auth_token in offhook.toml are not both set";
         match (&self.twilio.account_sid, &self.twilio.auth_token) {
             (Some(account), Some(_)) => Ok(account),
@@ -40,7 +40,7 @@ impl Rest {
         }
     }
 
-    pub(super) async fn send(&self, request: &RestRequest) -> Answer {
+    pub(in crate::serve) async fn send(&self, request: &RestRequest) -> Answer {
         let url = format!("{}{}", self.twilio.rest_url, request.path);
         let builder = match request.method {
             "GET" => self.client.get(url).query(&request.form),

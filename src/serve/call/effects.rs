@@ -1,6 +1,5 @@
-//! What a call asks of the world beside its two sockets: effects, and what they bring that a session has to know.
+//! What a call asks of the world beside its line and its model: effects, and what they bring that a session has to know.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -9,9 +8,7 @@ use tracing::Instrument as _;
 
 use crate::base::template::{self, Variables};
 use crate::engine::{Effect, EffectId, EffectResult};
-use crate::link::{openai, twilio};
-use crate::serve::effects::Outcome;
-use crate::serve::lend;
+use crate::serve::lines::Outcome;
 
 use super::{Call, Fetching};
 
@@ -39,39 +36,25 @@ impl Call<'_> {
                     })
                 })
             }
-            // The carrier is never let go of half-way: what it does then would not be known.
-            Effect::HangUp => {
-                self.shared.registry.shut(self.id);
-                return self.ask_carrier(id, self.carrier.clone().hang_up());
-            }
-            Effect::Transfer { .. } | Effect::SendDtmf(_) => {
-                let lent = lend::lend(self.shared, &self.way, &effect);
-                let twiml = match (lent, &effect) {
-                    (Some(lent), _) => {
-                        self.back = Some(lent.back);
-                        Some(lent.twiml)
-                    }
-                    (None, Effect::Transfer { to, back_after_s: None }) => Some(twilio::twiml::dial(to)),
-                    (None, _) => None,
-                };
-                match twiml {
-                    Some(twiml) => return self.ask_carrier(id, self.carrier.clone().take_line(twiml)),
-                    // The call is being let go of.
-                    None => Box::pin(std::future::ready(Outcome::Ended(EffectResult::Failed(
-                        "the line could not come back".to_owned(),
-                    )))),
+            Effect::HangUp | Effect::Transfer { .. } | Effect::SendDtmf(_) => match self.line.run(&effect) {
+                // The carrier is never let go of half-way: what it does then would not be known.
+                Some(errand) => {
+                    let errand = errand.instrument(self.span.clone());
+                    let never_aborted = AbortHandle::new_pair().1;
+                    return self
+                        .effects
+                        .push(Abortable::new(Box::pin(async move { (id, errand.await) }), never_aborted));
                 }
-            }
+                // The call is being let go of.
+                None => Box::pin(std::future::ready(Outcome::Ended(EffectResult::Failed(
+                    "the line could not come back".to_owned(),
+                )))),
+            },
         };
         let run = run.instrument(self.span.clone());
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(id, handle);
         self.effects.push(Abortable::new(Box::pin(async move { (id, run.await) }), registration));
-    }
-
-    fn ask_carrier(&mut self, id: EffectId, asked: impl Future<Output = Outcome> + Send + 'static) {
-        let asked = asked.instrument(self.span.clone());
-        self.effects.push(Abortable::new(Box::pin(async move { (id, asked.await) }), AbortHandle::new_pair().1));
     }
 
     fn begin_fetch(&mut self) -> Fetching {
@@ -98,17 +81,7 @@ impl Call<'_> {
         if let Some(Some(fetched)) = self.fetch.as_ref().and_then(|fetch| fetch.peek().cloned()) {
             self.learn(&fetched);
         }
-        self.count_session();
-        let agent = &self.deployment.agent;
-        let instructions = template::render(&agent.instructions, &self.variables);
-        self.session = openai::Session::new(agent, &instructions, self.settings.format).after(&self.session);
-    }
-
-    /// Adds what the session counted, which is about to be let go of.
-    pub(super) fn count_session(&mut self) {
-        let counted = self.session.counters();
-        self.counted.unknown += counted.unknown;
-        self.counted.mcp_calls += counted.mcp_calls;
-        self.counted.mcp_failed += counted.mcp_failed;
+        let instructions = template::render(&self.deployment.agent.instructions, &self.variables);
+        self.model.begin(&instructions);
     }
 }

@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use crate::base::template::Variables;
+use crate::base::time::date::rfc3339;
 use crate::config::Deployment;
 use crate::house::hours;
 
-use super::task::About;
-use crate::base::time::date::rfc3339;
+use super::About;
 
 /// The variables of a call that came in at `started`, by full name: the agent's defaults, what is known of the call, and
 /// the time where the deployment is.

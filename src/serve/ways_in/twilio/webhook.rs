@@ -15,22 +15,23 @@ use crate::ears::answering::AnsweredBy;
 use crate::engine::Control;
 use crate::link::twilio::twiml;
 use crate::output::words;
+use crate::serve::about::About;
+use crate::serve::dial::{self, Told};
+use crate::serve::lines::twilio::{self, Twiml, Way};
+use crate::serve::lines::{Answer, Carrier, Entry};
+use crate::serve::public::Public;
+use crate::serve::registry::{Admission, Command, Known};
+use crate::serve::task::{self, Setup};
+use crate::serve::{Shared, budget, wall};
 use crate::store::Direction;
 
-use super::dial::{self, Told};
-use super::lend::Way;
-use super::registry::{Admission, Command, Entry, Known};
-use super::task::{self, About, Setup};
-use super::trust::{MAX_FIELD, Public, Signed};
-use super::{Shared, budget, wall};
+use super::trust::{MAX_FIELD, Signed};
 
-/// The `<Parameter>` that carries a stream's token.
-pub(super) const TOKEN: &str = "token";
 /// Commands that may wait for one call.
 const QUEUE_COMMANDS: usize = 16;
 
 /// `POST` or `GET /twilio/voice`: a call comes in.
-pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, config, uri, headers, at: began } = webhook;
     if let Some(call) = placed(&uri) {
         let expires = began + Duration::from_secs(config.server.twilio.token_ttl_s);
@@ -46,7 +47,7 @@ pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) ->
         return refuse(&shared, why, &twilio.refuse_inactive);
     };
     match shared.registry.known(carrier_call) {
-        Known::Up(twiml) => return xml(twiml),
+        Known::Up(answer) => return again(answer),
         Known::Over => return over(&shared),
         Known::New => {}
     }
@@ -66,7 +67,7 @@ pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) ->
         Err(why) => Err(why),
     };
     match answered {
-        Ok(twiml) => xml(twiml),
+        Ok(answer) => again(answer),
         Err("call_over") => over(&shared),
         Err(why) => refuse(&shared, why, &twilio.refuse_full),
     }
@@ -75,22 +76,22 @@ pub(super) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) ->
 /// Somebody picked up a call that was placed.
 fn picked_up(shared: &Shared, call: &str, carrier_call: Option<&str>, at: Instant, expires: Instant) -> Response {
     let placed = shared.dials.get(call);
-    let twiml = placed.zip(carrier_call).and_then(|(placed, sid)| {
-        let twiml = placed.answer(sid, at)?;
+    let answer = placed.zip(carrier_call).and_then(|(placed, sid)| {
+        let answer = placed.answer(sid, at)?;
         // Now: the media stream may be here before the call's task has had its turn.
         shared.registry.name(call, sid, expires);
-        Some(twiml)
+        Some(answer)
     });
-    xml(twiml.unwrap_or_else(|| {
+    answer.map(again).unwrap_or_else(|| {
         // Taken back, or this server was gone meanwhile: to whoever picked up there is nothing to say.
         shared.metrics.refused.add("not_placed", 1);
         tracing::warn!("a call was answered that is not placed any more; it is hung up");
-        twiml::hang_up()
-    }))
+        xml(twiml::hang_up())
+    })
 }
 
 /// `POST /twilio/amd`: the carrier knows who picked up.
-pub(super) async fn answered_by(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn answered_by(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, uri, .. } = webhook;
     let by = AnsweredBy::from_name(form.get("AnsweredBy").unwrap_or("unknown"));
     shared.metrics.answered_by.add(by.name(), 1);
@@ -107,7 +108,7 @@ fn placed(uri: &Uri) -> Option<&str> {
 }
 
 /// `POST /twilio/stream-status`: a stream began, ended or failed.
-pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, .. } = webhook;
     let event = match form.get("StreamEvent") {
         Some("stream-started") => "stream_started",
@@ -125,7 +126,7 @@ pub(super) async fn stream_status(State(shared): State<Arc<Shared>>, webhook: Si
 }
 
 /// `POST /twilio/call-status`: a call reached a state. One that is over here ends there.
-pub(super) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+pub(in crate::serve) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let Signed { form, uri, .. } = webhook;
     let over = matches!(form.get("CallStatus"), Some("completed" | "busy" | "failed" | "no-answer" | "canceled"));
     shared.metrics.carrier_reports.add(if over { "call_over" } else { "call_other" }, 1);
@@ -148,7 +149,7 @@ pub(super) async fn call_status(State(shared): State<Arc<Shared>>, webhook: Sign
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Admits the call and starts its task: the TwiML for the carrier, or why not.
+/// Admits the call and starts its task: the answer for the carrier, or why not.
 async fn answer(
     shared: &Arc<Shared>,
     config: &Arc<Config>,
@@ -157,21 +158,21 @@ async fn answer(
     carrier_call: &str,
     about: About,
     began: Instant,
-) -> Result<String, &'static str> {
+) -> Result<Answer, &'static str> {
     let started = SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| "no_randomness")?;
     let is_up = |id: &str| shared.registry.contains(id);
     let id = wall::new_id(started, &shared.random, &shared.data.join("calls"), is_up).await;
     let id = id.map_err(|_| "no_randomness")?;
     let way = Way::new(public.clone(), id.clone(), &deployment.limits);
-    let twiml = way.connect(&token);
+    let answer = Answer::Twilio(way.connect(&token));
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
     let entry = Entry {
         carrier_call: carrier_call.to_owned(),
         token,
         expires: began + Duration::from_secs(config.server.twilio.token_ttl_s),
-        twiml: twiml.clone(),
+        answer: answer.clone(),
         back: None,
         asked: 0,
         line: Some(line),
@@ -182,7 +183,7 @@ async fn answer(
     let max_calls = if busy { 0 } else { config.server.max_calls };
     let slot = match shared.registry.admit(&id, max_calls, entry) {
         Admission::New(slot) => slot,
-        Admission::Again(twiml) => return Ok(twiml),
+        Admission::Again(answer) => return Ok(answer),
         Admission::Full if busy => {
             if shared.crowded.due() {
                 let late_ms = shared.pressure.worst().as_millis();
@@ -198,6 +199,8 @@ async fn answer(
     let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
     about.prepare(&mut settings, &id, deployment, started);
     let settings = Arc::new(settings);
+    let (client, twilio) = (shared.client.clone(), config.server.twilio.clone());
+    let carrier = twilio::Carrier::new(way, client, twilio, carrier_call.to_owned());
     tokio::spawn(task::answer(Setup {
         shared: Arc::clone(shared),
         slot,
@@ -206,15 +209,14 @@ async fn answer(
         about,
         began,
         started,
-        twilio: config.server.twilio.clone(),
         data: shared.data.clone(),
         deployment: Arc::clone(deployment),
         settings,
-        way,
+        carrier: Carrier::Twilio(Box::new(carrier)),
         claimed,
         commanded,
     }));
-    Ok(twiml)
+    Ok(answer)
 }
 
 /// Repeats what a call that is over was told last: nobody is there to hear more.
@@ -232,6 +234,12 @@ fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {
     xml(twiml::refuse(text, None))
 }
 
-pub(super) fn xml(twiml: String) -> Response {
+/// What was said before, or is for the first time.
+pub(in crate::serve) fn again(answer: Answer) -> Response {
+    let Answer::Twilio(Twiml(twiml)) = answer;
+    xml(twiml)
+}
+
+pub(in crate::serve) fn xml(twiml: String) -> Response {
     ([(header::CONTENT_TYPE, twiml::CONTENT_TYPE)], twiml).into_response()
 }

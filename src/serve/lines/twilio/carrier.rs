@@ -1,41 +1,66 @@
-//! What only the carrier can do with a call: end it, or take its line.
+//! What only the carrier can do with a call: end it, take its line, connect its streams to us.
 
 use std::time::Duration;
 
 use crate::config::Twilio;
 use crate::engine::EffectResult;
 use crate::link::twilio::rest::{self, RestRequest};
+use crate::link::twilio::twiml;
+use crate::serve::lines::{Errand, Outcome};
 
 use super::rest::{Answer, Rest};
+use super::{Twiml, Way};
 
 /// The carrier asks for a pause when it is busy; the caller waits in silence meanwhile.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// See [`super::super::Carrier`].
+pub(in crate::serve) struct Carrier {
+    way: Way,
+    asker: Asker,
+}
+
 /// The carrier's REST API as one call uses it.
 #[derive(Clone, Debug)]
-pub(super) struct Carrier {
+struct Asker {
     rest: Rest,
     carrier_call: String,
 }
 
-/// How an effect came out.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// For the engine.
-    Ended(EffectResult),
-    /// The carrier could not be asked; closing our socket ends the call too, since the carrier then asks us and is told to hang up.
-    CloseInstead,
-    /// The carrier says that there is no such call any more.
-    CallOver,
-}
-
 impl Carrier {
-    pub(super) fn new(client: reqwest::Client, twilio: Twilio, carrier_call: String) -> Self {
-        Carrier { rest: Rest::new(client, twilio), carrier_call }
+    /// The carrier of a call, and the way by which its streams come to us.
+    pub(in crate::serve) fn new(way: Way, client: reqwest::Client, twilio: Twilio, carrier_call: String) -> Self {
+        Carrier { way, asker: Asker { rest: Rest::new(client, twilio), carrier_call } }
     }
 
+    pub(in crate::serve::lines) fn leads_back(&self) -> bool {
+        self.way.leads_back()
+    }
+
+    pub(in crate::serve::lines) fn connect(&self, token: &str) -> Twiml {
+        self.way.connect(token)
+    }
+
+    pub(in crate::serve::lines) fn hang_up(&self) -> Errand {
+        Box::pin(self.asker.clone().hang_up())
+    }
+
+    pub(in crate::serve::lines) fn put_through(&self, to: &str, back_after_s: Option<u64>) -> Errand {
+        let twiml = match back_after_s {
+            Some(ring_s) => self.way.dial(to, ring_s),
+            None => twiml::dial(to),
+        };
+        Box::pin(self.asker.clone().take_line(twiml))
+    }
+
+    pub(in crate::serve::lines) fn press(&self, digits: &str, token: &str) -> Errand {
+        Box::pin(self.asker.clone().take_line(self.way.press(digits, token)))
+    }
+}
+
+impl Asker {
     /// Ends the call. To end it twice is to end it, so it is asked again also when nobody knows whether it did.
-    pub(super) async fn hang_up(self) -> Outcome {
+    async fn hang_up(self) -> Outcome {
         match self.ask(|account| rest::hang_up(account, &self.carrier_call), true).await {
             Ok(_) => Outcome::Ended(EffectResult::Done),
             Err(Failed { brief, .. }) => {
@@ -46,7 +71,7 @@ impl Carrier {
     }
 
     /// Takes the line from its stream and runs `twiml`. Never done twice: keys that are pressed twice are other keys.
-    pub(super) async fn take_line(self, twiml: String) -> Outcome {
+    async fn take_line(self, twiml: String) -> Outcome {
         match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone()), false).await {
             Ok(Said::Done) => Outcome::Ended(EffectResult::Done),
             Ok(Said::CallOver) => Outcome::CallOver,

@@ -1,4 +1,4 @@
-//! The socket to a realtime model: dialling it, and letting go of it.
+//! The socket to the model: dialling it, and letting go of it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::config::Model;
 use crate::engine::ModelEvent;
 use crate::link::openai;
-
-use super::leg::{Leg, READ_BUFFER_BYTES};
-use super::outgoing::{self, Outgoing};
+use crate::serve::leg::{Leg, READ_BUFFER_BYTES};
+use crate::serve::models::Way;
+use crate::serve::outgoing;
+use crate::serve::outlet::Kind;
 
 /// A connection to a model.
 pub(super) type Socket = WebSocketStream<MaybeTlsStream<outgoing::Stream>>;
@@ -38,25 +39,11 @@ const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// How long a connection that is no longer needed may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How models are reached.
-#[derive(Clone)]
-pub(super) struct Way {
-    outgoing: Outgoing,
-    /// The public roots, one configuration for all so that sessions are resumed.
-    tls: Connector,
-}
-
-impl Way {
-    pub(super) fn new(outgoing: Outgoing) -> Way {
-        Way { outgoing, tls: Connector::Rustls(Arc::new(super::tls::to_others())) }
-    }
-}
-
 /// Connects and shakes hands, within the model's time for it.
 pub(super) fn dial(model: Arc<Model>, way: Way) -> Dial {
     Box::pin(async move {
         let limit = Duration::from_millis(model.dial_timeout_ms);
-        match timeout(limit, connect(&model, way)).await {
+        match timeout(limit, connect(&model, &way)).await {
             Ok(Ok(socket)) => Ok(Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE))),
             Ok(Err(event)) => Err(event),
             Err(_) => Err(closed(format!("no connection within {} ms", limit.as_millis()), true)),
@@ -64,7 +51,7 @@ pub(super) fn dial(model: Arc<Model>, way: Way) -> Dial {
     })
 }
 
-async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>> {
+async fn connect(model: &Model, way: &Way) -> Result<Socket, ModelEvent<'static>> {
     let wanted = openai::request(model);
     let mut request = wanted.url.as_str().into_client_request().map_err(|error| event(&error))?;
     for (name, value) in &wanted.headers {
@@ -81,7 +68,7 @@ async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>>
         .write_buffer_size(16 << 10)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(way.tls))
+    let (socket, _) = client_async_tls_with_config(request, stream, Some(config), Some(way.tls.clone()))
         .await
         .map_err(|error| event(&error))?;
     Ok(socket)
@@ -90,7 +77,7 @@ async fn connect(model: &Model, way: Way) -> Result<Socket, ModelEvent<'static>>
 /// Ends a connection without making anyone wait for it.
 pub(super) fn let_go(mut leg: Box<ModelLeg>) {
     let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-    leg.push(super::outlet::Kind::Other, 2, Message::Close(Some(goodbye)), None);
+    leg.push(Kind::Other, 2, Message::Close(Some(goodbye)), None);
     tokio::spawn(timeout(GOODBYE, async move {
         let written = std::future::poll_fn(|cx| leg.poll_write(cx)).await;
         while written.is_ok() {

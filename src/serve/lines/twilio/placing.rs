@@ -2,7 +2,8 @@
 
 use crate::config::Twilio;
 use crate::link::twilio::rest::{self, Listed, NewCall, RestErrorKind};
-use crate::serve::rest::{Answer, Rest};
+
+use super::rest::{Answer, Rest};
 
 /// The carrier's REST API.
 #[derive(Clone, Debug)]
@@ -10,7 +11,7 @@ pub(in crate::serve) struct Carrier(Rest);
 
 /// What came of asking for a call.
 #[derive(Debug)]
-pub(super) enum Asked {
+pub(in crate::serve) enum Asked {
     /// The carrier has it.
     Placed(Listed),
     /// There is certainly no call. `retry`: asking again can help. Two ways to say why: the second fit for logs.
@@ -24,7 +25,7 @@ impl Carrier {
         Carrier(Rest::new(client, twilio))
     }
 
-    pub(super) async fn create(&self, call: &NewCall) -> Asked {
+    pub(in crate::serve) async fn create(&self, call: &NewCall) -> Asked {
         let answer = match self.0.account() {
             Ok(account) => self.0.send(&rest::create_call(account, call)).await,
             Err(why) => Answer::Unsent(why),
@@ -46,7 +47,7 @@ impl Carrier {
     }
 
     /// Calls between these numbers that were made since then, the newest first.
-    pub(super) async fn find(&self, call: &NewCall, since_s: u64) -> Result<Vec<Listed>, String> {
+    pub(in crate::serve) async fn find(&self, call: &NewCall, since_s: u64) -> Result<Vec<Listed>, String> {
         match self.0.send(&rest::list_calls(self.0.account()?, &call.to, &call.from)).await {
             Answer::Here(status, body) => {
                 let listed = rest::listed(status, &body).map_err(|error| error.brief())?;
@@ -58,7 +59,7 @@ impl Carrier {
     }
 
     /// How a call is.
-    pub(super) async fn status(&self, sid: &str) -> Result<String, String> {
+    pub(in crate::serve) async fn status(&self, sid: &str) -> Result<String, String> {
         match self.0.send(&rest::fetch_call(self.0.account()?, sid)).await {
             Answer::Here(status, body) => {
                 rest::one_call(status, &body).map(|call| call.status).map_err(|error| error.brief())
@@ -68,7 +69,7 @@ impl Carrier {
     }
 
     /// Takes a call back; one that was answered meanwhile is ended.
-    pub(super) async fn cancel(&self, sid: &str) -> Result<(), String> {
+    pub(in crate::serve) async fn cancel(&self, sid: &str) -> Result<(), String> {
         let account = self.0.account()?;
         for request in [rest::cancel(account, sid), rest::hang_up(account, sid)] {
             match self.0.send(&request).await {

@@ -13,26 +13,12 @@ use tokio::time::timeout;
 
 use crate::link::twilio::{self, Decoded, Stream, signature};
 use crate::output::words;
+use crate::serve::doors::Ticket;
+use crate::serve::leg::READ_BUFFER_BYTES;
+use crate::serve::lines::twilio::TOKEN;
+use crate::serve::public::Public;
+use crate::serve::{Shared, lines, registry};
 
-use super::doors::Ticket;
-use super::leg::{Leg, READ_BUFFER_BYTES};
-use super::trust::Public;
-use super::webhook::TOKEN;
-use super::{Shared, registry};
-
-/// A media socket with what waits to be written to it.
-pub(super) type LineLeg = Leg<WebSocket, Message, axum::Error>;
-
-/// A socket that has shown its token, on its way to the call.
-pub(super) struct Claim {
-    pub(super) leg: Box<LineLeg>,
-    pub(super) stream: Stream,
-}
-
-/// Agent audio that may wait: more than the 20 seconds that fit are a backlog that nobody wants to hear.
-const QUEUE_BYTES: usize = 256 << 10;
-/// How long the line's socket may take nothing before it counts as lost.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a socket may take to introduce itself.
 const INTRODUCTION: Duration = Duration::from_secs(10);
 /// Messages in which it must have done so; the carrier needs two.
@@ -42,7 +28,7 @@ const INTRODUCTION_MESSAGES: usize = 64;
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
 /// `GET /twilio/media`.
-pub(super) async fn upgrade(
+pub(in crate::serve) async fn upgrade(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
@@ -92,8 +78,8 @@ async fn introduce(
                     if let Some(ticket) = ticket {
                         ticket.keep();
                     }
-                    let leg = Box::new(Leg::new(socket, QUEUE_BYTES, PATIENCE));
-                    if line.send(Claim { leg, stream }).is_err() {
+                    let socket = Box::new(lines::twilio::Socket::new(socket, stream));
+                    if line.send(lines::Socket::Twilio(socket)).is_err() {
                         // The call ended in this very moment; dropping the socket is what it would have done.
                         shared.metrics.media_rejected.add("call_over", 1);
                     }
