@@ -71,6 +71,8 @@ pub(super) struct Folder<E> {
     dir: PathBuf,
     env: E,
     settle: Settle,
+    /// Those that there are.
+    present: BTreeSet<DocId>,
     docs: BTreeMap<DocId, Looked>,
     /// What documents name, by path.
     named: BTreeMap<PathBuf, Named>,
@@ -82,6 +84,7 @@ pub(super) struct Folder<E> {
 }
 
 struct Looked {
+    path: PathBuf,
     stamp: Stamp,
     read_at: SystemTime,
     read: Arc<Read>,
@@ -98,7 +101,7 @@ struct Named {
 #[derive(Default)]
 struct Listed {
     seen: Option<(Stamp, SystemTime)>,
-    names: Vec<Arc<str>>,
+    ids: Vec<DocId>,
     problem: Option<Problem>,
 }
 
@@ -109,8 +112,8 @@ const FOLDERS: [&str; 2] = ["agents", "deployments"];
 
 impl<E: Fn(&str) -> Option<String>> Folder<E> {
     pub(super) fn new(dir: PathBuf, env: E, settle: Settle) -> Self {
-        let (docs, named, folders, moving, sounds) = Default::default();
-        Folder { dir, env, settle, docs, named, folders, moving, sounds }
+        let (present, docs, named, folders, moving, sounds) = Default::default();
+        Folder { dir, env, settle, present, docs, named, folders, moving, sounds }
     }
 
     pub(super) fn path(&self, id: &DocId) -> PathBuf {
@@ -120,21 +123,26 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
     /// Finds what is different since the last look. Costs one `stat` per file and directory, and a reading of what changed.
     pub(super) fn look(&mut self, now: Instant) -> Look {
         let mut look = Look::default();
-        let present = self.present(&mut look.problems);
+        self.list(&mut look.problems);
         let mut moving = BTreeMap::new();
         let mut wait: Option<Duration> = None;
         let mut different = Vec::new();
-        for id in &present {
-            let path = self.path(id);
-            let stamp = Stamp::of(&path);
-            match self.docs.get(id) {
-                Some(known) if known.stamp == stamp && !stamp.is_young(known.read_at) => {}
+        for (id, known) in self.docs.iter().filter(|(id, _)| self.present.contains(id)) {
+            let stamp = Stamp::of(&known.path);
+            if known.stamp != stamp {
+                let since = self.moves(known.path.clone(), stamp, now, &mut moving, &mut wait);
+                different.push((id.clone(), since));
+            } else if stamp.is_young(known.read_at) {
                 // It may have changed again within one tick of the clock, unseen.
-                Some(known) if known.stamp == stamp => different.push((id.clone(), now)),
-                _ => different.push((id.clone(), self.moves(path, stamp, now, &mut moving, &mut wait))),
+                different.push((id.clone(), now));
             }
         }
-        let gone: Vec<DocId> = self.docs.keys().filter(|id| !present.contains(id)).cloned().collect();
+        for id in self.present.iter().filter(|id| !self.docs.contains_key(id)) {
+            let path = self.path(id);
+            let stamp = Stamp::of(&path);
+            different.push((id.clone(), self.moves(path, stamp, now, &mut moving, &mut wait)));
+        }
+        let gone: Vec<DocId> = self.docs.keys().filter(|id| !self.present.contains(id)).cloned().collect();
         for id in &gone {
             self.moves(self.path(id), Stamp::Absent, now, &mut moving, &mut wait);
         }
@@ -237,7 +245,8 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
             (known.stamp, known.read_at, known.content) = (stamp, read_at, content);
             known.by.insert(id.clone());
         }
-        self.docs.insert(id.clone(), Looked { stamp, read_at, read: Arc::clone(&read), named: paths });
+        let known = Looked { path, stamp, read_at, read: Arc::clone(&read), named: paths };
+        self.docs.insert(id.clone(), known);
         Ok(Some(read))
     }
 
@@ -284,18 +293,18 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
         since
     }
 
-    /// The documents that there are.
-    fn present(&mut self, problems: &mut Vec<Problem>) -> BTreeSet<DocId> {
-        let mut present = BTreeSet::from([DocId::Server]);
-        if self.dir.join("models.toml").exists() {
-            present.insert(DocId::Models);
-        }
+    /// Looks which documents there are.
+    fn list(&mut self, problems: &mut Vec<Problem>) {
+        let models = self.dir.join("models.toml").exists();
+        let mut changed = models != self.present.contains(&DocId::Models) || self.present.is_empty();
         for (folder, listed) in FOLDERS.into_iter().zip(&mut self.folders) {
-            listed.refresh(&self.dir.join(folder));
+            changed |= listed.refresh(&self.dir.join(folder), folder);
             problems.extend(listed.problem.clone());
-            present.extend(listed.names.iter().filter_map(|name| DocId::named(folder, name)));
         }
-        present
+        if changed {
+            let ones = [DocId::Server].into_iter().chain(models.then_some(DocId::Models));
+            self.present = ones.chain(self.folders.iter().flat_map(|listed| &listed.ids).cloned()).collect();
+        }
     }
 
     fn reading(&self) -> Reading<'_, E> {
@@ -304,38 +313,39 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
 }
 
 impl Listed {
-    /// All `*.toml` of a directory; no directory, no documents. One that cannot be read is as it was.
-    fn refresh(&mut self, path: &Path) {
+    /// All `*.toml` of a directory; no directory, no documents. One that cannot be read is as it was. Tells whether it was
+    /// looked at again.
+    fn refresh(&mut self, path: &Path, folder: &str) -> bool {
         let (stamp, at) = (Stamp::of(path), SystemTime::now());
         // A directory's own times tell of files that came, went or were renamed.
         if self.seen.as_ref().is_some_and(|(seen, at)| *seen == stamp && !stamp.is_young(*at)) {
-            return;
+            return false;
         }
         self.seen = Some((stamp, at));
         self.problem = None;
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) => {
-                let gone = error.kind() == ErrorKind::NotFound;
-                if gone {
-                    self.names.clear();
+                if error.kind() == ErrorKind::NotFound {
+                    self.ids.clear();
                 } else {
                     self.problem = Some(Problem::error(&Place::file(&show(path)), why(&error)));
                 }
-                return;
+                return true;
             }
         };
         let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
         // Editors keep their half-written copies in hidden files.
         let names = names.filter(|name| !name.starts_with('.'));
-        let names = names.filter_map(|name| Some(Arc::from(name.strip_suffix(".toml")?)));
-        let names: Vec<Arc<str>> = names.take(MAX_DOCUMENTS + 1).collect();
-        if names.len() > MAX_DOCUMENTS {
+        let ids = names.filter_map(|name| DocId::named(folder, name.strip_suffix(".toml")?));
+        let ids: Vec<DocId> = ids.take(MAX_DOCUMENTS + 1).collect();
+        if ids.len() > MAX_DOCUMENTS {
             let message = format!("has more than {MAX_DOCUMENTS} documents");
             self.problem = Some(Problem::error(&Place::file(&show(path)), message));
-            return;
+        } else {
+            self.ids = ids;
         }
-        self.names = names;
+        true
     }
 }
 

@@ -42,12 +42,14 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct LastGoodFolder {
     dir: PathBuf,
+    /// Whether what a killed server left half-written is gone. Only who writes may say that nobody else does.
+    swept: bool,
 }
 
 impl LastGoodFolder {
     /// In the data directory `data`. Nothing is made before there is something to keep.
     pub fn new(data: &Path) -> Self {
-        LastGoodFolder { dir: data.join("documents") }
+        LastGoodFolder { dir: data.join("documents"), swept: false }
     }
 
     fn read(&self, folder: &str, all: &mut BTreeMap<DocId, String>) -> io::Result<()> {
@@ -59,9 +61,8 @@ impl LastGoodFolder {
         for entry in entries {
             let path = entry?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            // What is being written, or was when a server was killed.
             if name.starts_with('.') {
-                // What a killed server left half-written: nobody reads it, and if it stays it does no harm.
-                let _ = fs::remove_file(&path);
                 continue;
             }
             let id =
@@ -89,6 +90,12 @@ impl LastGood for LastGoodFolder {
         for folder in ["agents", "deployments"] {
             fs::create_dir_all(self.dir.join(folder))?;
         }
+        if !self.swept {
+            for folder in ["", "agents", "deployments"] {
+                sweep(&self.dir.join(folder))?;
+            }
+            self.swept = true;
+        }
         // The hash tells of what a loss of power left torn, so a first start with thousands need not wait for each of them.
         let each = changes.len() <= MAX_SYNCED;
         for kept in changes {
@@ -103,6 +110,18 @@ impl LastGood for LastGoodFolder {
         }
         Ok(())
     }
+}
+
+fn sweep(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with('.') && name.to_string_lossy().ends_with(".tmp") {
+            // If it stays, it does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// More changes at once than a person makes.

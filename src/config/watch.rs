@@ -358,7 +358,9 @@ impl State {
             .collect();
         match last_good.keep(&kept) {
             Ok(()) => {
-                kept.iter().for_each(|kept| drop(self.unkept.remove(&kept.change.doc)));
+                for kept in &kept {
+                    self.unkept.remove(&kept.change.doc);
+                }
                 self.unkept_said = false;
                 return !self.unkept.is_empty();
             }

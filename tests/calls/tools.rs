@@ -396,6 +396,37 @@ async fn what_a_restart_interrupts_is_begun_again_and_what_fails_says_why() {
     assert_eq!(house.metric("offhook_questions_total{outcome=\"status\"}"), 1);
 }
 
+#[tokio::test]
+async fn what_follows_a_call_is_done_though_its_agent_was_deleted_while_it_ran_and_the_server_started_anew() {
+    let other = Other::default();
+    let port = other.listen().await;
+    let script = "think_ms = 100\n[greeting]\nsay = \"Hello.\"\n[[turn]]\nhears = \"A table.\"\nsay = \"For when?\"\n\
+        [[completion]]\nthink_ms = 60000\n[[completion]]\ncontent = '{ \"summary\": \"A table.\" }'\n";
+    let house = House::build(Plan { agent: questions(port), script: script.to_owned(), ..Plan::default() }).await;
+    let call = tokio::spawn(place(house.caller(one_turn(answered()))));
+    until("the stream is up", || house.metric("offhook_calls{phase=\"talking\"}") == 1).await;
+    for document in ["agents/mia.toml", "deployments/desk.toml", "deployments/closed.toml"] {
+        std::fs::remove_file(house.site.config().join(document)).expect("a document");
+    }
+    house.running.look().await;
+    assert!(house.ring("CA2", NUMBER, TOKEN).await.1.contains("not in service"));
+    call.await.expect("a call");
+    let (report, folder) = house.report(0).await;
+    assert_eq!(report.turns.len(), 1, "the call that ran on kept its agent");
+    until("the model thinks", || house.site.model.completions().len() == 1).await;
+    house.running.shutdown().await;
+
+    let House { site, running, .. } = house;
+    drop(running);
+    let house = House::open(site, None).await;
+    until("it is told of", || other.asked("/flaky").len() == 3).await;
+    let found = house.reports.analyses();
+    assert_eq!((found.len(), &found[0]["call"]), (1, &Value::from(report.call.as_str())), "{found:?}");
+    assert_eq!((&found[0]["analysis"]["summary"], &found[0]["errors"]), (&"A table.".into(), &json!({})));
+    assert!(folder.join("analysis.json").exists());
+    assert_eq!(other.asked("/flaky")[0].authorization.as_deref(), Some(SECRET));
+}
+
 /// All that is logged while it is held, on this thread.
 #[derive(Clone, Default)]
 struct Logs(Arc<Mutex<Vec<u8>>>);

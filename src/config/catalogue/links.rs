@@ -9,11 +9,11 @@ use super::super::deployment::DeploymentDraft;
 use super::super::link::{self, Known, Over};
 use super::super::model::ModelDraft;
 use super::super::problem::{Place, Problem};
-use super::super::types::SecretBook;
+use super::super::types::{NamedSecret, SecretBook};
 use super::super::world::World;
+use super::docs::{Doc, Docs};
 use super::document::{DocId, Read};
 use super::models::{Models, ModelsDraft};
-use super::{Doc, Docs};
 
 /// One version of every document, as `pick` chooses it.
 pub(super) struct View<'a, P> {
@@ -221,7 +221,7 @@ pub(super) fn known<'a>(
 
 /// Whether agents can do the same with both.
 pub(super) fn is_same_book(a: &SecretBook, b: &SecretBook) -> bool {
-    let same = |((name, a), (of, b)): ((_, &super::NamedSecret), (_, &super::NamedSecret))| {
+    let same = |((name, a), (of, b)): ((_, &NamedSecret), (_, &NamedSecret))| {
         name == of && a.value == b.value && a.hosts == b.hosts
     };
     a.own == b.own && a.named.len() == b.named.len() && a.named.iter().zip(&b.named).all(same)

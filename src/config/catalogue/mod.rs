@@ -16,28 +16,28 @@
 //!   there is one again. `offhook.toml` and `models.toml` cannot be deleted under what needs them.
 //! - At any time, reading anew the texts that are in force gives what is in force.
 
+mod docs;
 mod document;
 mod links;
+mod making;
 mod models;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Weak};
 
 use serde::Serialize;
 
-use super::agent::AgentDraft;
-use super::deployment::DeploymentDraft;
-use super::link::{self, Known, Linked as Made, Over};
 use super::problem::{Place, Problem, Problems};
 use super::server;
-use super::types::{Agent, ChatDeployment, Config, Deployment, NamedSecret, Persona, SecretBook};
+use super::types::{Config, Deployment, SecretBook};
 use super::world::World;
+use docs::{Doc, Docs};
 pub use document::{By, Change, DocId, Revision};
 pub(super) use document::{Hasher, Read};
-use links::{Checks, View, is_same_book, known, models_of_agent, models_of_deployment};
-use models::{Models, ModelsDraft, Used};
+use links::{Checks, View, is_same_book};
+use models::Models;
 
 /// All documents, and what is in force of them.
 #[derive(Clone, Default)]
@@ -55,55 +55,6 @@ pub(super) struct Catalogue {
 
 /// The versions of documents that a deployment was made of.
 pub(super) type Pin = Arc<[Arc<Read>]>;
-
-/// Documents by kind and name.
-#[derive(Clone, Default)]
-struct Docs {
-    server: Doc,
-    models: Doc,
-    agents: BTreeMap<Arc<str>, Doc>,
-    deployments: BTreeMap<Arc<str>, Doc>,
-}
-
-/// One document.
-#[derive(Clone, Default)]
-struct Doc {
-    /// As it is written now; `None`: it is not there.
-    written: Option<Arc<Read>>,
-    /// The last version that was in force.
-    good: Option<Arc<Read>>,
-    /// Why what is written is not in force.
-    held: Option<String>,
-    /// Why no version is in force, though there is a good one.
-    out: Option<String>,
-    /// While it is decided: whether what is written may be the one in force.
-    candidate: bool,
-    /// What is wrong between what is written here and there.
-    said: Vec<Problem>,
-    linked: Linked,
-}
-
-/// What is in force of a document, and what it was made of.
-#[derive(Clone, Default)]
-enum Linked {
-    #[default]
-    Nothing,
-    /// By itself, if it can be, and on every channel.
-    Agent(Option<Arc<Agent>>, Arc<Persona>, MadeOf),
-    Phone(Arc<Deployment>, MadeOf),
-    Chat(Arc<ChatDeployment>, MadeOf),
-}
-
-/// What a value was made of: with the same again it is the same value.
-#[derive(Clone)]
-struct MadeOf {
-    /// The document, and the agent's.
-    reads: Vec<Arc<Read>>,
-    models: Vec<Used>,
-    secrets: Arc<SecretBook>,
-    /// `offhook.toml` and `models.toml` as they were then. They may change without any difference to the value.
-    around: Pin,
-}
 
 /// A document that is in force as of now, or is no more.
 #[derive(Clone, Debug)]
@@ -392,7 +343,12 @@ impl Catalogue {
 
     /// Adds all that refer to what is in `ids`, as they are written or as they are in force.
     fn with_dependents(&self, ids: &mut BTreeSet<DocId>) {
-        if ids.contains(&DocId::Models) || ids.contains(&DocId::Server) {
+        let server = [&self.docs.server.written, &self.docs.server.good].map(|read| read.as_ref()?.server());
+        let secrets = match server {
+            [Some(written), Some(good)] => !is_same_book(&written.secrets, &good.secrets),
+            _ => true,
+        };
+        if ids.contains(&DocId::Models) || ids.contains(&DocId::Server) && secrets {
             ids.extend(self.docs.agents.keys().cloned().map(DocId::Agent));
             ids.extend(self.docs.deployments.keys().cloned().map(DocId::Deployment));
             return;
@@ -439,286 +395,6 @@ impl Catalogue {
                 doc.said = said;
             }
         }
-    }
-
-    /// Makes what is in force of what was chosen.
-    fn link(&mut self, touched: &BTreeSet<DocId>, world: &dyn World, checks: &Checks) {
-        let Some(server) = self.docs.server.good.as_ref().and_then(|read| read.server()).cloned() else { return };
-        let first = self.config.is_none();
-        let mut config = self.config.take().unwrap_or_else(|| Config::new(server.clone()));
-        if !is_same_book(&self.secrets, &server.secrets) {
-            self.secrets = Arc::clone(&server.secrets);
-        }
-        config.server = server;
-        let none = ModelsDraft::default();
-        let models_read = self.docs.models.good.clone();
-        let draft = models_read.as_ref().and_then(|read| read.models()).unwrap_or(&none);
-        if first || touched.contains(&DocId::Models) {
-            self.models = Arc::new(Models::of(draft, &self.models));
-            config.models = draft.cards();
-        }
-        let known = known(Some(&draft.drafts), &self.models, draft, &self.secrets);
-        let around = [&self.docs.server.good, &self.docs.models.good].into_iter().flatten().cloned();
-        let around: Pin = around.collect();
-        let (models_read, server_read) = (self.docs.models.good.clone(), self.docs.server.good.clone());
-        let over = |read: &Read, draft: &DeploymentDraft, agent: &Arc<Read>, agent_draft: &AgentDraft| {
-            let found = checks.over(read, agent, models_read.as_ref(), server_read.as_ref());
-            found.unwrap_or_else(|| link::check_deployment(draft, agent_draft, &known, world).0)
-        };
-        let all = first.then(|| self.docs.iter().map(|(id, _)| id).collect::<Vec<_>>());
-        let some = touched.iter().filter(|_| !first).cloned();
-        // Agents come before the deployments that refer to them.
-        for id in all.into_iter().flatten().chain(some) {
-            match &id {
-                DocId::Agent(name) => {
-                    let doc = self.docs.agents.get_mut(name);
-                    let made = doc.and_then(|doc| doc.link_agent(&self.models, &self.secrets, &known));
-                    match made {
-                        Some((alone, persona)) => {
-                            match alone {
-                                Some(alone) => config.agents.insert(name.to_string(), alone),
-                                None => config.agents.remove(&**name),
-                            };
-                            config.personas.insert(name.to_string(), persona);
-                        }
-                        None => {
-                            config.agents.remove(&**name);
-                            config.personas.remove(&**name);
-                        }
-                    }
-                }
-                DocId::Deployment(name) => {
-                    let Some(doc) = self.docs.deployments.get_mut(name) else {
-                        config.remove_deployment(name);
-                        continue;
-                    };
-                    self.former.extend(doc.former());
-                    match doc.link_deployment(
-                        name,
-                        &self.docs.agents,
-                        &self.models,
-                        &self.secrets,
-                        &known,
-                        &around,
-                        &over,
-                    ) {
-                        Some(Made::Phone(deployment)) => config.set_deployment(name, deployment),
-                        Some(Made::Chat(chat)) => config.set_chat(name, chat),
-                        None => config.remove_deployment(name),
-                    }
-                }
-                DocId::Server | DocId::Models => {}
-            }
-        }
-        // One without a model of its own talks as it does on its first phone.
-        let mut on_phones: BTreeMap<&str, &Arc<Agent>> = BTreeMap::new();
-        for deployment in config.deployments.values() {
-            on_phones.entry(&deployment.agent.name).or_insert(&deployment.agent);
-        }
-        for (name, doc) in &self.docs.agents {
-            if let Linked::Agent(None, ..) = doc.linked {
-                match on_phones.get(&**name) {
-                    Some(agent) => config.agents.insert(name.to_string(), Arc::clone(agent)),
-                    None => config.agents.remove(&**name),
-                };
-            }
-        }
-        let mut hasher = Hasher::new();
-        for (id, read) in self.all_in_force() {
-            hasher.add(match id {
-                DocId::Agent(_) => b"a",
-                DocId::Deployment(_) => b"d",
-                DocId::Server | DocId::Models => b"",
-            });
-            hasher.add(id.name().as_bytes());
-            hasher.revision(read.revision);
-        }
-        config.revision = hasher.finish().to_string();
-        // One that is still in force is not former, nor is one that nobody has.
-        let docs = &self.docs;
-        self.former.retain(|(former, _)| former.strong_count() > 0 && !docs.is_linked(former));
-        self.config = Some(config);
-    }
-}
-
-impl Docs {
-    /// In order, those that are referred to before those that refer to them.
-    fn iter(&self) -> impl Iterator<Item = (DocId, &Doc)> {
-        let ones = [(DocId::Server, &self.server), (DocId::Models, &self.models)];
-        let agents = self.agents.iter().map(|(name, doc)| (DocId::Agent(Arc::clone(name)), doc));
-        let deployments = self.deployments.iter().map(|(name, doc)| (DocId::Deployment(Arc::clone(name)), doc));
-        ones.into_iter().chain(agents).chain(deployments)
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = (DocId, &mut Doc)> {
-        let ones = [(DocId::Server, &mut self.server), (DocId::Models, &mut self.models)];
-        let agents = self.agents.iter_mut().map(|(name, doc)| (DocId::Agent(Arc::clone(name)), doc));
-        let deployments = self.deployments.iter_mut().map(|(name, doc)| (DocId::Deployment(Arc::clone(name)), doc));
-        ones.into_iter().chain(agents).chain(deployments)
-    }
-
-    fn get(&self, id: &DocId) -> Option<&Doc> {
-        match id {
-            DocId::Server => Some(&self.server),
-            DocId::Models => Some(&self.models),
-            DocId::Agent(name) => self.agents.get(name),
-            DocId::Deployment(name) => self.deployments.get(name),
-        }
-    }
-
-    fn get_mut(&mut self, id: &DocId) -> Option<&mut Doc> {
-        match id {
-            DocId::Server => Some(&mut self.server),
-            DocId::Models => Some(&mut self.models),
-            DocId::Agent(name) => self.agents.get_mut(name),
-            DocId::Deployment(name) => self.deployments.get_mut(name),
-        }
-    }
-
-    /// All documents of `id`'s kind, if there can be several.
-    fn all(&mut self, id: &DocId) -> Option<&mut BTreeMap<Arc<str>, Doc>> {
-        match id {
-            DocId::Server | DocId::Models => None,
-            DocId::Agent(_) => Some(&mut self.agents),
-            DocId::Deployment(_) => Some(&mut self.deployments),
-        }
-    }
-
-    /// `offhook.toml`, or else `models.toml`.
-    fn one(&mut self, id: &DocId) -> &mut Doc {
-        if *id == DocId::Server { &mut self.server } else { &mut self.models }
-    }
-
-    fn is_linked(&self, deployment: &Weak<Deployment>) -> bool {
-        let linked =
-            |doc: &Doc| matches!(&doc.linked, Linked::Phone(now, _) if Arc::as_ptr(now) == deployment.as_ptr());
-        deployment.upgrade().and_then(|is| self.deployments.get(is.name.as_str())).is_some_and(linked)
-    }
-
-    fn is_candidate(&self, id: &DocId) -> bool {
-        self.get(id).is_some_and(|doc| doc.candidate)
-    }
-}
-
-impl Doc {
-    /// Good in itself, and not in force.
-    fn is_pending(&self) -> bool {
-        self.written.as_ref().is_some_and(|read| read.is_good()) && !self.is_chosen_as_written()
-    }
-
-    fn is_chosen_as_written(&self) -> bool {
-        matches!((&self.written, &self.good), (Some(written), Some(good)) if Arc::ptr_eq(written, good))
-    }
-
-    fn is_as_written(&self) -> bool {
-        self.out.is_none() && self.is_chosen_as_written()
-    }
-
-    fn chosen(&self) -> Option<&Arc<Read>> {
-        if self.candidate { self.written.as_ref() } else { self.good.as_ref() }
-    }
-
-    /// `None`: there is no such document.
-    fn state(&self, id: DocId) -> Option<DocState> {
-        let good = self.good.as_ref().filter(|_| self.out.is_none());
-        if self.written.is_none() && good.is_none() {
-            return None;
-        }
-        let in_force = match good {
-            Some(_) if self.is_chosen_as_written() => InForce::AsWritten,
-            Some(_) => InForce::LastGood,
-            None => InForce::Nothing,
-        };
-        Some(DocState {
-            doc: id,
-            written: self.written.as_ref().map(|read| read.revision),
-            revision: good.map(|read| read.revision),
-            in_force,
-            why: self.out.clone().or_else(|| self.held.clone()),
-        })
-    }
-
-    /// The deployment that is in force, and the documents that it was made of.
-    fn former(&self) -> Option<(Weak<Deployment>, Pin)> {
-        match &self.linked {
-            Linked::Phone(deployment, made_of) => Some((Arc::downgrade(deployment), made_of.pin())),
-            _ => None,
-        }
-    }
-
-    fn link_agent(
-        &mut self,
-        models: &Models,
-        secrets: &Arc<SecretBook>,
-        known: &Known<'_>,
-    ) -> Option<(Option<Arc<Agent>>, Arc<Persona>)> {
-        let before = std::mem::take(&mut self.linked);
-        let read = self.good.as_ref().filter(|_| self.out.is_none())?;
-        let draft = read.agent()?;
-        let made_of = MadeOf {
-            reads: vec![Arc::clone(read)],
-            models: models.used(models_of_agent(draft)),
-            secrets: Arc::clone(secrets),
-            around: Arc::from([]),
-        };
-        let (alone, persona) = match before {
-            Linked::Agent(alone, persona, of) if of.is(&made_of) => (alone, persona),
-            _ => (link::agent(draft, known), link::persona(draft, known)),
-        };
-        self.linked = Linked::Agent(alone.clone(), Arc::clone(&persona), made_of);
-        Some((alone, persona))
-    }
-
-    fn link_deployment(
-        &mut self,
-        name: &str,
-        agents: &BTreeMap<Arc<str>, Doc>,
-        models: &Models,
-        secrets: &Arc<SecretBook>,
-        known: &Known<'_>,
-        around: &Pin,
-        over: &dyn Fn(&Read, &DeploymentDraft, &Arc<Read>, &AgentDraft) -> Over,
-    ) -> Option<Made> {
-        let before = std::mem::take(&mut self.linked);
-        let read = self.good.as_ref().filter(|_| self.out.is_none())?;
-        let draft = read.deployment()?;
-        let agent = agents.get(draft.agent.as_ref()?.0.as_str())?;
-        let Linked::Agent(alone, persona, _) = &agent.linked else { return None };
-        let agent = agent.good.as_ref()?;
-        let agent_draft = agent.agent()?;
-        let made_of = MadeOf {
-            reads: vec![Arc::clone(read), Arc::clone(agent)],
-            models: models.used(models_of_deployment(draft).chain(models_of_agent(agent_draft))),
-            secrets: Arc::clone(secrets),
-            around: Arc::clone(around),
-        };
-        let (made, made_of) = match before {
-            Linked::Phone(deployment, of) if of.is(&made_of) => (Made::Phone(deployment), of),
-            Linked::Chat(chat, of) if of.is(&made_of) => (Made::Chat(chat), of),
-            _ => {
-                let over = over(read, draft, agent, agent_draft);
-                (link::deployment(name, draft, over, agent_draft, alone.as_ref(), persona, known)?, made_of)
-            }
-        };
-        self.linked = match made.clone() {
-            Made::Phone(deployment) => Linked::Phone(deployment, made_of),
-            Made::Chat(chat) => Linked::Chat(chat, made_of),
-        };
-        Some(made)
-    }
-}
-
-impl MadeOf {
-    fn pin(&self) -> Pin {
-        self.around.iter().chain(&self.reads).cloned().collect()
-    }
-
-    fn is(&self, other: &MadeOf) -> bool {
-        let reads = self.reads.len() == other.reads.len()
-            && self.reads.iter().zip(&other.reads).all(|(a, b)| Arc::ptr_eq(a, b));
-        let models =
-            self.models.len() == other.models.len() && self.models.iter().zip(&other.models).all(|(a, b)| a.is(b));
-        reads && models && Arc::ptr_eq(&self.secrets, &other.secrets)
     }
 }
 

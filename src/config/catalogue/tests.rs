@@ -86,7 +86,8 @@ fn answers(rows: &[(&str, &str)]) -> BTreeMap<String, String> {
 #[test]
 fn a_broken_document_keeps_its_own_last_good_version_and_holds_up_no_other() {
     let both = answers(&[("0001", "d a m"), ("0002", "e b n")]);
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    type Texts<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(Texts<'_>, &[&str])] = &[
         (&[("agents/a.toml", "model = ")], &["agents/a.toml LastGood: it has 1 error"]),
         (
             &[("agents/a.toml", "model = \"other\"\ninstructions = \"x\"\n")],

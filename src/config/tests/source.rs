@@ -219,9 +219,12 @@ fn a_last_good_version_that_is_torn_is_passed_over() {
         drop(opened(&dir, data.path()).unwrap());
         assert_eq!(fs::read(&kept).unwrap(), whole, "{end}");
     }
-    // What a killed server was writing is swept.
+    // What a killed server was writing is swept by the next that writes, and by nobody who only reads.
     let beside = data.path().join("documents/agents/.reception.toml.1.tmp");
     fs::write(&beside, &whole[..9]).unwrap();
+    LastGoodFolder::new(data.path()).load().unwrap();
+    assert!(beside.exists());
+    dir.write("agents/reception.toml", AGENT.replace("language = \"en\"", "language = \"pl\""));
     drop(opened(&dir, data.path()).unwrap());
     assert!(!beside.exists());
 }
