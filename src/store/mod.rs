@@ -107,6 +107,8 @@ struct Core {
     door: tokio::sync::Mutex<DatabaseConnection>,
     /// The tables are there, and what former processes left is settled.
     ready: AtomicBool,
+    /// It was tried once to make it so.
+    tried: watch::Sender<bool>,
     /// Why calls are not let in, when that was last tried.
     ill: Mutex<Option<String>>,
     /// Documents that this process has changed, where nobody else changes any.
@@ -295,6 +297,7 @@ impl Store {
             counters,
             settings: watch::Sender::new(settings),
             ready: AtomicBool::new(false),
+            tried: watch::Sender::new(false),
             ill: Mutex::new(None),
             changed: broadcast::Sender::new(CHANGES),
             work: Notify::new(),
@@ -317,6 +320,8 @@ impl Store {
         store.spawn(writer.run());
         store.spawn(admit::run(Arc::clone(&store.core), wanted, store.stopping.subscribe()));
         store.spawn(dials::write_later(Arc::clone(&store.core), store.stopping.subscribe()));
+        // The first caller finds it ready, unless it cannot be.
+        let _ = tokio::time::timeout(PATIENCE, store.core.tried.subscribe().wait_for(|tried| *tried)).await;
         Ok(store)
     }
 

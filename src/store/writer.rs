@@ -90,6 +90,7 @@ impl Writer {
     pub(super) async fn run(mut self) {
         while let Err(error) = self.prepare().await {
             self.core.feels(Some(&error));
+            self.core.tried.send_replace(true);
             self.core.trouble("cannot be opened", &error);
             if self.pause().await {
                 return;
@@ -97,6 +98,7 @@ impl Writer {
         }
         self.core.ready.store(true, Ordering::Release);
         self.core.feels(None);
+        self.core.tried.send_replace(true);
         let chores = tokio::spawn(chores::run(Arc::clone(&self.core)));
         let lease = tokio::spawn(lease::keep(Arc::clone(&self.core), self.stopping.clone()));
         self.serve().await;

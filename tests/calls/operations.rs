@@ -98,9 +98,8 @@ async fn a_server_that_drains_waits_for_the_callers_last_words_and_one_that_is_h
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_costs_the_files_and_not_the_call() {
     let dir = tempfile::tempdir().expect("a directory");
-    let blocked = dir.path().join("a-file");
-    std::fs::write(&blocked, "not a folder").expect("a file");
-    let house = House::build(Plan { data: Some(blocked), ..Plan::default() }).await;
+    std::fs::write(dir.path().join("calls"), "not a folder").expect("a file");
+    let house = House::build(Plan { data: Some(dir.path().to_owned()), ..Plan::default() }).await;
     let agent_speaks = Step::WaitAgentSpeaking { after_ms: 200, max_ms: 10_000 };
     let heard = place(house.caller(vec![agent_speaks, Step::HangUp])).await;
     assert!(heard.first_audio_ms.is_some(), "the caller is answered all the same");

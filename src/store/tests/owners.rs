@@ -57,6 +57,7 @@ on_both! {
     what_a_killed_server_had_is_free_for_the_next,
     a_job_is_done_once_after_its_call_and_by_whoever_comes_to_it,
     revisions_are_kept_read_and_restored,
+    who_would_wait_for_too_long_hears_the_refusal_and_leaves_nothing,
     admissions_are_counted_by_the_second,
 }
 
@@ -276,6 +277,55 @@ async fn revisions_are_kept_read_and_restored(place: Place) {
     if let Some(far) = far {
         far.stop().await;
     }
+    store.stop().await;
+}
+
+async fn who_would_wait_for_too_long_hears_the_refusal_and_leaves_nothing(place: Place) {
+    let store = place.store().await;
+    // Somebody else has what an admission needs, and does not let go of it.
+    let other = place.connect().await;
+    let txn = other.begin_with_options(sql::immediate()).await.unwrap();
+    sql::admits_alone(&txn).await.unwrap();
+    let began = Instant::now();
+    let asked = (0..3).map(|n| store.admit(wish(&format!("a{n}"))));
+    for denied in futures_util::future::join_all(asked).await {
+        assert!(matches!(denied, Err(Denied::Store(_))));
+    }
+    assert!(began.elapsed() < 2 * admit::LONGEST, "{:?}", began.elapsed());
+    for _ in 0..200 {
+        if store.ill().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(store.ill().is_some());
+    txn.rollback().await.unwrap();
+    let began = Instant::now();
+    while store.admit(wish("b")).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", store.ill());
+    }
+    assert_eq!(store.ill(), None);
+    store.flush().await;
+    assert_eq!(told(&store).await, pairs("b", &["call.started"]));
+    let held: Vec<_> = holds(&store).await.into_iter().map(|hold| hold.call).collect();
+    assert_eq!((held, row(&store, "a0").await), (vec!["b".to_owned()], None));
+    other.close().await.unwrap();
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nobody_is_let_in_until_there_is_room() {
+    let place = Place::sqlite();
+    let store = place.store().await;
+    // Known to this connection alone, which is not used again once it has failed.
+    store.core.turn.lock().await.execute_unprepared("PRAGMA max_page_count = 1").await.unwrap();
+    let long = NewCall { from: Some("5".repeat(200_000)), ..call("a") };
+    assert!(matches!(store.admit(Wish { call: long, ..wish("a") }).await, Err(Denied::Store(_))));
+    let why = store.ill().unwrap();
+    assert!(why.contains("full"), "{why}");
+    store.admit(wish("b")).await.unwrap();
+    assert_eq!((store.ill(), row(&store, "a").await), (None, None));
+    assert_eq!(told(&store).await, pairs("b", &["call.started"]));
     store.stop().await;
 }
 
