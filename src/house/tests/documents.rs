@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::{self, Config};
-use crate::house::review::{Before, Facts};
+use crate::house::review::{Before, Facts, rulings};
 use crate::house::{review, settings};
 
 const AGENT: &str =
@@ -183,15 +183,14 @@ fn x_01_a_check_of_a_directory_tells_of_broken_rules() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let rules = |config: &Config| {
-        let findings = review(None, &Facts::of(config), at(NOON));
-        findings.iter().map(|finding| finding.problem(&finding.document.path(), "")).collect()
-    };
     let plain = config::check_with(dir.path(), &|_| None);
-    let report = config::check_by(dir.path(), &|_| None, &rules);
+    let report = config::check_by(dir.path(), &|_| None, &rulings);
     assert!(plain.ok && !report.ok && report.found.is_none());
     assert_eq!((report.errors, report.warnings), (plain.errors + 1, plain.warnings + 1));
     let told = report.problems.to_string();
-    assert!(told.contains("deployments/b.toml: This agent already has an internal chat."), "{told}");
-    assert!(told.contains("deployments/line.toml: warning: No number"), "{told}");
+    assert!(
+        told.contains("deployments/b.toml:2:1: agent = \"reception\": This agent already has an internal chat."),
+        "{told}"
+    );
+    assert!(told.contains("deployments/line.toml:2:1: warning: agent = \"reception\": No number"), "{told}");
 }
