@@ -100,6 +100,11 @@ impl Ruled {
         };
         let was = catalogue.clone();
         let mut applied = apply(catalogue, &changes);
+        if applied.is_empty() {
+            let flags = self.flags.keys().cloned().collect();
+            self.flag(catalogue, flags, now);
+            return applied;
+        }
         // Each round refuses one document more at least.
         loop {
             let judged = judge(rules, (&was, self.seen_at), catalogue, &applied, now);
