@@ -185,7 +185,7 @@ impl AfterCalls {
     }
 
     fn folder(&self, call: &str) -> PathBuf {
-        self.data.join("calls").join(call)
+        self.data.join("calls").join(store::folder_name(call))
     }
 
     fn pinned(&self) -> MutexGuard<'_, HashMap<String, Arc<Agent>>> {

@@ -105,8 +105,8 @@ use metrics::Metrics;
 use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
-use revise::Reviser;
 use registry::Command;
+use revise::Reviser;
 use seldom::Seldom;
 use shared::Shared;
 

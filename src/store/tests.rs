@@ -118,7 +118,7 @@ impl Place {
     }
 
     fn folder(&self, call: &str) -> PathBuf {
-        self.data().join("calls").join(call)
+        self.data().join("calls").join(super::folder_name(call))
     }
 
     /// What a call leaves in its folder.
