@@ -8,6 +8,7 @@ mod hear;
 mod load;
 mod migrate;
 mod rehearse;
+mod revisions;
 mod serve;
 mod tune;
 mod webhooks;
@@ -60,6 +61,12 @@ enum Command {
     Calls(calls::Args),
     /// Receive webhooks on this machine, and see to those that were given up.
     Webhooks(webhooks::Args),
+    /// List every version of each document that was applied: which, when, by whom.
+    Revisions(revisions::ListArgs),
+    /// Show what is different between two versions of a document.
+    Diff(revisions::DiffArgs),
+    /// Put an old version of a document in force anew.
+    Restore(revisions::RestoreArgs),
     /// Measure turn settings on labelled audio or recorded calls, and find better ones.
     Tune(tune::Args),
 }
@@ -87,6 +94,9 @@ fn run_command(command: Command) -> ExitCode {
         Command::LoadTarget(role) => run_async(load::play(role)),
         Command::Calls(args) => run_async(calls::run(args)),
         Command::Webhooks(args) => run_async(webhooks::run(args)),
+        Command::Revisions(args) => run_async(revisions::list(args)),
+        Command::Diff(args) => run_async(revisions::diff(args)),
+        Command::Restore(args) => run_async(revisions::restore(args)),
         Command::Tune(args) => tune::run(&args),
     }
 }

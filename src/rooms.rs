@@ -58,6 +58,7 @@ const PARTS: &[&str] = &[
     "api::rate",
     "dial::book",
     "dial::ledger",
+    "revise",
     "shared",
     "force",
     "budget",

@@ -58,6 +58,7 @@ mod reach;
 pub mod recording;
 mod registry;
 mod request;
+mod revise;
 mod seldom;
 mod shared;
 pub mod shutdown;
@@ -105,6 +106,7 @@ use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
 use registry::Command;
+use revise::Reviser;
 use seldom::Seldom;
 use shared::Shared;
 
@@ -227,6 +229,7 @@ impl Server {
             ledger: dial::Ledger::new(store.clone()),
             api_rate: api::Rate::default(),
             store,
+            reviser: Reviser::new(),
             sender,
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
@@ -282,6 +285,8 @@ impl Server {
                 follow(kept).await;
             }
         });
+        let revised = Arc::clone(&shared);
+        let revise = tokio::spawn(async move { revised.reviser.work(&revised.source, &revised.store).await });
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
         let unwanted = Arc::clone(&shared);
@@ -292,7 +297,7 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, documents, look, after, former, unwanted],
+            tasks: vec![watch_server(server), watch, documents, revise, look, after, former, unwanted],
             hurried: watch::Sender::new(false),
         })
     }
