@@ -55,14 +55,23 @@ pub struct DeploymentFacts<'a> {
 impl<'a> Facts<'a> {
     /// Of documents that were read.
     pub fn of(config: &'a Config) -> Self {
-        let lent = lent(config);
-        let own = |name: &str| config.agents.get(name).filter(|_| !lent.contains(name));
-        let agents = config.personas.iter().map(|(name, persona)| (name.as_str(), AgentFacts::of(persona, own(name))));
+        // There may be thousands of each, so none is searched for or looked into twice.
         let phones = config.deployments.iter().map(|(name, phone)| (name.as_str(), DeploymentFacts::of_phone(phone)));
+        let phones: Vec<_> = phones.collect();
+        let lends = config.deployments.values().zip(&phones).filter(|(_, (_, facts))| facts.model.is_some());
+        let lent = lent(config, lends.map(|(phone, _)| phone));
+        let mut alone = config.agents.iter().peekable();
+        let agents = config.personas.iter().map(|(name, persona)| {
+            while alone.next_if(|(known, _)| *known < name).is_some() {}
+            let own = alone.next_if(|(known, _)| *known == name).map(|(_, agent)| agent);
+            let own = own.filter(|_| lent.is_empty() || !lent.contains(name.as_str()));
+            (name.as_str(), AgentFacts::of(persona, own))
+        });
+        let agents = agents.collect();
         let chats = config.chats.iter().map(|(name, chat)| (name.as_str(), DeploymentFacts::of_chat(chat)));
         Facts {
-            agents: agents.collect(),
-            deployments: phones.chain(chats).collect(),
+            agents,
+            deployments: phones.into_iter().chain(chats).collect(),
             models: config.models.iter().map(|(name, card)| (name.as_str(), card.as_ref())).collect(),
             plan: config.server.plan,
             tier: config.server.residency.tier,
@@ -98,10 +107,10 @@ impl<'a> AgentFacts<'a> {
     }
 }
 
-/// Agents without a model of their own: each is there with that of its first deployment, as the very same value.
-fn lent(config: &Config) -> HashSet<&str> {
-    let lends = |phone: &&Arc<Deployment>| phone.origins.of("model") == ValueOrigin::Deployment;
-    let agents = config.deployments.values().filter(lends).map(|phone| &phone.agent);
+/// Agents without a model of their own: each is there with that of its first deployment, which is one of those that have one,
+/// as the very same value.
+fn lent<'a>(config: &'a Config, phones: impl Iterator<Item = &'a Arc<Deployment>>) -> HashSet<&'a str> {
+    let agents = phones.map(|phone| &phone.agent);
     let lent = agents.filter(|agent| config.agents.get(&agent.name).is_some_and(|alone| Arc::ptr_eq(alone, agent)));
     lent.map(|agent| agent.name.as_str()).collect()
 }
