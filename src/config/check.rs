@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::catalogue::{DocState, InForce};
+use super::catalogue::{Catalogue, DocState, InForce};
 use super::files::{Env, Folder, Settle};
 use super::last_good::{LastGood as _, LastGoodFolder};
 use super::problem::{Problem, Problems, Severity};
-use super::resolve::strict;
+use super::resolve::{Resolved, strict};
 use super::types::{Config, TurnDetection};
 use super::watch::begun;
 
@@ -33,7 +33,16 @@ pub fn check_by(dir: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem
     // As a start would take them; that nothing can be read there is no fault of the documents.
     let kept = LastGoodFolder::new(&super::data_dir_of(dir)).load().unwrap_or_default();
     let catalogue = begun(&folder, look.changes, &kept);
-    let resolved = strict(&catalogue, look.problems);
+    report(dir, &catalogue, strict(&catalogue, look.problems), rules)
+}
+
+/// What is to be told of documents in `dir`.
+pub(super) fn report(
+    dir: &Path,
+    catalogue: &Catalogue,
+    resolved: Resolved,
+    rules: &dyn Fn(&Config) -> Vec<Problem>,
+) -> CheckReport {
     let told = resolved.config.as_ref().map(rules).unwrap_or_default();
     let problems = Problems::new(resolved.problems.iter().cloned().chain(told).collect());
     let config = resolved.config.filter(|_| !problems.has_errors());

@@ -59,6 +59,7 @@ mod server;
 mod sound;
 mod spoken;
 mod standing;
+mod stored;
 mod sweep;
 mod terms;
 #[cfg(test)]
@@ -86,6 +87,7 @@ pub use memory::from_memory;
 pub use migrate::{Migrated, Migration, migrate};
 pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
+pub use stored::{FILE as STORED_FILE, Pushed, Stored, for_store, write_stored};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;
