@@ -7,7 +7,9 @@ mod ears;
 mod hear;
 mod load;
 mod migrate;
+mod push;
 mod rehearse;
+mod revisions;
 mod serve;
 mod tune;
 mod webhooks;
@@ -35,6 +37,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
+    /// Put the documents of a folder into the store, all of them or none, for servers with [config] source = "store".
+    Push(push::Args),
     /// Put documents from before there were channels and named secrets into today's form.
     Migrate(migrate::Args),
     /// Ring a number through a running server.
@@ -60,6 +64,12 @@ enum Command {
     Calls(calls::Args),
     /// Receive webhooks on this machine, and see to those that were given up.
     Webhooks(webhooks::Args),
+    /// List every version of each document that was applied: which, when, by whom.
+    Revisions(revisions::ListArgs),
+    /// Show what is different between two versions of a document.
+    Diff(revisions::DiffArgs),
+    /// Put an old version of a document in force anew.
+    Restore(revisions::RestoreArgs),
     /// Measure turn settings on labelled audio or recorded calls, and find better ones.
     Tune(tune::Args),
 }
@@ -75,6 +85,7 @@ fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Push(args) => run_async(push::run(args)),
         Command::Migrate(args) => migrate::run(&args),
         Command::Dial(args) => run_async(dial::run(args)),
         Command::Rehearse(args) => run_async(rehearse::run(args)),
@@ -87,6 +98,9 @@ fn run_command(command: Command) -> ExitCode {
         Command::LoadTarget(role) => run_async(load::play(role)),
         Command::Calls(args) => run_async(calls::run(args)),
         Command::Webhooks(args) => run_async(webhooks::run(args)),
+        Command::Revisions(args) => run_async(revisions::list(args)),
+        Command::Diff(args) => run_async(revisions::diff(args)),
+        Command::Restore(args) => run_async(revisions::restore(args)),
         Command::Tune(args) => tune::run(&args),
     }
 }

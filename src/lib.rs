@@ -36,7 +36,7 @@
 //! | [`lab::picture`] | `call.svg` and `call.html` |
 //! | [`lab::replay`], [`lab::explain`], [`lab::verify`] | the tools on a call's folder |
 //! | [`lab::tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
-//! | [`store`] | calls in rows, the outbox of webhooks, retention: SQLite in the data directory |
+//! | [`store`] | calls in rows, who is let in, leases, the outbox of webhooks, jobs, revisions, retention: SQLite in the data directory, or PostgreSQL |
 //! | [`serve::webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing. `serve::lines` and `serve::models` have a folder for each kind of line and model, `serve::ways_in` how each comes in |
 //! | [`stage::rehearsal`] | the built-in realtime model, scripted |

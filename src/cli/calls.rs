@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use offhook::lab::tune::table::{Align, Table, or_dash};
-use offhook::store::{CallFilter, CallRow, CallState, Desk, Store};
+use offhook::store::{CallFilter, CallRow, CallState, Desk, Store, folder_name};
 use serde_json::{Value, json};
 
 use super::{Failure, Kept, say};
@@ -81,7 +81,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Some(What::Open { id }) => {
             let call = find(&desk, &id).await?;
-            let files = files(&data.join("calls").join(&call.id))?;
+            let files = files(&data.join("calls").join(folder_name(&call.id)))?;
             say(&files.iter().map(|path| format!("{}\n", path.display())).collect::<String>());
         }
     }

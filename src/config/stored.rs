@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::catalogue::{Catalogue, DocId};
 use super::check::{CheckReport, report};
 use super::files::{Env, Folder, Gathered, Settle, digest};
+use super::is_name;
 use super::last_good::replace;
 use super::problem::{Place, Problem};
 use super::resolve::strict;
@@ -37,7 +38,9 @@ impl Stored {
         if self.kind == FILE {
             return file_name(Path::new(&self.name)).filter(|name| *name == self.name);
         }
-        DocId::of(&self.kind, &self.name).map(|doc| doc.to_string())
+        let doc =
+            DocId::of_kind(&self.kind, &self.name).filter(|doc| is_name(&self.name) && doc.name() == self.name)?;
+        Some(doc.to_string())
     }
 }
 

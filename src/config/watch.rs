@@ -186,7 +186,8 @@ impl Source {
         let Some(state) = state.as_mut() else { return Refreshed::default() };
         let look = state.folder.look(Instant::now());
         let again = look.again;
-        let changes = state.take(look, None, By::File);
+        let by = if state.stored.is_some() { By::Store } else { By::File };
+        let changes = state.take(look, None, by);
         self.publish(state);
         let more = state.keep(&changes);
         Refreshed { changes, again: again.or(more.then_some(Duration::ZERO)) }

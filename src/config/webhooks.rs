@@ -109,3 +109,21 @@ fn events(field: &Field<'_, '_>) -> Option<Vec<EventType>> {
     events.dedup();
     Some(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_postgresql_names_a_database_and_is_never_repeated() {
+        for good in
+            ["postgres://ann:pass@db.example.com:5432/offhook?sslmode=require", "postgresql:///offhook?host=/run"]
+        {
+            assert_eq!(is_postgres(&Secret::new(good)), Ok(()), "{good}");
+        }
+        for bad in ["mysql://ann:pass@db/offhook", "postgres://ann:pass@db", "postgres://ann:pass@db/", "offhook", ""] {
+            let said = is_postgres(&Secret::new(bad)).expect_err("no such URL");
+            assert!(said.contains("postgres://USER") && !said.contains("pass@"), "{said}");
+        }
+    }
+}

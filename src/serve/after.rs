@@ -185,7 +185,7 @@ impl AfterCalls {
     }
 
     fn folder(&self, call: &str) -> PathBuf {
-        self.data.join("calls").join(call)
+        self.data.join("calls").join(store::folder_name(call))
     }
 
     fn pinned(&self) -> MutexGuard<'_, HashMap<String, Arc<Agent>>> {
@@ -540,5 +540,39 @@ mod tests {
         let after = AfterCalls::new(dir.path().to_owned(), metrics, late);
         assert_eq!(after.files().expect("a look"), [folder.join("a.json")]);
         assert!(!folder.join("b.json.tmp").exists() && folder.join("c.json.tmp").exists());
+    }
+    #[tokio::test]
+    async fn jobs_that_an_earlier_version_left_as_files_are_taken_over_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = dir.path().join("after");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let call = "20261120T231455-1f00ca93b40d2e67";
+        let left = json!({ "call": call, "agent": "mia", "variables": { "call.id": call } }).to_string();
+        for (name, text) in [(format!("{call}.json"), left.as_str()), ("b.json".to_owned(), "{\"call\": ")] {
+            std::fs::write(folder.join(name), text).expect("a file");
+        }
+        let options = store::StoreOptions {
+            data: dir.path().to_owned(),
+            url: None,
+            address: String::new(),
+            lease: Duration::from_secs(15),
+        };
+        let settings = store::Settings { store: Default::default(), webhooks: Vec::new() };
+        let store = Store::start(options, settings, Arc::default()).await.expect("a store");
+        let metrics = Arc::new(Metrics::default());
+        let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));
+        let after = Arc::new(AfterCalls::new(dir.path().to_owned(), metrics, late));
+        assert_eq!(after.take_over(&store).await, Ok(0));
+        assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0, "also what nobody can read");
+        let jobs = store.claim_jobs(KIND, 9).await.expect("jobs");
+        assert_eq!((jobs.len(), jobs[0].key.as_str()), (1, call));
+        let job: Job = serde_json::from_str(&jobs[0].payload).expect("a job");
+        assert_eq!((job.agent.as_str(), job.deployment.as_str(), job.variables.len()), ("mia", "", 1));
+        // A file whose deletion a killed server did not come to.
+        store.job_done(jobs[0].seq).await.expect("noted");
+        std::fs::write(folder.join(format!("{call}.json")), &left).expect("a file");
+        assert_eq!(after.take_over(&store).await, Ok(0));
+        assert!(store.claim_jobs(KIND, 9).await.expect("jobs").is_empty());
+        store.stop().await;
     }
 }

@@ -111,7 +111,7 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         None => {
             let look = asked && record.state != State::NotPlaced.name();
             let new = wanted.new_call(&call, &config.revision);
-            let admitted = shared.store.admit(budget::wish(&wanted.deployment, new.clone())).await;
+            let admitted = shared.store.admit(budget::wish(&config, &wanted.deployment, new.clone())).await;
             let budget = match admitted {
                 Ok(budget) => budget,
                 // One that was asked for already is only looked up, and keeps the limits that it began with.

@@ -27,6 +27,7 @@
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
+//! - [`revise`] keeps what came into force as revisions, [`from_store`] takes documents from there where they are the store's.
 //! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
@@ -41,6 +42,7 @@ mod dial;
 mod doors;
 mod force;
 mod former;
+mod from_store;
 mod http;
 mod keeper;
 mod late;
@@ -58,6 +60,7 @@ mod reach;
 pub mod recording;
 mod registry;
 mod request;
+mod revise;
 mod seldom;
 mod shared;
 pub mod shutdown;
@@ -97,6 +100,7 @@ pub(crate) use tls::http_client;
 
 use after::AfterCalls;
 use doors::Doors;
+use from_store::FromStore;
 use keeper::Keeper;
 use late::Late;
 use lines::Registry;
@@ -105,6 +109,7 @@ use outgoing::Outgoing;
 use pressure::Pressure;
 use reach::Reach;
 use registry::Command;
+use revise::Reviser;
 use seldom::Seldom;
 use shared::Shared;
 
@@ -227,6 +232,7 @@ impl Server {
             ledger: dial::Ledger::new(store.clone()),
             api_rate: api::Rate::default(),
             store,
+            reviser: Reviser::new(),
             sender,
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
@@ -239,6 +245,9 @@ impl Server {
             crowded: Seldom::default(),
             metrics,
         });
+        let mut from_store = FromStore::new(&shared);
+        from_store.begin().await;
+        let from_store = tokio::spawn(from_store.go_on());
         let handle = Handle::new();
         let doors = Doors::new(Arc::clone(&shared.metrics));
         bound(&doors, &config);
@@ -282,6 +291,8 @@ impl Server {
                 follow(kept).await;
             }
         });
+        let revised = Arc::clone(&shared);
+        let revise = tokio::spawn(async move { revised.reviser.work(&revised.source, &revised.store).await });
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
         let unwanted = Arc::clone(&shared);
@@ -292,7 +303,7 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, documents, look, after, former, unwanted],
+            tasks: vec![watch_server(server), watch, documents, from_store, revise, look, after, former, unwanted],
             hurried: watch::Sender::new(false),
         })
     }
@@ -321,6 +332,11 @@ impl Running {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.shared.source.current()
     }
 
     /// Ids of the calls that are up, in order of their beginning.

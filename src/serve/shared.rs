@@ -22,6 +22,7 @@ use super::observer::Observer;
 use super::outgoing::Outgoing;
 use super::pressure::Pressure;
 use super::reach::Reach;
+use super::revise::Reviser;
 use super::seldom::Seldom;
 use super::webhooks::Sender;
 
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     /// Files for which there was no room.
     pub(super) late: Arc<Late>,
     pub(super) store: Store,
+    pub(super) reviser: Reviser,
     /// Calls that were placed and are not over, and the keys that they were placed under.
     pub(super) dials: Book,
     pub(super) ledger: Ledger,
@@ -69,6 +71,11 @@ impl Shared {
     pub(super) async fn look(self: &Arc<Self>) -> Option<Duration> {
         let shared = Arc::clone(self);
         // A look that panicked has changed nothing; without a runtime there is no other.
-        tokio::task::spawn_blocking(move || shared.source.refresh()).await.ok().and_then(|refreshed| refreshed.again)
+        let refreshed = tokio::task::spawn_blocking(move || {
+            let refreshed = shared.source.refresh();
+            shared.reviser.applied(&shared.source, &refreshed.changes);
+            refreshed
+        });
+        refreshed.await.ok().and_then(|refreshed| refreshed.again)
     }
 }

@@ -13,7 +13,7 @@ use crate::base::time::date::rfc3339;
 use crate::config::{CallSettings, Deployment, JournalKeep, Keep};
 use crate::engine::EndReason;
 use crate::report::Report;
-use crate::store::{Direction, EndedCall, NewCall};
+use crate::store::{self, Direction, EndedCall, NewCall};
 
 use super::Shared;
 use super::about::About;
@@ -70,7 +70,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     }
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
-        path: data.join("calls").join(&id),
+        path: data.join("calls").join(store::folder_name(&id)),
         call: id.clone(),
         format: settings.format,
         keep: deployment.keep.clone(),
@@ -127,7 +127,7 @@ pub(super) async fn keep_unanswered(
         answered: false,
     });
     let files = shared.keeper.files(Folder {
-        path: shared.data.join("calls").join(id),
+        path: shared.data.join("calls").join(store::folder_name(id)),
         call: id.to_owned(),
         format: settings.format,
         keep: Keep { recording: false, journal: JournalKeep::Off, pictures: false },

@@ -34,7 +34,7 @@ async fn untaken(
 ) -> Result<String, Unspecified> {
     for _ in 0..DRAWS {
         let id = draw()?;
-        let folder = calls.join(&id);
+        let folder = calls.join(store::folder_name(&id));
         // A disk that does not say so in time holds no call up: with so many bits there is no other.
         let looked = timeout(LOOK, spawn_blocking(move || folder.exists())).await;
         if !is_up(&id) && !matches!(looked, Ok(Ok(true))) {

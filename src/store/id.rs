@@ -12,7 +12,7 @@ use super::ms_of;
 /// What an id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A call; also the name of its folder.
+    /// A call; without its kind also the [name of its folder](folder).
     Call,
     /// An event.
     Event,
@@ -56,6 +56,19 @@ fn written(kind: Kind, at: SystemTime, chance: u64) -> String {
     format!("{}_{}{:03}-{chance:016x}", kind.name(), compact(at), ms_of(at) % 1_000)
 }
 
+/// The name of a call's folder in `calls/`: its id without the kind, since all that is there are calls.
+pub fn folder(call: &str) -> &str {
+    call.strip_prefix(CALL).unwrap_or(call)
+}
+
+/// The call whose folder has this name. Names from earlier versions are ids.
+pub(super) fn of_folder(name: &str) -> String {
+    let id = format!("{CALL}{name}");
+    if began(&id).is_some() { id } else { name.to_owned() }
+}
+
+const CALL: &str = "call_";
+
 /// When a call began, by its id, in milliseconds since 1970, and to how many milliseconds that is exact; `None`: it is no
 /// call's id. Ids of earlier versions look so: `20261120T231455-1f00ca93b40d2e67`.
 pub(super) fn began(id: &str) -> Option<(i64, i64)> {
@@ -63,7 +76,7 @@ pub(super) fn began(id: &str) -> Option<(i64, i64)> {
     if random.is_empty() || !random.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    let (second, ms) = match moment.strip_prefix("call_") {
+    let (second, ms) = match moment.strip_prefix(CALL) {
         Some(moment) if moment.len() == 18 => moment.split_at_checked(15)?,
         None if moment.len() == 15 => (moment, ""),
         _ => return None,
@@ -98,6 +111,17 @@ mod tests {
         assert!(a < id(1_795_216_495_008) && id(1_795_216_495_999) < id(1_795_216_496_000));
         assert!("20261231T235959-ffffffffffffffff" < a.as_str(), "those of before come first");
         assert!(new(Kind::Event, at(0), &random).expect("random").starts_with("evt_"));
+    }
+
+    #[test]
+    fn a_folder_is_named_after_its_call_and_tells_it() {
+        for (id, name) in [
+            ("call_20261120T231455123-1f00ca93b40d2e67", "20261120T231455123-1f00ca93b40d2e67"),
+            ("20261120T231455-1f00ca93b40d2e67", "20261120T231455-1f00ca93b40d2e67"),
+            ("not-a-call", "not-a-call"),
+        ] {
+            assert_eq!((folder(id), of_folder(name).as_str()), (name, id));
+        }
     }
 
     #[test]

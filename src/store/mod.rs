@@ -57,7 +57,7 @@ pub use dials::{Dial, DialChange, DialInserted};
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
-pub use id::{Kind as IdKind, new as new_id};
+pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};

@@ -155,7 +155,7 @@ async fn make(
 
 /// The report in a call's folder, if there is a whole one of this call.
 async fn report(core: &Core, call: &str) -> Option<Ended> {
-    let (path, call) = (core.data.join("calls").join(call).join("report.json"), call.to_owned());
+    let (path, call) = (core.data.join("calls").join(id::folder(call)).join("report.json"), call.to_owned());
     blocking(move || {
         let text = fs::read(&path).ok()?;
         let written = fs::metadata(&path).and_then(|m| m.modified()).unwrap_or_else(|_| SystemTime::now());
@@ -173,11 +173,12 @@ async fn report(core: &Core, call: &str) -> Option<Ended> {
     .await
 }
 
-/// Names of calls' folders, in order of their beginnings.
+/// Calls that have folders, in order of their beginnings.
 fn call_folders(path: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| id::began(name).is_some()).collect();
+    let ids = names.map(|name| id::of_folder(&name));
+    let mut names: Vec<String> = ids.filter(|id| id::began(id).is_some()).collect();
     names.sort_unstable();
     names
 }

@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, StoreError, now_ms, sql};
+use super::{Core, StoreError, id, now_ms, sql};
 
 /// Begins the name of a folder that is being deleted.
 const ASIDE: &str = ".deleted-";
@@ -119,7 +119,7 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
 }
 
 fn folder(core: &Core, call: &str) -> PathBuf {
-    core.data.join("calls").join(call)
+    core.data.join("calls").join(id::folder(call))
 }
 
 /// Calls whose deletion was begun.

@@ -64,13 +64,6 @@ impl Store {
     }
 }
 
-impl Desk {
-    /// The revisions of documents.
-    pub fn revisions(&self) -> Revisions {
-        Revisions(Whose::Command(self.db.clone()))
-    }
-}
-
 impl Whose {
     fn db(&self) -> &DatabaseConnection {
         match self {
@@ -186,18 +179,7 @@ impl Revisions {
     /// # Errors
     /// There is none, or more than one; or the store cannot be read.
     pub async fn read(&self, kind: &str, name: &str, revision: &str) -> Result<Document, StoreError> {
-        let none = || StoreError::Refused(format!("{kind} {name} has no revision {revision:?}"));
-        if !super::id::may_be_part(revision) {
-            return Err(none());
-        }
-        let found = of(kind, name).filter(Column::Revision.starts_with(revision)).order_by_desc(Column::Seq);
-        let found = self.0.in_time(async { Ok(found.all(self.0.db()).await?) }).await?;
-        let first = found.first().cloned().ok_or_else(none)?;
-        if found.iter().any(|other| other.revision != first.revision) {
-            let several = format!("{revision:?} is the beginning of several revisions of {kind} {name}");
-            return Err(StoreError::Refused(several));
-        }
-        Ok(first)
+        self.0.in_time(read(self.0.db(), kind, name, revision)).await
     }
 
     /// Two revisions of a document, to be held against each other: the older one first.
@@ -221,15 +203,7 @@ impl Revisions {
     /// As [`read`](Self::read), or the store cannot be written.
     pub async fn restore(&self, kind: &str, name: &str, revision: &str, by: &str) -> Result<bool, StoreError> {
         let old = self.read(kind, name, revision).await?;
-        let new = NewDocument {
-            kind: old.kind,
-            name: old.name,
-            revision: old.revision,
-            text: old.text,
-            applied_by: by.to_owned(),
-            way: "restore".to_owned(),
-        };
-        self.add(new, None).await
+        self.add(restored(old, by), None).await
     }
 
     /// Whether [`listen`](Self::listen) tells of what others change.
@@ -264,6 +238,65 @@ impl Revisions {
             }
         });
         told
+    }
+}
+
+impl Desk {
+    /// Documents, as a server of this store has them.
+    pub fn documents(&self) -> Revisions {
+        Revisions(Whose::Command(self.db.clone()))
+    }
+
+    /// Revisions, the newest first, no more than `limit`: of one document by kind and name, or of all.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn revisions(&self, of_one: Option<(&str, &str)>, limit: u64) -> Result<Vec<Document>, StoreError> {
+        let all = of_one.map_or_else(Entity::find, |(kind, name)| of(kind, name));
+        Ok(all.order_by_desc(Column::Seq).limit(limit).all(&self.db).await?)
+    }
+
+    /// As [`Revisions::read`].
+    ///
+    /// # Errors
+    /// There is none, or more than one; or the store cannot be read.
+    pub async fn revision(&self, kind: &str, name: &str, revision: &str) -> Result<Document, StoreError> {
+        read(&self.db, kind, name, revision).await
+    }
+
+    /// As [`Revisions::restore`], told to the servers by PostgreSQL; with SQLite they look by themselves.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn restore(&self, kind: &str, name: &str, revision: &str, by: &str) -> Result<bool, StoreError> {
+        self.documents().restore(kind, name, revision, by).await
+    }
+}
+
+/// A revision by as much of its beginning as is no other's.
+async fn read(db: &DatabaseConnection, kind: &str, name: &str, revision: &str) -> Result<Document, StoreError> {
+    let none = || StoreError::Refused(format!("{kind} {name} has no revision {revision:?}"));
+    if !super::id::may_be_part(revision) {
+        return Err(none());
+    }
+    let found = of(kind, name).filter(Column::Revision.starts_with(revision)).order_by_desc(Column::Seq);
+    let found = found.all(db).await?;
+    let first = found.first().cloned().ok_or_else(none)?;
+    if found.iter().any(|other| other.revision != first.revision) {
+        let several = format!("{revision:?} is the beginning of several revisions of {kind} {name}");
+        return Err(StoreError::Refused(several));
+    }
+    Ok(first)
+}
+
+fn restored(old: Document, by: &str) -> NewDocument {
+    NewDocument {
+        kind: old.kind,
+        name: old.name,
+        revision: old.revision,
+        text: old.text,
+        applied_by: by.to_owned(),
+        way: "restore".to_owned(),
     }
 }
 

@@ -60,7 +60,7 @@ impl Place {
         let cluster = CLUSTER.get_or_init(async || {
             let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap()?;
             let template = cluster.database(None);
-            let db = sql::Place::Postgres(Secret::new(&cluster.url(&template)));
+            let db = sql::Place::Postgres(Secret::new(cluster.url(&template)));
             let db = db.connect(Mode::Server, 1).await.unwrap();
             schema::migrate(&db).await.unwrap();
             db.close().await.unwrap();
@@ -71,7 +71,7 @@ impl Place {
     }
 
     fn at(url: String) -> Place {
-        Place { data: tempfile::tempdir().unwrap(), url: Some(Secret::new(&url)) }
+        Place { data: tempfile::tempdir().unwrap(), url: Some(Secret::new(url)) }
     }
 
     /// Another server's, with the same database.
@@ -118,7 +118,7 @@ impl Place {
     }
 
     fn folder(&self, call: &str) -> PathBuf {
-        self.data().join("calls").join(call)
+        self.data().join("calls").join(super::folder_name(call))
     }
 
     /// What a call leaves in its folder.

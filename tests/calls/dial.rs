@@ -150,7 +150,8 @@ async fn busy_no_answer_failed_and_canceled_are_told_apart() {
         reaches(&url, call, name).await;
     }
     for (call, (name, _, wanted)) in calls.iter().zip(&ends) {
-        let folder = house.site.data().join("calls").join(call["call"].as_str().expect("an id"));
+        let folder =
+            house.site.data().join("calls").join(offhook::store::folder_name(call["call"].as_str().expect("an id")));
         let text = std::fs::read(folder.join("report.json")).expect("a report");
         let report: offhook::report::Report = serde_json::from_slice(&text).expect("its shape");
         let EndReason::NotAnswered { how, why } = report.end else { panic!("{name}: {:?}", report.end) };

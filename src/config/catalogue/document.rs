@@ -53,6 +53,27 @@ impl DocId {
         }
     }
 
+    /// The document `name` of a [`kind`](Self::kind).
+    pub fn of_kind(kind: &str, name: &str) -> Option<DocId> {
+        match kind {
+            "server" => Some(DocId::Server),
+            "models" => Some(DocId::Models),
+            "agent" => Some(DocId::Agent(name.into())),
+            "deployment" => Some(DocId::Deployment(name.into())),
+            _ => None,
+        }
+    }
+
+    /// What it is: `server`, `models`, `agent` or `deployment`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            DocId::Server => "server",
+            DocId::Models => "models",
+            DocId::Agent(_) => "agent",
+            DocId::Deployment(_) => "deployment",
+        }
+    }
+
     /// What the document is called; the two that there is one of, by their file's stem.
     pub fn name(&self) -> &str {
         match self {

@@ -84,7 +84,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "deployments/main-number.toml:6:14: on_machine = \"shout\": is of another shape; allowed: \"hang_up\", \"continue\", { say = \"…\" } or { play = \"….wav\", text = \"…\" } for a message",
         ]),
         ("offhook.toml", "[store]\nurl = \"postgres://x:secret@db/x\"".into(), &[
-            "offhook.toml:2:1: url = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" } or { file = \"path\" }",
+            "offhook.toml:2:7: url = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" }, { file = \"path\" }",
         ]),
         ("offhook.toml", "[store]\nlease_s = 1".into(), &["offhook.toml:2:11: lease_s = 1: out of range; allowed: 2-300"]),
         ("offhook.toml", "[store]\nkeep_days = -1".into(), &["offhook.toml:2:13: keep_days = -1: out of range; allowed: 0-3650"]),

@@ -297,7 +297,7 @@ async fn documents_are_applied_all_or_none(place: Place) {
         way: "push".into(),
     };
     // By a command, beside the server.
-    let desk = place.desk().await.unwrap().revisions();
+    let desk = place.desk().await.unwrap().documents();
     assert_eq!(desk.newest().await.unwrap(), 0);
     let many = (0..250).map(|n| (new("agent", &format!("a{n:03}"), "r1", Some("one")), None));
     let all = many.chain([(new("file", "sounds/a.wav", "f1", Some("AAAA")), None)]).collect();

@@ -193,7 +193,8 @@ async fn answer(
         Admission::Taken => return Err("no_randomness"),
     };
     let new = about.new_call(&id, carrier_call, deployment, &config.revision, started);
-    about.budget = shared.store.admit(budget::wish(deployment, new)).await.map_err(|denied| budget::name(&denied))?;
+    about.budget =
+        shared.store.admit(budget::wish(config, deployment, new)).await.map_err(|denied| budget::name(&denied))?;
     let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
     about.prepare(&mut settings, &id, deployment, started);
     let settings = Arc::new(settings);
