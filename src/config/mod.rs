@@ -60,6 +60,7 @@ mod server;
 mod sound;
 mod spoken;
 mod standing;
+mod stored;
 mod sweep;
 mod terms;
 #[cfg(test)]
@@ -88,6 +89,7 @@ pub use migrate::{Migrated, Migration, migrate};
 pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
 pub use ruling::{CatalogueRules, Ruling};
+pub use stored::{FILE as STORED_FILE, Pushed, Stored, for_store, write_stored};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;

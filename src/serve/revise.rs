@@ -36,7 +36,9 @@ impl Reviser {
 
     /// These documents came into force just now. Never waits.
     pub(super) fn applied(&self, source: &Source, changes: &[Change]) {
-        for change in changes.iter().filter(|change| change.from != change.to) {
+        // What is the store's is there.
+        let ours = |change: &&Change| change.doc == DocId::Server || !source.is_stored();
+        for change in changes.iter().filter(|change| change.from != change.to).filter(ours) {
             let text = change.to.and_then(|_| source.text(&change.doc));
             if change.to.is_some() && text.is_none() {
                 // Another change was faster, and is told of too.
