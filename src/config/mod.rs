@@ -23,7 +23,8 @@
 //!
 //! What is in force is the private `catalogue`'s: each document's last good version, linked with the others', one
 //! [`Config`] behind one pointer. [`LastGood`] keeps it for the next start, [`Pinned`] for what is still to be done about
-//! a call, and an [`Edit`] writes a document back.
+//! a call, and an [`Edit`] writes a document back. Where documents are the store's, a working copy takes the folder's place
+//! ([`write_stored`]), and [`for_store`] reads what a folder has for it.
 
 mod after;
 mod agent;

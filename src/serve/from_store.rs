@@ -12,7 +12,7 @@ use super::Shared;
 
 /// How long a start waits for the store. After that it goes on with the documents that it had.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often the store is asked what is new, where it tells of everything, and where it does not.
+/// How often the store is asked what is new, where it tells of everything, and where it does not, or did not answer.
 const ASKED: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(2)];
 /// Documents that are read at once.
 const ROWS: u64 = 16;
@@ -47,9 +47,10 @@ impl FromStore {
         if !self.shared.source.is_stored() {
             return;
         }
-        let every = if self.revisions.hears_others() { ASKED[0] } else { ASKED[1] };
         let mut told = self.revisions.listen();
         loop {
+            // One that did not answer may be there again at any moment.
+            let every = if self.revisions.hears_others() && self.said.is_none() { ASKED[0] } else { ASKED[1] };
             tokio::select! {
                 what = told.recv() => if what.is_none() { return },
                 () = sleep(every) => {}

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
-use crate::config::{By, Change, DocId, DocumentSource, InForce, Source};
+use crate::config::{By, Change, DocId, InForce, Source};
 use crate::store::{NewDocument, Store, StoreError};
 
 /// Versions that may wait for the store.
@@ -69,7 +69,7 @@ impl Reviser {
     async fn again(&self, source: &Source, store: &Store) {
         let documents = source.documents();
         // One that never changes has none.
-        if documents.is_empty() || source.current().server.source != DocumentSource::Files {
+        if documents.is_empty() || source.is_stored() {
             return;
         }
         let kept = loop {

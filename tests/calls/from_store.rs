@@ -42,7 +42,8 @@ impl Served {
 
     fn end(&mut self) {
         if let Some((mut child, _)) = self.running.take() {
-            signal(&child, "TERM");
+            // At once: whoever was put through never connects, and would be waited for.
+            signal(&child, "KILL");
             child.wait().expect("an end");
         }
     }
