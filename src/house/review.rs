@@ -7,8 +7,6 @@
 //! Without a *before*, everything is new: so `offhook check` sees a directory that never ran. A server hands in the last
 //! revision that was in force, over a restart, too.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::deployments::{self, Parts, shared_key};
