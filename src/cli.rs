@@ -7,6 +7,7 @@ mod ears;
 mod hear;
 mod load;
 mod migrate;
+mod push;
 mod rehearse;
 mod revisions;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Serve(serve::Args),
     /// Say what is wrong with a configuration, all of it, and what is in it.
     Check(check::Args),
+    /// Put the documents of a folder into the store, all of them or none, for servers with [config] source = "store".
+    Push(push::Args),
     /// Put documents from before there were channels and named secrets into today's form.
     Migrate(migrate::Args),
     /// Ring a number through a running server.
@@ -82,6 +85,7 @@ fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Push(args) => run_async(push::run(args)),
         Command::Migrate(args) => migrate::run(&args),
         Command::Dial(args) => run_async(dial::run(args)),
         Command::Rehearse(args) => run_async(rehearse::run(args)),

@@ -60,6 +60,7 @@ const PARTS: &[&str] = &[
     "dial::ledger",
     "revise",
     "shared",
+    "from_store",
     "force",
     "budget",
     "after",

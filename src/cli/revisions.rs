@@ -169,7 +169,7 @@ fn path(row: &Document) -> String {
 }
 
 /// Who asks: the account of this process.
-fn account() -> String {
+pub(super) fn account() -> String {
     std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "terminal".to_owned())
 }
 

@@ -47,7 +47,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
     let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
-    say(&banner(&config, running.addr(), &data));
+    // What the store has came with the start.
+    say(&banner(&running.config(), running.addr(), &data));
     signal().await;
     tracing::info!("asked to end; once more ends all calls at once");
     let again = signal();
@@ -66,7 +67,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 /// What is written in `config`, and where that cannot be, what was in force last.
 fn opened(config: &Path, data: Option<&Path>) -> Result<Source, Problems> {
     let data = data.map_or_else(|| offhook::config::data_dir_of(config), Path::to_owned);
-    Opening::new(config).watched().last_good(LastGoodFolder::new(&data)).rules(rulings).open()
+    let opening = Opening::new(config).watched().last_good(LastGoodFolder::new(&data)).rules(rulings);
+    opening.stored(data.join("from-store")).open()
 }
 
 fn banner(config: &Config, addr: SocketAddr, data: &Path) -> String {

@@ -7,11 +7,11 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::catalogue::{DocState, InForce};
+use super::catalogue::{Catalogue, DocState, InForce};
 use super::files::{Env, Folder, Settle};
 use super::last_good::{LastGood as _, LastGoodFolder};
 use super::problem::{Problem, Problems, Severity};
-use super::resolve::strict;
+use super::resolve::{Resolved, strict};
 use super::ruling::CatalogueRules;
 use super::types::TurnDetection;
 use super::watch::begun;
@@ -38,14 +38,25 @@ pub fn check_by(dir: &Path, env: Env<'_>, rules: &CatalogueRules) -> CheckReport
     let now = Timestamp::now();
     let (catalogue, _) = begun(&folder, look.changes.clone(), &kept, None, now);
     let resolved = strict(&catalogue, look.problems);
-    let rulings = resolved.config.as_ref().map(|config| rules(None, config, now)).unwrap_or_default();
+    let (started, _) = begun(&folder, look.changes, &kept, Some(rules), now);
+    report(dir, &catalogue, &started, resolved, rules)
+}
+
+/// What is to be told of documents in `dir`. `started`: as a server would take them.
+pub(super) fn report(
+    dir: &Path,
+    catalogue: &Catalogue,
+    started: &Catalogue,
+    resolved: Resolved,
+    rules: &CatalogueRules,
+) -> CheckReport {
+    let rulings = resolved.config.as_ref().map(|config| rules(None, config, Timestamp::now())).unwrap_or_default();
     let told = rulings.iter().map(|ruling| {
         let written = catalogue.written(&ruling.doc);
         let file = written.map_or_else(|| ruling.doc.to_string(), |read| read.file.to_string());
         ruling.problem(&file, written.and_then(|read| read.text.as_deref().ok()).unwrap_or_default())
     });
     let told: Vec<Problem> = told.collect();
-    let (started, _) = begun(&folder, look.changes, &kept, Some(rules), now);
     let problems = Problems::new(resolved.problems.iter().cloned().chain(told).collect());
     let config = resolved.config.filter(|_| !problems.has_errors());
     let found = config.map(|config| Found {

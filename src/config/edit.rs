@@ -68,6 +68,8 @@ pub enum EditError {
     Io(PathBuf, io::Error),
     /// The configuration has no files.
     Fixed,
+    /// The documents are the store's.
+    Stored,
 }
 
 impl fmt::Display for EditError {
@@ -88,6 +90,9 @@ impl fmt::Display for EditError {
                 };
                 write!(f, "{}: cannot be written: {why}; it is as it was", path.display())
             }
+            EditError::Stored => f.write_str(
+                "the documents are in the store ([config] source in offhook.toml): push them there with `offhook push`",
+            ),
             EditError::Fixed => f.write_str("this configuration has no files"),
         }
     }
@@ -115,6 +120,9 @@ impl Source {
     ) -> Result<Edited, EditError> {
         let mut state = self.lock();
         let state = state.as_mut().ok_or(EditError::Fixed)?;
+        if state.stored.is_some() && *doc != DocId::Server {
+            return Err(EditError::Stored);
+        }
         let edited = state.edit(doc, expected, edit, who, rules)?;
         self.publish(state);
         state.keep(&edited.changes);

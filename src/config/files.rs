@@ -18,6 +18,14 @@ use super::world::World;
 /// Looks up environment variables.
 pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// What a folder has for the store: its documents but for the server's, and the recordings and pictures that they name.
+pub(super) struct Gathered {
+    /// Each document as it was read.
+    pub(super) documents: Vec<Arc<Read>>,
+    /// Those files by their path, with the name by which documents have them.
+    pub(super) media: BTreeMap<PathBuf, String>,
+}
+
 /// Reads the documents under `dir` and all that they name.
 pub(super) fn load(dir: &Path, env: Env<'_>) -> Resolved {
     let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
@@ -69,6 +77,8 @@ pub(super) struct Look {
 /// A configuration directory, and how it was when it was looked at.
 pub(super) struct Folder<E> {
     dir: PathBuf,
+    /// Where all documents but `offhook.toml` are, with the recordings and pictures that they name.
+    documents: PathBuf,
     env: E,
     settle: Settle,
     /// Those that there are.
@@ -95,6 +105,8 @@ struct Named {
     stamp: Stamp,
     read_at: SystemTime,
     content: Revision,
+    /// How a document names it, if it is a recording or a picture.
+    media: Option<String>,
     by: BTreeSet<DocId>,
 }
 
@@ -113,11 +125,26 @@ const FOLDERS: [&str; 2] = ["agents", "deployments"];
 impl<E: Fn(&str) -> Option<String>> Folder<E> {
     pub(super) fn new(dir: PathBuf, env: E, settle: Settle) -> Self {
         let (present, docs, named, folders, moving, sounds) = Default::default();
-        Folder { dir, env, settle, present, docs, named, folders, moving, sounds }
+        let documents = dir.clone();
+        Folder { dir, documents, env, settle, present, docs, named, folders, moving, sounds }
+    }
+
+    /// With all documents but `offhook.toml` in another directory, and what they show and play too. Secrets stay where they
+    /// are.
+    pub(super) fn documents(self, documents: PathBuf) -> Self {
+        Folder { documents, ..self }
     }
 
     pub(super) fn path(&self, id: &DocId) -> PathBuf {
-        self.dir.join(id.to_string())
+        let dir = if *id == DocId::Server { &self.dir } else { &self.documents };
+        dir.join(id.to_string())
+    }
+
+    /// What the last look has read, for the store.
+    pub(super) fn gathered(&self) -> Gathered {
+        let documents = self.docs.values().map(|known| &known.read).filter(|read| read.id != DocId::Server);
+        let media = self.named.iter().filter_map(|(path, named)| Some((path.clone(), named.media.clone()?)));
+        Gathered { documents: documents.cloned().collect(), media: media.collect() }
     }
 
     /// Finds what is different since the last look. Costs one `stat` per file and directory, and a reading of what changed.
@@ -238,11 +265,13 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
         self.moving.remove(&path);
         self.forget(id);
         let read = Arc::new(read);
-        let paths = named.iter().map(|(path, ..)| path.clone()).collect();
-        for (path, stamp, content) in named {
+        let paths = named.iter().map(|noted| noted.path.clone()).collect();
+        for Noted { path, stamp, content, media } in named {
             self.moving.remove(&path);
-            let known = self.named.entry(path).or_insert(Named { stamp, read_at, content, by: BTreeSet::new() });
+            let new = Named { stamp, read_at, content, media: None, by: BTreeSet::new() };
+            let known = self.named.entry(path).or_insert(new);
             (known.stamp, known.read_at, known.content) = (stamp, read_at, content);
+            known.media = media.or(known.media.take());
             known.by.insert(id.clone());
         }
         let known = Looked { path, stamp, read_at, read: Arc::clone(&read), named: paths };
@@ -295,10 +324,10 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
 
     /// Looks which documents there are.
     fn list(&mut self, problems: &mut Vec<Problem>) {
-        let models = self.dir.join("models.toml").exists();
+        let models = self.documents.join("models.toml").exists();
         let mut changed = models != self.present.contains(&DocId::Models) || self.present.is_empty();
         for (folder, listed) in FOLDERS.into_iter().zip(&mut self.folders) {
-            changed |= listed.refresh(&self.dir.join(folder), folder);
+            changed |= listed.refresh(&self.documents.join(folder), folder);
             problems.extend(listed.problem.clone());
         }
         if changed {
@@ -308,7 +337,8 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
     }
 
     fn reading(&self) -> Reading<'_, E> {
-        Reading { dir: &self.dir, env: &self.env, sounds: &self.sounds, named: RefCell::default() }
+        let (dir, documents) = (&self.dir, &self.documents);
+        Reading { dir, documents, env: &self.env, sounds: &self.sounds, named: RefCell::default() }
     }
 }
 
@@ -352,22 +382,37 @@ impl Listed {
 /// The environment and the files as one document sees them.
 struct Reading<'a, E> {
     dir: &'a Path,
+    documents: &'a Path,
     env: &'a E,
     sounds: &'a RefCell<Sounds>,
-    named: RefCell<Vec<(PathBuf, Stamp, Revision)>>,
+    named: RefCell<Vec<Noted>>,
+}
+
+/// A file that a document names, as it was read.
+struct Noted {
+    path: PathBuf,
+    stamp: Stamp,
+    content: Revision,
+    /// As it is written, if it is a recording or a picture.
+    media: Option<String>,
 }
 
 impl<E> Reading<'_, E> {
     /// Recordings and pictures are part of what a document means. Secrets are kept out of revisions.
     fn recordings(&self) -> Vec<Revision> {
         let named = self.named.borrow();
-        let is_one = |path: &Path| path.extension().is_some_and(|e| MEDIA.iter().any(|media| e == *media));
-        let recordings = named.iter().filter(|(path, ..)| is_one(path));
-        recordings.map(|(.., content)| *content).collect()
+        named.iter().filter(|noted| noted.media.is_some()).map(|noted| noted.content).collect()
     }
 
-    fn note(&self, path: PathBuf, stamp: Stamp, content: Revision) {
-        self.named.borrow_mut().push((path, stamp, content));
+    fn read(&self, path: PathBuf, max: u64, media: Option<&str>) -> Result<Vec<u8>, String> {
+        let stamp = Stamp::of(&path);
+        let bytes = read(&path, max);
+        self.note(path.clone(), stamp, digest(&bytes), media);
+        bytes.map_err(|why| format!("{}: {why}", show(&path)))
+    }
+
+    fn note(&self, path: PathBuf, stamp: Stamp, content: Revision, media: Option<&str>) {
+        self.named.borrow_mut().push(Noted { path, stamp, content, media: media.map(str::to_owned) });
     }
 }
 
@@ -377,25 +422,25 @@ impl<E: Fn(&str) -> Option<String>> World for Reading<'_, E> {
     }
 
     fn file(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
-        let located = self.locate(path);
-        let stamp = Stamp::of(&located);
-        let bytes = read(&located, max);
-        self.note(located.clone(), stamp, digest(&bytes));
-        bytes.map_err(|why| format!("{}: {why}", show(&located)))
+        self.read(self.locate(path), max, None)
+    }
+
+    fn picture(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
+        self.read(self.documents.join(path), max, Some(path))
     }
 
     fn recording(&self, path: &str, volume_db: f32) -> Result<Arc<[u8]>, String> {
-        let key = (self.locate(path), volume_db.to_bits());
+        let key = (self.documents.join(path), volume_db.to_bits());
         let stamp = Stamp::of(&key.0);
         if let Some((known, content, sound)) = self.sounds.borrow().get(&key)
             && *known == stamp
             && !stamp.is_young(SystemTime::now())
             && let Some(sound) = sound.upgrade()
         {
-            self.note(key.0.clone(), stamp, *content);
+            self.note(key.0.clone(), stamp, *content, Some(path));
             return Ok(sound);
         }
-        let bytes = self.file(path, sound::MAX_BYTES)?;
+        let bytes = self.read(key.0.clone(), sound::MAX_BYTES, Some(path))?;
         let sound = sound::load(&bytes, volume_db)?;
         let mut sounds = self.sounds.borrow_mut();
         if sounds.len() >= MAX_SOUNDS {
@@ -501,8 +546,6 @@ fn why(e: &std::io::Error) -> String {
     }
 }
 
-/// How the names of recordings and pictures end.
-const MEDIA: [&str; 7] = ["wav", "png", "jpg", "jpeg", "gif", "svg", "webp"];
 /// More is not a document that a person wrote.
 const MAX_DOCUMENT_BYTES: u64 = 1_024 * 1_024;
 /// Of one kind.

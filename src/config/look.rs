@@ -130,7 +130,7 @@ fn domains(field: &Field<'_, '_>) -> Vec<String> {
 /// Reads a picture's file.
 fn picture(field: &Field<'_, '_>, world: &dyn World) -> Option<Picture> {
     let name = field.string(MAX_NAME)?;
-    let bytes = match world.file(&name, MAX_PICTURE_BYTES) {
+    let bytes = match world.picture(&name, MAX_PICTURE_BYTES) {
         Ok(bytes) => bytes,
         Err(why) => {
             field.wrong_allowed(why, PICTURES);

@@ -23,7 +23,8 @@
 //!
 //! What is in force is the private `catalogue`'s: each document's last good version, linked with the others', one
 //! [`Config`] behind one pointer. [`LastGood`] keeps it for the next start, [`Pinned`] for what is still to be done about
-//! a call, and an [`Edit`] writes a document back.
+//! a call, and an [`Edit`] writes a document back. Where documents are the store's, a working copy takes the folder's place
+//! ([`write_stored`]), and [`for_store`] reads what a folder has for it.
 
 mod after;
 mod agent;
@@ -60,6 +61,7 @@ mod server;
 mod sound;
 mod spoken;
 mod standing;
+mod stored;
 mod sweep;
 mod terms;
 #[cfg(test)]
@@ -88,6 +90,7 @@ pub use migrate::{Migrated, Migration, migrate};
 pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
 pub use ruling::{CatalogueRules, Ruling};
+pub use stored::{FILE as STORED_FILE, Pushed, Stored, for_store, write_stored};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
 pub use types::*;

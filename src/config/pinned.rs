@@ -56,6 +56,10 @@ impl World for Silent<'_> {
         self.0.file(path, max)
     }
 
+    fn picture(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
+        self.0.picture(path, max)
+    }
+
     fn recording(&self, _: &str, _: f32) -> Result<Arc<[u8]>, String> {
         Ok(Arc::from([]))
     }

@@ -1,7 +1,8 @@
 //! The configuration in force.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +16,8 @@ use super::last_good::{Kept, LastGood};
 use super::pinned::Pinned;
 use super::problem::{Problem, Problems};
 use super::ruling::{CatalogueRules, Changes, Ruled, Ruling};
-use super::types::{Config, Deployment};
+use super::stored::{Stored, source_of, write_stored};
+use super::types::{Config, Deployment, DocumentSource};
 
 /// Holds the configuration in force and keeps up with its files.
 ///
@@ -36,6 +38,7 @@ pub struct Opening {
     last_good: Option<Box<dyn LastGood>>,
     rules: Option<Box<CatalogueRules>>,
     settle: Settle,
+    stored: Option<PathBuf>,
 }
 
 /// What a look at the files has led to.
@@ -60,6 +63,7 @@ impl Opening {
             last_good: None,
             rules: None,
             settle: Settle::AT_ONCE,
+            stored: None,
         }
     }
 
@@ -99,14 +103,25 @@ impl Opening {
         Opening { settle: Settle::WATCHED, ..self }
     }
 
+    /// When `[config] source` is the store, all documents but `offhook.toml` are in `copy`, which is kept up by
+    /// [`Source::take_stored`].
+    #[must_use]
+    pub fn stored(self, copy: impl Into<PathBuf>) -> Self {
+        Opening { stored: Some(copy.into()), ..self }
+    }
+
     /// Reads the directory.
     ///
     /// # Errors
     /// Every problem of every document, when there is no `offhook.toml` that a server can run by, or when there are errors
-    /// and no number could be answered.
+    /// and no number could be answered; but not for what is the store's, which may be better in a moment.
     pub fn open(self) -> Result<Source, Problems> {
-        let Opening { dir, env, adjust, last_good, rules, settle } = self;
+        let Opening { dir, env, adjust, last_good, rules, settle, stored } = self;
+        let stored = stored.filter(|_| is_stored(&dir, last_good.as_deref()));
         let mut folder = Folder::new(dir, env, settle);
+        if let Some(copy) = &stored {
+            folder = folder.documents(copy.clone());
+        }
         let mut look = folder.look(Instant::now());
         for _ in 0..MAX_LOOKS {
             let Some(again) = look.again else { break };
@@ -129,10 +144,12 @@ impl Opening {
             keeping: false,
             unkept: BTreeSet::new(),
             unkept_said: false,
+            stored,
         };
         state.begin(look);
         let problems = Arc::clone(&state.problems);
-        let config = state.config().filter(|config| !(problems.has_errors() && config.deployments.is_empty()));
+        let may = |config: &Config| state.stored.is_some() || !problems.has_errors() || !config.deployments.is_empty();
+        let config = state.config().filter(may);
         let config = config.ok_or_else(|| Problems::clone(&problems))?;
         state.published = state.catalogue.generation();
         Ok(Source { now: watch::Sender::new(Arc::new(config)), state: Mutex::new(Some(state)) })
@@ -185,13 +202,34 @@ impl Source {
         let Some(state) = state.as_mut() else { return Refreshed::default() };
         let look = state.folder.look(Instant::now());
         let (again, now) = (look.again, Timestamp::now());
-        let changes = state.take(look, now);
+        let by = if state.stored.is_some() { By::Store } else { By::File };
+        let changes = state.take(look, now, by);
         if again.is_none() {
             state.ruled.seen_at = now;
         }
         self.publish(state);
         let more = state.keep(&changes);
         Refreshed { changes, again: again.or(more.then_some(Duration::ZERO)) }
+    }
+
+    /// Whether documents are the store's, and are to be [taken](Self::take_stored) from there.
+    pub fn is_stored(&self) -> bool {
+        self.lock().as_ref().is_some_and(|state| state.stored.is_some())
+    }
+
+    /// Takes documents that are in force in the store from now on, for the next look; those without a text are taken away.
+    /// `whole`: there are no others. Blocks: it is not for an async task.
+    ///
+    /// # Errors
+    /// They cannot be written: all of them are to be given again.
+    pub fn take_stored(&self, documents: &[Stored], whole: bool) -> io::Result<()> {
+        // No look happens meanwhile, so what belongs together is seen together.
+        let state = self.lock();
+        let Some(copy) = state.as_ref().and_then(|state| state.stored.as_ref()) else { return Ok(()) };
+        for odd in write_stored(copy, documents, whole)? {
+            tracing::error!(document = odd, "the store has a document that cannot be one; it is left out");
+        }
+        Ok(())
     }
 
     /// From now on what is in force is kept where [`Opening::last_good`] says; what is not kept yet, now and, if that is much,
@@ -301,6 +339,8 @@ pub(super) struct State {
     /// What is in force and not kept yet.
     unkept: BTreeSet<DocId>,
     unkept_said: bool,
+    /// Where what the store has is kept, if documents are the store's.
+    pub(super) stored: Option<PathBuf>,
 }
 
 impl State {
@@ -332,11 +372,11 @@ impl State {
     }
 
     /// Takes what a look has found.
-    fn take(&mut self, look: Look, now: Timestamp) -> Vec<Change> {
+    fn take(&mut self, look: Look, now: Timestamp, by: By) -> Vec<Change> {
         let is_same = look.changes.is_empty() && look.problems == self.more;
         self.more = look.problems;
         if !is_same {
-            return self.apply(look.changes, None, By::File);
+            return self.apply(look.changes, None, by);
         }
         if self.ruled.is_due(now) {
             self.ruled.review(self.rules.as_deref(), &self.catalogue, now);
@@ -435,6 +475,14 @@ impl State {
         (self.adjust)(&mut config);
         Some(config)
     }
+}
+
+/// Whether documents are the store's, by what `offhook.toml` says, or, where that cannot be told, by what it said last.
+fn is_stored(dir: &Path, last_good: Option<&dyn LastGood>) -> bool {
+    let written = std::fs::read(dir.join("offhook.toml")).ok();
+    let said = written.and_then(|text| source_of(&String::from_utf8_lossy(&text)));
+    let last = || source_of(last_good?.load().ok()?.get(&DocId::Server)?);
+    said.or_else(last) == Some(DocumentSource::Store)
 }
 
 /// What was in force last, and then what is written, as far as `rules` let it be.

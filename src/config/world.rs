@@ -15,6 +15,11 @@ pub(super) trait World {
     /// words why it cannot be read.
     fn file(&self, path: &str, max: u64) -> Result<Vec<u8>, String>;
 
+    /// The picture at `path`, likewise.
+    fn picture(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
+        self.file(path, max)
+    }
+
     /// The recording at `path` as the line plays it, made louder by so many dB. The error is likewise.
     fn recording(&self, path: &str, volume_db: f32) -> Result<Arc<[u8]>, String> {
         sound::load(&self.file(path, sound::MAX_BYTES)?, volume_db)

@@ -91,6 +91,8 @@ pub(super) struct Metrics {
     pub(super) call_counters: Family,
     /// What candidates decided otherwise, summed when each call ends.
     pub(super) shadows: Shadows,
+    /// Attempts to take documents from the store that failed.
+    pub(super) documents_failed: Counter,
     /// Tasks that panicked.
     pub(super) panics: Counter,
     /// What the store counts.
@@ -168,6 +170,11 @@ impl Metrics {
         page.bare("files_late_waiting", self.files_late_waiting.get());
         page.family("call_counters_total", "What calls counted, summed as they end.", "name", &self.call_counters);
         page.shadows(&self.shadows);
+        page.counter(
+            "documents_from_store_failed_total",
+            "Attempts to take documents from the store that failed.",
+            &self.documents_failed,
+        );
         page.counter("panics_total", "Calls ended by a failure of the server.", &self.panics);
         let (store, hooks) = (&self.store, &self.webhooks);
         page.number("store_waiting", "gauge", "Rows and events that wait to be written.", &store.waiting);

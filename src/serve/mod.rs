@@ -27,6 +27,7 @@
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
+//! - [`revise`] keeps what came into force as revisions, [`from_store`] takes documents from there where they are the store's.
 //! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
@@ -41,6 +42,7 @@ mod dial;
 mod doors;
 mod force;
 mod former;
+mod from_store;
 mod http;
 mod keeper;
 mod late;
@@ -98,6 +100,7 @@ pub(crate) use tls::http_client;
 
 use after::AfterCalls;
 use doors::Doors;
+use from_store::FromStore;
 use keeper::Keeper;
 use late::Late;
 use lines::Registry;
@@ -242,6 +245,9 @@ impl Server {
             crowded: Seldom::default(),
             metrics,
         });
+        let mut from_store = FromStore::new(&shared);
+        from_store.begin().await;
+        let from_store = tokio::spawn(from_store.go_on());
         let handle = Handle::new();
         let doors = Doors::new(Arc::clone(&shared.metrics));
         bound(&doors, &config);
@@ -297,7 +303,7 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, documents, revise, look, after, former, unwanted],
+            tasks: vec![watch_server(server), watch, documents, from_store, revise, look, after, former, unwanted],
             hurried: watch::Sender::new(false),
         })
     }
@@ -326,6 +332,11 @@ impl Running {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.shared.source.current()
     }
 
     /// Ids of the calls that are up, in order of their beginning.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::sleep;
 
-use crate::config::{By, Change, DocId, DocumentSource, InForce, Source};
+use crate::config::{By, Change, DocId, InForce, Source};
 use crate::store::{NewDocument, Store, StoreError};
 
 /// Versions that may wait for the store.
@@ -36,7 +36,9 @@ impl Reviser {
 
     /// These documents came into force just now. Never waits.
     pub(super) fn applied(&self, source: &Source, changes: &[Change]) {
-        for change in changes.iter().filter(|change| change.from != change.to) {
+        // What is the store's is there.
+        let ours = |change: &&Change| change.doc == DocId::Server || !source.is_stored();
+        for change in changes.iter().filter(|change| change.from != change.to).filter(ours) {
             let text = change.to.and_then(|_| source.text(&change.doc));
             if change.to.is_some() && text.is_none() {
                 // Another change was faster, and is told of too.
@@ -67,7 +69,7 @@ impl Reviser {
     async fn again(&self, source: &Source, store: &Store) {
         let documents = source.documents();
         // One that never changes has none.
-        if documents.is_empty() || source.current().server.source != DocumentSource::Files {
+        if documents.is_empty() || source.is_stored() {
             return;
         }
         let kept = loop {

@@ -1,28 +1,38 @@
 //! Revisions of documents: what each said whenever it was in force, who applied it, by which way, and when.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait as _, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
-    TransactionTrait as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _, TransactionTrait as _,
 };
 use tokio::sync::{broadcast, mpsc};
 
 pub use super::entity::documents::Model as Document;
 use super::entity::documents::{ActiveModel, Column, Entity};
-use super::{Core, Desk, Store, StoreError, sql};
+use super::{Core, Desk, PATIENCE, Store, StoreError, sql};
 
-/// The largest document.
+/// The largest document, and the largest file that documents name, as base64.
 const MAX_BYTES: usize = 1 << 20;
+const MAX_FILE_BYTES: usize = 8 << 20;
+/// The kind of a recording or picture that documents name.
+const FILE: &str = "file";
+/// Rows that are written by one statement.
+const ROWS: usize = 100;
+/// How long a command may take: it is on nobody's way.
+const COMMAND: Duration = Duration::from_secs(60);
 /// Notices that may wait for who listens; when there are more, one says that all is to be read.
 const NOTICES: usize = 256;
 
 /// A document that comes into force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDocument {
-    /// `server`, `agent`, `deployment`, `model` and what else there is.
+    /// `server`, `agent`, `deployment`, `model`, and `file`: a recording or picture that one names, as base64.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -38,12 +48,34 @@ pub struct NewDocument {
 
 /// The revisions that a store keeps.
 #[derive(Clone)]
-pub struct Revisions(Arc<Core>);
+pub struct Revisions(Whose);
+
+/// Whose store it is.
+#[derive(Clone)]
+enum Whose {
+    Server(Arc<Core>),
+    Command(DatabaseConnection),
+}
 
 impl Store {
     /// The revisions of documents.
     pub fn revisions(&self) -> Revisions {
-        Revisions(Arc::clone(&self.core))
+        Revisions(Whose::Server(Arc::clone(&self.core)))
+    }
+}
+
+impl Whose {
+    fn db(&self) -> &DatabaseConnection {
+        match self {
+            Whose::Server(core) => &core.db,
+            Whose::Command(db) => db,
+        }
+    }
+
+    /// The answer to a question, if it comes in time.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let patience = if matches!(self, Whose::Server(_)) { PATIENCE } else { COMMAND };
+        tokio::time::timeout(patience, work).await.unwrap_or(Err(StoreError::Slow))
     }
 }
 
@@ -55,20 +87,43 @@ impl Revisions {
     /// # Errors
     /// Somebody else has changed it meanwhile, it is too long, or the store cannot be written.
     pub async fn add(&self, new: NewDocument, expected: Option<Option<&str>>) -> Result<bool, StoreError> {
-        if new.text.as_ref().is_some_and(|text| text.len() > MAX_BYTES) {
-            return Err(StoreError::Refused(format!("a document has {MAX_BYTES} bytes at most")));
+        let done = self.apply(&[new], &[expected]).await?;
+        Ok(done.into_iter().any(|new| new))
+    }
+
+    /// The same for several documents: all of them or none, each with the revision that is expected of it. Whoever listens
+    /// is told of each. Tells of each whether it said something else before.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub async fn apply_all(&self, all: Vec<(NewDocument, Option<String>)>) -> Result<Vec<bool>, StoreError> {
+        let (new, expected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let expected: Vec<_> = expected.iter().map(|expected| Some(expected.as_deref())).collect();
+        self.apply(&new, &expected).await
+    }
+
+    async fn apply(&self, new: &[NewDocument], expected: &[Option<Option<&str>>]) -> Result<Vec<bool>, StoreError> {
+        for document in new {
+            document.fits()?;
         }
         self.0
             .in_time(async {
-                let mut turn = self.0.turn.lock().await;
-                let what = format!("{}/{}", new.kind, new.name);
-                let done = add(&turn, new, expected).await;
-                if self.0.place.is_own() && matches!(done, Ok(true)) {
-                    // Nobody may listen.
-                    let _ = self.0.changed.send(what);
+                let core = match &self.0 {
+                    Whose::Server(core) => core,
+                    Whose::Command(db) => return apply(db, new, expected).await,
+                };
+                let mut turn = core.turn.lock().await;
+                let done = apply(&turn, new, expected).await;
+                if let Ok(done) = &done
+                    && core.place.is_own()
+                {
+                    for (document, _) in new.iter().zip(done).filter(|(_, done)| **done) {
+                        // Nobody may listen.
+                        let _ = core.changed.send(document.path());
+                    }
                 }
                 if matches!(done, Err(StoreError::Db(_))) {
-                    self.0.renew(&mut turn).await;
+                    core.renew(&mut turn).await;
                 }
                 done
             })
@@ -81,7 +136,7 @@ impl Revisions {
     /// The store cannot be read.
     pub async fn list(&self, kind: &str, name: &str, limit: u64) -> Result<Vec<Document>, StoreError> {
         let all = of(kind, name).order_by_desc(Column::Seq).limit(limit);
-        self.0.in_time(async { Ok(all.all(&self.0.db).await?) }).await
+        self.0.in_time(async { Ok(all.all(self.0.db()).await?) }).await
     }
 
     /// The documents in force, each by its newest revision; those that were taken away are left out.
@@ -89,14 +144,34 @@ impl Revisions {
     /// # Errors
     /// The store cannot be read.
     pub async fn in_force(&self) -> Result<Vec<Document>, StoreError> {
-        let newest = "NOT EXISTS (SELECT 1 FROM documents AS later WHERE later.kind = documents.kind \
-            AND later.name = documents.name AND later.seq > documents.seq)";
         let all = Entity::find()
-            .filter(Expr::cust(newest))
+            .filter(Expr::cust(NEWEST))
             .filter(Column::Text.is_not_null())
             .order_by_asc(Column::Kind)
             .order_by_asc(Column::Name);
-        self.0.in_time(async { Ok(all.all(&self.0.db).await?) }).await
+        self.0.in_time(async { Ok(all.all(self.0.db()).await?) }).await
+    }
+
+    /// Which revision came into force last, of all documents: [`seq`](Document::seq); 0: none ever did. Costs next to
+    /// nothing.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn newest(&self) -> Result<i64, StoreError> {
+        let last = Entity::find().select_only().column(Column::Seq).order_by_desc(Column::Seq).limit(1);
+        let last = last.into_tuple::<i64>();
+        self.0.in_time(async { Ok(last.one(self.0.db()).await?.unwrap_or_default()) }).await
+    }
+
+    /// The documents that changed since the revision `seq`, each by its newest revision, in the order in which they came
+    /// into force, no more than `limit`; those that were taken away too.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn since(&self, seq: i64, limit: u64) -> Result<Vec<Document>, StoreError> {
+        let all = Entity::find().filter(Column::Seq.gt(seq)).filter(Expr::cust(NEWEST));
+        let all = all.order_by_asc(Column::Seq).limit(limit);
+        self.0.in_time(async { Ok(all.all(self.0.db()).await?) }).await
     }
 
     /// A revision of a document, by as much of its beginning as is no other's.
@@ -104,7 +179,7 @@ impl Revisions {
     /// # Errors
     /// There is none, or more than one; or the store cannot be read.
     pub async fn read(&self, kind: &str, name: &str, revision: &str) -> Result<Document, StoreError> {
-        self.0.in_time(read(&self.0.db, kind, name, revision)).await
+        self.0.in_time(read(self.0.db(), kind, name, revision)).await
     }
 
     /// Two revisions of a document, to be held against each other: the older one first.
@@ -131,11 +206,18 @@ impl Revisions {
         self.add(restored(old, by), None).await
     }
 
-    /// Notices that something has changed, on whichever server, as `kind/name`; empty: read all. It ends with this store.
-    /// With SQLite only what this process changes is told, since nobody else changes anything.
+    /// Whether [`listen`](Self::listen) tells of what others change.
+    pub fn hears_others(&self) -> bool {
+        matches!(&self.0, Whose::Server(core) if !core.place.is_own())
+    }
+
+    /// Notices that something has changed, on whichever server, as `kind/name`; empty: read all. It ends with this store;
+    /// a command hears nothing. With SQLite only what this process changes is told: what a command changes shows by
+    /// [`newest`](Self::newest).
     pub fn listen(&self) -> mpsc::Receiver<String> {
         let (tell, told) = mpsc::channel(NOTICES);
-        let (core, mut changed) = (Arc::clone(&self.0), self.0.changed.subscribe());
+        let Whose::Server(core) = &self.0 else { return told };
+        let (core, mut changed) = (Arc::clone(core), core.changed.subscribe());
         tokio::spawn(async move {
             let mut far = sql::Notices::new(&core.place);
             loop {
@@ -160,6 +242,11 @@ impl Revisions {
 }
 
 impl Desk {
+    /// Documents, as a server of this store has them.
+    pub fn documents(&self) -> Revisions {
+        Revisions(Whose::Command(self.db.clone()))
+    }
+
     /// Revisions, the newest first, no more than `limit`: of one document by kind and name, or of all.
     ///
     /// # Errors
@@ -182,8 +269,7 @@ impl Desk {
     /// # Errors
     /// As there.
     pub async fn restore(&self, kind: &str, name: &str, revision: &str, by: &str) -> Result<bool, StoreError> {
-        let old = read(&self.db, kind, name, revision).await?;
-        add(&self.db, restored(old, by), None).await
+        self.documents().restore(kind, name, revision, by).await
     }
 }
 
@@ -218,34 +304,96 @@ fn of(kind: &str, name: &str) -> sea_orm::Select<Entity> {
     Entity::find().filter(Column::Kind.eq(kind)).filter(Column::Name.eq(name))
 }
 
-async fn add(db: &DatabaseConnection, new: NewDocument, expected: Option<Option<&str>>) -> Result<bool, StoreError> {
+/// Of each document the newest revision.
+const NEWEST: &str = "NOT EXISTS (SELECT 1 FROM documents AS later WHERE later.kind = documents.kind \
+    AND later.name = documents.name AND later.seq > documents.seq)";
+
+impl NewDocument {
+    fn path(&self) -> String {
+        format!("{}/{}", self.kind, self.name)
+    }
+
+    fn fits(&self) -> Result<(), StoreError> {
+        let most = if self.kind == FILE { MAX_FILE_BYTES } else { MAX_BYTES };
+        if self.text.as_ref().is_none_or(|text| text.len() <= most) {
+            return Ok(());
+        }
+        let (kind, name) = (&self.kind, &self.name);
+        let most = if self.kind == FILE { most / 4 * 3 } else { most };
+        Err(StoreError::Refused(format!("{kind} {name} is too long: {most} bytes at most")))
+    }
+
+    /// Whether that is what is in force.
+    fn is_as(&self, last: Option<&Last>) -> bool {
+        let there = last.and_then(|last| last.there.as_deref());
+        there == self.text.as_ref().map(|_| self.revision.as_str())
+    }
+}
+
+/// The last revision of a document.
+struct Last {
+    /// None when it was taken away.
+    there: Option<String>,
+    by: String,
+}
+
+/// Many are asked about at once.
+async fn last<C: ConnectionTrait>(db: &C, new: &[NewDocument]) -> Result<BTreeMap<(String, String), Last>, StoreError> {
+    let columns = [Column::Kind, Column::Name, Column::Revision, Column::AppliedBy];
+    let asked =
+        Entity::find().select_only().columns(columns).expr(Column::Text.is_not_null()).filter(Expr::cust(NEWEST));
+    let asked = match new {
+        [one] => asked.filter(Column::Kind.eq(one.kind.as_str())).filter(Column::Name.eq(one.name.as_str())),
+        _ => asked,
+    };
+    let all = asked.into_tuple::<(String, String, String, String, bool)>().all(db).await?;
+    let last = |(kind, name, revision, by, there): (String, String, String, String, bool)| {
+        ((kind, name), Last { there: there.then_some(revision), by })
+    };
+    Ok(all.into_iter().map(last).collect())
+}
+
+async fn apply(
+    db: &DatabaseConnection,
+    new: &[NewDocument],
+    expected: &[Option<Option<&str>>],
+) -> Result<Vec<bool>, StoreError> {
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::applies_alone(&txn).await?;
-    let last = of(&new.kind, &new.name).order_by_desc(Column::Seq).one(&txn).await?;
-    let there = last.as_ref().filter(|last| last.text.is_some());
-    if expected.is_some_and(|expected| there.map(|there| there.revision.as_str()) != expected) {
-        txn.rollback().await?;
-        let by = last.map_or_else(|| "nobody".to_owned(), |last| last.applied_by);
-        let (kind, name) = (new.kind, new.name);
-        return Err(StoreError::Refused(format!("{kind} {name} was changed meanwhile, by {by}: read it again")));
+    let before = last(&txn, new).await?;
+    let mut done = Vec::with_capacity(new.len());
+    for (document, expected) in new.iter().zip(expected) {
+        let last = before.get(&(document.kind.clone(), document.name.clone()));
+        if expected.is_some_and(|expected| last.and_then(|last| last.there.as_deref()) != expected) {
+            txn.rollback().await?;
+            let by = last.map_or("nobody", |last| last.by.as_str());
+            let NewDocument { kind, name, .. } = document;
+            return Err(StoreError::Refused(format!("{kind} {name} was changed meanwhile, by {by}: read it again")));
+        }
+        done.push(!document.is_as(last));
     }
-    if there.map(|there| (&there.revision, &there.text)) == new.text.as_ref().map(|_| (&new.revision, &new.text)) {
+    let different: Vec<_> = new.iter().zip(&done).filter(|(_, done)| **done).map(|(document, _)| document).collect();
+    if different.is_empty() {
         txn.rollback().await?;
-        return Ok(false);
+        return Ok(done);
     }
-    let what = format!("{}/{}", new.kind, new.name);
-    let row = ActiveModel {
-        seq: NotSet,
-        kind: Set(new.kind),
-        name: Set(new.name),
-        revision: Set(new.revision),
-        text: Set(new.text.map(|text| text.replace('\0', ""))),
-        applied_by: Set(new.applied_by),
-        way: Set(new.way),
-        applied_ms: Set(sql::clock_ms(&txn).await?),
-    };
-    Entity::insert(row).exec_without_returning(&txn).await?;
-    sql::notify(&txn, &what).await?;
+    let applied_ms = sql::clock_ms(&txn).await?;
+    for some in different.chunks(ROWS) {
+        let rows = some.iter().map(|new| ActiveModel {
+            seq: NotSet,
+            kind: Set(new.kind.clone()),
+            name: Set(new.name.clone()),
+            revision: Set(new.revision.clone()),
+            text: Set(new.text.as_ref().map(|text| text.replace('\0', ""))),
+            applied_by: Set(new.applied_by.clone()),
+            way: Set(new.way.clone()),
+            applied_ms: Set(applied_ms),
+        });
+        Entity::insert_many(rows).exec_without_returning(&txn).await?;
+    }
+    for document in different {
+        sql::notify(&txn, &document.path()).await?;
+    }
     txn.commit().await?;
-    Ok(true)
+    Ok(done)
 }

@@ -11,6 +11,7 @@ mod doors;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
+mod from_store;
 mod hands;
 mod hearing;
 mod house;

@@ -72,7 +72,7 @@ impl Drop for Process {
     }
 }
 
-fn spawn(site: &Site, database: &str) -> (Child, String) {
+pub(crate) fn spawn(site: &Site, database: &str) -> (Child, String) {
     use std::io::BufRead as _;
     let mut child = Command::new(env!("CARGO_BIN_EXE_offhook"))
         .args(["serve", "--config"])
@@ -91,7 +91,7 @@ fn spawn(site: &Site, database: &str) -> (Child, String) {
     (child, url)
 }
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     for _ in 0..1_000 {
         if so().await {
             return;
@@ -101,7 +101,7 @@ async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     panic!("{what} is not so after 20 s");
 }
 
-async fn cluster() -> Option<Cluster> {
+pub(crate) async fn cluster() -> Option<Cluster> {
     tokio::task::spawn_blocking(Cluster::start).await.expect("a thread")
 }
 

@@ -9,6 +9,7 @@ mod overrides;
 mod secrets;
 mod shipped;
 mod source;
+mod stored;
 mod ways;
 
 use std::collections::BTreeSet;
