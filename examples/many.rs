@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use offhook::config::{LastGoodFolder, Opening};
+use offhook::house::review::rulings;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: usize = std::env::args().nth(1).map_or(Ok(10_000), |count| count.parse())?;
@@ -44,14 +45,14 @@ fn measure(dir: &Path, each: usize) -> Result<(), Box<dyn std::error::Error>> {
         writeln!(out, "{what:<40} {:>9.2} ms {:>9.2} ms", took.0.as_secs_f64() * 1e3, took.1.as_secs_f64() * 1e3)
     };
     let began = Began::now();
-    let source = Opening::new(dir).last_good(LastGoodFolder::new(&dir.join("data"))).open()?;
+    let source = Opening::new(dir).last_good(LastGoodFolder::new(&dir.join("data"))).rules(rulings).open()?;
     say("open", began.elapsed())?;
     let began = Began::now();
     source.keep_last_good();
     while source.refresh().again.is_some() {}
     say("keep all for the next start", began.elapsed())?;
     // What is in force is kept after it is in force: what follows is without that.
-    let source = Opening::new(dir).open()?;
+    let source = Opening::new(dir).rules(rulings).open()?;
     let look = |what: &str, changes: usize, say: &mut dyn FnMut(&str, Took) -> std::io::Result<()>| {
         let began = Began::now();
         let refreshed = source.refresh();

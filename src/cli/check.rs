@@ -1,11 +1,10 @@
 //! `offhook check`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use jiff::Timestamp;
-use offhook::config::{self, Config, Problem};
-use offhook::house::review::{Document, Facts, review};
+use offhook::config;
+use offhook::house::review::rulings;
 
 use super::{remark, say};
 
@@ -23,7 +22,7 @@ pub(super) struct Args {
 /// Exit code 0: a server can run by it; 1: it cannot.
 pub(super) fn run(args: &Args) -> ExitCode {
     let env = |name: &str| std::env::var(name).ok();
-    let report = config::check_by(&args.dir, &env, &|config| rules(&args.dir, &args.dir, config));
+    let report = config::check_by(&args.dir, &env, &rulings);
     if args.json {
         match serde_json::to_string_pretty(&report) {
             Ok(text) => say(&(text + "\n")),
@@ -33,18 +32,4 @@ pub(super) fn run(args: &Args) -> ExitCode {
         say(&format!("{report}\n"));
     }
     if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// What the house's rules say of documents that can be read, as of ones that never were in force.
-/// `dir`: where `offhook.toml` is; `documents`: where the others are.
-pub(super) fn rules(dir: &Path, documents: &Path, config: &Config) -> Vec<Problem> {
-    let findings = review(None, &Facts::of(config), Timestamp::now());
-    let told = findings.iter().map(|finding| {
-        let dir = if finding.document == Document::Server { dir } else { documents };
-        let path = dir.join(finding.document.path());
-        // It was read a moment ago; if it is gone since, the problem stands at the file.
-        let source = std::fs::read_to_string(&path).unwrap_or_default();
-        finding.problem(&path.display().to_string(), &source)
-    });
-    told.collect()
 }

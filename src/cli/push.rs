@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use offhook::config::{self, DocId, DocumentSource, Problem, Pushed, STORED_FILE, Stored};
+use offhook::config::{self, DocId, DocumentSource, Pushed, STORED_FILE, Stored};
+use offhook::house::review::rulings;
 use offhook::store::{Document, NewDocument, Store};
 
-use super::{Failure, Kept, check, remark, revisions, say};
+use super::{Failure, Kept, remark, revisions, say};
 
 /// Flags of `offhook push`.
 #[derive(Debug, clap::Args)]
@@ -97,8 +98,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 
 fn read(config: &Path, dir: &Path) -> Pushed {
     let env = |name: &str| std::env::var(name).ok();
-    let rules = |read: &config::Config| -> Vec<Problem> { check::rules(config, dir, read) };
-    config::for_store(config, dir, &env, &rules)
+    config::for_store(config, dir, &env, &rulings)
 }
 
 fn source(dir: &Path) -> Option<DocumentSource> {

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use offhook::config::{self, DocId, DocumentSource, Edit, Opening};
+use offhook::config::{self, DocId, DocumentSource, Edit, LastGoodFolder, Opening};
+use offhook::house::review::rulings;
 use offhook::lab::tune::table::{Align, Table};
 use offhook::store::{self, Desk, Document, Store};
 use serde_json::json;
@@ -114,7 +115,9 @@ pub(super) async fn restore(args: RestoreArgs) -> Result<ExitCode, Failure> {
     let desk = open(&args.kept).await?;
     let (kind, name) = named(&document);
     let old = desk.revision(kind, name, &args.revision).await.map_err(|error| error.to_string())?;
-    let source = Opening::new(&args.kept.config).open().map_err(|problems| problems.to_string())?;
+    let last_good = LastGoodFolder::new(&args.kept.data()?);
+    let source = Opening::new(&args.kept.config).last_good(last_good).rules(rulings).open();
+    let source = source.map_err(|problems| problems.to_string())?;
     if source.current().server.source == DocumentSource::Store && document != DocId::Server {
         let done = desk.restore(kind, name, &old.revision, &account()).await.map_err(|error| error.to_string())?;
         let then = if done { "servers apply it within seconds" } else { "it is in force already" };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use offhook::config::{Config, LastGoodFolder, Opening, Problems, Source};
+use offhook::house::review::rulings;
 use offhook::output::log;
 use offhook::serve::{ServeOptions, Server, shutdown};
 
@@ -27,7 +28,7 @@ pub(super) struct Args {
 /// Serves a load test by the configuration in a directory: says where it listens, and no more. It ends when it is killed.
 pub(super) async fn run_for_load(config: &Path) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
-    let source = Source::open(config).map_err(|problems| problems.to_string())?;
+    let source = Opening::new(config).rules(rulings).open().map_err(|problems| problems.to_string())?;
     log::start(&source.current().server.log)?;
     let running = Server::start(ServeOptions { source, listen: None, data: None, observer: None }).await;
     let running = running.map_err(|error| error.to_string())?;
@@ -66,7 +67,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 /// What is written in `config`, and where that cannot be, what was in force last.
 fn opened(config: &Path, data: Option<&Path>) -> Result<Source, Problems> {
     let data = data.map_or_else(|| offhook::config::data_dir_of(config), Path::to_owned);
-    let opening = Opening::new(config).watched().last_good(LastGoodFolder::new(&data));
+    let opening = Opening::new(config).watched().last_good(LastGoodFolder::new(&data)).rules(rulings);
     opening.stored(data.join("from-store")).open()
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Instant;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::catalogue::{Catalogue, DocState, InForce};
@@ -11,7 +12,8 @@ use super::files::{Env, Folder, Settle};
 use super::last_good::{LastGood as _, LastGoodFolder};
 use super::problem::{Problem, Problems, Severity};
 use super::resolve::{Resolved, strict};
-use super::types::{Config, TurnDetection};
+use super::ruling::CatalogueRules;
+use super::types::TurnDetection;
 use super::watch::begun;
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
@@ -23,27 +25,39 @@ pub fn check(dir: &Path) -> CheckReport {
 
 /// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
-    check_by(dir, env, &|_| Vec::new())
+    check_by(dir, env, &|_, _, _| Vec::new())
 }
 
-/// As [`check_with`], and by `rules` that are not a document's own: they are asked of what can be read.
-pub fn check_by(dir: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem>) -> CheckReport {
+/// As [`check_with`], and by `rules` over all documents at once: they are asked of what can be read, as of what never was in
+/// force.
+pub fn check_by(dir: &Path, env: Env<'_>, rules: &CatalogueRules) -> CheckReport {
     let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
     let look = folder.look(Instant::now());
     // As a start would take them; that nothing can be read there is no fault of the documents.
     let kept = LastGoodFolder::new(&super::data_dir_of(dir)).load().unwrap_or_default();
-    let catalogue = begun(&folder, look.changes, &kept);
-    report(dir, &catalogue, strict(&catalogue, look.problems), rules)
+    let now = Timestamp::now();
+    let (catalogue, _) = begun(&folder, look.changes.clone(), &kept, None, now);
+    let resolved = strict(&catalogue, look.problems);
+    let (started, _) = begun(&folder, look.changes, &kept, Some(rules), now);
+    report(dir, &catalogue, resolved, rules, started.states())
 }
 
-/// What is to be told of documents in `dir`.
+/// What is to be told of documents in `dir`, of which a server would run by those in `documents`.
 pub(super) fn report(
     dir: &Path,
     catalogue: &Catalogue,
     resolved: Resolved,
-    rules: &dyn Fn(&Config) -> Vec<Problem>,
+    rules: &CatalogueRules,
+    documents: Vec<DocState>,
 ) -> CheckReport {
-    let told = resolved.config.as_ref().map(rules).unwrap_or_default();
+    let now = Timestamp::now();
+    let rulings = resolved.config.as_ref().map(|config| rules(None, config, now)).unwrap_or_default();
+    let told = rulings.iter().map(|ruling| {
+        let written = catalogue.written(&ruling.doc);
+        let file = written.map_or_else(|| ruling.doc.to_string(), |read| read.file.to_string());
+        ruling.problem(&file, written.and_then(|read| read.text.as_deref().ok()).unwrap_or_default())
+    });
+    let told: Vec<Problem> = told.collect();
     let problems = Problems::new(resolved.problems.iter().cloned().chain(told).collect());
     let config = resolved.config.filter(|_| !problems.has_errors());
     let found = config.map(|config| Found {
@@ -94,7 +108,7 @@ pub(super) fn report(
         errors: problems.count(Severity::Error),
         warnings: problems.count(Severity::Warning),
         problems,
-        documents: catalogue.states(),
+        documents,
         found,
     }
 }

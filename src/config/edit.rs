@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike};
 
@@ -102,7 +103,8 @@ impl std::error::Error for EditError {}
 impl Source {
     /// Changes a document, and applies the change to calls from now on. `expected`: the revision that the edit was made upon;
     /// `None`: there was no such document. `who` changed it, by the API or the console. `rules` that are no document's own
-    /// are asked about what is in force and what would be; an error among what they say forbids it.
+    /// are asked about what is in force and what would be, besides those that the source was [opened](super::Opening::rules) with;
+    /// an error among what they say forbids it.
     ///
     /// Blocks: it is not for an async task.
     ///
@@ -199,7 +201,7 @@ impl State {
     fn validate(&self, doc: &DocId, read: Option<Arc<Read>>, rules: &Rules<'_>) -> Result<(), EditError> {
         let gone = read.is_none();
         let mut trial = self.catalogue.clone();
-        trial.apply(vec![(doc.clone(), read)], &self.folder.world());
+        let applied = trial.apply(vec![(doc.clone(), read)], &self.folder.world());
         let known = |problem: &&Problem| self.problems.iter().any(|known| known == *problem);
         let problems = trial.problems();
         let new = problems.iter().filter(|problem| problem.is_error() && !known(problem)).cloned().collect::<Vec<_>>();
@@ -210,6 +212,9 @@ impl State {
                 (Some(before), Some(after)) => rules(before, after),
                 _ => Vec::new(),
             };
+            // It would be refused once it is written.
+            let own = self.ruled.refusals(self.rules.as_deref(), (&self.catalogue, &trial), &applied, Timestamp::now());
+            let told = Problems::distinct(told.into_iter().chain(own).collect());
             let forbidden = told.iter().any(Problem::is_error);
             return if forbidden { Err(EditError::Invalid(Problems::new(told))) } else { Ok(()) };
         }

@@ -5,9 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
+use toml::de::DeTable;
 
 /// How bad a [`Problem`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The configuration cannot be used.
@@ -60,15 +61,12 @@ impl Problem {
         }
     }
 
-    /// What is said of `at`, bytes of `source`, which is the text of `file`; `None`: of the file itself. `source` must not
-    /// have a secret there.
-    pub(crate) fn at(
-        severity: Severity,
-        file: &str,
-        source: &str,
-        at: Option<Range<usize>>,
-        message: impl Into<String>,
-    ) -> Self {
+    /// What is said of the key `key`, a dotted path such as `analysis.model`, of `source`, which is the text of `file`. Where
+    /// it is not there it is said of the table that it belongs in, else of `agent`, which says what is not said there, else
+    /// of the file itself. `source` must not have a secret in these places.
+    pub(crate) fn of_key(severity: Severity, file: &str, source: &str, key: &str, message: impl Into<String>) -> Self {
+        let table = key.split('.').next().unwrap_or_default();
+        let at = [key, table, "agent"].into_iter().find_map(|key| locate(source, key));
         let place = at.map_or_else(|| Place::file(file), |at| Place::new(&file.into(), source, at.clone(), at));
         Problem::new(severity, &place, message)
     }
@@ -95,6 +93,11 @@ impl Problem {
     /// See [`Problem::relative`].
     pub(super) fn is_relative(&self) -> bool {
         self.relative
+    }
+
+    /// What is told of it in one line.
+    pub(super) fn said(&self) -> (Severity, &str, usize, usize, &str, &str) {
+        (self.severity, &self.file, self.line, self.column, &self.text, &self.message)
     }
 
     /// Whether the configuration cannot be used.
@@ -244,6 +247,21 @@ impl Place {
     pub(super) fn name(&self) -> String {
         if self.line == 0 { self.file.to_string() } else { format!("{}:{}:{}", self.file, self.line, self.column) }
     }
+}
+
+/// Where `key`, a dotted path such as `schedule.activate_at`, stands in a document with its value, in bytes. `None`: it is not
+/// there, or the document is no TOML.
+fn locate(source: &str, key: &str) -> Option<Range<usize>> {
+    let mut path = key.split('.');
+    let first = path.next()?;
+    let tree = DeTable::parse(source).ok()?;
+    let (mut name, mut value) = tree.get_ref().get_key_value(first)?;
+    for step in path {
+        (name, value) = value.get_ref().as_table()?.get_key_value(step)?;
+    }
+    // A table may begin far from what is in it.
+    let end = if value.get_ref().is_table() { name.span().end } else { value.span().end };
+    Some(name.span().start..end.max(name.span().end))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

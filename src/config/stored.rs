@@ -14,7 +14,8 @@ use super::is_name;
 use super::last_good::replace;
 use super::problem::{Place, Problem};
 use super::resolve::strict;
-use super::types::{Config, DocumentSource};
+use super::ruling::CatalogueRules;
+use super::types::DocumentSource;
 
 /// A document as the store has it, or a recording or picture that documents name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +56,9 @@ pub struct Pushed {
     pub elsewhere: BTreeSet<String>,
 }
 
-/// Reads what `folder` has for the store of the server whose `offhook.toml` is in `dir`. `rules` are asked of what can be
-/// read, beside the documents' own.
-pub fn for_store(dir: &Path, folder: &Path, env: Env<'_>, rules: &dyn Fn(&Config) -> Vec<Problem>) -> Pushed {
+/// Reads what `folder` has for the store of the server whose `offhook.toml` is in `dir`. `rules` over all documents at once
+/// are asked of what can be read, as of what never was in force.
+pub fn for_store(dir: &Path, folder: &Path, env: Env<'_>, rules: &CatalogueRules) -> Pushed {
     let mut read = Folder::new(dir.to_owned(), env, Settle::AT_ONCE).documents(folder.to_owned());
     let look = read.look(Instant::now());
     let mut catalogue = Catalogue::default();
@@ -87,7 +88,8 @@ pub fn for_store(dir: &Path, folder: &Path, env: Env<'_>, rules: &dyn Fn(&Config
         stored.push(Stored { kind, name, revision: read.revision.to_string(), text: Some(text.to_string()) });
     }
     let resolved = strict(&catalogue, problems);
-    Pushed { report: report(folder, &catalogue, resolved, rules), documents: stored, elsewhere }
+    let report = report(folder, &catalogue, resolved, rules, catalogue.states());
+    Pushed { report, documents: stored, elsewhere }
 }
 
 /// Writes documents into a directory that holds nothing else, each whole or not at all, and removes those that are taken

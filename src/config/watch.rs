@@ -1,19 +1,21 @@
 //! The configuration in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::catalogue::{Applied, By, Catalogue, Change, DocId, DocState, InForce, Read, Revision};
+use super::catalogue::{Applied, By, Catalogue, Change, DocId, DocState, InForce, Revision};
 use super::files::{Folder, Look, Settle};
 use super::last_good::{Kept, LastGood};
 use super::pinned::Pinned;
 use super::problem::{Problem, Problems};
+use super::ruling::{CatalogueRules, Changes, Ruled, Ruling};
 use super::stored::{Stored, source_of, write_stored};
 use super::types::{Config, Deployment, DocumentSource};
 
@@ -34,6 +36,7 @@ pub struct Opening {
     env: OwnEnv,
     adjust: Adjust,
     last_good: Option<Box<dyn LastGood>>,
+    rules: Option<Box<CatalogueRules>>,
     settle: Settle,
     stored: Option<PathBuf>,
 }
@@ -58,6 +61,7 @@ impl Opening {
             env: Box::new(|name| std::env::var(name).ok()),
             adjust: Box::new(|_| {}),
             last_good: None,
+            rules: None,
             settle: Settle::AT_ONCE,
             stored: None,
         }
@@ -82,6 +86,16 @@ impl Opening {
         Opening { last_good: Some(Box::new(kept)), ..self }
     }
 
+    /// Holds what is written to `rules` over all documents at once: one that is new or changed and that they refuse keeps its
+    /// last good version. See [`CatalogueRules`].
+    #[must_use]
+    pub fn rules(
+        self,
+        rules: impl Fn(Option<(&Config, Timestamp)>, &Config, Timestamp) -> Vec<Ruling> + Send + 'static,
+    ) -> Self {
+        Opening { rules: Some(Box::new(rules)), ..self }
+    }
+
     /// Waits for files that are being written: a change counts once the file was left alone for 40 ms; one that is wrong,
     /// or ends within a line, for a second. Changes that are made together are applied together.
     #[must_use]
@@ -102,7 +116,7 @@ impl Opening {
     /// Every problem of every document, when there is no `offhook.toml` that a server can run by, or when there are errors
     /// and no number could be answered; but not for what is the store's, which may be better in a moment.
     pub fn open(self) -> Result<Source, Problems> {
-        let Opening { dir, env, adjust, last_good, settle, stored } = self;
+        let Opening { dir, env, adjust, last_good, rules, settle, stored } = self;
         let stored = stored.filter(|_| is_stored(&dir, last_good.as_deref()));
         let mut folder = Folder::new(dir, env, settle);
         if let Some(copy) = &stored {
@@ -119,6 +133,8 @@ impl Opening {
         let mut state = State {
             folder,
             catalogue: Catalogue::default(),
+            rules,
+            ruled: Ruled::default(),
             more: Vec::new(),
             problems: Arc::default(),
             told: BTreeMap::new(),
@@ -185,9 +201,11 @@ impl Source {
         let mut state = self.lock();
         let Some(state) = state.as_mut() else { return Refreshed::default() };
         let look = state.folder.look(Instant::now());
-        let again = look.again;
-        let by = if state.stored.is_some() { By::Store } else { By::File };
-        let changes = state.take(look, None, by);
+        let (again, now) = (look.again, Timestamp::now());
+        let changes = state.take(look, now);
+        if again.is_none() {
+            state.ruled.seen_at = now;
+        }
         self.publish(state);
         let more = state.keep(&changes);
         Refreshed { changes, again: again.or(more.then_some(Duration::ZERO)) }
@@ -239,6 +257,16 @@ impl Source {
     /// How it is with each document as of the last look.
     pub fn documents(&self) -> Vec<DocState> {
         self.lock().as_ref().map(|state| state.catalogue.states()).unwrap_or_default()
+    }
+
+    /// What is flagged of the documents in force as of the last look, by document: a model that does not fit the tier any
+    /// more, a schedule that waits for nothing. What was refused is among the [problems](Source::problems).
+    pub fn findings(&self) -> BTreeMap<DocId, Vec<Ruling>> {
+        let mut findings: BTreeMap<DocId, Vec<Ruling>> = BTreeMap::new();
+        for ruling in self.lock().iter().flat_map(|state| state.ruled.flags()) {
+            findings.entry(ruling.doc.clone()).or_default().push(ruling.clone());
+        }
+        findings
     }
 
     /// The text of a document in force.
@@ -295,6 +323,8 @@ impl std::fmt::Debug for Source {
 pub(super) struct State {
     pub(super) folder: Folder<OwnEnv>,
     pub(super) catalogue: Catalogue,
+    pub(super) rules: Option<Box<CatalogueRules>>,
+    pub(super) ruled: Ruled,
     /// What is wrong with the directories.
     more: Vec<Problem>,
     pub(super) problems: Arc<Problems>,
@@ -325,7 +355,9 @@ impl State {
             }
             loaded => loaded.and_then(Result::ok).unwrap_or_default(),
         };
-        self.catalogue = begun(&self.folder, look.changes, &kept);
+        let now = Timestamp::now();
+        (self.catalogue, self.ruled) = begun(&self.folder, look.changes, &kept, self.rules.as_deref(), now);
+        self.ruled.seen_at = now;
         self.more.extend(look.problems);
         self.problems = Arc::new(self.all_problems());
         self.told = self.exceptions();
@@ -339,17 +371,25 @@ impl State {
     }
 
     /// Takes what a look has found.
-    fn take(&mut self, look: Look, who: Option<&str>, by: By) -> Vec<Change> {
-        if look.changes.is_empty() && look.problems == self.more {
-            return Vec::new();
-        }
+    fn take(&mut self, look: Look, now: Timestamp) -> Vec<Change> {
+        let is_same = look.changes.is_empty() && look.problems == self.more;
         self.more = look.problems;
-        self.apply(look.changes, who, by)
+        if !is_same {
+            let by = if self.stored.is_some() { By::Store } else { By::File };
+            return self.apply(look.changes, None, by);
+        }
+        if self.ruled.is_due(now) {
+            self.ruled.review(self.rules.as_deref(), &self.catalogue, now);
+            self.tell();
+        }
+        Vec::new()
     }
 
     /// Applies documents as they are written now, and says what came of it.
-    pub(super) fn apply(&mut self, changes: Vec<(DocId, Option<Arc<Read>>)>, who: Option<&str>, by: By) -> Vec<Change> {
-        let applied = self.catalogue.apply(changes, &self.folder.world());
+    pub(super) fn apply(&mut self, changes: Changes, who: Option<&str>, by: By) -> Vec<Change> {
+        let (rules, world) = (self.rules.as_deref(), self.folder.world());
+        let applied = self.ruled.apply(rules, &mut self.catalogue, changes, &world, Timestamp::now());
+        drop(world);
         let when = SystemTime::now();
         let change = |Applied { doc, from, to }: Applied| {
             let to = to.map(|read| read.revision);
@@ -357,26 +397,32 @@ impl State {
         };
         let changes: Vec<Change> = applied.into_iter().map(change).collect();
         self.unkept.extend(changes.iter().map(|change| change.doc.clone()));
-        let problems = self.all_problems();
-        if *self.problems != problems {
-            let new = |problem: &&Problem| !self.problems.iter().any(|known| known == *problem);
-            log(problems.iter().filter(new));
-            if self.problems.has_errors() && !problems.has_errors() {
-                tracing::info!("the configuration is right again");
-            }
-            self.problems = Arc::new(problems);
-        }
         for change in changes.iter().filter(|change| change.from != change.to) {
             let shown = |revision: Option<Revision>| revision.map_or_else(|| "none".to_owned(), |r| r.to_string());
             let (from, to) = (shown(change.from), shown(change.to));
             tracing::info!(document = %change.doc, from, to, "document applied to calls from now on");
+        }
+        self.tell();
+        changes
+    }
+
+    /// Says what is wrong as of now and was not said yet.
+    fn tell(&mut self) {
+        let problems = self.all_problems();
+        if *self.problems != problems {
+            // Of thousands of documents there may be as many.
+            let known: HashSet<_> = self.problems.iter().map(Problem::said).collect();
+            log(problems.iter().filter(|problem| !known.contains(&problem.said())));
+            if self.problems.has_errors() && !problems.has_errors() {
+                tracing::info!("the configuration is right again");
+            }
+            self.problems = Arc::new(problems);
         }
         let told = self.exceptions();
         for (id, how) in told.iter().filter(|(id, how)| self.told.get(id) != Some(how)) {
             say(id, how);
         }
         self.told = told;
-        changes
     }
 
     /// Keeps what is in force and not kept yet, and tells whether there is more of it.
@@ -414,7 +460,9 @@ impl State {
     }
 
     fn all_problems(&self) -> Problems {
-        Problems::new(self.catalogue.problems().iter().chain(&self.more).cloned().collect())
+        Problems::new(
+            self.catalogue.problems().iter().chain(&self.more).chain(self.ruled.problems()).cloned().collect(),
+        )
     }
 
     fn exceptions(&self) -> BTreeMap<DocId, DocState> {
@@ -437,12 +485,14 @@ fn is_stored(dir: &Path, last_good: Option<&dyn LastGood>) -> bool {
     said.or_else(last) == Some(DocumentSource::Store)
 }
 
-/// What was in force last, and then what is written.
+/// What was in force last, and then what is written, as far as `rules` let it be.
 pub(super) fn begun<E: Fn(&str) -> Option<String>>(
     folder: &Folder<E>,
-    written: Vec<(DocId, Option<Arc<Read>>)>,
+    written: Changes,
     kept: &BTreeMap<DocId, String>,
-) -> Catalogue {
+    rules: Option<&CatalogueRules>,
+    now: Timestamp,
+) -> (Catalogue, Ruled) {
     let mut catalogue = Catalogue::default();
     let known: BTreeMap<&DocId, _> = written.iter().map(|(id, read)| (id, read)).collect();
     let last = kept.iter().map(|(id, text)| {
@@ -454,8 +504,9 @@ pub(super) fn begun<E: Fn(&str) -> Option<String>>(
     let gone: Vec<_> = kept.keys().filter(|id| !known.contains_key(id)).map(|id| (id.clone(), None)).collect();
     let world = folder.world();
     catalogue.apply(last, &world);
-    catalogue.apply(written.into_iter().chain(gone).collect(), &world);
-    catalogue
+    let mut ruled = Ruled::default();
+    ruled.apply(rules, &mut catalogue, written.into_iter().chain(gone).collect(), &world, now);
+    (catalogue, ruled)
 }
 
 /// Says which version of a document is in force, and why not another.

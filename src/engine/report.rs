@@ -457,6 +457,10 @@ mod tests {
         for text in sources("serve") {
             quoted_after(&text, "report.counters.insert(", &mut known);
             quoted_after(&text, "report.counters.entry(", &mut known);
+            // Those of a link to a model: `("name", number)`.
+            if let Some((_, list)) = text.split_once("fn counters(&self) -> Counters {") {
+                quoted_after(list.split('}').nth(1).unwrap_or_default(), "(", &mut known);
+            }
         }
         // The server prefixes the line's and leaves out the two that count what is as it should be.
         let line = crate::link::twilio::Counters::default();

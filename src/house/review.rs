@@ -8,17 +8,15 @@
 //! revision that was in force, over a restart, too.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use jiff::Timestamp;
-use toml::de::DeTable;
 
 use super::deployments::{self, Parts, shared_key};
 pub use super::facts::{AgentFacts, DeploymentFacts, Facts};
 use super::models::{self, Pair, still};
 use super::refusal::{Flag, Refusal};
 use super::{access, caps, hours, residency, switches};
-use crate::config::{Channel, Problem, Schedule, Severity, Standing, Tier};
+use crate::config::{Channel, Config, DocId, Problem, Ruling, Schedule, Severity, Standing, Tier};
 
 /// What was in force before.
 #[derive(Clone, Copy, Debug)]
@@ -57,29 +55,32 @@ impl Finding {
     /// As `offhook check` and the log tell it, at its place in the document, whose path for people is `file`, and whose text
     /// is `source`: at the key, else at the table that it belongs in, else at `agent`, which says what is not said there.
     pub fn problem(&self, file: &str, source: &str) -> Problem {
-        let table = self.field_path.split('.').next().unwrap_or_default();
-        let at = [self.field_path, table, "agent"].into_iter().find_map(|key| locate(source, key));
-        let (severity, message) = match &self.verdict {
-            Verdict::Refused(refusal) => (Severity::Error, &refusal.message),
-            Verdict::Flagged(flag) => (Severity::Warning, &flag.message),
-        };
-        Problem::at(severity, file, source, at, message.as_str())
+        Ruling::from(self).problem(file, source)
+    }
+
+    /// See [`Ruling::round`].
+    fn round(&self) -> u8 {
+        match &self.verdict {
+            Verdict::Flagged(_) => 0,
+            Verdict::Refused(refusal) => match refusal.code {
+                "deployment_limit" => 3,
+                "key_taken" => 2,
+                "already_configured" | "title_taken" => 1,
+                _ => 0,
+            },
+        }
     }
 }
 
-/// Where `key`, a dotted path such as `schedule.activate_at`, stands in a document with its value, in bytes. `None`: it is not
-/// there, or the document is no TOML.
-fn locate(source: &str, key: &str) -> Option<Range<usize>> {
-    let mut path = key.split('.');
-    let first = path.next()?;
-    let tree = DeTable::parse(source).ok()?;
-    let (mut name, mut value) = tree.get_ref().get_key_value(first)?;
-    for step in path {
-        (name, value) = value.get_ref().as_table()?.get_key_value(step)?;
+impl From<&Finding> for Ruling {
+    fn from(finding: &Finding) -> Self {
+        let (severity, code, message) = match &finding.verdict {
+            Verdict::Refused(refusal) => (Severity::Error, refusal.code, &refusal.message),
+            Verdict::Flagged(flag) => (Severity::Warning, flag.code, &flag.message),
+        };
+        let (doc, message) = (DocId::from(&finding.document), message.clone());
+        Ruling { doc, severity, code, key: finding.field_path, message, round: finding.round() }
     }
-    // A table may begin far from what is in it.
-    let end = if value.get_ref().is_table() { name.span().end } else { value.span().end };
-    Some(name.span().start..end.max(name.span().end))
 }
 
 /// No, or yes, but.
@@ -106,6 +107,14 @@ pub fn review(before: Option<Before<'_>>, after: &Facts<'_>, now: Timestamp) -> 
     review.limit();
     review.findings.sort_by(|a, b| a.document.rank().cmp(&b.document.rank()));
     review.findings
+}
+
+/// All rules as a catalogue is held to them by [`Opening::rules`](crate::config::Opening::rules): see
+/// [`CatalogueRules`](crate::config::CatalogueRules), which this is one of.
+pub fn rulings(before: Option<(&Config, Timestamp)>, after: &Config, now: Timestamp) -> Vec<Ruling> {
+    let was = before.map(|(config, seen_at)| (Facts::of(config), seen_at));
+    let before = was.as_ref().map(|(facts, seen_at)| Before { facts, seen_at: *seen_at });
+    review(before, &Facts::of(after), now).iter().map(Ruling::from).collect()
 }
 
 /// What will be flagged once the tier is `tier`, for people to see before it is saved (RES-05): a change of the tier refuses
@@ -372,6 +381,16 @@ impl Document {
             Document::Agent(name) => (0, name),
             Document::Deployment(name) => (1, name),
             Document::Server => (2, ""),
+        }
+    }
+}
+
+impl From<&Document> for DocId {
+    fn from(document: &Document) -> Self {
+        match document {
+            Document::Server => DocId::Server,
+            Document::Agent(name) => DocId::Agent(name.as_str().into()),
+            Document::Deployment(name) => DocId::Deployment(name.as_str().into()),
         }
     }
 }

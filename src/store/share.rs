@@ -1,7 +1,6 @@
 //! What a call may cost: a share of what is left, so that calls at the same time never spend the same money.
 
 use crate::config::{Budget, Price};
-use crate::engine::Usage;
 
 /// Minutes that a share is meant for; a call that goes on is given more.
 const MINUTES: u64 = 2;
@@ -24,14 +23,8 @@ pub struct Limits {
 
 /// What a minute of conversation costs at this price.
 pub fn minute_micros(price: &Price) -> u64 {
-    let usage = Usage {
-        input_tokens: HEARD,
-        input_audio_tokens: HEARD,
-        cached_tokens: 0,
-        output_tokens: SAID,
-        output_audio_tokens: SAID,
-    };
-    price.of(&usage, 60_000)
+    let of_tokens = HEARD * price.audio_in_micros + SAID * price.audio_out_micros;
+    of_tokens.div_ceil(1_000_000) + price.minute_micros
 }
 
 /// A budget that calls share.

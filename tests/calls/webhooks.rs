@@ -121,20 +121,20 @@ fn short_call() -> Vec<Step> {
 }
 
 /// The binary, asked something about a site.
-async fn ask(site: &Site, args: &[&str]) -> Output {
+pub(crate) async fn ask(site: &Site, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
     command.args(args).arg("--config").arg(site.config()).arg("--data").arg(site.data()).env("TOKEN", TOKEN);
     tokio::task::spawn_blocking(move || command.output().expect("the binary")).await.expect("a thread")
 }
 
-async fn told(site: &Site, args: &[&str]) -> String {
+pub(crate) async fn told(site: &Site, args: &[&str]) -> String {
     let output = ask(site, args).await;
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
 }
 
 /// Asks until the answer has `what` in it.
-async fn until_told(site: &Site, args: &[&str], what: &str) -> String {
+pub(crate) async fn until_told(site: &Site, args: &[&str], what: &str) -> String {
     let mut answer = String::new();
     for _ in 0..200 {
         answer = told(site, args).await;

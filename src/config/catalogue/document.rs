@@ -216,9 +216,11 @@ pub(in crate::config) struct Read {
     pub(in crate::config) text: Result<Arc<str>, String>,
     pub(in crate::config) revision: Revision,
     /// What was understood, as far as that goes; it means something only when the document [is good](Self::is_good).
-    pub(super) draft: Option<Draft>,
+    pub(super) draft: Option<Arc<Draft>>,
     /// What is wrong with it, whatever other documents say.
     pub(in crate::config) problems: Vec<Problem>,
+    /// Why rules over all documents refuse it, which is among its problems.
+    pub(super) refused: Option<String>,
 }
 
 impl fmt::Debug for Read {
@@ -253,7 +255,7 @@ impl Read {
                 let source = reader::Text { file: file.into(), source: Arc::clone(text) };
                 let (draft, noted) = reader::read_text(&source, |_, table| draft(&id, table, world));
                 problems.extend(noted.problems);
-                draft
+                draft.map(Arc::new)
             }
             Err(why) => {
                 problems.push(Problem::error(&Place::file(file), why));
@@ -264,7 +266,20 @@ impl Read {
         for revision in named() {
             hasher.revision(revision);
         }
-        Read { id, file: file.into(), text, revision: hasher.finish(), draft, problems }
+        Read { id, file: file.into(), text, revision: hasher.finish(), draft, problems, refused: None }
+    }
+
+    /// The same document, as one that may not be in force: `why` in short, and what is wrong.
+    pub(in crate::config) fn refused(&self, why: String, problems: impl IntoIterator<Item = Problem>) -> Read {
+        Read {
+            id: self.id.clone(),
+            file: Arc::clone(&self.file),
+            text: self.text.clone(),
+            revision: self.revision,
+            draft: self.draft.clone(),
+            problems: self.problems.iter().cloned().chain(problems).collect(),
+            refused: Some(why),
+        }
     }
 
     /// Whether there is nothing wrong with it in itself.
@@ -273,28 +288,28 @@ impl Read {
     }
 
     pub(super) fn server(&self) -> Option<&Server> {
-        match &self.draft {
+        match self.draft.as_deref() {
             Some(Draft::Server(server)) => Some(server),
             _ => None,
         }
     }
 
     pub(super) fn models(&self) -> Option<&ModelsDraft> {
-        match &self.draft {
+        match self.draft.as_deref() {
             Some(Draft::Models(models)) => Some(models),
             _ => None,
         }
     }
 
     pub(super) fn agent(&self) -> Option<&AgentDraft> {
-        match &self.draft {
+        match self.draft.as_deref() {
             Some(Draft::Agent(agent)) => Some(agent),
             _ => None,
         }
     }
 
     pub(super) fn deployment(&self) -> Option<&DeploymentDraft> {
-        match &self.draft {
+        match self.draft.as_deref() {
             Some(Draft::Deployment(deployment)) => Some(deployment),
             _ => None,
         }

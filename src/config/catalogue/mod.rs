@@ -183,6 +183,12 @@ impl Catalogue {
         doc.good.as_ref().filter(|_| doc.out.is_none())
     }
 
+    /// The agent of a deployment in force.
+    pub(super) fn agent_of(&self, deployment: &DocId) -> Option<DocId> {
+        let (agent, _) = self.in_force(deployment)?.deployment()?.agent.as_ref()?;
+        Some(DocId::Agent(agent.as_str().into()))
+    }
+
     /// All documents in force.
     pub(super) fn all_in_force(&self) -> impl Iterator<Item = (DocId, &Arc<Read>)> {
         self.docs.iter().filter(|(_, doc)| doc.out.is_none()).filter_map(|(id, doc)| Some((id, doc.good.as_ref()?)))
@@ -228,7 +234,8 @@ impl Catalogue {
                 None => doc.held = doc.good.is_some().then(|| "the file is gone".to_owned()),
                 Some(read) if !read.is_good() => {
                     let errors = read.problems.iter().filter(|p| p.is_error()).count();
-                    doc.held = Some(format!("it has {errors} {}", if errors == 1 { "error" } else { "errors" }));
+                    let counted = || format!("it has {errors} {}", if errors == 1 { "error" } else { "errors" });
+                    doc.held = Some(read.refused.clone().unwrap_or_else(counted));
                 }
                 Some(_) if !doc.is_pending() => doc.held = None,
                 Some(_) => {}

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::*;
 
 /// What is in force once the files are looked at.
@@ -255,6 +257,53 @@ fn saying<T>(run: impl FnOnce() -> T) -> (String, T) {
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let value = tracing::subscriber::with_default(subscriber, run);
     (String::from_utf8(said.0.lock().unwrap().clone()).unwrap(), value)
+}
+
+/// French is not spoken here, and Polish is worth a remark.
+fn by_language(_: Option<(&Config, Timestamp)>, after: &Config, _: Timestamp) -> Vec<Ruling> {
+    let ruling = |(name, persona): (&String, &Arc<Persona>)| {
+        let severity = match persona.language.as_deref()? {
+            "fr" => Severity::Error,
+            "pl" => Severity::Warning,
+            _ => return None,
+        };
+        let (doc, message) = (DocId::Agent(name.as_str().into()), "nobody here speaks that".to_owned());
+        Some(Ruling { doc, severity, code: "language", key: "language", message, round: 0 })
+    };
+    after.personas.iter().filter_map(ruling).collect()
+}
+
+#[test]
+fn mod_07_what_rules_refuse_or_flag_is_said_once_and_until_it_is_right() {
+    let dir = Dir::shipped();
+    let source = Opening::new(dir.path()).env(env).rules(by_language).open().unwrap();
+    let language = |source: &Source| source.current().agents["reception"].language.clone();
+    let speaks = |language: &str| {
+        dir.write("agents/reception.toml", AGENT.replace("language = \"en\"", &format!("language = \"{language}\"")));
+        saying(|| (0..4).for_each(|_| drop(source.refresh()))).0
+    };
+    for _ in 0..2 {
+        let said = speaks("fr");
+        let told: Vec<_> = said.lines().filter(|line| line.contains("nobody here speaks that")).collect();
+        assert_eq!(told.len(), 2, "{said}");
+        assert!(told[0].contains("ERROR") && told[0].contains("agents/reception.toml:"), "{said}");
+        assert!(told[1].contains("the last good version of a document stays in force: "), "{said}");
+        assert_eq!((language(&source).as_deref(), source.findings().len()), (Some("en"), 0));
+        // A change of another document says nothing anew.
+        dir.write("offhook.toml", "max_calls = 5\n");
+        let (said, ()) = saying(|| drop(source.refresh()));
+        assert!(!said.contains("nobody"), "{said}");
+        dir.remove("offhook.toml").write("offhook.toml", SERVER);
+        let said = speaks("pl");
+        let told: Vec<_> = said.lines().filter(|line| line.contains("nobody here speaks that")).collect();
+        assert!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("agents/reception.toml:"), "{said}");
+        assert_eq!((language(&source).as_deref(), source.findings().len()), (Some("pl"), 1));
+        assert!(!source.problems().has_errors());
+        assert!(!speaks("en").contains("nobody"));
+        assert!(
+            source.findings().is_empty() && source.problems().iter().all(|problem| !problem.message.contains("nobody"))
+        );
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ const STORE: &str = "[config]\nsource = \"store\"\n";
 
 /// What a directory has for the store.
 fn pushed(dir: &Dir) -> Pushed {
-    for_store(dir.path(), dir.path(), &env, &|_| Vec::new())
+    for_store(dir.path(), dir.path(), &env, &|_, _, _| Vec::new())
 }
 
 /// A server that has only its own document, `server`, and a working copy in its data directory.

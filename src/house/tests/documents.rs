@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::*;
 use crate::config::{self, Config};
-use crate::house::review::{Before, Facts};
+use crate::house::review::{Before, Facts, rulings};
 use crate::house::{review, settings};
 
-const AGENT: &str =
+pub(super) const AGENT: &str =
     "instructions = \"Help.\"\ngreeting = { say = \"Hello.\" }\nmodel = \"ch\"\ntext_model = \"t-ch\"\n";
 const MODELS: &str = "
 [ch]
@@ -42,10 +42,10 @@ hosting_country = \"US\"
 
 /// Documents by path, over a server without a limit, two models of each kind, and one agent.
 #[derive(Clone)]
-struct Files(BTreeMap<String, Vec<u8>>);
+pub(super) struct Files(pub(super) BTreeMap<String, Vec<u8>>);
 
 impl Files {
-    fn new(deployments: &[(&str, &str)]) -> Self {
+    pub(super) fn new(deployments: &[(&str, &str)]) -> Self {
         let mut files = Files(BTreeMap::new());
         files.put("offhook.toml", "[twilio]\ncheck_signatures = false\n");
         files.put("models.toml", MODELS);
@@ -56,12 +56,21 @@ impl Files {
         files
     }
 
-    fn put(&mut self, path: &str, text: &str) {
+    pub(super) fn put(&mut self, path: &str, text: &str) {
         self.0.insert(path.to_owned(), text.as_bytes().to_vec());
     }
 
-    fn more(&mut self, path: &str, text: &str) {
+    pub(super) fn more(&mut self, path: &str, text: &str) {
         self.0.entry(path.to_owned()).or_default().extend_from_slice(text.as_bytes());
+    }
+
+    /// As a directory.
+    pub(super) fn write(&self, dir: &Path) {
+        for (path, text) in &self.0 {
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
     }
 
     fn config(&self) -> Config {
@@ -83,10 +92,10 @@ impl Files {
     }
 }
 
-const PHONE: &str = "channel = \"phone\"\nagent = \"reception\"\nnumber = \"+15550100100\"\n";
-const CHAT: &str = "channel = \"internal\"\nagent = \"reception\"\n";
-const SITE: &str = "channel = \"website\"\nagent = \"reception\"\n";
-const STRICT: &str = "[residency]\ntier = \"swiss_swiss\"\n";
+pub(super) const PHONE: &str = "channel = \"phone\"\nagent = \"reception\"\nnumber = \"+15550100100\"\n";
+pub(super) const CHAT: &str = "channel = \"internal\"\nagent = \"reception\"\n";
+pub(super) const SITE: &str = "channel = \"website\"\nagent = \"reception\"\n";
+pub(super) const STRICT: &str = "[residency]\ntier = \"swiss_swiss\"\n";
 
 #[test]
 fn good_documents_are_good() {
@@ -178,20 +187,15 @@ fn the_shipped_documents_keep_all_rules() {
 fn x_01_a_check_of_a_directory_tells_of_broken_rules() {
     let dir = tempfile::tempdir().unwrap();
     let files = Files::new(&[("a", CHAT), ("b", CHAT), ("line", &PHONE.replace("number = \"+15550100100\"\n", ""))]);
-    for (path, text) in &files.0 {
-        let path = dir.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    let rules = |config: &Config| {
-        let findings = review(None, &Facts::of(config), at(NOON));
-        findings.iter().map(|finding| finding.problem(&finding.document.path(), "")).collect()
-    };
+    files.write(dir.path());
     let plain = config::check_with(dir.path(), &|_| None);
-    let report = config::check_by(dir.path(), &|_| None, &rules);
+    let report = config::check_by(dir.path(), &|_| None, &rulings);
     assert!(plain.ok && !report.ok && report.found.is_none());
     assert_eq!((report.errors, report.warnings), (plain.errors + 1, plain.warnings + 1));
     let told = report.problems.to_string();
-    assert!(told.contains("deployments/b.toml: This agent already has an internal chat."), "{told}");
-    assert!(told.contains("deployments/line.toml: warning: No number"), "{told}");
+    assert!(
+        told.contains("deployments/b.toml:2:1: agent = \"reception\": This agent already has an internal chat."),
+        "{told}"
+    );
+    assert!(told.contains("deployments/line.toml:2:1: warning: agent = \"reception\": No number"), "{told}");
 }

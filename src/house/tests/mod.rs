@@ -12,6 +12,7 @@ mod panel;
 mod phone;
 mod residency;
 mod review;
+mod running;
 mod switches;
 
 use jiff::Timestamp;
