@@ -39,19 +39,18 @@ pub fn check_by(dir: &Path, env: Env<'_>, rules: &CatalogueRules) -> CheckReport
     let (catalogue, _) = begun(&folder, look.changes.clone(), &kept, None, now);
     let resolved = strict(&catalogue, look.problems);
     let (started, _) = begun(&folder, look.changes, &kept, Some(rules), now);
-    report(dir, &catalogue, resolved, rules, started.states())
+    report(dir, &catalogue, &started, resolved, rules)
 }
 
-/// What is to be told of documents in `dir`, of which a server would run by those in `documents`.
+/// What is to be told of documents in `dir`. `started`: as a server would take them.
 pub(super) fn report(
     dir: &Path,
     catalogue: &Catalogue,
+    started: &Catalogue,
     resolved: Resolved,
     rules: &CatalogueRules,
-    documents: Vec<DocState>,
 ) -> CheckReport {
-    let now = Timestamp::now();
-    let rulings = resolved.config.as_ref().map(|config| rules(None, config, now)).unwrap_or_default();
+    let rulings = resolved.config.as_ref().map(|config| rules(None, config, Timestamp::now())).unwrap_or_default();
     let told = rulings.iter().map(|ruling| {
         let written = catalogue.written(&ruling.doc);
         let file = written.map_or_else(|| ruling.doc.to_string(), |read| read.file.to_string());

@@ -56,8 +56,8 @@ pub struct Pushed {
     pub elsewhere: BTreeSet<String>,
 }
 
-/// Reads what `folder` has for the store of the server whose `offhook.toml` is in `dir`. `rules` over all documents at once
-/// are asked of what can be read, as of what never was in force.
+/// Reads what `folder` has for the store of the server whose `offhook.toml` is in `dir`. `rules` are asked of what can be
+/// read, beside the documents' own.
 pub fn for_store(dir: &Path, folder: &Path, env: Env<'_>, rules: &CatalogueRules) -> Pushed {
     let mut read = Folder::new(dir.to_owned(), env, Settle::AT_ONCE).documents(folder.to_owned());
     let look = read.look(Instant::now());
@@ -88,8 +88,7 @@ pub fn for_store(dir: &Path, folder: &Path, env: Env<'_>, rules: &CatalogueRules
         stored.push(Stored { kind, name, revision: read.revision.to_string(), text: Some(text.to_string()) });
     }
     let resolved = strict(&catalogue, problems);
-    let report = report(folder, &catalogue, resolved, rules, catalogue.states());
-    Pushed { report, documents: stored, elsewhere }
+    Pushed { report: report(folder, &catalogue, &catalogue, resolved, rules), documents: stored, elsewhere }
 }
 
 /// Writes documents into a directory that holds nothing else, each whole or not at all, and removes those that are taken

@@ -202,7 +202,8 @@ impl Source {
         let Some(state) = state.as_mut() else { return Refreshed::default() };
         let look = state.folder.look(Instant::now());
         let (again, now) = (look.again, Timestamp::now());
-        let changes = state.take(look, now);
+        let by = if state.stored.is_some() { By::Store } else { By::File };
+        let changes = state.take(look, now, by);
         if again.is_none() {
             state.ruled.seen_at = now;
         }
@@ -371,11 +372,10 @@ impl State {
     }
 
     /// Takes what a look has found.
-    fn take(&mut self, look: Look, now: Timestamp) -> Vec<Change> {
+    fn take(&mut self, look: Look, now: Timestamp, by: By) -> Vec<Change> {
         let is_same = look.changes.is_empty() && look.problems == self.more;
         self.more = look.problems;
         if !is_same {
-            let by = if self.stored.is_some() { By::Store } else { By::File };
             return self.apply(look.changes, None, by);
         }
         if self.ruled.is_due(now) {

@@ -7,8 +7,6 @@
 //! Without a *before*, everything is new: so `offhook check` sees a directory that never ran. A server hands in the last
 //! revision that was in force, over a restart, too.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::deployments::{self, Parts, shared_key};
@@ -94,17 +92,18 @@ pub enum Verdict {
 
 /// What all rules say of `after`, the agents' documents by name, then the deployments', then the server's.
 pub fn review(before: Option<Before<'_>>, after: &Facts<'_>, now: Timestamp) -> Vec<Finding> {
+    let both = both(before.map(|before| before.facts), after);
     let mut review = Review { before, after, now, findings: Vec::new() };
     for agent in after.agents.values() {
         review.agent(agent);
     }
-    for deployment in after.deployments.values() {
-        review.deployment(deployment);
+    for pair in &both {
+        review.deployment(pair);
     }
-    review.internal_chats();
-    review.titles();
-    review.keys();
-    review.limit();
+    review.internal_chats(&both);
+    review.titles(&both);
+    review.keys(&both);
+    review.limit(&both);
     review.findings.sort_by(|a, b| a.document.rank().cmp(&b.document.rank()));
     review.findings
 }
@@ -126,6 +125,19 @@ pub fn of_tier(facts: &Facts<'_>, tier: Tier, now: Timestamp) -> Vec<Finding> {
     findings
 }
 
+/// A deployment as it is to be, and as it was; `None`: it is new.
+type Both<'a, 'b> = (&'a DeploymentFacts<'a>, Option<&'b DeploymentFacts<'b>>);
+
+/// All deployments by name. There may be thousands, so none is searched for.
+fn both<'a, 'b>(before: Option<&'b Facts<'b>>, after: &'a Facts<'a>) -> Vec<Both<'a, 'b>> {
+    let mut old = before.into_iter().flat_map(|facts| &facts.deployments).peekable();
+    let paired = after.deployments.iter().map(|(name, deployment)| {
+        while old.next_if(|(known, _)| *known < name).is_some() {}
+        (deployment, old.next_if(|(known, _)| *known == name).map(|(_, was)| was))
+    });
+    paired.collect()
+}
+
 struct Review<'a, 'b> {
     before: Option<Before<'b>>,
     after: &'a Facts<'a>,
@@ -133,7 +145,7 @@ struct Review<'a, 'b> {
     findings: Vec<Finding>,
 }
 
-impl<'a> Review<'a, '_> {
+impl<'a, 'b> Review<'a, 'b> {
     fn agent(&mut self, agent: &AgentFacts<'a>) {
         let name = &agent.standing.name;
         let document = Document::Agent(name.clone());
@@ -154,11 +166,10 @@ impl<'a> Review<'a, '_> {
         }
     }
 
-    fn deployment(&mut self, deployment: &DeploymentFacts<'a>) {
-        let standing = deployment.standing;
+    fn deployment(&mut self, (deployment, was): &Both<'a, 'b>) {
+        let (standing, was) = (deployment.standing, *was);
         let document = Document::Deployment(standing.name.clone());
-        let was = self.before.and_then(|before| before.facts.deployments.get(standing.name.as_str()));
-        self.models(&document, deployment);
+        self.models(&document, deployment, was);
         let was_so = was.is_some_and(|was| was.standing.access == standing.access);
         if let Err(refusal) = access::check(standing.channel, standing.access.as_ref()) {
             self.settle(&document, refusal, was_so);
@@ -179,12 +190,10 @@ impl<'a> Review<'a, '_> {
     }
 
     /// Primary, backup and voice.
-    fn models(&mut self, document: &Document, deployment: &DeploymentFacts<'a>) {
+    fn models(&mut self, document: &Document, deployment: &DeploymentFacts<'a>, was: Option<&DeploymentFacts<'b>>) {
         let (standing, tier) = (deployment.standing, self.after.tier);
-        let name = standing.name.as_str();
         let before = self.before.map(|before| before.facts);
         // Another channel is another choice.
-        let was = before.and_then(|facts| facts.deployments.get(name));
         let was = was.filter(|was| was.standing.channel == standing.channel);
         let was_model = was.zip(before).and_then(|(was, facts)| primary(facts, was));
         let model = match models::required(primary(self.after, deployment)) {
@@ -241,76 +250,52 @@ impl<'a> Review<'a, '_> {
     }
 
     /// One for each agent (DEP-08).
-    fn internal_chats(&mut self) {
-        let later = self.contested(|standing| (standing.channel == Channel::Internal).then(|| standing.agent.clone()));
+    fn internal_chats(&mut self, both: &[Both<'a, 'b>]) {
+        let later = contested(both, |standing| (standing.channel == Channel::Internal).then_some(&*standing.agent));
         for contest in later {
             self.settle(&contest.document(), deployments::second_internal_chat(), contest.was_so);
         }
     }
 
     /// Unique for each agent, and such as people may give (DEP-10). An internal chat's is not for people to give.
-    fn titles(&mut self) {
-        let standings = self.after.deployments.values().map(|deployment| deployment.standing);
-        for standing in standings.filter(|standing| standing.channel != Channel::Internal) {
-            let was = self.before.and_then(|before| before.facts.deployments.get(standing.name.as_str()));
+    fn titles(&mut self, both: &[Both<'a, 'b>]) {
+        let standings = both.iter().map(|(deployment, was)| (deployment.standing, was));
+        for (standing, was) in standings.filter(|(standing, _)| standing.channel != Channel::Internal) {
             let was = was.map(|was| was.standing.title.as_str());
             let called = deployments::may_be_called(standing.channel, was, &standing.title, |_| false);
             if let Err(refusal) = called {
                 self.settle(&Document::Deployment(standing.name.clone()), refusal, false);
             }
         }
-        let later = self.contested(|standing| {
-            (standing.channel != Channel::Internal).then(|| (standing.agent.clone(), standing.title.clone()))
+        let later = contested(both, |standing| {
+            (standing.channel != Channel::Internal).then_some((&*standing.agent, &*standing.title))
         });
         for contest in later {
-            let title = contest.claim.1.as_str();
-            self.settle(&contest.document(), deployments::title_taken(title), contest.was_so);
+            self.settle(&contest.document(), deployments::title_taken(contest.claim.1), contest.was_so);
         }
     }
 
     /// Each its own (DEP-14).
-    fn keys(&mut self) {
-        for contest in self.contested(|standing| standing.key.clone()) {
+    fn keys(&mut self, both: &[Both<'a, 'b>]) {
+        for contest in contested(both, |standing| standing.key.as_deref()) {
             self.settle(&contest.document(), shared_key(contest.owner), contest.was_so);
         }
     }
 
     /// As many as the plan lets be; the newest are refused (DEP-09).
-    fn limit(&mut self) {
-        let is_old = |name: &str| self.before.is_some_and(|before| before.facts.deployments.contains_key(name));
-        let (old, new): (Vec<_>, Vec<_>) = self.after.deployments.keys().copied().partition(|name| is_old(name));
-        let mut count = u32::try_from(old.len()).unwrap_or(u32::MAX);
+    fn limit(&mut self, both: &[Both<'a, 'b>]) {
+        let old = both.iter().filter(|(_, was)| was.is_some()).count();
+        let mut count = u32::try_from(old).unwrap_or(u32::MAX);
         if let Some(limit) = self.after.plan.deployments.filter(|limit| count > *limit) {
             let message = format!("There are {count} deployments; the limit is {limit}. None is switched off for it.");
             self.flag(&Document::Server, Flag::new("deployment_limit", Some("plan.deployments"), message));
         }
-        for name in new {
+        for (deployment, _) in both.iter().filter(|(_, was)| was.is_none()) {
             if let Err(refusal) = deployments::within_limit(count, &self.after.plan) {
-                self.settle(&Document::Deployment(name.to_owned()), refusal, false);
+                self.settle(&Document::Deployment(deployment.standing.name.clone()), refusal, false);
             }
             count = count.saturating_add(1);
         }
-    }
-
-    /// What more than one deployment claims: each but the first that does. Who claimed it before comes first, then the
-    /// alphabet.
-    fn contested<K: Ord + Clone>(&self, claim: impl Fn(&Standing) -> Option<K>) -> Vec<Contest<'a, K>> {
-        let mut claims: BTreeMap<K, Vec<(bool, &'a str)>> = BTreeMap::new();
-        for (name, deployment) in &self.after.deployments {
-            if let Some(key) = claim(deployment.standing) {
-                let was = self.before.and_then(|before| before.facts.deployments.get(name));
-                let was_so = was.is_some_and(|was| claim(was.standing).as_ref() == Some(&key));
-                claims.entry(key).or_default().push((!was_so, name));
-            }
-        }
-        let mut contested = Vec::new();
-        for (claim, mut names) in claims {
-            names.sort_unstable();
-            let Some((_, owner)) = names.first().copied() else { continue };
-            let later = names.iter().skip(1);
-            contested.extend(later.map(|(new, name)| Contest { claim: claim.clone(), owner, name, was_so: !new }));
-        }
-        contested
     }
 
     fn verdicts(&mut self, document: &Document, chosen: Result<Vec<Flag>, Refusal>) {
@@ -341,6 +326,27 @@ impl<'a> Review<'a, '_> {
         let field_path = flag.field.unwrap_or_default();
         self.findings.push(Finding { document: document.clone(), field_path, verdict: Verdict::Flagged(flag) });
     }
+}
+
+/// What more than one deployment claims: each but the first that does. Who claimed it before comes first, then the alphabet.
+fn contested<'s, K: Ord + Copy>(
+    both: &[Both<'s, 's>],
+    claim: impl Fn(&'s Standing) -> Option<K>,
+) -> Vec<Contest<'s, K>> {
+    let mut claims = Vec::new();
+    for (deployment, was) in both {
+        if let Some(key) = claim(deployment.standing) {
+            let was_so = was.and_then(|was| claim(was.standing)) == Some(key);
+            claims.push((key, !was_so, deployment.standing.name.as_str()));
+        }
+    }
+    claims.sort_unstable();
+    let mut contested = Vec::new();
+    for claimants in claims.chunk_by(|(one, ..), (other, ..)| one == other) {
+        let Some((&(claim, _, owner), later)) = claimants.split_first() else { continue };
+        contested.extend(later.iter().map(|(_, new, name)| Contest { claim, owner, name, was_so: !new }));
+    }
+    contested
 }
 
 /// A claim of a deployment to what is another's.
