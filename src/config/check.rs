@@ -107,7 +107,7 @@ pub(super) fn report(
         errors: problems.count(Severity::Error),
         warnings: problems.count(Severity::Warning),
         problems,
-        documents,
+        documents: started.states(),
         found,
     }
 }
