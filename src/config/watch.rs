@@ -393,6 +393,8 @@ impl State {
         let when = SystemTime::now();
         let change = |Applied { doc, from, to }: Applied| {
             let to = to.map(|read| read.revision);
+            // The server's own is a file, whoever has the others.
+            let by = if by == By::Store && doc == DocId::Server { By::File } else { by };
             Change { doc, from, to, when, who: who.map(str::to_owned), by }
         };
         let changes: Vec<Change> = applied.into_iter().map(change).collect();
