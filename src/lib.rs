@@ -10,8 +10,9 @@
 //!
 //! # Map of the code
 //!
-//! Each module is used by those below it, never by those above (`rooms.rs` holds them to it, and the parts of [`serve`]). All from [`base::time`] to [`lab::sim`], the values of [`config`] and
-//! [`lab::journal`] but for its loading, know no tokio, sockets, files, system clock, environment or global random number.
+//! The first part of a path is the room. Each room is used by those below it, never by those above (`rooms.rs` holds them to
+//! it, and the parts of [`serve`]). All from [`base`] to [`lab`], but for what reads documents and calls' folders, know no
+//! tokio, sockets, files, system clock, environment or global random number.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -31,18 +32,18 @@
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
 //! | [`lab::journal`] | a call's inputs and decisions as a file, and the words of the trace |
 //! | [`lab::sim`] | the engine with time in our hand, and scenarios as text |
-//! | [`output`] | standard output, standard error and the log, whose readers may go away |
-//! | [`serve::recording`] | the stereo WAV file |
 //! | [`lab::picture`] | `call.svg` and `call.html` |
 //! | [`lab::replay`], [`lab::explain`], [`lab::verify`] | the tools on a call's folder |
 //! | [`lab::tune`] | labelled audio, what is heard in it, what settings cost, and the search for better ones |
 //! | [`store`] | calls in rows, who is let in, leases, the outbox of webhooks, jobs, revisions, retention: SQLite in the data directory, or PostgreSQL |
-//! | [`serve::webhooks`] | events signed and delivered, at least once and in order |
 //! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing. `serve::lines` and `serve::models` have a folder for each kind of line and model, `serve::ways_in` how each comes in |
+//! | [`serve::recording`] | the stereo WAV file |
+//! | [`serve::webhooks`] | events signed and delivered, at least once and in order |
 //! | [`stage::rehearsal`] | the built-in realtime model, scripted |
 //! | [`stage::phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`stage::load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`stage::demo`] | one call through all of it |
+//! | [`output`] | standard output, standard error and the log, whose readers may go away |
 //!
 //! Not there: SIP, WebRTC, chats, though deployments of text channels are read. The line is Twilio's.
 //!
