@@ -76,7 +76,7 @@ fn banner(config: &Config, addr: SocketAddr, data: &Path) -> String {
     let public = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"));
     let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");
     for deployment in config.deployments.values() {
-        let active = if deployment.active { "" } else { " (inactive)" };
+        let active = if deployment.standing.active { "" } else { " (inactive)" };
         let number = deployment.number.as_deref().unwrap_or("No number");
         text += &format!("  {number:<15} {} by {}{active}\n", deployment.name, deployment.agent.name);
     }

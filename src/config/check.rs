@@ -67,7 +67,7 @@ pub(super) fn report(
             .map(|d| FoundDeployment {
                 name: d.name.clone(),
                 number: d.number.clone().unwrap_or_else(|| "No number".to_owned()),
-                active: d.active,
+                active: d.standing.active,
                 agent: d.agent.name.clone(),
                 model: d.agent.model.name.clone(),
             })

@@ -247,7 +247,6 @@ pub(super) fn deployment(
         name: name.to_owned(),
         standing,
         number: draft.number.as_ref().map(|(number, _)| number.clone()),
-        active: draft.active,
         agent: with,
         origins: Origins {
             deployment: Arc::clone(&draft.said),

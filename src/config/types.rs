@@ -454,8 +454,6 @@ pub struct Deployment {
     pub standing: Standing,
     /// E.164; `None`: nobody can ring it yet.
     pub number: Option<String>,
-    /// Inactive deployments answer with a spoken refusal.
-    pub active: bool,
     /// Who answers, with what this deployment has otherwise.
     pub agent: Arc<Agent>,
     /// Where its values come from.

@@ -48,7 +48,7 @@ pub fn admit(caps: &Caps, counts: &Counts) -> Result<(), Cap> {
     if caps.late {
         return Err(Cap::Lag);
     }
-    let reached = of_agent(caps).filter(|cap| counts.agent >= cap.number());
+    let reached = of_agent(caps.agent, caps.plan).filter(|cap| counts.agent >= cap.number());
     let server = Some(Cap::Server(caps.server)).filter(|cap| counts.server >= cap.number());
     // The first of equal ones is taken.
     match reached.into_iter().chain(server).min_by_key(|cap| cap.number()) {
@@ -58,9 +58,9 @@ pub fn admit(caps: &Caps, counts: &Counts) -> Result<(), Cap> {
 }
 
 /// The cap of an agent: the smaller of its own and the plan's (CON-01); `None`: only the server's.
-pub fn of_agent(caps: &Caps) -> Option<Cap> {
-    let own = caps.agent.map(Cap::Agent);
-    own.into_iter().chain(caps.plan.map(Cap::Plan)).min_by_key(|cap| cap.number())
+pub fn of_agent(agent: Option<u32>, plan: Option<u32>) -> Option<Cap> {
+    let own = agent.map(Cap::Agent);
+    own.into_iter().chain(plan.map(Cap::Plan)).min_by_key(|cap| cap.number())
 }
 
 /// An agent's cap that has no effect, since the plan's is smaller (CON-01).

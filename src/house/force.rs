@@ -61,16 +61,18 @@ pub fn in_force(agent: &AgentStanding, deployment: &Standing, visitor: Visitor<'
     Effective { live: because.is_none(), because }
 }
 
+/// Whether calls may be placed from `deployment` at `now`: agent and deployment active AND within schedules. Hours, visibility
+/// and access are for those who come.
+///
+/// # Errors
+/// What says no.
+pub fn places(agent: &AgentStanding, deployment: &Standing, now: Timestamp) -> Result<(), Because> {
+    is_off(agent, deployment, now).map_or(Ok(()), Err)
+}
+
 fn says_no(agent: &AgentStanding, deployment: &Standing, visitor: Visitor<'_>, now: Timestamp) -> Option<Because> {
-    if !agent.active {
-        return Some(Because::Agent);
-    }
-    if !deployment.active {
-        return Some(Because::Deployment);
-    }
-    let scheduled = [(Whose::Agent, &agent.schedule), (Whose::Deployment, &deployment.schedule)];
-    if let Some((of, schedule)) = scheduled.into_iter().find(|(_, schedule)| !switches::is_on(schedule, now)) {
-        return Some(Because::Schedule { of, until: on_at(schedule, now) });
+    if let Some(because) = is_off(agent, deployment, now) {
+        return Some(because);
     }
     if let Some(hours) = deployment.hours.as_ref().filter(|hours| hours.outside != Outside::Answer)
         && !hours::is_open(hours, now)
@@ -82,6 +84,21 @@ fn says_no(agent: &AgentStanding, deployment: &Standing, visitor: Visitor<'_>, n
         Door::Visibility => Because::Visibility,
         Door::Access => Because::Access,
     })
+}
+
+/// What is switched off, whoever comes and whatever for.
+fn is_off(agent: &AgentStanding, deployment: &Standing, now: Timestamp) -> Option<Because> {
+    if !agent.active {
+        return Some(Because::Agent);
+    }
+    if !deployment.active {
+        return Some(Because::Deployment);
+    }
+    let scheduled = [(Whose::Agent, &agent.schedule), (Whose::Deployment, &deployment.schedule)];
+    if let Some((of, schedule)) = scheduled.into_iter().find(|(_, schedule)| !switches::is_on(schedule, now)) {
+        return Some(Because::Schedule { of, until: on_at(schedule, now) });
+    }
+    None
 }
 
 fn on_at(schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {

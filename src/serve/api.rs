@@ -232,7 +232,7 @@ fn order(shared: &Shared, call: &str, control: Control) -> Result<Response, Prob
 
 /// The configuration, for who may use the API.
 async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config>, Problem> {
-    let config = shared.config().await;
+    let config = shared.config();
     let Some(api) = &config.server.api else {
         let message = "there is no API here: set [api] token in offhook.toml".to_owned();
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_api", message));

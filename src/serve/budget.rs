@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{Budget, Budgets, Config, Deployment};
 use crate::engine::Control;
-use crate::house::caps::{self, Caps};
+use crate::house::caps;
 use crate::store::{Denied, Limits, NewCall, Wish, minute_micros};
 
 use super::Shared;
@@ -13,13 +13,9 @@ use super::registry::Command;
 /// What the store is asked for a call: a place among those of its agent (CON-01), and what it may cost.
 pub(super) fn wish(config: &Config, deployment: &Deployment, call: NewCall) -> Wish {
     let agent = config.personas.get(&deployment.standing.agent);
-    let caps = Caps {
-        agent: agent.and_then(|agent| agent.standing.max_calls),
-        plan: config.server.plan.calls_per_agent,
-        server: u32::try_from(config.server.max_calls).unwrap_or(u32::MAX),
-        late: false,
-    };
-    Wish { call, agent_max: caps::of_agent(&caps).map(|cap| u64::from(cap.number())), limits: limits(deployment) }
+    let own = agent.and_then(|agent| agent.standing.max_calls);
+    let cap = caps::of_agent(own, config.server.plan.calls_per_agent);
+    Wish { call, agent_max: cap.map(|cap| u64::from(cap.number())), limits: limits(deployment) }
 }
 
 /// What a deployment's calls may cost.

@@ -2,34 +2,29 @@
 
 use jiff::Timestamp;
 
-use crate::config::{Config, Deployment, Twilio};
-use crate::house::force::{self, Because, Effective, Told, Visitor};
+use crate::config::{AgentStanding, Config, Deployment, Twilio};
+use crate::house::force::{self, Because, Told, Visitor};
 
 /// Whether `deployment` answers a caller of whom nothing is proven (ACC-07: it is decided before the model is dialled).
 ///
 /// # Errors
 /// What says no.
 pub(super) fn takes(config: &Config, deployment: &Deployment, now: Timestamp) -> Result<(), Because> {
-    effective(config, deployment, now).because.map_or(Ok(()), Err)
+    let effective = force::in_force(agent(config, deployment)?, &deployment.standing, Visitor::Unknown, now);
+    effective.because.map_or(Ok(()), Err)
 }
 
-/// Whether calls may be placed from `deployment`: hours and access are for those who come.
+/// Whether calls may be placed from `deployment`.
 ///
 /// # Errors
 /// What says no.
 pub(super) fn places(config: &Config, deployment: &Deployment, now: Timestamp) -> Result<(), Because> {
-    match effective(config, deployment, now).because {
-        Some(because @ (Because::Agent | Because::Deployment | Because::Schedule { .. })) => Err(because),
-        Some(Because::Hours { .. } | Because::Visibility | Because::Access) | None => Ok(()),
-    }
+    force::places(agent(config, deployment)?, &deployment.standing, now)
 }
 
-fn effective(config: &Config, deployment: &Deployment, now: Timestamp) -> Effective {
-    match config.personas.get(&deployment.standing.agent) {
-        Some(agent) => force::in_force(&agent.standing, &deployment.standing, Visitor::Unknown, now),
-        // Its agent is gone, and this is the last moment of its revision.
-        None => Effective { live: false, because: Some(Because::Agent) },
-    }
+/// One whose agent is gone has been taken out of the same revision.
+fn agent<'a>(config: &'a Config, deployment: &Deployment) -> Result<&'a AgentStanding, Because> {
+    config.personas.get(&deployment.standing.agent).map(|agent| &agent.standing).ok_or(Because::Agent)
 }
 
 /// The label of the refusal in metrics and logs.

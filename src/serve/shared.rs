@@ -63,7 +63,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The configuration in force.
-    pub(super) async fn config(self: &Arc<Self>) -> Arc<Config> {
+    pub(super) fn config(&self) -> Arc<Config> {
         self.source.current()
     }
 

@@ -32,7 +32,7 @@ pub(super) async fn run(running: &Running) {
     let mut hurried = running.hurried.subscribe();
     let up = *count.borrow();
     if up > 0 {
-        let config = shared.config().await;
+        let config = shared.config();
         tracing::info!(calls = up, drain_s = config.server.drain_s, "draining");
         let given = Duration::from_secs(config.server.drain_s);
         if !over(&mut count, &mut hurried, given).await {

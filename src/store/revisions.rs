@@ -182,21 +182,6 @@ impl Revisions {
         self.0.in_time(read(self.0.db(), kind, name, revision)).await
     }
 
-    /// Two revisions of a document, to be held against each other: the older one first.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub async fn pair(
-        &self,
-        kind: &str,
-        name: &str,
-        revisions: (&str, &str),
-    ) -> Result<(Document, Document), StoreError> {
-        let a = self.read(kind, name, revisions.0).await?;
-        let b = self.read(kind, name, revisions.1).await?;
-        Ok(if a.seq <= b.seq { (a, b) } else { (b, a) })
-    }
-
     /// Puts a revision in force again, as a new one with the same text. `false`: it is in force.
     ///
     /// # Errors

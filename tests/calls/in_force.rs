@@ -47,3 +47,30 @@ async fn vis_08_dep_04_acc_07_who_is_not_in_force_refuses_before_the_model_is_as
     assert_eq!(house.site.model.sessions_ever(), 0, "no model was asked");
     assert!(house.ring("CA1", NUMBER, TOKEN).await.1.contains("<Stream"), "the others are answered");
 }
+
+#[tokio::test]
+async fn con_01_con_04_one_call_more_than_an_agent_may_have_hears_the_refusal() {
+    let plan = Plan {
+        server: "[plan]\ncalls_per_agent = 2\n".to_owned(),
+        twilio: "refuse_full = \"We are full.\"\n".to_owned(),
+        ..Plan::default()
+    };
+    let site = Site::build(&plan).await;
+    for (name, number, more) in [("one", "+15550100401", "max_calls = 1\n"), ("two", "+15550100402", "")] {
+        let agent = format!("model = \"scripted\"\ninstructions = \"Be kind.\"\n{more}");
+        write(&site.config().join(format!("agents/{name}.toml")), &agent);
+        let deployment = format!("agent = \"{name}\"\nnumber = \"{number}\"\n");
+        write(&site.config().join(format!("deployments/of-{name}.toml")), &deployment);
+    }
+    let house = House::open(site, None).await;
+    let counted = || house.metric("offhook_calls_refused_total{reason=\"agent_full\"}");
+    for (number, most) in [("+15550100401", 1), ("+15550100402", 2)] {
+        let before = counted();
+        for at in 0..=most {
+            let answer = house.ring(&format!("CA{number}-{at}"), number, TOKEN).await.1;
+            let said = if at < most { "<Stream" } else { "We are full." };
+            assert!(answer.contains(said), "{number} {at}: {answer}");
+        }
+        assert_eq!(counted(), before + 1, "{number}");
+    }
+}

@@ -43,8 +43,8 @@ fn con_01_an_agent_may_be_given_less_than_the_plan_and_not_more() {
     assert_eq!(over_plan(Some(3), None), None);
     let flag = over_plan(Some(3), Some(2)).unwrap();
     assert_eq!(flag.message, "The plan allows 2 calls at once per agent; 3 has no effect.");
-    assert_eq!(of_agent(&caps(Some(3), Some(2), 1)), Some(Cap::Plan(2)));
-    assert_eq!(of_agent(&caps(None, None, 1)), None);
+    assert_eq!(of_agent(Some(3), Some(2)), Some(Cap::Plan(2)));
+    assert_eq!(of_agent(None, None), None);
 }
 
 #[test]

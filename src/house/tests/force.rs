@@ -38,9 +38,13 @@ fn vis_08_each_switch_that_is_off_is_named() {
         change(&mut agent, &mut deployment);
         let effective = in_force(&agent, &deployment, Visitor::Unknown, now);
         assert_eq!((effective.live, effective.because.map(Because::name)), (false, Some(name)));
+        // Access is for those who come, and not for whom we call.
+        let placed = places(&agent, &deployment, now).err().map(Because::name);
+        assert_eq!(placed, Some(name).filter(|name| !matches!(*name, "visibility" | "access")));
     }
     let shut = Standing { hours: Some(closed(refuse)), ..good.1.clone() };
     assert_eq!(in_force(&good.0, &shut, Visitor::Unknown, now).because, Some(Because::Hours { until: None }));
+    assert_eq!(places(&good.0, &shut, now), Ok(()));
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(in crate::serve) async fn take_back(shared: &Arc<Shared>, record: Record) {
     if shared.dials.get(&call).is_some() || !shared.dials.unseen.begin(&call) {
         return;
     }
-    let twilio = shared.config().await.server.twilio.clone();
+    let twilio = shared.config().server.twilio.clone();
     let span = tracing::info_span!("dial", id = call);
     // Nobody waits for it: a server that goes does not, and the next one begins again.
     let shared = Arc::downgrade(shared);

@@ -35,7 +35,7 @@ pub(in crate::serve) async fn upgrade(
     ticket: Option<Extension<Arc<Ticket>>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let config = shared.config().await;
+    let config = shared.config();
     if config.server.twilio.check_signatures {
         let url = Public::of(&config.server, &headers).media(&uri);
         let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");

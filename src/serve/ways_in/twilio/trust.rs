@@ -35,7 +35,7 @@ impl FromRequest<Arc<Shared>> for Signed {
         let at = Instant::now();
         let (method, uri, headers) = (request.method().clone(), request.uri().clone(), request.headers().clone());
         let form = Form::from_request(request, shared).await;
-        let config = shared.config().await;
+        let config = shared.config();
         let form = trusted(shared, &config, &method, &uri, &headers, form).map_err(|refusal| *refusal)?;
         Ok(Signed { form, config, uri, headers, at })
     }
