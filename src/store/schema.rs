@@ -1,12 +1,18 @@
 //! The tables' versions: each is a step from the one before, applied once, in one transaction.
 
+mod deliveries;
+mod lists;
+mod numbers;
+mod people;
+mod persons;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _};
 
 use super::{StoreError, now_ms, sql};
 
 /// The steps, never changed once they were shipped. What is in braces is put by `sql::dialect`.
-pub(super) const STEPS: [&str; 2] = [
-    "
+pub(super) const STEPS: [&[&str]; 3] = [
+    &["
 CREATE TABLE about (born_ms {int} NOT NULL) {strict};
 INSERT INTO about (born_ms) VALUES ({now});
 CREATE TABLE calls (
@@ -62,8 +68,8 @@ CREATE TABLE dials (
 ) {strict};
 CREATE INDEX dials_carrier_call ON dials (carrier_call);
 CREATE INDEX dials_created ON dials (created_ms);
-",
-    "
+"],
+    &["
 CREATE TABLE servers (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -123,7 +129,8 @@ CREATE TABLE documents (
 ) {strict};
 CREATE INDEX documents_name ON documents (kind, name, seq);
 CREATE INDEX documents_revision ON documents (revision);
-",
+"],
+    &[people::TABLES, numbers::TABLES, deliveries::TABLES, persons::TABLES, lists::TABLES],
 ];
 
 /// What this program knows.
@@ -143,7 +150,7 @@ pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     sql::migrates_alone(&txn).await?;
     // Asked again: another program may have been first.
     let found = version(&txn).await?;
-    for step in STEPS.iter().skip(found as usize) {
+    for step in STEPS.iter().skip(found as usize).copied().flatten() {
         txn.execute_unprepared(&sql::dialect(&txn, step, now_ms())).await?;
     }
     // Part of the transaction, so tables and version go together.

@@ -527,7 +527,7 @@ async fn servers_that_start_at_once_make_the_tables_once_and_unfit_databases_are
 async fn a_database_of_the_first_version_goes_on_with_its_data() {
     let place = Place::sqlite();
     let db = sql::Place::new(place.data(), None).connect(Mode::Server, 1).await.unwrap();
-    db.execute_unprepared(&sql::dialect(&db, schema::STEPS[0], now_ms())).await.unwrap();
+    db.execute_unprepared(&sql::dialect(&db, schema::STEPS[0][0], now_ms())).await.unwrap();
     let (over, up) = (old_id(3, "0a"), old_id(2, "0b"));
     for (call, state) in [(&over, "ended"), (&up, "running")] {
         db.execute_unprepared(&format!(

@@ -1,0 +1,4 @@
+//! Attempts to deliver webhooks, and endpoints that were switched off.
+
+pub(super) const TABLES: &str = "
+";

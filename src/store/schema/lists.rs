@@ -1,0 +1,4 @@
+//! What lists of calls are ordered, filtered and counted by.
+
+pub(super) const TABLES: &str = "
+";

@@ -1,0 +1,4 @@
+//! The organization's phone numbers, and what was asked of carriers about them.
+
+pub(super) const TABLES: &str = "
+";

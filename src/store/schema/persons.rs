@@ -1,0 +1,4 @@
+//! Callers who are known, and receipts of people who were erased.
+
+pub(super) const TABLES: &str = "
+";
