@@ -150,8 +150,10 @@ pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     sql::migrates_alone(&txn).await?;
     // Asked again: another program may have been first.
     let found = version(&txn).await?;
-    for step in STEPS.iter().skip(found as usize).copied().flatten() {
-        txn.execute_unprepared(&sql::dialect(&txn, step, now_ms())).await?;
+    for step in STEPS.iter().skip(found as usize) {
+        for tables in *step {
+            txn.execute_unprepared(&sql::dialect(&txn, tables, now_ms())).await?;
+        }
     }
     // Part of the transaction, so tables and version go together.
     sql::set_version(&txn, VERSION).await?;
