@@ -8,6 +8,7 @@
 //! goes on and is flagged. Only what is new is refused.
 
 pub mod access;
+pub mod calls;
 pub mod caps;
 pub mod deployments;
 mod facts;
