@@ -52,6 +52,27 @@ pub enum Role {
     Owner,
 }
 
+impl Role {
+    /// All of them by name, from the least up.
+    pub const ALL: [(&'static str, Role); 4] =
+        [("member", Role::Member), ("builder", Role::Builder), ("admin", Role::Admin), ("owner", Role::Owner)];
+
+    /// As in documents and in the API.
+    pub fn name(self) -> &'static str {
+        Role::ALL.iter().find(|(_, role)| *role == self).map_or("member", |(name, _)| name)
+    }
+
+    /// As people read it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Role::Member => "Member",
+            Role::Builder => "Builder",
+            Role::Admin => "Admin",
+            Role::Owner => "Owner",
+        }
+    }
+}
+
 /// Who may use a deployment (ACC-01).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {

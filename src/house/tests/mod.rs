@@ -12,6 +12,7 @@ mod panel;
 mod phone;
 mod residency;
 mod review;
+mod roles;
 mod running;
 mod switches;
 
