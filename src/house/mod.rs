@@ -17,6 +17,7 @@ pub mod models;
 pub mod panel;
 pub mod phone;
 pub mod principal;
+pub mod rates;
 mod refusal;
 pub mod residency;
 pub mod review;
