@@ -56,6 +56,7 @@ const PARTS: &[&str] = &[
     "models",
     "about",
     "observer",
+    "feed",
     "api::rate",
     "dial::book",
     "dial::ledger",

@@ -14,6 +14,7 @@ use super::after::AfterCalls;
 use super::api::Rate;
 use super::dial::{Book, Ledger};
 use super::from_store::Known;
+use super::feed::Feed;
 use super::keeper::Keeper;
 use super::late::Late;
 use super::lines::Registry;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) ledger: Ledger,
     pub(super) api_rate: Rate,
     pub(super) sender: Sender,
+    /// What happens in calls, for who watches.
+    pub(super) feed: Arc<Feed>,
     pub(super) client: reqwest::Client,
     /// What agents ask of other servers.
     pub(super) reach: Reach,

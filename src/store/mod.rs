@@ -63,7 +63,7 @@ pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
-pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE};
+pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
