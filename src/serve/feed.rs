@@ -260,13 +260,12 @@ impl Feed {
         {
             let mut guard = self.lock();
             let state = &mut *guard;
-            match (live, state.live.get_mut(&call)) {
-                (true, Some(known)) => known.listed = listed.clone(),
-                (true, None) if state.live.len() < MAX_LIVE => {
-                    state.live.insert(call.clone(), Live { listed: listed.clone(), lines: VecDeque::new() });
-                }
-                (true, None) => {}
-                (false, _) => drop(state.live.remove(&call)),
+            if !live {
+                state.live.remove(&call);
+            } else if let Some(known) = state.live.get_mut(&call) {
+                known.listed = listed.clone();
+            } else if state.live.len() < MAX_LIVE {
+                state.live.insert(call.clone(), Live { listed: listed.clone(), lines: VecDeque::new() });
             }
         }
         self.tell(&call, &agent, what(Box::new(listed)));

@@ -7,7 +7,12 @@
 //! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
+mod calls;
+mod events;
 mod models;
+mod statistics;
+mod usage;
+mod when;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,5 +20,9 @@ use super::Api;
 
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(models::router())
+    OpenApiRouter::default().merge(calls::router())
+        .merge(events::router())
+        .merge(models::router())
+        .merge(statistics::router())
+        .merge(usage::router())
 }
