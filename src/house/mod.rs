@@ -8,11 +8,13 @@
 //! goes on and is flagged. Only what is new is refused.
 
 pub mod access;
+pub mod calls;
 pub mod caps;
 pub mod deployments;
 mod facts;
 pub mod force;
 pub mod hours;
+pub mod locks;
 pub mod models;
 pub mod panel;
 pub mod phone;

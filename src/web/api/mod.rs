@@ -7,7 +7,11 @@
 //! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
+mod agents;
+mod deployments;
 mod models;
+mod residency;
+mod revisions;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,5 +19,10 @@ use super::Api;
 
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(models::router())
+    OpenApiRouter::default()
+        .merge(agents::router())
+        .merge(deployments::router())
+        .merge(models::router())
+        .merge(residency::router())
+        .merge(revisions::router())
 }
