@@ -36,6 +36,7 @@ macro_rules! on_both {
 mod cluster;
 
 mod owners;
+mod people;
 
 use cluster::Cluster;
 
