@@ -19,6 +19,7 @@ pub mod panel;
 pub mod people;
 pub mod phone;
 pub mod principal;
+pub mod rates;
 mod refusal;
 pub mod residency;
 pub mod review;

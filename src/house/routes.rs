@@ -140,6 +140,8 @@ pub const ROUTES: &[Route] = &[
     row("GET", "/api/v1/members", Some(Role::Admin), Resource::Members, false, Class::Other),
     row("PATCH", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("DELETE", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
+    row("GET", "/api/v1/models", Some(Role::Builder), Resource::Models, false, Class::Other),
+    row("GET", "/api/v1/openapi.json", None, Resource::Reference, false, Class::Other),
     row("GET", "/api/v1/org", Some(Role::Admin), Resource::Org, false, Class::Other),
     row("PATCH", "/api/v1/org", Some(Role::Admin), Resource::Org, true, Class::Other),
     row("GET", "/api/v1/session", Some(Role::Member), Resource::Session, false, Class::Other),
@@ -156,6 +158,7 @@ pub const ROUTES: &[Route] = &[
     row("DELETE", "/api/v1/tokens/{id}", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("GET", "/api/v1/welcome/{token}", None, Resource::Session, false, Class::LogIn),
     row("POST", "/api/v1/welcome/{token}", None, Resource::Session, true, Class::LogIn),
+    row("GET", "/docs/api", None, Resource::Reference, false, Class::Other),
 ];
 
 const fn row(

@@ -29,6 +29,7 @@ mod lock;
 mod outbox;
 pub mod people;
 mod reconcile;
+mod requests;
 mod retention;
 mod revisions;
 mod schema;
@@ -63,6 +64,7 @@ pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
+pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
 
@@ -214,6 +216,8 @@ pub enum StoreError {
     Unready,
     /// What is asked for is not one that can be kept.
     Refused(String),
+    /// What was asked for rests on something that has changed since.
+    Stale,
     /// The database refuses.
     Db(DbErr),
     /// It took too long.
@@ -255,6 +259,7 @@ impl fmt::Display for StoreError {
             StoreError::Slow => f.write_str("the database does not answer in time"),
             StoreError::Gone => f.write_str("the database: a row is gone"),
             StoreError::Rule(refusal) => refusal.fmt(f),
+            StoreError::Stale => f.write_str("something has changed meanwhile: read it again"),
         }
     }
 }

@@ -7,6 +7,8 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::Price;
+
 /// Where an agent is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -175,6 +177,8 @@ pub struct ModelCard {
     pub kind: ModelKind,
     /// What is declared of it.
     pub facts: ModelFacts,
+    /// What it costs; `None`: not known.
+    pub price: Option<Price>,
 }
 
 /// What a model is for.
