@@ -9,6 +9,7 @@ mod force;
 mod hours;
 mod models;
 mod panel;
+mod people;
 mod phone;
 mod residency;
 mod review;
