@@ -238,7 +238,8 @@ impl<'d, 'i> Table<'d, 'i> {
         if self.path.is_empty() {
             Place::file(&self.doc.file)
         } else {
-            Place::new(&self.doc.file, self.doc.source, self.span.clone(), self.span.clone()).hidden("")
+            let place = Place::new(&self.doc.file, self.doc.source, self.span.clone(), self.span.clone());
+            place.hidden("").of(self.path.trim_end_matches('.'))
         }
     }
 
@@ -272,7 +273,7 @@ impl<'d, 'i> Table<'d, 'i> {
         let field = self.take(key);
         if field.is_none() {
             let message = format!("{}{key} is missing: {what}", self.path);
-            self.doc.note(Problem::error(&self.place(), message));
+            self.doc.note(Problem::error(&self.place().of(&format!("{}{key}", self.path)), message).coded("missing"));
         }
         field
     }
@@ -329,7 +330,7 @@ impl<'d, 'i> Table<'d, 'i> {
         for key in keys {
             if let Some((span, _)) = self.entries.remove(*key) {
                 let place = Place::new(&self.doc.file, self.doc.source, span.clone(), span);
-                self.doc.note(Problem::error(&place, why));
+                self.doc.note(Problem::error(&place.of(&format!("{}{key}", self.path)), why));
             }
         }
     }
@@ -339,11 +340,12 @@ impl<'d, 'i> Table<'d, 'i> {
         self.doc.note_more(self.entries.len().saturating_sub(MAX_UNKNOWN));
         for (key, (span, _)) in self.entries.iter().take(MAX_UNKNOWN) {
             let place = Place::new(&self.doc.file, self.doc.source, span.clone(), span.clone());
+            let place = place.of(&format!("{}{key}", self.path));
             let message = match nearest(key, self.known.iter().copied()) {
                 Some(meant) => format!("unknown key; did you mean {meant}?"),
                 None => "unknown key".to_owned(),
             };
-            self.doc.note(Problem::error(&place, message).allowed(self.known.join(", ")));
+            self.doc.note(Problem::error(&place, message).allowed(self.known.join(", ")).coded("unknown_key"));
         }
     }
 }
@@ -368,13 +370,13 @@ impl<'d, 'i> Field<'d, 'i> {
         } else {
             value.clone()
         };
-        let place = Place::new(&self.doc.file, self.doc.source, value.clone(), shown.clone());
+        let place = Place::new(&self.doc.file, self.doc.source, value.clone(), shown.clone()).of(&self.path);
         if may_be_secret(self.doc.source, &shown) { place.hidden(&format!("{} = (hidden)", self.key())) } else { place }
     }
 
     /// Where the key stands.
     pub(super) fn key_place(&self) -> Place {
-        Place::new(&self.doc.file, self.doc.source, self.key_span.clone(), self.key_span.clone())
+        Place::new(&self.doc.file, self.doc.source, self.key_span.clone(), self.key_span.clone()).of(&self.path)
     }
 
     /// Notes a problem that is put in its own words.
@@ -534,7 +536,7 @@ impl<'d, 'i> Field<'d, 'i> {
         let place = match found.filter(|_| !piece.is_empty()) {
             Some((offset, _)) => {
                 let start = value.start + offset;
-                Place::new(&self.doc.file, source, start..start + piece.len(), start..start + piece.len())
+                Place::new(&self.doc.file, source, start..start + piece.len(), start..start + piece.len()).of(&self.path)
             }
             None => return self.place(),
         };

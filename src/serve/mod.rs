@@ -237,6 +237,7 @@ impl Server {
             dials: dial::Book::default(),
             ledger: dial::Ledger::new(store.clone()),
             api_rate: api::Rate::default(),
+            locks: Default::default(),
             store,
             reviser: Reviser::new(),
             stored: Default::default(),
@@ -355,6 +356,11 @@ impl Running {
     /// Asks something of a running call. `false`: there is no such call, or it has too much to do.
     pub fn control(&self, call: &str, control: Control) -> bool {
         self.shared.registry.command(call, Command::Control(control))
+    }
+
+    /// As the web side sees it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.shared)
     }
 
     /// The page of `/metrics`.

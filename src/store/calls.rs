@@ -298,6 +298,17 @@ pub(super) fn unknown(call: &str) -> Model {
 }
 
 impl Store {
+    /// Ids of the calls of an agent that this server has, as far as they are not over.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn running_calls_of(&self, agent: &str) -> Result<Vec<String>, StoreError> {
+        let running = Column::State.eq(State::Running).and(Column::Owner.eq(self.core.me.id.as_str()));
+        let running = Entity::find().select_only().column(Column::Id).filter(running).filter(Column::Agent.eq(agent));
+        let running = running.into_tuple::<String>();
+        self.in_time(async { Ok(running.all(self.db()).await?) }).await
+    }
+
     /// What calls that began at `since_ms` (milliseconds since 1970) or later have cost, in millionths of the currency's
     /// unit. Calls that are up count with nothing, since their cost is noted at their end.
     ///

@@ -15,6 +15,7 @@
 //!   write it; `chores` makes up for what is missing and deletes what is old.
 //! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
 //! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
+//! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
 
 mod admit;
 mod calls;
@@ -22,12 +23,14 @@ mod chores;
 mod dials;
 mod entity;
 mod event;
+mod history;
 mod id;
 mod jobs;
 mod lease;
 mod lists;
 mod lock;
 mod outbox;
+pub mod people;
 mod reconcile;
 mod requests;
 mod retention;
@@ -38,6 +41,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod whose;
 mod writer;
 
 use std::fmt;
@@ -54,6 +58,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::time::date;
 use crate::config::{EventType, Secret, StoreSettings, Webhook};
+use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
@@ -61,6 +66,7 @@ pub use dials::{Dial, DialChange, DialInserted};
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
+pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
@@ -128,6 +134,8 @@ struct Core {
     missing: Notify,
     /// States of placed calls that wait to be written.
     unwritten: dials::Unwritten,
+    /// Where passwords are looked at.
+    hasher: people::Hasher,
     /// When trouble was last said.
     said: Mutex<Option<Instant>>,
     /// When this server began, in milliseconds since 1970.
@@ -223,6 +231,8 @@ pub enum StoreError {
     Slow,
     /// A row is gone that was there a moment ago.
     Gone,
+    /// A rule of the house forbids it, by what there is.
+    Rule(Refusal),
 }
 
 impl fmt::Display for StoreError {
@@ -255,12 +265,19 @@ impl fmt::Display for StoreError {
             StoreError::Db(error) => write!(f, "the database: {error}"),
             StoreError::Slow => f.write_str("the database does not answer in time"),
             StoreError::Gone => f.write_str("the database: a row is gone"),
+            StoreError::Rule(refusal) => refusal.fmt(f),
             StoreError::Stale => f.write_str("something has changed meanwhile: read it again"),
         }
     }
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        StoreError::Rule(refusal)
+    }
+}
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
@@ -314,6 +331,7 @@ impl Store {
             fresh: Notify::new(),
             missing: Notify::new(),
             unwritten: dials::Unwritten::default(),
+            hasher: people::Hasher::default(),
             said: Mutex::new(None),
             since_ms: now_ms(),
         });

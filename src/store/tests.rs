@@ -37,6 +37,7 @@ mod cluster;
 
 mod lists;
 mod owners;
+mod people;
 
 use cluster::Cluster;
 

@@ -7,9 +7,13 @@
 //! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
+mod agents;
 mod calls;
+mod deployments;
 mod events;
 mod models;
+mod residency;
+mod revisions;
 mod statistics;
 mod usage;
 mod when;
@@ -20,9 +24,14 @@ use super::Api;
 
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(calls::router())
+    OpenApiRouter::default()
+        .merge(agents::router())
+        .merge(calls::router())
+        .merge(deployments::router())
         .merge(events::router())
         .merge(models::router())
+        .merge(residency::router())
+        .merge(revisions::router())
         .merge(statistics::router())
         .merge(usage::router())
 }

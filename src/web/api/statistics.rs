@@ -1,7 +1,5 @@
 //! Calls by status (STAT-01, STAT-02).
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
@@ -42,7 +40,7 @@ struct Counted {
 struct Statuses {
     /// In each of the ten statuses, 0 included.
     #[serde(rename = "statusCounts", serialize_with = "in_order")]
-    #[schema(value_type = BTreeMap<String, u64>)]
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     status_counts: [(Status, u64); 10],
     /// All of them: what the counts add up to.
     #[serde(rename = "totalCount")]

@@ -223,7 +223,9 @@ fn paged(api: &Api, found: crate::store::ListPage, uri: &Uri, with_words: bool) 
     let billing = &config.server.billing;
     let item = |listed: Listed| {
         let words = if with_words { api.handle.feed().last_words(&listed.id) } else { None };
-        CallItem { last_words: words.map(LineItem::from), ..CallItem::new(listed, billing) }
+        let mut item = CallItem::new(listed, billing);
+        item.last_words = words.map(LineItem::from);
+        item
     };
     let next = found.next.map(|next| page::cursor(&format!("{} {}", next.began_ms, next.id)));
     Page { items: found.items.into_iter().map(item).collect(), next }.answer(uri)

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::engine::{Control, EndReason};
@@ -61,9 +62,9 @@ pub(super) async fn end(
 ) -> Result<Response, Problem> {
     let listed = super::seen(&api, &who, &id).await?;
     if api.handle.is_ringing(&id) || !api.handle.is_here(&id) && listed.status == Status::Dialing.name() {
-        return taken_back(&api, &id).await;
+        return taken_back(&api, &who, &id).await;
     }
-    order(&api, &who, &listed, Control::End(EndReason::Operator))
+    order(&api, &who, &listed, Control::End(EndReason::Operator)).await
 }
 
 /// Take back a call that nobody has answered
@@ -92,14 +93,17 @@ pub(super) async fn cancel(
             Err(Problem::new(StatusCode::CONFLICT, "answered", detail))
         }
         // What nobody knows the outcome of may ring yet.
-        Some(Status::Dialing | Status::Failed) => taken_back(&api, &id).await,
+        Some(Status::Dialing | Status::Failed) => taken_back(&api, &who, &id).await,
         _ => Err(over()),
     }
 }
 
-async fn taken_back(api: &Api, id: &str) -> Result<Response, Problem> {
+async fn taken_back(api: &Api, who: &Principal, id: &str) -> Result<Response, Problem> {
     match api.handle.cancel(id).await {
-        Ok(()) => Ok(passed(id)),
+        Ok(()) => {
+            noted(api, who, "call.cancel", id, None).await;
+            Ok(passed(id))
+        }
         Err(refused) if refused.status == 404 => Err(over()),
         Err(refused) => Err(problem(refused)),
     }
@@ -125,7 +129,7 @@ pub(super) async fn commit(
     _: Query<Nothing>,
 ) -> Result<Response, Problem> {
     let listed = super::seen(&api, &who, &id).await?;
-    order(&api, &who, &listed, Control::CommitTurn)
+    order(&api, &who, &listed, Control::CommitTurn).await
 }
 
 /// Have the agent say a line
@@ -151,7 +155,7 @@ pub(super) async fn say(
 ) -> Result<Response, Problem> {
     let listed = super::seen(&api, &who, &id).await?;
     let text = line(&body.text)?.to_owned();
-    order(&api, &who, &listed, Control::Say(text))
+    order(&api, &who, &listed, Control::Say(text)).await
 }
 
 /// Put the caller through
@@ -186,11 +190,11 @@ pub(super) async fn transfer(
         };
         return Err(Problem::wrong(vec![Wrong::field("to", "destination", message)]));
     }
-    order(&api, &who, &listed, Control::PutThrough(body.to))
+    order(&api, &who, &listed, Control::PutThrough(body.to)).await
 }
 
 /// Asks it of the call.
-fn order(api: &Api, who: &Principal, listed: &Listed, control: Control) -> Result<Response, Problem> {
+async fn order(api: &Api, who: &Principal, listed: &Listed, control: Control) -> Result<Response, Problem> {
     let status = Status::from_name(&listed.status);
     if api.handle.is_ringing(&listed.id) {
         let detail = "Nobody has picked up yet.";
@@ -205,9 +209,23 @@ fn order(api: &Api, who: &Principal, listed: &Listed, control: Control) -> Resul
             _ => over(),
         });
     }
+    let (action, detail) = match &control {
+        Control::End(_) => ("call.end", None),
+        Control::CommitTurn => ("call.commit", None),
+        Control::Say(_) => ("call.say", None),
+        Control::PutThrough(to) => ("call.transfer", Some(json!({ "to": to }))),
+        _ => ("call.control", None),
+    };
     api.handle.order(&listed.id, control).map_err(problem)?;
-    tracing::info!(call = listed.id, who = who.name(), "an operator asks something of a call");
+    noted(api, who, action, &listed.id, detail).await;
     Ok(passed(&listed.id))
+}
+
+/// In the audit log. What was asked is done by now, whether it can be noted or not.
+pub(super) async fn noted(api: &Api, who: &Principal, action: &str, call: &str, detail: Option<Value>) {
+    if let Err(error) = api.handle.store().audit(&who.name(), action, call, detail).await {
+        tracing::error!(%error, action, call, "it is not in the audit log");
+    }
 }
 
 fn over() -> Problem {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::config::Config;
@@ -19,7 +19,7 @@ use crate::web::once;
 use crate::web::problem::{Problem, Wrong};
 use crate::web::{Api, Who};
 
-use super::order::problem;
+use super::order::{noted, problem};
 
 /// A call that is wanted.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -145,6 +145,7 @@ pub(super) async fn place(
             listed.and_then(|listed| Status::from_name(&listed.status)).unwrap_or(Status::Completed)
         }
     };
+    noted(&api, &who, "call.place", &id, Some(json!({ "deployment": placing.deployment }))).await;
     let placed = Placed {
         status: status.name(),
         agent,
