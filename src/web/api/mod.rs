@@ -7,7 +7,12 @@
 //! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
+mod audit;
+mod members;
 mod models;
+mod organization;
+mod session;
+mod tokens;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,5 +20,11 @@ use super::Api;
 
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(models::router())
+    OpenApiRouter::default()
+        .merge(audit::router())
+        .merge(members::router())
+        .merge(models::router())
+        .merge(organization::router())
+        .merge(session::router())
+        .merge(tokens::router())
 }
