@@ -97,7 +97,10 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
         return Err((problem, Some(taken)));
     }
     let who = who.map_err(|problem| (problem, Some(taken)))?;
-    may(&who, route).map_err(|problem| (problem, Some(taken)))?;
+    if let Err(problem) = may(&who, route) {
+        api.note_refusal(&who, route.method, route.path, &problem.code).await;
+        return Err((problem, Some(taken)));
+    }
     request.extensions_mut().insert(Bucket { credential, class });
     request.extensions_mut().insert(Who(Arc::new(who)));
     Ok(Some(taken))

@@ -8,13 +8,18 @@
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
 mod agents;
+mod audit;
 mod calls;
 mod deployments;
 mod events;
+mod members;
 mod models;
+mod organization;
 mod residency;
 mod revisions;
+mod session;
 mod statistics;
+mod tokens;
 mod usage;
 mod when;
 
@@ -26,12 +31,17 @@ use super::Api;
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .merge(agents::router())
+        .merge(audit::router())
         .merge(calls::router())
         .merge(deployments::router())
         .merge(events::router())
+        .merge(members::router())
         .merge(models::router())
+        .merge(organization::router())
         .merge(residency::router())
         .merge(revisions::router())
+        .merge(session::router())
         .merge(statistics::router())
+        .merge(tokens::router())
         .merge(usage::router())
 }
