@@ -239,12 +239,9 @@ impl Feed {
     /// A line of a call's trace: most of them are not told.
     pub(super) fn happened(&self, call: &str, agent: &str, at: CallTime, event: &CallEvent) {
         let what = match event {
-            CallEvent::Said { who, text, unheard } if *who != Role::System => What::Said(Said {
-                at_ms: at.as_ms(),
-                who: *who,
-                text: cut(text),
-                unheard: cut(unheard),
-            }),
+            CallEvent::Said { who, text, unheard } if *who != Role::System => {
+                What::Said(Said { at_ms: at.as_ms(), who: *who, text: cut(text), unheard: cut(unheard) })
+            }
             CallEvent::TurnCommitted { turn, .. } => What::Turn { turn: *turn },
             CallEvent::BargeIn { heard_ms, .. } => What::Interrupted { heard_ms: *heard_ms },
             CallEvent::ToolCalled { name, .. } => What::Tool { name: cut(name) },

@@ -229,14 +229,7 @@ async fn add<C: ConnectionTrait>(db: &C, sum: Model) -> Result<(), DbErr> {
         let more = Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
         (column, more)
     });
-    let key = [
-        Column::WidthMs,
-        Column::BeginMs,
-        Column::Agent,
-        Column::Deployment,
-        Column::Model,
-        Column::Direction,
-    ];
+    let key = [Column::WidthMs, Column::BeginMs, Column::Agent, Column::Deployment, Column::Model, Column::Direction];
     let known = OnConflict::columns(key).values(known).to_owned();
     for width_ms in [HOUR_MS, DAY_MS] {
         let begin_ms = sum.begin_ms - sum.begin_ms.rem_euclid(width_ms);

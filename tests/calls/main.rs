@@ -2,9 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
+mod api_calls;
 #[path = "../postgres/cluster.rs"]
 mod cluster;
-mod api_calls;
 mod crowd;
 mod demo;
 mod dial;

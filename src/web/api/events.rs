@@ -124,8 +124,7 @@ fn names(types: &[String]) -> Result<Option<Vec<&'static str>>, Problem> {
     if types.is_empty() || types.iter().any(|name| name == "call.*" || name == "*") {
         return Ok(None);
     }
-    let known: Option<Vec<_>> =
-        types.iter().map(|name| What::NAMES.into_iter().find(|known| known == name)).collect();
+    let known: Option<Vec<_>> = types.iter().map(|name| What::NAMES.into_iter().find(|known| known == name)).collect();
     let wrong = || {
         let message = format!("Types are call.* or some of {}.", What::NAMES.join(", "));
         Problem::wrong(vec![Wrong::parameter("types", "types", message)])

@@ -64,7 +64,8 @@ async fn statuses(
     Query(counted): Query<Counted>,
 ) -> Result<Json<Statuses>, Problem> {
     let now = when::now_ms();
-    let moment = |name: &str, text: &Option<String>| text.as_deref().map(|text| when::moment(name, text, now)).transpose();
+    let moment =
+        |name: &str, text: &Option<String>| text.as_deref().map(|text| when::moment(name, text, now)).transpose();
     let (since_ms, until_ms) = match (moment("since", &counted.since), moment("until", &counted.until)) {
         (Ok(since), Ok(until)) => (since, until),
         (since, until) => {

@@ -31,7 +31,8 @@ fn length_ms(text: &str) -> Option<i64> {
         'd' => 86_400_000,
         _ => return None,
     };
-    let number = text.strip_suffix(unit).filter(|digits| digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit()));
+    let number =
+        text.strip_suffix(unit).filter(|digits| digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit()));
     number?.parse::<i64>().ok()?.checked_mul(unit_ms)
 }
 

@@ -120,7 +120,9 @@ impl Filter {
             match Status::from_name(&name) {
                 Some(status) if statuses.contains(&status) => {}
                 Some(status) => statuses.push(status),
-                None => wrong.push(Wrong::parameter("status", "status", unknown("status", &Status::ALL.map(Status::name)))),
+                None => {
+                    wrong.push(Wrong::parameter("status", "status", unknown("status", &Status::ALL.map(Status::name))))
+                }
             }
         }
         let mut results = Vec::new();

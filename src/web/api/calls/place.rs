@@ -166,7 +166,8 @@ pub(super) async fn place(
 /// What is wanted, with the deployment that it is placed from; all that is wrong at once.
 fn placing(config: &Config, who: &Principal, body: NewCall) -> Result<Placing, Problem> {
     let mut wrong: Vec<Refusal> = Vec::new();
-    for (field, value) in [("not_before", &body.not_before), ("deadline", &body.deadline), ("priority", &body.priority)] {
+    for (field, value) in [("not_before", &body.not_before), ("deadline", &body.deadline), ("priority", &body.priority)]
+    {
         if value.as_ref().is_some_and(|value| !value.is_null()) {
             wrong.push(not_yet(field));
         }

@@ -293,7 +293,9 @@ fn missing(listed: &Listed, error: &io::Error) -> Problem {
             "recording_missing",
             "The recording of this call is not here any more, or another server has it: it was kept in the folder of the call.",
         ),
-        false => ("no_recording", "This call was not recorded: its deployment does not keep recordings, or nobody answered."),
+        false => {
+            ("no_recording", "This call was not recorded: its deployment does not keep recordings, or nobody answered.")
+        }
     };
     Problem::new(StatusCode::NOT_FOUND, code, detail)
 }
@@ -337,9 +339,7 @@ mod tests {
         // Ten frames: the caller rises, the agent is silent but once.
         let samples: Vec<i16> = (0..10).flat_map(|n| [n * 256, if n == 7 { -32_768 } else { 0 }]).collect();
         std::fs::write(&path, wav::write(8_000, 2, &samples)).unwrap();
-        let look = |px: u32| -> Vec<i8> {
-            look_through(&path, px).unwrap().into_iter().map(u8::cast_signed).collect()
-        };
+        let look = |px: u32| -> Vec<i8> { look_through(&path, px).unwrap().into_iter().map(u8::cast_signed).collect() };
         assert_eq!(look(1), [0, 9, -128, 0]);
         assert_eq!(look(2), [0, 4, 0, 0, 0, 9, -128, 0]);
         assert_eq!(look(10).as_chunks::<4>().0[7], [0, 7, -128, 0]);
