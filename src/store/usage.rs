@@ -75,6 +75,26 @@ pub struct Usage {
     pub unpriced: i64,
 }
 
+impl Usage {
+    /// Adds what further calls used up.
+    pub fn add(&mut self, more: &Usage) {
+        self.calls += more.calls;
+        self.failed += more.failed;
+        self.duration_ms += more.duration_ms;
+        self.model_ms += more.model_ms;
+        self.turns += more.turns;
+        self.interruptions += more.interruptions;
+        self.transfers += more.transfers;
+        self.waits += more.waits;
+        self.waited_ms += more.waited_ms;
+        self.input_tokens += more.input_tokens;
+        self.cached_tokens += more.cached_tokens;
+        self.output_tokens += more.output_tokens;
+        self.cost_micros += more.cost_micros;
+        self.unpriced += more.unpriced;
+    }
+}
+
 /// What is used of a deployment's day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {

@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use crate::config::Billing;
 use crate::house::rates;
-use crate::store::{Usage, UsageBy, UsageFilter, written};
+use crate::store::{self, Usage, UsageBy, UsageFilter, written};
 use crate::web::extract::{Json, Query};
 use crate::web::page::{Page, Wanted};
 use crate::web::problem::{Problem, Wrong};
@@ -31,7 +31,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Added {
-    /// How the sum is taken apart: `agent`, `deployment`, `model`, `day` or `hour`; not at all if it is left out.
+    /// How the sum is taken apart: `agent`, `deployment`, `model`, `month`, `day` or `hour`; not at all if it is left out.
     by: Option<String>,
     /// From the hour of this moment on: RFC 3339, a day, or so long ago, such as `-30d`.
     since: Option<String>,
@@ -46,8 +46,8 @@ struct Added {
 /// What calls used up that have ended.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 struct UsageItem {
-    /// The agent, the deployment, the model, or the beginning of the day or the hour; `null` for the whole, and for a model
-    /// that is not known.
+    /// The agent, the deployment, the model, or the beginning of the month, the day or the hour; `null` for the whole, and for a
+    /// model that is not known.
     key: Option<String>,
     calls: i64,
     /// Of those, the ones that failed.
@@ -103,15 +103,16 @@ async fn usage(State(api): State<Api>, Who(who): Who, Query(added): Query<Added>
         })
     };
     let (mut since_ms, until_ms) = (moment("since", &added.since), moment("until", &added.until));
+    let months = added.by.as_deref() == Some("month");
     let by = match added.by.as_deref() {
         None => UsageBy::All,
         Some("agent") => UsageBy::Agent,
         Some("deployment") => UsageBy::Deployment,
         Some("model") => UsageBy::Model,
-        Some("day") => UsageBy::Day,
+        Some("day" | "month") => UsageBy::Day,
         Some("hour") => UsageBy::Hour,
         Some(_) => {
-            wrong.push(Wrong::parameter("by", "by", "A sum is taken apart by agent, deployment, model, day or hour."));
+            wrong.push(Wrong::parameter("by", "by", "A sum is taken apart by agent, deployment, model, month, day or hour."));
             UsageBy::All
         }
     };
@@ -135,8 +136,24 @@ async fn usage(State(api): State<Api>, Who(who): Who, Query(added): Query<Added>
     let sums = api.handle.store().usage(&filter, by).await?;
     let config = api.handle.config();
     let billing = &config.server.billing;
+    let sums = if months { by_month(sums) } else { sums };
     let items = sums.into_iter().map(|sum| item(sum, by, billing)).collect();
     Ok(Json(Used { items, currency: billing.currency.clone() }))
+}
+
+/// Days, the newest first, as months.
+fn by_month(days: Vec<Usage>) -> Vec<Usage> {
+    let mut months: Vec<Usage> = Vec::new();
+    for day in days {
+        // `2026-12`: the day's moment begins with it.
+        let name = day.key.parse().map(written).unwrap_or_default().chars().take(7).collect::<String>();
+        let begin = store::read(&format!("{name}-01")).unwrap_or_default().to_string();
+        match months.last_mut().filter(|month| month.key == begin) {
+            Some(month) => month.add(&day),
+            None => months.push(Usage { key: begin, ..day }),
+        }
+    }
+    months
 }
 
 fn item(sum: Usage, by: UsageBy, billing: &Billing) -> UsageItem {
@@ -232,4 +249,25 @@ async fn budgets(
         }
     });
     Ok(Json(Page { items: items.collect(), next: page.next }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_01_days_are_added_up_by_month() {
+        let day = |text: &str, calls| {
+            let key = store::read(text).unwrap().to_string();
+            Usage { key, calls, cost_micros: 10 * calls, ..Usage::default() }
+        };
+        let days = vec![day("2026-12-02", 1), day("2026-12-01", 2), day("2026-11-30", 4), day("2026-01-01", 8)];
+        let months = by_month(days);
+        let months: Vec<_> = months.into_iter().map(|m| (written(m.key.parse().unwrap()), m.calls, m.cost_micros)).collect();
+        let begins = |text: &str| written(store::read(text).unwrap());
+        assert_eq!(
+            months,
+            [(begins("2026-12-01"), 3, 30), (begins("2026-11-01"), 4, 40), (begins("2026-01-01"), 8, 80)]
+        );
+    }
 }
