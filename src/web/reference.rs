@@ -138,8 +138,7 @@ struct Operation<'a> {
 /// By tag, in the document's order.
 fn operations(document: &Value) -> BTreeMap<&str, Vec<Operation<'_>>> {
     let mut by_tag: BTreeMap<&str, Vec<Operation<'_>>> = BTreeMap::new();
-    let empty = Map::new();
-    for (path, item) in document["paths"].as_object().unwrap_or(&empty) {
+    for (path, item) in document["paths"].as_object().into_iter().flatten() {
         for method in METHODS {
             let Some(value) = item.get(method) else { continue };
             let text = |key: &str| value[key].as_str().unwrap_or_default();

@@ -4,6 +4,7 @@
 
 #[path = "../postgres/cluster.rs"]
 mod cluster;
+mod api_documents;
 mod crowd;
 mod demo;
 mod dial;
