@@ -5,6 +5,7 @@
 #[path = "../postgres/cluster.rs"]
 mod cluster;
 mod api_documents;
+mod api_judged;
 mod crowd;
 mod demo;
 mod dial;
