@@ -61,6 +61,15 @@ pub(crate) struct Api {
     reference: Arc<str>,
 }
 
+impl Api {
+    /// Notes in the audit log what was done.
+    pub(crate) async fn audit(&self, who: &Who, action: &str, object: &str, detail: Option<serde_json::Value>) {
+        if let Err(error) = self.handle.store().audit(&who.0.name(), action, object, detail).await {
+            tracing::warn!(%error, action, object, "what was done is not in the audit log");
+        }
+    }
+}
+
 /// The routes, for [`ServeOptions::web`](crate::serve::ServeOptions::web).
 pub fn routes() -> Web {
     Box::new(router)
@@ -92,6 +101,7 @@ fn all() -> OpenApiRouter<Api> {
         .merge(api::router())
         .routes(utoipa_axum::routes!(openapi::document))
         .routes(utoipa_axum::routes!(reference::reference))
+        .routes(utoipa_axum::routes!(reference::style))
 }
 
 /// Who asks, for handlers: the gate has let them through.

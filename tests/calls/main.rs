@@ -8,6 +8,7 @@ mod crowd;
 mod demo;
 mod dial;
 mod doors;
+mod edits;
 mod failures_caller;
 mod failures_files;
 mod failures_model;

@@ -7,10 +7,14 @@
 //! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
+mod agents;
 mod audit;
+mod deployments;
 mod members;
 mod models;
 mod organization;
+mod residency;
+mod revisions;
 mod session;
 mod tokens;
 
@@ -21,10 +25,14 @@ use super::Api;
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
+        .merge(agents::router())
         .merge(audit::router())
+        .merge(deployments::router())
         .merge(members::router())
         .merge(models::router())
         .merge(organization::router())
+        .merge(residency::router())
+        .merge(revisions::router())
         .merge(session::router())
         .merge(tokens::router())
 }
