@@ -138,6 +138,7 @@ pub const ROUTES: &[Route] = &[
     row("POST", "/api/v1/agents/{id}/clone", Some(Role::Builder), Resource::Agents, true, Class::Agents),
     row("GET", "/api/v1/agents/{id}/deployments", Some(Role::Builder), Resource::Deployments, false, Class::Other),
     row("POST", "/api/v1/agents/{id}/emergency-off", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("GET", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("PUT", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("DELETE", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("POST", "/api/v1/agents/{id}/switch", Some(Role::Builder), Resource::Agents, true, Class::Agents),
@@ -158,8 +159,10 @@ pub const ROUTES: &[Route] = &[
     row("POST", "/api/v1/log-in", None, Resource::Session, true, Class::LogIn),
     row("POST", "/api/v1/log-out", Some(Role::Member), Resource::Session, true, Class::Other),
     row("GET", "/api/v1/members", Some(Role::Admin), Resource::Members, false, Class::Other),
+    row("GET", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, false, Class::Other),
     row("PATCH", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("DELETE", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
+    row("POST", "/api/v1/members/{id}/link", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("GET", "/api/v1/models", Some(Role::Builder), Resource::Models, false, Class::Other),
     row("GET", "/api/v1/openapi.json", None, Resource::Reference, false, Class::Other),
     row("GET", "/api/v1/org", Some(Role::Admin), Resource::Org, false, Class::Other),
@@ -175,8 +178,8 @@ pub const ROUTES: &[Route] = &[
     row("DELETE", "/api/v1/session/all", Some(Role::Member), Resource::Session, true, Class::Other),
     row("DELETE", "/api/v1/session/all/{id}", Some(Role::Member), Resource::Session, true, Class::Other),
     row("POST", "/api/v1/session/factor", Some(Role::Member), Resource::Session, true, Class::LogIn),
-    row("DELETE", "/api/v1/session/factor", Some(Role::Member), Resource::Session, true, Class::LogIn),
     row("POST", "/api/v1/session/factor/confirm", Some(Role::Member), Resource::Session, true, Class::LogIn),
+    row("POST", "/api/v1/session/factor/drop", Some(Role::Member), Resource::Session, true, Class::LogIn),
     row("POST", "/api/v1/session/password", Some(Role::Member), Resource::Session, true, Class::LogIn),
     row("GET", "/api/v1/tokens", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("POST", "/api/v1/tokens", Some(Role::Admin), Resource::Tokens, true, Class::Other),
@@ -187,6 +190,8 @@ pub const ROUTES: &[Route] = &[
     row("POST", "/api/v1/welcome/{token}", None, Resource::Session, true, Class::LogIn),
     row("GET", "/docs/api", None, Resource::Reference, false, Class::Other),
     row("GET", "/docs/api.css", None, Resource::Reference, false, Class::Other),
+    row("GET", "/welcome/{token}", None, Resource::Session, false, Class::LogIn),
+    row("POST", "/welcome/{token}", None, Resource::Session, true, Class::LogIn),
 ];
 
 const fn row(
@@ -262,6 +267,7 @@ pub fn needs(least: Role) -> Refusal {
     Refusal::forbidden("role", format!("This needs the role {roles}."))
 }
 
-fn personal() -> Refusal {
+/// What who is no user is told about what only users have.
+pub fn personal() -> Refusal {
     Refusal::forbidden("role", "This is for a user who is logged in.")
 }

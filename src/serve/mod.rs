@@ -346,6 +346,11 @@ impl Running {
         self.shared.source.current()
     }
 
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
     /// Ids of the calls that are up, in order of their beginning.
     pub fn calls(&self) -> Vec<String> {
         self.shared.registry.calls()

@@ -297,8 +297,7 @@ const CODES: [(&str, &str); 13] = [
 ];
 
 /// Codes of what the state of things forbids, whatever the field says.
-const CONFLICTS: [&str; 5] =
-    ["already_configured", "deployment_limit", "no_number_quota", "key_taken", "number_taken"];
+const CONFLICTS: [&str; 5] = ["already_configured", "deployment_limit", "no_number_quota", "key_taken", "number_taken"];
 
 fn capital(words: &str) -> String {
     let mut letters = words.chars();

@@ -51,6 +51,10 @@ pub(crate) struct Api {
     pub(crate) handle: Handle,
     /// How often each may ask.
     pub(crate) limits: Arc<Limits>,
+    /// Passwords that were tried.
+    pub(crate) attempts: who::Attempts,
+    /// Refusals that were noted.
+    refusals: Arc<who::Noted>,
     /// The API's document, as JSON.
     document: Arc<str>,
     /// Its page.
@@ -77,6 +81,8 @@ fn router(handle: Handle) -> Router {
     let api = Api {
         handle,
         limits: Arc::default(),
+        attempts: Arc::default(),
+        refusals: Arc::default(),
         reference: reference::page(&document).into(),
         document: serde_json::to_string(&document).unwrap_or_default().into(),
     };
@@ -108,4 +114,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Who>().cloned().ok_or_else(|| Problem::internal(&"a route without a gate"))
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as i64
 }

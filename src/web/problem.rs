@@ -55,12 +55,7 @@ impl Wrong {
 
     /// Of a parameter of the address.
     pub(crate) fn parameter(name: &str, code: &str, message: impl Into<String>) -> Wrong {
-        Wrong {
-            pointer: format!("?{name}"),
-            field: name.to_owned(),
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        Wrong { pointer: format!("?{name}"), field: name.to_owned(), code: code.to_owned(), message: message.into() }
     }
 }
 
@@ -184,6 +179,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(why) => Problem::new(StatusCode::CONFLICT, "refused", why),
+            StoreError::Rule(refusal) => refusal.into(),
             StoreError::Gone => Problem::new(StatusCode::CONFLICT, "gone", "It is gone meanwhile."),
             error => {
                 tracing::error!(%error, "a request failed: the store");

@@ -23,6 +23,7 @@ mod load;
 mod model;
 mod operations;
 mod outgoing;
+mod people;
 mod revisions;
 mod street;
 mod survival;

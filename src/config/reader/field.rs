@@ -195,7 +195,8 @@ impl<'d, 'i> Field<'d, 'i> {
         let place = match found.filter(|_| !piece.is_empty()) {
             Some((offset, _)) => {
                 let start = value.start + offset;
-                Place::new(&self.doc.file, source, start..start + piece.len(), start..start + piece.len()).of(&self.path)
+                Place::new(&self.doc.file, source, start..start + piece.len(), start..start + piece.len())
+                    .of(&self.path)
             }
             None => return self.place(),
         };

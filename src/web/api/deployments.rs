@@ -13,9 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::{
-    self, Access, Channel, ChatSettings, Config, DocId, DocState, Edit, Wanted, keys_of, with_keys,
-};
+use crate::config::{self, Access, Channel, ChatSettings, Config, DocId, DocState, Edit, Wanted, keys_of, with_keys};
 use crate::house::access::Member;
 use crate::house::deployments::{self as rules, Have, Parts, cannot_work};
 use crate::house::force::{Effective, Visitor, in_force};
@@ -527,13 +525,20 @@ async fn create(
 fn fill(config: &Config, body: &mut Map<String, Value>, now: Timestamp) -> Result<Vec<Wrong>, Problem> {
     let mut errors = Vec::new();
     let mut wrong = |no: Refusal| errors.push(Wrong::field(no.field.unwrap_or_default(), no.code, no.message));
-    let missing = |field, message: &str| Refusal { code: "missing", status: 422, field: Some(field), message: message.to_owned() };
+    let missing = |field, message: &str| Refusal {
+        code: "missing",
+        status: 422,
+        field: Some(field),
+        message: message.to_owned(),
+    };
     let text = |body: &Map<String, Value>, name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let agent = text(body, "agent");
     let persona = agent.as_deref().and_then(|agent| config.personas.get(agent));
     match (&agent, persona) {
         (None, _) => wrong(missing("agent", "Choose an agent.")),
-        (Some(name), None) => wrong(Refusal { code: "agent_unknown", ..missing("agent", &format!("There is no agent {name:.80}.")) }),
+        (Some(name), None) => {
+            wrong(Refusal { code: "agent_unknown", ..missing("agent", &format!("There is no agent {name:.80}.")) })
+        }
         _ => {}
     }
     let channel = match text(body, "channel") {
@@ -711,7 +716,8 @@ fn reach<'a>(
     if let Some(agent) = body.and_then(|body| body.get("agent")).and_then(Value::as_str) {
         who.0.may_ask_for(agent)?;
     }
-    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let is_id =
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     if !is_id {
         return Err(Problem::absent("deployment", id));
     }
@@ -775,9 +781,7 @@ async fn clone(
     let (text, _) = documents::read(&api, &DocId::Deployment(id.as_str().into())).await?;
     rules::may_create(original.channel, &have(&config, &original.agent), &config.server.plan)?;
     let wished = body.unwrap_or_default();
-    let is_taken = |title: &str| {
-        standings(&config).any(|other| other.agent == original.agent && other.title == title)
-    };
+    let is_taken = |title: &str| standings(&config).any(|other| other.agent == original.agent && other.title == title);
     let title = wished.title.unwrap_or_else(|| copy_title(&original.title, is_taken));
     rules::may_be_called(original.channel, None, title.trim(), is_taken)?;
     let mut fields = Map::new();
@@ -793,8 +797,7 @@ async fn clone(
     if matches!(original.access, Some(Access::InviteOnly(_))) {
         keys.insert("access".to_owned(), "organization".into());
     }
-    let text = with_keys(&text, &keys)
-        .map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
+    let text = with_keys(&text, &keys).map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
     let doc = DocId::Deployment(copy.as_str().into());
     let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "deployment.clone" };
     let edited = change.make(vec![Edit { doc, upon: None, to: Wanted::Text(text) }]).await.map_err(taken)?;

@@ -8,10 +8,15 @@
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
 mod agents;
+mod audit;
 mod deployments;
+mod members;
 mod models;
+mod organization;
 mod residency;
 mod revisions;
+mod session;
+mod tokens;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,8 +26,13 @@ use super::Api;
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .merge(agents::router())
+        .merge(audit::router())
         .merge(deployments::router())
+        .merge(members::router())
         .merge(models::router())
+        .merge(organization::router())
         .merge(residency::router())
         .merge(revisions::router())
+        .merge(session::router())
+        .merge(tokens::router())
 }

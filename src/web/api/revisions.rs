@@ -364,4 +364,3 @@ async fn validate(
     };
     Ok(Json(Verdict { ok: !problems.iter().any(|problem| problem.severity == "error"), problems }))
 }
-
