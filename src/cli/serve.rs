@@ -50,8 +50,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         ServeOptions { source, listen: args.listen, data: args.data, observer: None, web: Some(web::routes()) };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     // What the store has came with the start.
-    say(&banner(&running.config(), running.addr(), &data));
-    say(&first_owner(&running).await);
+    say(&(banner(&running.config(), running.addr(), &data) + &first_owner(&running).await));
     signal().await;
     tracing::info!("asked to end; once more ends all calls at once");
     let again = signal();

@@ -49,11 +49,7 @@ mod tests {
 
     #[test]
     fn lock_02_and_03_only_what_the_campaign_rests_on_is_locked() {
-        let lock = |by: &str| Lock {
-            by: by.to_owned(),
-            agent: "mia".to_owned(),
-            deployment: Some("desk".to_owned()),
-        };
+        let lock = |by: &str| Lock { by: by.to_owned(), agent: "mia".to_owned(), deployment: Some("desk".to_owned()) };
         let locks = [lock("Spring"), lock("Summer")];
         let [agent, desk] = [DocId::Agent("mia".into()), DocId::Deployment("desk".into())];
         for doc in [&agent, &desk] {

@@ -90,7 +90,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{By, Config, Edit, EditError, Edited, Source};
+use crate::config::{By, Config, DocId, DocState, Edit, EditError, Edited, Revision, Source};
 use crate::engine::Control;
 use crate::serve::webhooks::Sender;
 use crate::store::{self, Store, StoreError, StoreOptions};
@@ -382,6 +382,16 @@ impl Running {
     /// Looks at the configuration's files now, and not only within the next two seconds.
     pub async fn look(&self) {
         self.shared.look().await;
+    }
+
+    /// How it is with each document.
+    pub fn documents(&self) -> Vec<DocState> {
+        self.shared.source.documents()
+    }
+
+    /// A document as it is written, with the revision to name in an [edit](Self::edit). Blocks for a moment.
+    pub fn document(&self, doc: &DocId) -> Option<(Arc<str>, Revision)> {
+        self.shared.source.written(doc)
     }
 
     /// Changes documents, whoever has them, and applies the change to calls from now on: all of `edits` or none. Each is

@@ -1,7 +1,9 @@
 //! The history of documents, as people look at it: who changed what when, without the texts, and each version by its number.
 
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 
 use super::entity::documents::{Column, Entity, Model};
 use super::revisions::NEWEST;
@@ -26,15 +28,8 @@ pub struct Version {
     pub applied_ms: i64,
 }
 
-const COLUMNS: [Column; 7] = [
-    Column::Seq,
-    Column::Kind,
-    Column::Name,
-    Column::Revision,
-    Column::AppliedBy,
-    Column::Way,
-    Column::AppliedMs,
-];
+const COLUMNS: [Column; 7] =
+    [Column::Seq, Column::Kind, Column::Name, Column::Revision, Column::AppliedBy, Column::Way, Column::AppliedMs];
 
 impl Store {
     /// Versions of documents of some kinds, or of one by its name, the newest first; those before `before`, no more than

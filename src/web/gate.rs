@@ -14,7 +14,6 @@ use super::problem::Problem;
 use super::{Api, Who, who};
 use crate::house::principal::Principal;
 use crate::house::routes::{self, Class, ROUTES, Route};
-use crate::serve::Peer;
 
 /// On every answer (web pages say more where they need to).
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -25,11 +24,13 @@ const HEADERS: [(HeaderName, &str); 3] = [
 
 /// Which bucket a request took from, for handlers that count more than one item.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for requests of many items")]
 pub(crate) struct Bucket {
     credential: String,
     class: Class,
 }
 
+#[allow(dead_code, reason = "for requests of many items")]
 impl Bucket {
     /// Takes `more` items beside the one that the request took (RATE-02).
     ///
@@ -84,8 +85,8 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
             false => Err((no_such_thing(), None)),
         };
     };
-    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
     let (mut parts, body) = std::mem::replace(request, Request::new(axum::body::Body::empty())).into_parts();
+    let address = who::address(&parts);
     let who = who::who(api, &mut parts).await;
     *request = Request::from_parts(parts, body);
     let stranger = Principal::Nobody;
@@ -118,12 +119,7 @@ fn credential(who: &Principal, address: Option<IpAddr>) -> String {
         Principal::Embed { deployment, .. } => format!("widget/{deployment}"),
         Principal::Operator => "operator".to_owned(),
         Principal::Nobody => match address {
-            Some(IpAddr::V4(address)) => format!("{address}"),
-            // A household has a /64.
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::")
-            }
+            Some(address) => who::network(address),
             None => "stranger".to_owned(),
         },
     }

@@ -64,8 +64,9 @@ pub(crate) struct Api {
 impl Api {
     /// Notes in the audit log what was done.
     pub(crate) async fn audit(&self, who: &Who, action: &str, object: &str, detail: Option<serde_json::Value>) {
-        let _ = detail;
-        tracing::info!(who = who.0.name(), action, object, "changed over the API");
+        if let Err(error) = self.handle.store().audit(&who.0.name(), action, object, detail).await {
+            tracing::warn!(%error, action, object, "what was done is not in the audit log");
+        }
     }
 }
 

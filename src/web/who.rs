@@ -4,8 +4,10 @@
 //! cookie of its session. A browser also sends cookies along with what other sites make it send, so a change that comes with
 //! one has to come from our own pages.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -137,7 +139,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for From {
 }
 
 /// The address that a request comes from. A proxy on this machine is believed about whom it speaks for.
-fn address(parts: &Parts) -> Option<IpAddr> {
+pub(super) fn address(parts: &Parts) -> Option<IpAddr> {
     let peer = parts.extensions.get::<Peer>()?.0;
     let last = || {
         let said = parts.headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
@@ -146,7 +148,8 @@ fn address(parts: &Parts) -> Option<IpAddr> {
     Some(if peer.is_loopback() { last().unwrap_or(peer) } else { peer })
 }
 
-fn network(address: IpAddr) -> String {
+/// As it is counted: of IPv6 the network, which is a household's.
+pub(super) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
@@ -194,17 +197,17 @@ impl Api {
 
 /// What was noted in this minute; of more than is remembered, the rest is not.
 #[derive(Debug, Default)]
-pub(crate) struct Noted(std::sync::Mutex<(Option<std::time::Instant>, std::collections::BTreeSet<String>)>);
+pub(crate) struct Noted(Mutex<(Option<Instant>, BTreeSet<String>)>);
 
 impl Noted {
     const MOST: usize = 1_000;
-    const PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
+    const PERIOD: Duration = Duration::from_secs(60);
 
     fn is_new(&self, what: &str) -> bool {
-        let mut noted = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = std::time::Instant::now();
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         if noted.0.is_none_or(|since| now - since >= Self::PERIOD) {
-            *noted = (Some(now), std::collections::BTreeSet::new());
+            *noted = (Some(now), BTreeSet::new());
         }
         noted.1.len() < Self::MOST && noted.1.insert(what.to_owned())
     }
@@ -217,4 +220,4 @@ fn is_same(token: &Secret, given: &str) -> bool {
 }
 
 /// What handlers of log-ins share: attempts of the last minutes.
-pub(crate) type Attempts = Arc<std::sync::Mutex<crate::house::attempts::Attempts>>;
+pub(crate) type Attempts = Arc<Mutex<crate::house::attempts::Attempts>>;

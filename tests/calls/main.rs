@@ -3,12 +3,15 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
 mod api_calls;
+mod api_documents;
+mod api_judged;
 #[path = "../postgres/cluster.rs"]
 mod cluster;
 mod crowd;
 mod demo;
 mod dial;
 mod doors;
+mod edits;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
@@ -21,6 +24,7 @@ mod load;
 mod model;
 mod operations;
 mod outgoing;
+mod people;
 mod revisions;
 mod street;
 mod survival;

@@ -16,7 +16,7 @@ use crate::config::{Config, DocId, DocState, Edit, Persona, Schedule, Visibility
 use crate::house::deployments::{MAX_TITLE, unique_title};
 use crate::house::switches::Switch;
 use crate::store::{UsageBy, UsageFilter, Version};
-use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing};
+use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing, is_id};
 use crate::web::extract::{Json, Maybe, Nothing, Path, Query};
 use crate::web::once::{Upon, etag, is_known};
 use crate::web::page::{Page, Wanted as Wish};
@@ -96,12 +96,7 @@ struct AgentView {
     params(Filter),
     responses((status = 200, description = "Agents by id", body = Page<AgentItem>))
 )]
-async fn list(
-    State(api): State<Api>,
-    who: Who,
-    uri: Uri,
-    Query(filter): Query<Filter>,
-) -> Result<Response, Problem> {
+async fn list(State(api): State<Api>, who: Who, uri: Uri, Query(filter): Query<Filter>) -> Result<Response, Problem> {
     let active = match filter.state.as_deref() {
         None => None,
         Some("active") => Some(true),
@@ -141,7 +136,8 @@ impl Facts {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).start_of_day();
         let since_ms = today.map(|day| day.timestamp().as_millisecond()).ok();
         let only_agents = Some(names.iter().map(|name| (*name).to_owned()).collect());
-        let calls = store.usage(&UsageFilter { since_ms, only_agents, ..UsageFilter::default() }, UsageBy::Agent).await?;
+        let calls =
+            store.usage(&UsageFilter { since_ms, only_agents, ..UsageFilter::default() }, UsageBy::Agent).await?;
         Ok(Facts {
             states: api.handle.source().documents().into_iter().map(|state| (state.doc.clone(), state)).collect(),
             changed: changed.into_iter().map(|version| (version.name.clone(), version)).collect(),
@@ -175,7 +171,8 @@ fn item(api: &Api, config: &Config, agent: &Persona, facts: &Facts) -> AgentItem
     params(("id" = String, Path, description = "Its name")),
     responses(
         (status = 200, description = "The agent, with its document", body = AgentView),
-        (status = 304, description = "It is as If-None-Match says")
+        (status = 304, description = "It is as If-None-Match says"),
+        (status = 409, description = "It is written, and not in force")
     )
 )]
 async fn get(
@@ -245,9 +242,7 @@ async fn create(
     Query(dry): Query<Dry>,
     Json(mut body): Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let id = new_id(&api, &mut body, |body| {
-        body.get("title").and_then(Value::as_str).unwrap_or("agent").to_owned()
-    })?;
+    let id = new_id(&api, &mut body, |body| body.get("title").and_then(Value::as_str).unwrap_or("agent").to_owned())?;
     who.0.may_ask_for(&id)?;
     title(&body)?;
     let doc = DocId::Agent(id.as_str().into());
@@ -299,10 +294,6 @@ pub(super) fn new_id(
             Ok(id)
         }
     }
-}
-
-fn is_id(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// Whether the title that a body says is one.
@@ -479,7 +470,8 @@ async fn clone(
     let (text, _) = documents::read(&api, &DocId::Agent(id.as_str().into())).await?;
     let config = api.handle.config();
     let wished = body.unwrap_or_default();
-    let titles: BTreeMap<&str, ()> = config.personas.values().map(|agent| (agent.standing.title.as_str(), ())).collect();
+    let titles: BTreeMap<&str, ()> =
+        config.personas.values().map(|agent| (agent.standing.title.as_str(), ())).collect();
     let original = keys_of(&text).unwrap_or_default();
     let original = original.get("title").and_then(Value::as_str).unwrap_or(&id);
     let called = wished.title.unwrap_or_else(|| copy_title(original, |title| titles.contains_key(title)));
@@ -492,8 +484,7 @@ async fn clone(
     keys.insert("active".to_owned(), false.into());
     keys.insert("schedule".to_owned(), Value::Null);
     title(&keys)?;
-    let text = with_keys(&text, &keys)
-        .map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
+    let text = with_keys(&text, &keys).map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
     let doc = DocId::Agent(copy.as_str().into());
     let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "agent.clone" };
     let edited = change.make(vec![Edit { doc, upon: None, to: Wanted::Text(text) }]).await.map_err(taken)?;
