@@ -22,9 +22,12 @@ const RULES: &str = include_str!("../../docs/rules.md");
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// What the API refuses for reasons that are not the house's.
-const PROBLEMS: [(&str, u16, &str); 21] = [
+const PROBLEMS: [(&str, u16, &str); 33] = [
+    ("answered", 409, "Somebody picked up: the call can be ended, and not taken back."),
+    ("busy", 503, "So many recordings are read right now that this one has to wait."),
     ("content_type", 415, "The body is no JSON by its Content-Type."),
     ("document", 422, "A document would be wrong: each field with its pointer."),
+    ("elsewhere", 409, "The call is up on another server, which has to be asked."),
     ("fixed", 409, "These documents cannot be changed here."),
     ("id_taken", 409, "There is a document with this id."),
     ("if_match", 428, "Which version a change is made upon has to be said: If-Match."),
@@ -36,14 +39,23 @@ const PROBLEMS: [(&str, u16, &str); 21] = [
     ("key_reused", 409, "The Idempotency-Key was used for another request within 24 hours."),
     ("method", 405, "The address has other methods."),
     ("missing", 422, "A field is missing."),
+    ("no_analysis", 404, "Nothing was found out about the call, or not yet."),
+    ("no_recording", 404, "The call was not recorded."),
     ("not_found", 404, "It is not there, or not yours."),
     ("not_in_force", 409, "The document is written, and not in force."),
+    ("not_placed", 502, "The carrier certainly did not place the call: the same key may try again."),
+    ("over", 409, "The call is over."),
     ("parameter", 422, "A parameter of the address is wrong or unknown."),
+    ("range", 416, "The recording has no such bytes."),
     ("rate", 429, "Too many requests: Retry-After says when to come again."),
+    ("recording_broken", 404, "The recording cannot be read."),
+    ("recording_missing", 404, "The recording is gone, or on another server."),
+    ("ringing", 409, "Nobody has picked up yet."),
     ("stale", 412, "Somebody else changed it meanwhile: the ETag is the current one."),
     ("store", 503, "The store cannot be used right now."),
     ("too_large", 413, "The body is larger than it may be."),
     ("unauthenticated", 401, "No credential, or one that is not in force."),
+    ("watchers", 503, "So many watch events already that there is no room for more."),
 ];
 
 /// The reference of the API, as a page

@@ -6,7 +6,7 @@ use crate::house::access::{self, Door, Visitor};
 use crate::house::caps::Cap;
 use crate::house::deployments::{self, Have};
 use crate::house::models::{self, Pair};
-use crate::house::{Refusal, hours, residency, switches};
+use crate::house::{Refusal, calls, hours, residency, switches};
 
 /// One of each that a rule gives out by itself.
 fn refusals() -> Vec<Refusal> {
@@ -58,6 +58,10 @@ fn refusals() -> Vec<Refusal> {
         Door::Access.refusal(Visitor::Unknown),
         Door::Access.refusal(Visitor::Token),
         Cap::Agent(2).refusal(),
+        calls::no_way_out(),
+        calls::not_yet("priority"),
+        calls::not_yet("not_before"),
+        calls::line("").unwrap_err(),
     ]
 }
 
