@@ -112,7 +112,11 @@ async fn usage(State(api): State<Api>, Who(who): Who, Query(added): Query<Added>
         Some("day" | "month") => UsageBy::Day,
         Some("hour") => UsageBy::Hour,
         Some(_) => {
-            wrong.push(Wrong::parameter("by", "by", "A sum is taken apart by agent, deployment, model, month, day or hour."));
+            wrong.push(Wrong::parameter(
+                "by",
+                "by",
+                "A sum is taken apart by agent, deployment, model, month, day or hour.",
+            ));
             UsageBy::All
         }
     };
@@ -263,7 +267,8 @@ mod tests {
         };
         let days = vec![day("2026-12-02", 1), day("2026-12-01", 2), day("2026-11-30", 4), day("2026-01-01", 8)];
         let months = by_month(days);
-        let months: Vec<_> = months.into_iter().map(|m| (written(m.key.parse().unwrap()), m.calls, m.cost_micros)).collect();
+        let months: Vec<_> =
+            months.into_iter().map(|m| (written(m.key.parse().unwrap()), m.calls, m.cost_micros)).collect();
         let begins = |text: &str| written(store::read(text).unwrap());
         assert_eq!(
             months,
