@@ -64,6 +64,7 @@ const PARTS: &[&str] = &[
     "force",
     "budget",
     "after",
+    "pictures",
     "call",
     "task",
     "dial",

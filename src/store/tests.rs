@@ -174,7 +174,7 @@ fn report(id: &str, end: EndReason) -> Report {
 }
 
 fn ended(report: Report) -> EndedCall {
-    EndedCall { report: Box::new(report), ended: SystemTime::now() }
+    EndedCall { report: Box::new(report), ended: SystemTime::now(), pictures: false }
 }
 
 /// An id of a call that began so many days ago, as earlier versions made them.
@@ -248,4 +248,28 @@ async fn until_free(store: &Store) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("held after 5 s: {:?}", holds(store).await);
+}
+
+async fn job(store: &Store, kind: &str, key: &str) -> Option<Job> {
+    let all = entity::jobs::Entity::find().all(store.db()).await.unwrap();
+    all.into_iter().find(|job| job.kind == kind && job.key == key)
+}
+
+/// Waits until a chore has been done, and is due in the future.
+async fn until_done(store: &Store, kind: &str, key: &str) {
+    for _ in 0..1_500 {
+        let clock = sql::clock_ms(store.db()).await.unwrap();
+        if job(store, kind, key).await.is_some_and(|job| job.owner.is_none() && job.due_ms > clock + 3_000_000) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{kind} {key} is not done: {:?}", job(store, kind, key).await);
+}
+
+/// Waits until the deletions of a start are over, which would otherwise come in between.
+async fn until_quiet(store: &Store) {
+    for key in [store.core.me.home.as_str(), "rows"] {
+        until_done(store, "retention", key).await;
+    }
 }

@@ -20,6 +20,7 @@ mod load;
 mod model;
 mod operations;
 mod outgoing;
+mod pictures;
 mod revisions;
 mod street;
 mod survival;

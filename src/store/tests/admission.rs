@@ -6,6 +6,12 @@ fn capped(id: &str, most: u64) -> Wish {
     Wish { agent_max: Some(most), ..wish(id) }
 }
 
+/// One that we place, and nobody has answered.
+fn placed(id: &str) -> Wish {
+    let call = NewCall { answered: false, direction: Direction::Outbound, carrier_call: String::new(), ..call(id) };
+    Wish { call, ..wish(id) }
+}
+
 /// A day of 150, at 60 a minute.
 fn dear(id: &str) -> Wish {
     let limits = Limits { day_micros: Some(150), minute_micros: 60, ..Limits::default() };
@@ -37,6 +43,7 @@ on_both! {
     a_call_that_was_let_in_too_late_leaves_nothing_or_is_told_to_be_over,
     who_would_wait_for_too_long_hears_the_refusal_and_leaves_nothing,
     admissions_are_counted_by_the_second,
+    a_placed_call_is_listed_before_it_is_answered_and_lost_with_its_server,
 }
 
 async fn what_is_let_in_is_there_before_its_caller_is_answered(place: Place) {
@@ -47,12 +54,17 @@ async fn what_is_let_in_is_there_before_its_caller_is_answered(place: Place) {
     assert_eq!(told(&store).await, pairs("a", &["call.started"]));
     assert!(outbox(&store).await[0].id.starts_with("evt_"));
     assert_eq!(holds(&store).await.len(), 1);
-    // One that nobody has answered yet has its place, and is nobody's news.
-    store.admit(Wish { call: NewCall { answered: false, ..call("b") }, ..wish("b") }).await.unwrap();
-    assert_eq!((row(&store, "b").await, holds(&store).await.len()), (None, 2));
+    // One that nobody has answered yet has its row and its place, and is nobody's news.
+    store.admit(placed("b")).await.unwrap();
+    assert_eq!((row(&store, "b").await.unwrap().state, holds(&store).await.len()), (CallState::Running, 2));
     store.release("b");
+    store.flush().await;
+    assert_eq!((row(&store, "b").await, holds(&store).await.len()), (None, 1), "it comes to nothing");
+    store.admit(placed("c")).await.unwrap();
+    store.core.take_back(vec![placed("c").call]);
     store.end_call(ended(report("a", EndReason::CallerHungUp)));
     store.flush().await;
+    assert_eq!(row(&store, "c").await, None, "let in too late");
     assert_eq!(holds(&store).await, []);
     assert_eq!(row(&store, "a").await.unwrap().owner, None);
     assert_eq!(told(&store).await, pairs("a", &["call.started", "call.ended"]));
@@ -192,5 +204,42 @@ async fn admissions_are_counted_by_the_second(place: Place) {
     let rate = CALLS as f64 / began.elapsed().as_secs_f64();
     println!("{rate:.0} calls a second let in, the slowest after {} ms", longest.as_millis());
     assert_eq!(holds(&store).await.len(), CALLS);
+    store.stop().await;
+}
+
+async fn a_placed_call_is_listed_before_it_is_answered_and_lost_with_its_server(place: Place) {
+    let store = place.store().await;
+    store.admit(placed("a")).await.unwrap();
+    kill(store).await;
+    let store = place.store().await;
+    until_row(&store, "a", Some(CallState::Lost)).await;
+    until_free(&store).await;
+    let kept = row(&store, "a").await.unwrap();
+    assert_eq!((kept.direction, kept.end_kind.as_deref()), (Direction::Outbound, Some("server_lost")));
+    assert_eq!(told(&store).await, pairs("a", &["call.failed"]));
+    // Whoever asks for it once more has it looked up at the carrier: it rings, and somebody picks up.
+    store.admit(placed("a")).await.unwrap();
+    let kept = row(&store, "a").await.unwrap();
+    assert_eq!((kept.state, kept.end_kind, kept.owner.as_deref()), (CallState::Running, None, Some(store.server())));
+    for _ in 0..2 {
+        store.begin_call(NewCall { answered: true, carrier_call: "CA1".to_owned(), ..placed("a").call });
+    }
+    store.flush().await;
+    assert_eq!(row(&store, "a").await.unwrap().carrier_call, "CA1");
+    assert_eq!(told(&store).await, pairs("a", &["call.failed", "call.started"]));
+    let over = |id: &str, end| ended(Report { direction: Some("outbound".to_owned()), ..report(id, end) });
+    store.end_call(over("a", EndReason::CallerHungUp));
+    // One whose answer could not be written is told of with its end; one that nobody answered never started.
+    store.admit(placed("b")).await.unwrap();
+    store.end_call(over("b", EndReason::CallerHungUp));
+    store.admit(placed("c")).await.unwrap();
+    store.begin_call(placed("c").call);
+    store.end_call(over("c", EndReason::NotAnswered { how: NotAnswered::Busy, why: String::new() }));
+    store.flush().await;
+    let all = told(&store).await;
+    let of = |call: &str| all.iter().filter(|(of, _)| of == call).cloned().collect::<Vec<_>>();
+    assert_eq!(of("a"), pairs("a", &["call.failed", "call.started", "call.ended"]));
+    assert_eq!(of("b"), pairs("b", &["call.started", "call.ended"]));
+    assert_eq!(of("c"), pairs("c", &["call.ended"]));
     store.stop().await;
 }

@@ -5,6 +5,7 @@ use super::*;
 on_both! {
     revisions_are_kept_read_and_restored,
     documents_are_applied_all_or_none,
+    old_revisions_go_unless_they_are_among_the_newest_or_somebody_needs_them,
 }
 
 async fn revisions_are_kept_read_and_restored(place: Place) {
@@ -105,5 +106,47 @@ async fn documents_are_applied_all_or_none(place: Place) {
     // Of what the command did PostgreSQL tells, of SQLite's only what this process did.
     let what = tokio::time::timeout(Duration::from_secs(5), told.recv()).await.unwrap().unwrap();
     assert_eq!(what, if place.url.is_some() { "agent/a000" } else { "agent/a007" });
+    store.stop().await;
+}
+
+async fn old_revisions_go_unless_they_are_among_the_newest_or_somebody_needs_them(place: Place) {
+    let store = place.store().await;
+    until_quiet(&store).await;
+    let day_ms = 86_400_000;
+    let now_ms = sql::clock_ms(store.db()).await.unwrap();
+    // A revision a day, the first of them so many days ago.
+    let add = async |kind: &str, name: &str, first: i64, count: i64| {
+        let row = |n: i64| {
+            let applied_ms = now_ms - (first - n) * day_ms;
+            format!("('{kind}', '{name}', '{name}{n}', 'text', 'ann', 'push', {applied_ms})")
+        };
+        let rows = (0..count).map(row).collect::<Vec<_>>().join(", ");
+        let columns = "kind, name, revision, text, applied_by, way, applied_ms";
+        place.sql(&format!("INSERT INTO documents ({columns}) VALUES {rows}")).await;
+    };
+    add("file", "a.wav", 300, 130).await;
+    add("agent", "old", 400, 100).await;
+    add("agent", "young", 150, 130).await;
+    // A call that is kept, and a job that waits: they began by the revisions of then.
+    let at = |first: i64, n: i64| now_ms - (first - n) * day_ms + day_ms / 2;
+    store.begin_call(NewCall { started: time_of(at(300, 5)), ..call("a") });
+    store.flush().await;
+    let job = NewJob { kind: "k".into(), key: "1".into(), revision: Some("r".into()), ..NewJob::default() };
+    store.add_job(job).await.unwrap();
+    place.sql(&format!("UPDATE jobs SET created_ms = {} WHERE kind = 'k'", at(300, 10))).await;
+    assert_eq!(revisions::prune(&store.core).await.unwrap(), 27 + 30);
+    let revisions = store.revisions();
+    let left = async |kind: &str, name: &str| -> Vec<String> {
+        let all = revisions.list(kind, name, 1_000).await.unwrap();
+        all.into_iter().rev().map(|one| one.revision).collect()
+    };
+    let files = left("file", "a.wav").await;
+    let pinned = ["a.wav5", "a.wav9", "a.wav10", "a.wav30"];
+    assert_eq!((&files[..4], files.len()), (&pinned.map(str::to_owned)[..], 103));
+    assert_eq!(left("agent", "old").await.len(), 100, "the newest");
+    let young = left("agent", "young").await;
+    assert_eq!((young[0].as_str(), young.len()), ("young30", 100));
+    assert_eq!(revisions.in_force().await.unwrap().len(), 3);
+    assert_eq!(revisions::prune(&store.core).await.unwrap(), 0);
     store.stop().await;
 }

@@ -2,6 +2,11 @@
 
 use super::*;
 
+async fn sweep(store: &Store) {
+    crate::store::retention::folders(&store.core).await.unwrap();
+    crate::store::retention::rows(&store.core).await.unwrap();
+}
+
 on_both! {
     what_is_old_goes_with_its_folder_and_what_was_begun_is_finished,
     no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up,
@@ -9,6 +14,7 @@ on_both! {
 
 async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished(place: Place) {
     let store = place.store().await;
+    until_quiet(&store).await;
     let (old, young) = (old_id(40, "0a"), old_id(1, "0b"));
     for call in [&old, &young] {
         let mut over = report(call, EndReason::CallerHungUp);
@@ -31,7 +37,7 @@ async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished(place: 
     let mut settings = store.core.settings.borrow().clone();
     settings.store.keep_days = 30;
     store.set(settings);
-    crate::store::retention::sweep(&store.core).await.unwrap();
+    sweep(&store).await;
     assert_eq!((row(&store, &old).await, row(&store, &half).await), (None, None));
     assert!(!place.folder(&old).exists() && !aside.exists());
     assert_eq!(row(&store, &young).await.unwrap().state, CallState::Ended);
@@ -46,6 +52,7 @@ async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished(place: 
 
 async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up(place: Place) {
     let store = place.store().await;
+    until_quiet(&store).await;
     let (old, young) = (old_id(31, "0a"), old_id(1, "0b"));
     for call_id in [&old, &young] {
         let began = time_of(id::began(call_id).map(|(ms, _)| ms).unwrap());
@@ -73,7 +80,7 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
     let mut settings = store.core.settings.borrow().clone();
     settings.store.keep_days = 30;
     store.set(settings);
-    crate::store::retention::sweep(&store.core).await.unwrap();
+    sweep(&store).await;
     let left = outbox(&store).await;
     assert!(left.iter().all(|event| event.call == young) && left.len() == 3, "{left:?}");
     assert_eq!(store.core.counters.events_deleted.load(Relaxed), 4);
@@ -91,6 +98,7 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
 async fn an_event_that_is_deleted_for_its_age_is_not_left_in_the_log_of_writes() {
     let place = Place::sqlite();
     let store = place.store().await;
+    until_quiet(&store).await;
     let orphan = old_id(45, "0d");
     store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
     store.flush().await;
@@ -100,7 +108,7 @@ async fn an_event_that_is_deleted_for_its_age_is_not_left_in_the_log_of_writes()
     settings.store.keep_days = 30;
     store.set(settings);
     // No call is deleted with it.
-    crate::store::retention::sweep(&store.core).await.unwrap();
+    sweep(&store).await;
     assert!(outbox(&store).await.is_empty());
     for file in fs::read_dir(place.data()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
         let found = fs::read(&file).unwrap().windows(orphan.len()).any(|window| window == orphan.as_bytes());

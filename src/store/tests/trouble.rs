@@ -142,3 +142,53 @@ async fn while_postgresql_is_gone_nobody_is_let_in_and_nothing_is_lost() {
     assert!(store.core.counters.not_admitted.load(Relaxed) >= 2);
     store.stop().await;
 }
+
+#[tokio::test]
+async fn while_postgresql_is_frozen_nobody_is_let_in_and_nothing_is_lost_when_it_goes_on() {
+    let Some(cluster) = tokio::task::spawn_blocking(Cluster::start).await.unwrap() else { return };
+    let place = Place::at(cluster.url(&cluster.database(None)));
+    let store = place.store_with(0, Duration::from_secs(2)).await.unwrap();
+    until_ready(&store).await;
+    store.admit(wish("a")).await.unwrap();
+    store.add_job(NewJob { kind: "k".into(), key: "1".into(), ..NewJob::default() }).await.unwrap();
+    cluster.freeze();
+    for id in ["b", "c", "d"] {
+        let began = Instant::now();
+        assert!(matches!(store.admit(wish(id)).await, Err(Denied::Store(_))));
+        assert!(began.elapsed() < 2 * admit::LONGEST, "{:?}", began.elapsed());
+    }
+    assert!(store.ill().is_some());
+    let began = Instant::now();
+    store.end_call(ended(report("a", EndReason::CallerHungUp)));
+    store.set_analysis("a", json!({ "mood": "good" }));
+    assert!(began.elapsed() < Duration::from_millis(100), "a call that is up waits for nothing");
+    // What is claimed meanwhile may be written later, and nobody has heard of it. All waits are longer than a lease, and than
+    // what a statement may take.
+    for _ in 0..2 {
+        assert!(store.claim_jobs("k", 9).await.is_err() && store.claim(HOOK, 9).await.is_err());
+    }
+    assert!(store.note_dial("key", DialChange { state: Some("x".to_owned()), ..DialChange::default() }).await.is_err());
+    cluster.thaw();
+    for _ in 0..3_000 {
+        if row(&store, "a").await.is_some_and(|row| row.state == CallState::Ended && row.analysis.is_some()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    until_ready(&store).await;
+    store.flush().await;
+    assert_eq!(told(&store).await, pairs("a", &["call.started", "call.ended", "analysis.ready"]));
+    for id in ["b", "c", "d"] {
+        assert_eq!(row(&store, id).await, None, "{id} was refused");
+    }
+    until_free(&store).await;
+    assert_eq!(store.claim_jobs("k", 9).await.unwrap().len(), 1);
+    assert_eq!(store.claim(HOOK, 9).await.unwrap().len(), 1);
+    store.admit(wish("e")).await.unwrap();
+    assert_eq!(store.core.counters.lapsed.load(Relaxed), 0);
+    // A server that is to end does not wait for it.
+    cluster.freeze();
+    assert!(store.note_dial("key", DialChange { state: Some("y".to_owned()), ..DialChange::default() }).await.is_err());
+    tokio::time::timeout(Duration::from_secs(50), store.stop()).await.unwrap();
+    cluster.thaw();
+}
