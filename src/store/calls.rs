@@ -131,18 +131,15 @@ pub(super) async fn begin_all<C: ConnectionTrait>(
     outbox::add_all(db, hooks, all.iter().map(|row| (row, EventType::CallStarted, &nothing, None))).await
 }
 
-/// Adds the rows of calls that are placed, of which nobody is told yet. One that was taken for lost, and is found again at the
-/// carrier, goes on.
+/// Adds the rows of calls that are placed, of which nobody is told yet. One that was lost, which was told, and is found again
+/// at the carrier stays so until its report is there.
 pub(super) async fn place_all<C: ConnectionTrait>(db: &C, core: &Core, calls: &[&NewCall]) -> Result<(), DbErr> {
     if calls.is_empty() {
         return Ok(());
     }
     let new = calls.iter().map(|call| new_row(core, call).into_active_model().reset_all());
-    let again = OnConflict::column(Column::Id)
-        .update_columns([Column::State, Column::EndKind, Column::Owner, Column::Home])
-        .action_and_where(Expr::col((Entity, Column::State)).eq(State::Lost))
-        .to_owned();
-    Entity::insert_many(new).on_conflict(again).exec_without_returning(db).await.map(drop)
+    let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert_many(new).on_conflict(none_yet).exec_without_returning(db).await.map(drop)
 }
 
 /// A call that was placed and is not answered yet: the carrier's name for it is noted then.

@@ -217,18 +217,20 @@ async fn a_placed_call_is_listed_before_it_is_answered_and_lost_with_its_server(
     let kept = row(&store, "a").await.unwrap();
     assert_eq!((kept.direction, kept.end_kind.as_deref()), (Direction::Outbound, Some("server_lost")));
     assert_eq!(told(&store).await, pairs("a", &["call.failed"]));
-    // Whoever asks for it once more has it looked up at the carrier: it rings, and somebody picks up.
+    // Whoever asks for it once more has it looked up at the carrier: it rings, and somebody picks up. Its end is told.
     store.admit(placed("a")).await.unwrap();
-    let kept = row(&store, "a").await.unwrap();
-    assert_eq!((kept.state, kept.end_kind, kept.owner.as_deref()), (CallState::Running, None, Some(store.server())));
-    for _ in 0..2 {
-        store.begin_call(NewCall { answered: true, carrier_call: "CA1".to_owned(), ..placed("a").call });
-    }
+    let begun = |id: &str| NewCall { answered: true, carrier_call: format!("CA-{id}"), ..placed(id).call };
+    store.begin_call(begun("a"));
     store.flush().await;
-    assert_eq!(row(&store, "a").await.unwrap().carrier_call, "CA1");
-    assert_eq!(told(&store).await, pairs("a", &["call.failed", "call.started"]));
+    assert_eq!((row(&store, "a").await.unwrap().state, holds(&store).await.len()), (CallState::Lost, 1));
     let over = |id: &str, end| ended(Report { direction: Some("outbound".to_owned()), ..report(id, end) });
     store.end_call(over("a", EndReason::CallerHungUp));
+    // One that is answered is told once, also where that is written once more.
+    store.admit(placed("d")).await.unwrap();
+    (0..2).for_each(|_| store.begin_call(begun("d")));
+    store.flush().await;
+    assert_eq!(row(&store, "d").await.unwrap().carrier_call, "CA-d");
+    store.end_call(over("d", EndReason::CallerHungUp));
     // One whose answer could not be written is told of with its end; one that nobody answered never started.
     store.admit(placed("b")).await.unwrap();
     store.end_call(over("b", EndReason::CallerHungUp));
@@ -238,7 +240,8 @@ async fn a_placed_call_is_listed_before_it_is_answered_and_lost_with_its_server(
     store.flush().await;
     let all = told(&store).await;
     let of = |call: &str| all.iter().filter(|(of, _)| of == call).cloned().collect::<Vec<_>>();
-    assert_eq!(of("a"), pairs("a", &["call.failed", "call.started", "call.ended"]));
+    assert_eq!((of("a"), row(&store, "a").await.unwrap().state), (pairs("a", &["call.failed"]), CallState::Ended));
+    assert_eq!(of("d"), pairs("d", &["call.started", "call.ended"]));
     assert_eq!(of("b"), pairs("b", &["call.started", "call.ended"]));
     assert_eq!(of("c"), pairs("c", &["call.ended"]));
     store.stop().await;
