@@ -23,7 +23,7 @@
 //!
 //! What is in force is the private `catalogue`'s: each document's last good version, linked with the others', one
 //! [`Config`] behind one pointer. [`LastGood`] keeps it for the next start, [`Pinned`] for what is still to be done about
-//! a call, and an [`Edit`] writes a document back. Where documents are the store's, a working copy takes the folder's place
+//! a call, and [`Edit`]s write documents back. Where documents are the store's, a working copy takes the folder's place
 //! ([`write_stored`]), and [`for_store`] reads what a folder has for it.
 
 mod after;
@@ -51,6 +51,7 @@ mod named;
 mod organization;
 mod outbound;
 mod outgoing;
+mod patch;
 mod pinned;
 mod problem;
 mod reader;
@@ -76,6 +77,7 @@ mod values;
 mod watch;
 mod webhooks;
 mod world;
+mod written;
 
 use std::path::Path;
 
@@ -83,7 +85,7 @@ pub use back_channels::{BackChannels, Remark};
 pub use catalogue::{By, Change, DocId, DocState, InForce, Revision};
 pub use check::{CheckReport, Found, FoundAgent, FoundChat, FoundDeployment, FoundModel, check, check_by, check_with};
 pub use diff::diff;
-pub use edit::{Edit, EditError, Edited, Rules};
+pub use edit::{Edit, EditError, Edited, Rules, Wanted, Written};
 pub use last_good::{Kept, LastGood, LastGoodFolder};
 pub use memory::from_memory;
 pub use migrate::{Migrated, Migration, migrate};
@@ -96,6 +98,7 @@ pub use turns::candidate;
 pub use types::*;
 pub(crate) use values::is_e164;
 pub use watch::{Opening, Refreshed, Source};
+pub use written::{keys_of, with_keys};
 
 /// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and
 /// [`Source`].
@@ -146,6 +149,14 @@ pub fn data_dir_of(dir: &Path) -> std::path::PathBuf {
     let (tree, _) = toml::de::DeTable::parse_recoverable(&text);
     let said = tree.get_ref().get("data_dir").and_then(|value| value.get_ref().as_str().map(std::path::PathBuf::from));
     said.unwrap_or_else(server::default_data_dir)
+}
+
+/// What `public_url` says in the `offhook.toml` in `dir`, whatever else stands there.
+pub fn public_url_of(dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(dir.join("offhook.toml")).ok()?;
+    let tree = toml::de::DeTable::parse(&text).ok()?;
+    let said = tree.get_ref().get("public_url")?.get_ref().as_str()?;
+    Some(said.trim_end_matches('/').to_owned())
 }
 
 /// PostgreSQL's URL in `[store]` of the `offhook.toml` in `dir`, whatever else stands there; `None`: the store is SQLite's.

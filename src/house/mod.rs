@@ -8,17 +8,24 @@
 //! goes on and is flagged. Only what is new is refused.
 
 pub mod access;
+pub mod attempts;
+pub mod calls;
 pub mod caps;
 pub mod deployments;
 mod facts;
 pub mod force;
 pub mod hours;
+pub mod locks;
 pub mod models;
 pub mod panel;
+pub mod people;
 pub mod phone;
+pub mod principal;
+pub mod rates;
 mod refusal;
 pub mod residency;
 pub mod review;
+pub mod routes;
 pub mod settings;
 pub mod switches;
 #[cfg(test)]

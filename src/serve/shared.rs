@@ -1,18 +1,21 @@
 //! What all parts of one server share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Source};
+use crate::house::locks::Lock;
 use crate::store::Store;
 
 use super::after::AfterCalls;
 use super::api::Rate;
 use super::dial::{Book, Ledger};
+use super::from_store::Known;
 use super::keeper::Keeper;
 use super::late::Late;
 use super::lines::Registry;
@@ -40,10 +43,14 @@ pub(super) struct Shared {
     pub(super) late: Arc<Late>,
     pub(super) store: Store,
     pub(super) reviser: Reviser,
+    /// How far the working copy is of documents that are the store's. Who has it may change them.
+    pub(super) stored: tokio::sync::Mutex<Known>,
     /// Calls that were placed and are not over, and the keys that they were placed under.
     pub(super) dials: Book,
     pub(super) ledger: Ledger,
     pub(super) api_rate: Rate,
+    /// What holds documents, by an id of its own.
+    pub(super) locks: Mutex<BTreeMap<String, Lock>>,
     pub(super) sender: Sender,
     pub(super) client: reqwest::Client,
     /// What agents ask of other servers.

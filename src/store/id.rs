@@ -20,6 +20,16 @@ pub enum Kind {
     Server,
     /// A data directory.
     Home,
+    /// A user.
+    User,
+    /// A session.
+    Session,
+    /// A one-time link.
+    Link,
+    /// An API key; not what it says.
+    Key,
+    /// An access token; not what it says.
+    Token,
 }
 
 impl Kind {
@@ -29,6 +39,11 @@ impl Kind {
             Kind::Event => "evt",
             Kind::Server => "srv",
             Kind::Home => "home",
+            Kind::User => "usr",
+            Kind::Session => "ses",
+            Kind::Link => "link",
+            Kind::Key => "key",
+            Kind::Token => "tok",
         }
     }
 }

@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, LONGEST, StoreError, id, jobs, now_ms, revisions, sql};
+use super::{Core, LONGEST, StoreError, id, jobs, lists, now_ms, people, requests, revisions, sql};
 
 /// Begins the name of a folder that is being deleted.
 const ASIDE: &str = ".deleted-";
@@ -58,16 +58,19 @@ pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
 
 /// Deletes what is old of the rows that servers share, whoever's calls they are about.
 pub(super) async fn rows(core: &Core) -> Result<(), StoreError> {
-    let untaken = match before(core) {
-        Some(before) => forget_untaken(core, before).await,
-        None => Ok(0),
+    let (untaken, unplaced) = match before(core) {
+        Some(before) => (forget_untaken(core, before).await, lists::forget_unplaced(core, before).await),
+        None => (Ok(0), Ok(0)),
     };
     let all = [
         forget_dead(core).await,
         untaken,
+        unplaced,
         forget_dials(core).await,
         jobs::forget(core).await,
         revisions::prune(core).await,
+        requests::forget(core).await.map(|()| 0),
+        people::forget(core).await.map(|()| 0),
     ];
     let gone = all.iter().map(|gone| gone.as_ref().copied().unwrap_or(1)).sum();
     forget_bytes(core, gone).await?;
@@ -124,6 +127,7 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call));
     let deleted = core.within(LONGEST, async {
         row.exec(&core.db).await?;
+        lists::gone(&core.db, call).await?;
         Ok(events.exec(&core.db).await?.rows_affected)
     });
     core.counters.events_deleted.fetch_add(deleted.await?, Ordering::Relaxed);

@@ -9,9 +9,11 @@ mod force;
 mod hours;
 mod models;
 mod panel;
+mod people;
 mod phone;
 mod residency;
 mod review;
+mod roles;
 mod running;
 mod switches;
 
@@ -30,7 +32,7 @@ fn model(name: &str, kind: ModelKind, hosting: &str, vendor: &str) -> ModelCard 
     let declared = |country: &str| (country != "--").then(|| country.to_owned());
     let facts =
         ModelFacts { hosting_country: declared(hosting), vendor_country: declared(vendor), ..ModelFacts::default() };
-    ModelCard { name: name.to_owned(), kind, facts }
+    ModelCard { name: name.to_owned(), kind, facts, price: None }
 }
 
 fn text(name: &str) -> ModelCard {
@@ -49,6 +51,7 @@ fn of(mut card: ModelCard, vendor: &str) -> ModelCard {
 fn agent() -> AgentStanding {
     AgentStanding {
         name: "reception".to_owned(),
+        title: "Reception".to_owned(),
         active: true,
         schedule: Schedule::default(),
         visibility: Visibility::Public,
