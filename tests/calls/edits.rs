@@ -55,7 +55,7 @@ fn deployment(agent: &str, number: &str, title: &str) -> Wanted {
 }
 
 fn language(running: &Running) -> Option<String> {
-    running.config().agents["mia"].language.clone()
+    running.config().agents["mia"].manner.language.clone()
 }
 
 /// What is so of every source. `kept`: how many revisions there are.
