@@ -62,6 +62,7 @@ const PARTS: &[&str] = &[
     "models",
     "about",
     "observer",
+    "feed",
     "api::rate",
     "dial::book",
     "dial::ledger",

@@ -73,11 +73,17 @@ async fn measure(name: &str, url: Option<Secret>, calls: usize) -> Result<(), Fa
         }
         worst = worst.max(tell(agent.map_or("statuses of all", |_| "statuses of an agent"), took)?);
     }
-    for (what, by) in [("usage by agent", UsageBy::Agent), ("usage by hour", UsageBy::Hour)] {
+    let (all, fortnight) = (UsageFilter::default(), Some(BORN_MS + (calls as i64 * EVERY_MS) - 14 * 86_400_000));
+    let hours = UsageFilter { since_ms: fortnight, ..all.clone() };
+    for (what, by, of) in [
+        ("usage by agent", UsageBy::Agent, all.clone()),
+        ("usage by day", UsageBy::Day, all),
+        ("usage by hour of a fortnight", UsageBy::Hour, hours),
+    ] {
         let mut took = Vec::with_capacity(ASKED);
         for _ in 0..ASKED {
             let began = Instant::now();
-            store.usage(&UsageFilter::default(), by).await?;
+            store.usage(&of, by).await?;
             took.push(began.elapsed());
         }
         worst = worst.max(tell(what, took)?);

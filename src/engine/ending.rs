@@ -68,6 +68,8 @@ impl CallEngine {
             Control::Transfer(outcome) => self.on_transfer_outcome(outcome),
             Control::AnsweredBy(by) => self.on_answered_by(by),
             Control::LineReturns => self.line_returns(),
+            Control::Say(text) => self.on_say(&text),
+            Control::PutThrough(to) => self.on_put_through(&to),
             Control::Budget(budget) => self.on_budget(budget),
             Control::End(reason) if matches!(self.phase, Phase::Ringing { .. }) => self.finish(reason),
             Control::End(_) if self.nobody_asks() => self.give_up_line(),
@@ -83,6 +85,36 @@ impl CallEngine {
                 self.end_now(reason);
             }
         }
+    }
+
+    /// An operator has something to say. The model says it, since it has the agent's voice; what is owed already is not forgotten
+    /// over it.
+    fn on_say(&mut self, text: &str) {
+        let talks = matches!(self.phase, Phase::Talking) && self.session.is_ready();
+        if !talks || self.answering.is_deaf() || self.is_lending() {
+            self.stats.count("operator_lines_dropped", 1);
+            return;
+        }
+        // What stands between quotes is one sentence, whatever it says.
+        let text = text.replace('"', "'");
+        if self.reply.owed.is_some() {
+            self.tell_model(format!("Begin your next answer with exactly this: \"{text}\""));
+        } else {
+            self.ask("operator", Some(format!("Say exactly this and nothing else: \"{text}\"")));
+        }
+    }
+
+    /// An operator puts the caller through.
+    fn on_put_through(&mut self, to: &str) {
+        let known = self.settings.destinations.iter().find(|destination| destination.name == to).cloned();
+        match known {
+            Some(destination) if self.can_be_put_through() => self.begin_transfer(destination, None),
+            _ => self.stats.count("operator_transfers_dropped", 1),
+        }
+    }
+
+    fn can_be_put_through(&self) -> bool {
+        matches!(self.phase, Phase::Talking) && !self.is_on_errand() && !self.answering.is_deaf()
     }
 
     /// The model cannot go on: the caller hears why, and what was configured follows.

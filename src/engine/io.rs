@@ -290,6 +290,10 @@ pub enum Control {
     LineReturns,
     /// What the model may cost from now on: the answer to [`BudgetLow`](crate::engine::CallEvent::BudgetLow).
     Budget(Budget),
+    /// The agent is to say this, in these words, once it has said what it is saying.
+    Say(String),
+    /// The caller is to be put through to this destination of the agent's, by its name, once they have heard what is said before.
+    PutThrough(String),
     /// End the call politely; for whom is kept in the report.
     End(EndReason),
     /// End the call at once: no last words, and no effect, so that the line is closed by whoever holds it.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::refusal::Refusal;
+
 /// Where a call is. Every call has exactly one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Status {
@@ -130,6 +132,53 @@ impl CallResult {
     }
 }
 
+/// From which deployment an agent calls, if the request names the agent alone: the first by name of those that place calls now.
+/// `candidates`: the agent's deployments in the order of their names, and why each does not.
+///
+/// # Errors
+/// `no_way_out`: it has no number and no trunk (PAGE-04); or the reason of the first that has one.
+pub fn way_out<'a>(candidates: impl IntoIterator<Item = (&'a str, Result<(), Refusal>)>) -> Result<&'a str, Refusal> {
+    let mut why = None;
+    for (name, may) in candidates {
+        match may {
+            Ok(()) => return Ok(name),
+            Err(refusal) => drop(why.get_or_insert(refusal)),
+        }
+    }
+    Err(why.unwrap_or_else(no_way_out))
+}
+
+/// There is nothing that an agent could call from (PAGE-04).
+pub fn no_way_out() -> Refusal {
+    Refusal::wrong("no_way_out", "agent", "This agent has no number and no SIP trunk to call from.")
+}
+
+/// A placed call's field that this version does not act on: accepting it in silence would promise what is not kept (OUT-02).
+pub fn not_yet(field: &'static str) -> Refusal {
+    let message = match field {
+        "priority" => "Calls do not wait in a queue yet, so they have no priority. Leave it out.",
+        "deadline" => "Calls are placed at once, so they have no deadline yet. Leave it out.",
+        _ => "Calls are placed at once; they cannot be scheduled yet. Leave it out and ask when it is time.",
+    };
+    Refusal::wrong("not_yet", field, message)
+}
+
+/// The longest line that an operator has an agent say, in characters.
+pub const MAX_LINE: usize = 500;
+
+/// What an operator has the agent say, or why it cannot be said.
+///
+/// # Errors
+/// `text`: it is empty, too long, or has characters that nobody says.
+pub fn line(text: &str) -> Result<&str, Refusal> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > MAX_LINE || text.chars().any(char::is_control) {
+        let message = format!("A line to say has 1 to {MAX_LINE} characters, without line breaks.");
+        return Err(Refusal::wrong("text", "text", message));
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +218,26 @@ mod tests {
             ("server_lost", None, Status::Failed),
         ] {
             assert_eq!(Status::of_end(kind, how), status, "{kind} {how:?}");
+        }
+    }
+
+    #[test]
+    fn out_01_an_agent_calls_from_the_first_deployment_that_may() {
+        let no = |code| Err(Refusal::wrong(code, "deployment", code));
+        assert_eq!(way_out([("a", no("off")), ("b", Ok(())), ("c", Ok(()))]), Ok("b"));
+        assert_eq!(way_out([("a", no("off")), ("b", no("hours"))]).unwrap_err().code, "off");
+        let none = way_out([]).unwrap_err();
+        assert_eq!(
+            (none.status, none.message.as_str()),
+            (422, "This agent has no number and no SIP trunk to call from.")
+        );
+    }
+
+    #[test]
+    fn a_line_is_one_sentence_that_can_be_said() {
+        assert_eq!(line(" We close soon. "), Ok("We close soon."));
+        for wrong in ["", "  ", "a\nb", "a\u{0}", &"a".repeat(MAX_LINE + 1)] {
+            assert_eq!(line(wrong).unwrap_err().code, "text", "{wrong:?}");
         }
     }
 }

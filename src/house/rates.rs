@@ -47,7 +47,8 @@ pub fn rate(card: &ModelCard, billing: &Billing, minute_micros: u64) -> Option<R
     })
 }
 
-fn credits(micros: u64, billing: &Billing) -> Option<f64> {
+/// An amount in credits, to four places; `None`: nobody says what a credit costs.
+pub fn credits(micros: u64, billing: &Billing) -> Option<f64> {
     let credit = billing.credit_micros.filter(|credit| *credit > 0)?;
     Some((micros as f64 / credit as f64 * 10_000.0).round() / 10_000.0)
 }

@@ -373,7 +373,7 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, row: &store::Job
             Err(why) => found["errors"][name] = why.into(),
         }
     }
-    keep(shared, call, &found).await;
+    keep(shared, call, &job.agent, &found).await;
     if let Some(push) = &agent.after.push {
         send(shared, push, &job, &result, &found).await;
     }
@@ -435,7 +435,7 @@ async fn ask(
 }
 
 /// Writes `analysis.json` and tells who wants to know.
-async fn keep(shared: &Shared, call: &str, found: &Value) {
+async fn keep(shared: &Shared, call: &str, agent: &str, found: &Value) {
     let folder = shared.after.folder(call);
     let mut bytes = serde_json::to_vec_pretty(found).unwrap_or_default();
     bytes.push(b'\n');
@@ -452,6 +452,7 @@ async fn keep(shared: &Shared, call: &str, found: &Value) {
     if let Some(observer) = &shared.observer {
         observer.analysed(call, found);
     }
+    shared.feed.analysed(call, agent);
 }
 
 async fn send(shared: &Shared, push: &Push, job: &Job, result: &Value, found: &Value) {

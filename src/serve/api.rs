@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State as Axum};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -48,6 +48,8 @@ const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 1_000;
 /// Characters of an idempotency key.
 const MAX_KEY: usize = 200;
+/// Since when there is another way (RFC 9745): 1 December 2026.
+const DEPRECATED: &str = "@1796083200";
 /// How long a request waits for the carrier's word; after that it is answered with what is known.
 const CARRIER: Duration = Duration::from_secs(8);
 
@@ -64,13 +66,13 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 }
 
 /// What a request for a call says.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
-    deployment: String,
-    to: String,
+pub(in crate::serve) struct Body {
+    pub(in crate::serve) deployment: String,
+    pub(in crate::serve) to: String,
     #[serde(default)]
-    variables: BTreeMap<String, String>,
+    pub(in crate::serve) variables: BTreeMap<String, String>,
 }
 
 async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
@@ -80,8 +82,25 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
         let wanted = "a JSON object with \"deployment\", \"to\" and, if need be, \"variables\"";
         Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body is not {wanted}: {error}"))
     })?;
+    let known = place_once(&shared, &config, &headers, key, body).await?;
+    Ok(answer(StatusCode::CREATED, known))
+}
+
+/// Whether a request for a call is as it must be, as far as that can be said before the call is placed.
+pub(in crate::serve) fn check(config: &Config, headers: &HeaderMap, body: &Body) -> Result<(), Problem> {
+    wanted(config, headers, body.clone()).map(drop)
+}
+
+/// Places a call, once for each key: what is known of it then.
+pub(in crate::serve) async fn place_once(
+    shared: &Arc<Shared>,
+    config: &Arc<Config>,
+    headers: &HeaderMap,
+    key: &str,
+    body: Body,
+) -> Result<Value, Problem> {
     let hash = hash(&body);
-    let wanted = wanted(&config, &headers, body)?;
+    let wanted = wanted(config, headers, body)?;
     let placing = shared.dials.placing.lock().await;
     let inserted = shared.ledger.insert(key, &hash).await.map_err(no_ledger)?;
     let (record, known) = match inserted {
@@ -107,22 +126,22 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
     let asked = known && record.call.is_some();
     let placed = match shared.dials.get(&call) {
         Some(placed) => placed,
-        None if asked && is_settled(&record) => return Ok(answer(StatusCode::CREATED, of_record(&record))),
+        None if asked && is_settled(&record) => return Ok(of_record(&record)),
         None => {
             let look = asked && record.state != State::NotPlaced.name();
             let new = wanted.new_call(&call, &config.revision);
-            let admitted = shared.store.admit(budget::wish(&config, &wanted.deployment, new.clone())).await;
+            let admitted = shared.store.admit(budget::wish(config, &wanted.deployment, new.clone())).await;
             let budget = match admitted {
                 Ok(budget) => budget,
                 // One that was asked for already is only looked up, and keeps the limits that it began with.
-                Err(_) if look => budget::again(&shared, &wanted.deployment, new).await,
+                Err(_) if look => budget::again(shared, &wanted.deployment, new).await,
                 Err(denied) => {
                     shared.metrics.refused.add(budget::name(&denied), 1);
                     return Err(not_admitted(denied));
                 }
             };
             let wanted = Wanted { budget, ..wanted };
-            dial::place(&shared, &config, wanted, &record, &call, look).map_err(|refused| {
+            dial::place(shared, config, wanted, &record, &call, look).map_err(|refused| {
                 shared.store.release(&call);
                 shared.metrics.refused.add("dial", 1);
                 unavailable(refused)
@@ -135,14 +154,12 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
     // Whatever the carrier says or does not say in time, the answer is what is known then.
     let _ = tokio::time::timeout(CARRIER, view.wait_for(said)).await;
     let view = view.borrow().clone();
-    Ok(match view.state {
-        State::NotPlaced => {
-            let why = view.why.clone().unwrap_or_default();
-            let message = format!("the call was not placed: {why}; trying again with the same Idempotency-Key is safe");
-            Problem::new(StatusCode::BAD_GATEWAY, "not_placed", message).with_call(&call).into_response()
-        }
-        _ => answer(StatusCode::CREATED, of_view(&call, &placed, &view)),
-    })
+    if view.state == State::NotPlaced {
+        let why = view.why.clone().unwrap_or_default();
+        let message = format!("the call was not placed: {why}; trying again with the same Idempotency-Key is safe");
+        return Err(Problem::new(StatusCode::BAD_GATEWAY, "not_placed", message).with_call(&call));
+    }
+    Ok(of_view(&call, &placed, &view))
 }
 
 async fn list(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap) -> Result<Response, Problem> {
@@ -171,16 +188,22 @@ async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     allowed(&shared, &headers).await?;
-    let Some(placed) = shared.dials.get(&call) else { return cancel_unseen(&shared, &call).await };
+    cancel_known(&shared, &call).await?;
+    Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })))
+}
+
+/// Takes a call back that nobody has answered.
+pub(in crate::serve) async fn cancel_known(shared: &Arc<Shared>, call: &str) -> Result<(), Problem> {
+    let Some(placed) = shared.dials.get(call) else { return cancel_unseen(shared, call).await };
     if !matches!(placed.view.borrow().state, State::Queued | State::Ringing | State::Unknown | State::Canceling) {
-        return Err(answered(&call));
+        return Err(answered(call));
     }
-    order(&shared, &call, Control::End(EndReason::Operator))
+    command(shared, call, Control::End(EndReason::Operator))
 }
 
 /// Keeps the wish for a call that this server has lost sight of, and has the carrier cancel it where it is known which one it
 /// is there. Otherwise it is canceled once it is looked up; until then whoever picks up is hung up on.
-async fn cancel_unseen(shared: &Arc<Shared>, call: &str) -> Result<Response, Problem> {
+async fn cancel_unseen(shared: &Arc<Shared>, call: &str) -> Result<(), Problem> {
     let placing = shared.dials.placing.lock().await;
     let record = shared.ledger.of_call(call).await.map_err(no_ledger)?.ok_or_else(|| no_call(call))?;
     if record.state == State::Answered.name() {
@@ -193,7 +216,7 @@ async fn cancel_unseen(shared: &Arc<Shared>, call: &str) -> Result<Response, Pro
     shared.ledger.note(&record.key, &view).await.map_err(no_ledger)?;
     drop(placing);
     dial::unseen::take_back(shared, record).await;
-    Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })))
+    Ok(())
 }
 
 fn answered(call: &str) -> Problem {
@@ -220,11 +243,17 @@ async fn end(
 }
 
 fn order(shared: &Shared, call: &str, control: Control) -> Result<Response, Problem> {
+    command(shared, call, control)?;
+    Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })))
+}
+
+/// Asks something of a call that is up.
+pub(in crate::serve) fn command(shared: &Shared, call: &str, control: Control) -> Result<(), Problem> {
     if !shared.registry.contains(call) {
         return Err(no_call(call));
     }
     if shared.registry.command(call, Command::Control(control)) {
-        return Ok(answer(StatusCode::ACCEPTED, json!({ "call": call })));
+        return Ok(());
     }
     let message = "the call has too many orders waiting; try again".to_owned();
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message))
@@ -427,11 +456,12 @@ fn unavailable(refused: Refused) -> Problem {
 }
 
 /// Why not, and what to do about it.
-struct Problem {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-    call: Option<String>,
+#[derive(Debug)]
+pub(in crate::serve) struct Problem {
+    pub(in crate::serve) status: StatusCode,
+    pub(in crate::serve) code: &'static str,
+    pub(in crate::serve) message: String,
+    pub(in crate::serve) call: Option<String>,
 }
 
 impl Problem {
@@ -455,7 +485,7 @@ impl axum::response::IntoResponse for Problem {
 }
 
 /// Counts what requests are answered.
-async fn count(Axum(shared): Axum<Arc<Shared>>, response: Response) -> Response {
+async fn count(Axum(shared): Axum<Arc<Shared>>, mut response: Response) -> Response {
     let answer = match response.status().as_u16() {
         401 => "token",
         404 => "not_found",
@@ -465,5 +495,9 @@ async fn count(Axum(shared): Axum<Arc<Shared>>, response: Response) -> Response 
         _ => "refused",
     };
     shared.metrics.api.add(answer, 1);
+    // `/api/v1` has all of it and more.
+    let headers = response.headers_mut();
+    headers.insert("deprecation", HeaderValue::from_static(DEPRECATED));
+    headers.insert(header::LINK, HeaderValue::from_static("</docs/api>; rel=\"deprecation\""));
     response
 }

@@ -399,6 +399,7 @@ impl<'s> Call<'s> {
                     if let CallEvent::ModelComplained { about, text } = &event {
                         tracing::warn!(parent: self.span, about, text, "the model complains");
                     }
+                    self.shared.feed.happened(self.id, &self.deployment.agent.name, at, &event);
                     if let Some(observer) = &self.shared.observer {
                         observer.event(self.id, at, &event);
                     }

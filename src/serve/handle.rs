@@ -3,6 +3,8 @@
 //! A [`Handle`] is cheap to clone and keeps the server's parts alive. It decides nothing: whether somebody may, is asked
 //! before.
 
+mod calls;
+
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -16,6 +18,8 @@ use crate::store::Store;
 use super::edit;
 use super::registry::Command;
 use super::shared::Shared;
+
+pub use calls::{CallRefused, Placing};
 
 /// Makes the routes that are served beside the server's own.
 pub type Web = Box<dyn FnOnce(Handle) -> Router + Send>;

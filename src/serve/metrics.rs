@@ -38,6 +38,8 @@ pub(super) struct Metrics {
     pub(super) api: Family,
     /// Those that came too soon, by class and whose they were.
     pub(super) api_limited: Family,
+    /// Watchers of calls' events that were let go, by why.
+    pub(super) watchers: Family,
     /// States of placed calls that could not be kept.
     pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
@@ -124,6 +126,7 @@ impl Metrics {
         page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
         page.family("api_requests_total", "Requests to the API.", "answer", &self.api);
         page.family("api_limited_total", "Requests to the API that came too soon.", "of", &self.api_limited);
+        page.family("watchers_ended_total", "Watchers of calls that were let go.", "why", &self.watchers);
         page.counter(
             "dial_states_lost_total",
             "States of placed calls that were not kept at once.",

@@ -42,6 +42,7 @@ pub mod client;
 mod dial;
 mod doors;
 mod edit;
+pub mod feed;
 mod force;
 mod former;
 mod from_store;
@@ -98,7 +99,7 @@ use crate::store::{self, Store, StoreError, StoreOptions};
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
 pub use doors::Peer;
-pub use handle::{Handle, Web};
+pub use handle::{CallRefused, Handle, Placing, Web};
 pub use limits::raise_file_limit;
 pub use observer::Observer;
 pub(crate) use tls::http_client;
@@ -243,6 +244,7 @@ impl Server {
             reviser: Reviser::new(),
             stored: Default::default(),
             sender,
+            feed: Arc::default(),
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
             model_way: models::Way::new(outgoing.clone()),

@@ -15,6 +15,7 @@ use crate::store::Store;
 use super::after::AfterCalls;
 use super::api::Rate;
 use super::dial::{Book, Ledger};
+use super::feed::Feed;
 use super::from_store::Known;
 use super::keeper::Keeper;
 use super::late::Late;
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     /// What holds documents, by an id of its own.
     pub(super) locks: Mutex<BTreeMap<String, Lock>>,
     pub(super) sender: Sender,
+    /// What happens in calls, for who watches.
+    pub(super) feed: Arc<Feed>,
     pub(super) client: reqwest::Client,
     /// What agents ask of other servers.
     pub(super) reach: Reach,

@@ -64,9 +64,11 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     if let Some(observer) = &shared.observer {
         observer.began(&id, &about);
     }
+    let new = about.new_call(&id, &carrier_call, &deployment, &settings.revision, started);
+    shared.feed.began(&new);
     if about.direction == Direction::Outbound {
         // Of one that came in the store knows since before the carrier was answered.
-        shared.store.begin_call(about.new_call(&id, &carrier_call, &deployment, &settings.revision, started));
+        shared.store.begin_call(new);
     }
     // The files outlive the call's own state, so that a call that fails still leaves what it had, and a report.
     let mut files = shared.keeper.files(Folder {
@@ -168,6 +170,7 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report,
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
+    shared.feed.ended(&report, ended);
     shared.store.end_call(EndedCall { report, ended, pictures });
 }
 

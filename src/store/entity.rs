@@ -381,17 +381,20 @@ pub mod listed {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// `usage_hours`: what calls used up, by the hour in which they ended.
-pub mod usage_hours {
+/// `usage_sums`: what calls used up, by the hour and by the day in which they ended.
+pub mod usage_sums {
     use sea_orm::entity::prelude::*;
 
-    /// The calls of an hour that are alike in the first five.
+    /// The calls of an hour or a day that are alike in the next four.
     #[derive(Clone, Debug, Default, PartialEq, DeriveEntityModel)]
-    #[sea_orm(table_name = "usage_hours")]
+    #[sea_orm(table_name = "usage_sums")]
     pub struct Model {
+        /// Of an hour or a day, in milliseconds.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub width_ms: i64,
         /// Its beginning, in milliseconds since 1970.
         #[sea_orm(primary_key, auto_increment = false)]
-        pub hour_ms: i64,
+        pub begin_ms: i64,
         #[sea_orm(primary_key, auto_increment = false)]
         pub agent: String,
         #[sea_orm(primary_key, auto_increment = false)]

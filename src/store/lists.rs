@@ -136,33 +136,49 @@ async fn page<C: ConnectionTrait>(
         let key = Expr::tuple([Expr::col(Column::BeganMs), Expr::col(Column::Id)]);
         key.lt(Expr::tuple([Expr::val(place.began_ms), Expr::val(place.id.as_str())]))
     });
-    let part = |number: Option<SimpleExpr>| {
+    let part = |of: SimpleExpr| {
         Entity::find()
             .filter(of_time(filter))
             .filter(of_whom(filter))
             .filter(of_what(filter))
-            .filter(Condition::all().add_option(number).add_option(behind.clone()))
+            .filter(Condition::all().add(of).add_option(behind.clone()))
             .order_by_desc(Column::BeganMs)
             .order_by_desc(Column::Id)
             .limit(limit + 1)
             .all(db)
     };
-    let mut items = match &filter.number {
-        None => part(None).await?,
-        // Two questions, each of which finds its calls in order: asked at once they would be looked through as a whole.
-        Some(number) => {
-            let mut found = part(Some(Column::FromNumber.eq(number.as_str()))).await?;
-            let not_from = Column::FromNumber.is_null().or(Column::FromNumber.ne(number.as_str()));
-            found.extend(part(Some(Column::ToNumber.eq(number.as_str()).and(not_from))).await?);
-            found.sort_unstable_by(|a, b| (b.began_ms, &b.id).cmp(&(a.began_ms, &a.id)));
-            found
-        }
-    };
+    let mut items = Vec::new();
+    for of in parts(filter) {
+        items.extend(part(of).await?);
+    }
+    items.sort_unstable_by(|a: &Listed, b: &Listed| (b.began_ms, &b.id).cmp(&(a.began_ms, &a.id)));
     let more = items.len() as u64 > limit;
     items.truncate(limit as usize);
     let last = items.last().filter(|_| more);
     let next = last.map(|last| ListPlace { began_ms: last.began_ms, id: last.id.clone() });
     Ok(ListPage { items, next })
+}
+
+/// Questions that together find what is asked for, each of which an index answers in the list's order: asked as one, their calls
+/// would be looked through as a whole.
+fn parts(filter: &ListFilter) -> Vec<SimpleExpr> {
+    let by_status = one_of(Column::Status, filter.statuses.iter().map(|status| status.name()));
+    let alone = of_what(filter).is_empty() && of_whom(filter).is_empty() && by_status.is_none();
+    match &filter.number {
+        Some(number) if alone => {
+            let is_from = Column::FromNumber.eq(number.as_str());
+            let not_from = Column::FromNumber.is_null().or(Column::FromNumber.ne(number.as_str()));
+            vec![is_from, Column::ToNumber.eq(number.as_str()).and(not_from)]
+        }
+        // Of a number that all calls have, few may be left by what else is asked: then no index is of use.
+        Some(number) => {
+            let is = |column| unindexed(column).eq(number.as_str());
+            let of_number = is(Column::FromNumber).or(is(Column::ToNumber));
+            vec![by_status.map_or(of_number.clone(), |by_status| of_number.and(by_status))]
+        }
+        None if by_status.is_none() => vec![Expr::cust("1 = 1")],
+        None => filter.statuses.iter().map(|status| Column::Status.eq(status.name())).collect(),
+    }
 }
 
 fn of_time(filter: &ListFilter) -> Condition {
@@ -183,7 +199,6 @@ fn of_whom(filter: &ListFilter) -> Condition {
 fn of_what(filter: &ListFilter) -> Condition {
     Condition::all()
         .add_option(filter.direction.map(|direction| Column::Direction.eq(direction)))
-        .add_option(one_of(Column::Status, filter.statuses.iter().map(|status| status.name())))
         .add_option(one_of(Column::EndKind, filter.ends.iter().map(String::as_str)))
         .add_option(one_of(Column::Result, filter.results.iter().map(|result| result.name())))
         .add_option(filter.min_duration_ms.map(|ms| Column::DurationMs.gte(ms)))
@@ -199,8 +214,13 @@ fn one_of<'a>(column: Column, values: impl Iterator<Item = &'a str>) -> Option<S
     match values.as_slice() {
         [] => None,
         [one] => Some(column.eq(*one)),
-        _ => Some(Expr::from(Func::coalesce([Expr::col(column), Expr::val("")])).is_in(values)),
+        _ => Some(unindexed(column).is_in(values)),
     }
+}
+
+/// A column of text, as no index has it.
+fn unindexed(column: Column) -> SimpleExpr {
+    Expr::from(Func::coalesce([Expr::col(column), Expr::val("")]))
 }
 
 fn by_id(call: &str) -> sea_orm::Select<Entity> {
@@ -209,17 +229,7 @@ fn by_id(call: &str) -> sea_orm::Select<Entity> {
 
 /// A call is being placed.
 pub(super) async fn placed<C: ConnectionTrait>(db: &C, call: &NewCall) -> Result<(), DbErr> {
-    let row = Listed {
-        id: call.id.clone(),
-        began_ms: ms_of(call.started),
-        status: Status::Dialing.name().to_owned(),
-        direction: call.direction,
-        agent: call.agent.clone(),
-        deployment: call.deployment.clone(),
-        from_number: call.from.clone(),
-        to_number: call.to.clone(),
-        ..nothing()
-    };
+    let row = listed_as(call, Status::Dialing);
     let there = OnConflict::column(Column::Id).do_nothing().to_owned();
     Entity::insert(row.into_active_model().reset_all()).on_conflict(there).exec_without_returning(db).await.map(drop)
 }
@@ -358,6 +368,48 @@ fn listed(row: &rows::Model, status: Status) -> Listed {
         turns: row.turns,
         interruptions: row.interruptions,
         recording: row.recording,
+        ..nothing()
+    }
+}
+
+/// A call that begins, as lists show it.
+pub fn listed_as(call: &NewCall, status: Status) -> Listed {
+    Listed {
+        id: call.id.clone(),
+        began_ms: ms_of(call.started),
+        status: status.name().to_owned(),
+        direction: call.direction,
+        agent: call.agent.clone(),
+        deployment: call.deployment.clone(),
+        from_number: call.from.clone(),
+        to_number: call.to.clone(),
+        ..nothing()
+    }
+}
+
+/// A call that is over, as lists show it.
+pub fn listed_of(report: &Report, ended: std::time::SystemTime) -> Listed {
+    let ended_ms = ms_of(ended);
+    let duration_ms = i64::try_from(report.duration_ms).unwrap_or(i64::MAX);
+    Listed {
+        id: report.call.clone(),
+        began_ms: ended_ms.saturating_sub(duration_ms),
+        ended_ms: Some(ended_ms),
+        status: status(report).name().to_owned(),
+        direction: match report.direction.as_deref() {
+            Some("outbound") => rows::Direction::Outbound,
+            _ => rows::Direction::Inbound,
+        },
+        agent: report.agent.clone(),
+        deployment: report.deployment.clone(),
+        from_number: report.from.clone(),
+        to_number: report.to.clone(),
+        end_kind: Some(report.end.kind().to_owned()),
+        duration_ms: Some(duration_ms),
+        cost_micros: known_cost(report),
+        turns: Some(report.turns.len() as i64),
+        interruptions: Some(report.interruptions.len() as i64),
+        recording: report.recording.as_ref().is_some_and(|recording| recording.frames > 0),
         ..nothing()
     }
 }

@@ -70,7 +70,7 @@ pub use event::VERSION as EVENT_VERSION;
 pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
-pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE};
+pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};

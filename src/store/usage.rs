@@ -12,7 +12,7 @@ use crate::house::calls::Status;
 use crate::report::Report;
 
 use super::calls::{self, Spender};
-use super::entity::usage_hours::{Column, Entity, Model};
+use super::entity::usage_sums::{Column, Entity, Model};
 use super::entity::{calls as rows, holds};
 use super::{Store, StoreError, lists, sql};
 
@@ -41,9 +41,9 @@ pub enum UsageBy {
 /// Which sums are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsageFilter {
-    /// Hours that begin at this moment or later, in milliseconds since 1970.
+    /// From the hour on in which this moment lies, in milliseconds since 1970.
     pub since_ms: Option<i64>,
-    /// Hours that begin before it.
+    /// Up to the hour that begins with this moment or before it.
     pub until_ms: Option<i64>,
     /// Of no other agents than these.
     pub only_agents: Option<Vec<String>>,
@@ -113,16 +113,17 @@ impl Store {
             UsageBy::Agent => Expr::col(Column::Agent),
             UsageBy::Deployment => Expr::col(Column::Deployment),
             UsageBy::Model => Expr::col(Column::Model),
-            UsageBy::Hour => Expr::col(Column::HourMs).cast_as("text"),
-            UsageBy::Day => Expr::cust(format!("CAST(hour_ms - hour_ms % {DAY_MS} AS TEXT)")),
+            UsageBy::Hour | UsageBy::Day => Expr::col(Column::BeginMs).cast_as("text"),
         };
         let mut sums = Entity::find().select_only().expr_as(key, "key");
         for column in SUMS {
             sums = sums.expr_as(sum(column), sea_orm::Iden::to_string(&column));
         }
+        let width_ms = width(filter, by);
         let mut of = Condition::all()
-            .add_option(filter.since_ms.map(|since| Column::HourMs.gte(since - since.rem_euclid(HOUR_MS))))
-            .add_option(filter.until_ms.map(|until| Column::HourMs.lt(until)))
+            .add(Column::WidthMs.eq(width_ms))
+            .add_option(filter.since_ms.map(|since| Column::BeginMs.gte(since - since.rem_euclid(width_ms))))
+            .add_option(filter.until_ms.map(|until| Column::BeginMs.lt(until)))
             .add_option(filter.agent.as_ref().map(|agent| Column::Agent.eq(agent.as_str())))
             .add_option(filter.deployment.as_ref().map(|name| Column::Deployment.eq(name.as_str())));
         if let Some(only) = &filter.only_agents {
@@ -132,6 +133,7 @@ impl Store {
         if by != UsageBy::All {
             sums = sums.group_by(Expr::cust("1"));
         }
+        // By their places among what is selected: the key, and the cost.
         let order = match by {
             UsageBy::Hour | UsageBy::Day => Expr::cust("1"),
             _ => Expr::cust("14"),
@@ -206,6 +208,17 @@ pub(super) async fn ended<C: ConnectionTrait>(
     add(db, sum).await
 }
 
+/// Whether hours or days are added up: days, where nobody asks for less.
+fn width(filter: &UsageFilter, by: UsageBy) -> i64 {
+    let whole = |at: Option<i64>| at.is_none_or(|at| at.rem_euclid(DAY_MS) == 0);
+    match by {
+        UsageBy::Hour => HOUR_MS,
+        UsageBy::Day => DAY_MS,
+        _ if whole(filter.since_ms) && whole(filter.until_ms) => DAY_MS,
+        _ => HOUR_MS,
+    }
+}
+
 /// A call's server is gone: all that is known is what it said that it had cost.
 pub(super) async fn lost<C: ConnectionTrait>(db: &C, row: &rows::Model, spent_micros: i64) -> Result<(), DbErr> {
     add(db, Model { calls: 1, failed: 1, cost_micros: spent_micros, ..of_row(row) }).await
@@ -216,15 +229,20 @@ async fn add<C: ConnectionTrait>(db: &C, sum: Model) -> Result<(), DbErr> {
         let more = Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
         (column, more)
     });
-    let key = [Column::HourMs, Column::Agent, Column::Deployment, Column::Model, Column::Direction];
+    let key = [Column::WidthMs, Column::BeginMs, Column::Agent, Column::Deployment, Column::Model, Column::Direction];
     let known = OnConflict::columns(key).values(known).to_owned();
-    Entity::insert(sum.into_active_model().reset_all()).on_conflict(known).exec_without_returning(db).await.map(drop)
+    for width_ms in [HOUR_MS, DAY_MS] {
+        let begin_ms = sum.begin_ms - sum.begin_ms.rem_euclid(width_ms);
+        let sum = Model { width_ms, begin_ms, ..sum.clone() };
+        let adding = Entity::insert(sum.into_active_model().reset_all()).on_conflict(known.clone());
+        adding.exec_without_returning(db).await?;
+    }
+    Ok(())
 }
 
 fn of_row(row: &rows::Model) -> Model {
-    let at_ms = row.ended_ms.unwrap_or(row.started_ms);
     Model {
-        hour_ms: at_ms - at_ms.rem_euclid(HOUR_MS),
+        begin_ms: row.ended_ms.unwrap_or(row.started_ms),
         agent: row.agent.clone(),
         deployment: row.deployment.clone(),
         direction: row.direction.name().to_owned(),

@@ -65,6 +65,8 @@ pub fn write_input(input: &Input<'_>, out: &mut String) {
         Input::Control(Control::Budget(budget)) => {
             write!(out, "control budget of={} micros={}", Word(&budget.of), budget.micros)
         }
+        Input::Control(Control::Say(text)) => write!(out, "control say {}", Word(text)),
+        Input::Control(Control::PutThrough(to)) => write!(out, "control put_through {}", Word(to)),
         Input::Control(Control::LineReturns) => out.write_str("control line_returns"),
         Input::Control(Control::AnsweredBy(by)) => write!(out, "control answered_by {}", by.name()),
         Input::Control(Control::End(reason)) => write!(out, "control end {reason}"),

@@ -428,6 +428,8 @@ fn step(words: &[&str]) -> Result<Step, String> {
         ["transfer", "no_answer"] => Step::Control(Control::Transfer(TransferOutcome::NoAnswer)),
         ["stream_ended"] => Step::StreamEnded,
         ["line_returns"] => Step::Control(Control::LineReturns),
+        ["operator", "says", text] => Step::Control(Control::Say(own(text))),
+        ["operator", "puts_through", to] => Step::Control(Control::PutThrough(own(to))),
         ["commit"] => Step::Control(Control::CommitTurn),
         ["budget", of, micros] => {
             Step::Control(Control::Budget(Budget { micros: number(micros)?, of: (*of).to_owned() }))

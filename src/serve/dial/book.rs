@@ -107,6 +107,11 @@ impl Placed {
         self.told.try_send(told).is_ok()
     }
 
+    /// Whether somebody picked up.
+    pub(in crate::serve) fn is_answered(&self) -> bool {
+        matches!(self.view.borrow().state, State::Answered | State::Completed)
+    }
+
     /// Somebody picked up: the answer for the carrier, if it is this one.
     pub(in crate::serve) fn answer(&self, sid: &str, at: Instant) -> Option<Answer> {
         let view = self.view.borrow().clone();

@@ -141,6 +141,7 @@ pub(super) fn place(
     let (told, reports) = mpsc::channel(QUEUE_REPORTS);
     let placed = Arc::new(Placed { view: seen, deployment: deployment.name.clone(), to: to.clone(), answer, told });
     shared.dials.lock().insert(call.to_owned(), Arc::clone(&placed));
+    shared.feed.placed(&about.new_call(call, "", &deployment, &config.revision, started));
     shared.metrics.placed.add(1);
     tokio::spawn(
         Ringing {

@@ -104,6 +104,7 @@ impl Ringing {
             }
             Outcome::Unknown => {
                 self.shared.store.release(&self.call);
+                self.shared.feed.dialled(&self.call, State::Unknown.name());
                 self.shared.metrics.not_answered.add("unknown", 1);
                 self.leave();
             }
@@ -407,7 +408,7 @@ impl Ringing {
             EndReason::Voicemail { left: false } => "voicemail_not_left",
             end => end.kind(),
         };
-        note(&shared, &key, &view, State::Completed, Some(why.to_owned())).await;
+        note(&shared, (&key, &call), &view, State::Completed, Some(why.to_owned())).await;
         shared.dials.lock().remove(&call);
     }
 
@@ -441,7 +442,7 @@ impl Ringing {
     async fn set(&mut self, state: State, why: Option<String>) {
         let open = matches!(state, State::Queued | State::Ringing | State::Unknown);
         let state = if self.unwanted && open { State::Canceling } else { state };
-        note(&self.shared, &self.key, &self.view, state, why).await;
+        note(&self.shared, (&self.key, &self.call), &self.view, state, why).await;
     }
 
     async fn keep(&self) {
@@ -468,10 +469,12 @@ fn may_be_ours(taken: Result<bool, StoreError>) -> Result<bool, String> {
 }
 
 /// In the ledger first: who sees a state can rely on it.
-async fn note(shared: &Shared, key: &str, view: &watch::Sender<View>, state: State, why: Option<String>) {
+async fn note(shared: &Shared, ids: (&str, &str), view: &watch::Sender<View>, state: State, why: Option<String>) {
+    let (key, call) = ids;
     let view_now = View { state, why, ..view.borrow().clone() };
     keep(shared, key, &view_now).await;
     view.send_replace(view_now);
+    shared.feed.dialled(call, state.name());
 }
 
 async fn keep(shared: &Shared, key: &str, view: &View) {

@@ -1,7 +1,7 @@
 //! What lists of calls are ordered, filtered and counted by.
 //!
 //! `listed` has one narrow row per call, those included that were placed and that nobody answered: a list never reads a report.
-//! `usage_hours` has what calls used up, by the hour in which they ended: no sum scans calls.
+//! `usage_sums` has what calls used up, by the hour in which they ended and by the day: no sum scans calls.
 
 pub(super) const TABLES: &str = "
 CREATE TABLE listed (
@@ -46,10 +46,12 @@ CREATE INDEX listed_from ON listed (from_number, began_ms, id);
 CREATE INDEX listed_to ON listed (to_number, began_ms, id);
 CREATE INDEX listed_status ON listed (status, began_ms, id);
 CREATE INDEX listed_end ON listed (end_kind, began_ms, id);
+CREATE INDEX listed_result ON listed (result, began_ms, id);
 CREATE INDEX listed_counts ON listed (agent, status);
 CREATE INDEX dials_call ON dials (call);
-CREATE TABLE usage_hours (
-    hour_ms {int} NOT NULL,
+CREATE TABLE usage_sums (
+    width_ms {int} NOT NULL,
+    begin_ms {int} NOT NULL,
     agent TEXT NOT NULL,
     deployment TEXT NOT NULL,
     model TEXT NOT NULL,
@@ -68,6 +70,6 @@ CREATE TABLE usage_hours (
     output_tokens {int} NOT NULL,
     cost_micros {int} NOT NULL,
     unpriced {int} NOT NULL,
-    PRIMARY KEY (hour_ms, agent, deployment, model, direction)
-) {strict};
+    PRIMARY KEY (width_ms, begin_ms, agent, deployment, model, direction)
+) {clustered};
 ";

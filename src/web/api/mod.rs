@@ -9,14 +9,19 @@
 
 mod agents;
 mod audit;
+mod calls;
 mod deployments;
+mod events;
 mod members;
 mod models;
 mod organization;
 mod residency;
 mod revisions;
 mod session;
+mod statistics;
 mod tokens;
+mod usage;
+mod when;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -27,12 +32,16 @@ pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .merge(agents::router())
         .merge(audit::router())
+        .merge(calls::router())
         .merge(deployments::router())
+        .merge(events::router())
         .merge(members::router())
         .merge(models::router())
         .merge(organization::router())
         .merge(residency::router())
         .merge(revisions::router())
         .merge(session::router())
+        .merge(statistics::router())
         .merge(tokens::router())
+        .merge(usage::router())
 }

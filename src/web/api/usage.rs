@@ -1,0 +1,235 @@
+//! What calls use up, and what is left of budgets (COST-01 to COST-03).
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::Billing;
+use crate::house::rates;
+use crate::store::{Usage, UsageBy, UsageFilter, written};
+use crate::web::extract::{Json, Query};
+use crate::web::page::{Page, Wanted};
+use crate::web::problem::{Problem, Wrong};
+use crate::web::{Api, Who};
+
+use super::{calls, when};
+
+/// Of a budget, in percent, from which on it is warned (COST-03).
+const WARN_PERCENT: u64 = 80;
+/// By the hour, as much at once.
+const MOST_BY_HOUR_MS: i64 = 14 * 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(usage)).routes(routes!(budgets))
+}
+
+/// What is added up.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Added {
+    /// How the sum is taken apart: `agent`, `deployment`, `model`, `day` or `hour`; not at all if it is left out.
+    by: Option<String>,
+    /// From the hour of this moment on: RFC 3339, a day, or so long ago, such as `-30d`.
+    since: Option<String>,
+    /// Up to this moment.
+    until: Option<String>,
+    /// Of this agent.
+    agent: Option<String>,
+    /// Of this deployment.
+    deployment: Option<String>,
+}
+
+/// What calls used up that have ended.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct UsageItem {
+    /// The agent, the deployment, the model, or the beginning of the day or the hour; `null` for the whole, and for a model
+    /// that is not known.
+    key: Option<String>,
+    calls: i64,
+    /// Of those, the ones that failed.
+    failed: i64,
+    duration_ms: i64,
+    /// How long sessions with models were open.
+    model_ms: i64,
+    turns: i64,
+    interruptions: i64,
+    /// Calls that were put through.
+    transfers: i64,
+    /// How long callers waited for an answer, on average; `null`: not known.
+    average_wait_ms: Option<i64>,
+    input_tokens: i64,
+    /// Of the input, those that were cached.
+    cached_tokens: i64,
+    output_tokens: i64,
+    /// What models cost, in millionths of the currency; `null`: of no call is it known.
+    cost_micros: Option<i64>,
+    /// The same in credits; `null`: not known, or nobody says what a credit costs.
+    credits: Option<f64>,
+    /// Calls whose model has no price: what they cost is in no sum.
+    unpriced_calls: i64,
+}
+
+/// What calls used up.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct Used {
+    /// At most 1,000: the dearest first, or the newest.
+    items: Vec<UsageItem>,
+    currency: Option<String>,
+}
+
+/// What calls used up
+///
+/// Of calls that have ended, by the hour in which they did (UTC). What it costs is the models' price; transcription, voice,
+/// carrier and analysis are in no sum.
+#[utoipa::path(
+    get,
+    path = "/api/v1/usage",
+    tag = "Usage",
+    params(Added),
+    responses((status = 200, description = "The sums", body = Used))
+)]
+async fn usage(State(api): State<Api>, Who(who): Who, Query(added): Query<Added>) -> Result<Json<Used>, Problem> {
+    let now = when::now_ms();
+    let mut wrong = Vec::new();
+    let mut moment = |name: &str, text: &Option<String>| {
+        let read = text.as_deref().map(|text| when::moment(name, text, now)).transpose();
+        read.unwrap_or_else(|found| {
+            wrong.push(found);
+            None
+        })
+    };
+    let (mut since_ms, until_ms) = (moment("since", &added.since), moment("until", &added.until));
+    let by = match added.by.as_deref() {
+        None => UsageBy::All,
+        Some("agent") => UsageBy::Agent,
+        Some("deployment") => UsageBy::Deployment,
+        Some("model") => UsageBy::Model,
+        Some("day") => UsageBy::Day,
+        Some("hour") => UsageBy::Hour,
+        Some(_) => {
+            wrong.push(Wrong::parameter("by", "by", "A sum is taken apart by agent, deployment, model, day or hour."));
+            UsageBy::All
+        }
+    };
+    if by == UsageBy::Hour {
+        let until = until_ms.unwrap_or(now);
+        let since = *since_ms.get_or_insert(until - MOST_BY_HOUR_MS);
+        if until.saturating_sub(since) > MOST_BY_HOUR_MS + HOUR_MS {
+            wrong.push(Wrong::parameter("since", "range", "By the hour, sums go over 14 days at most."));
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Problem::wrong(wrong));
+    }
+    let filter = UsageFilter {
+        since_ms,
+        until_ms,
+        only_agents: calls::only_agents(&who),
+        agent: added.agent,
+        deployment: added.deployment,
+    };
+    let sums = api.handle.store().usage(&filter, by).await?;
+    let config = api.handle.config();
+    let billing = &config.server.billing;
+    let items = sums.into_iter().map(|sum| item(sum, by, billing)).collect();
+    Ok(Json(Used { items, currency: billing.currency.clone() }))
+}
+
+fn item(sum: Usage, by: UsageBy, billing: &Billing) -> UsageItem {
+    let cost_micros = (sum.unpriced < sum.calls || sum.calls == 0).then_some(sum.cost_micros);
+    let micros = cost_micros.and_then(|micros| u64::try_from(micros).ok());
+    UsageItem {
+        key: match by {
+            UsageBy::Hour | UsageBy::Day => sum.key.parse().ok().map(written),
+            _ => Some(sum.key).filter(|key| !key.is_empty()),
+        },
+        calls: sum.calls,
+        failed: sum.failed,
+        duration_ms: sum.duration_ms,
+        model_ms: sum.model_ms,
+        turns: sum.turns,
+        interruptions: sum.interruptions,
+        transfers: sum.transfers,
+        average_wait_ms: sum.waited_ms.checked_div(sum.waits),
+        input_tokens: sum.input_tokens,
+        cached_tokens: sum.cached_tokens,
+        output_tokens: sum.output_tokens,
+        cost_micros,
+        credits: micros.and_then(|micros| rates::credits(micros, billing)),
+        unpriced_calls: sum.unpriced,
+    }
+}
+
+/// A deployment's budgets, in millionths of the currency.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct BudgetItem {
+    deployment: String,
+    agent: String,
+    /// What one call may cost; `null`: there is no limit.
+    per_call_micros: Option<u64>,
+    /// What calls with one person's number may cost in a day.
+    per_number_and_day_micros: Option<u64>,
+    /// What all its calls may cost in a day (UTC).
+    per_day_micros: Option<u64>,
+    /// What those that are over have cost today.
+    spent_today_micros: u64,
+    /// What those that are up may cost, taken from the day.
+    reserved_micros: u64,
+    /// What is left of the day; `null`: there is no limit.
+    left_today_micros: Option<u64>,
+    /// How much of the day is spent or reserved, in percent.
+    used_percent: Option<u64>,
+    /// 80 % or more is spent or reserved.
+    warning: bool,
+    /// Whether its model has a price. Without one nothing is counted, and no budget is ever used up.
+    counted: bool,
+}
+
+/// What is left of budgets
+///
+/// Of each deployment on a phone, in the order of their names.
+#[utoipa::path(
+    get,
+    path = "/api/v1/budgets",
+    tag = "Usage",
+    params(Wanted),
+    responses((status = 200, description = "A page of deployments' budgets", body = Page<BudgetItem>))
+)]
+async fn budgets(
+    State(api): State<Api>,
+    Who(who): Who,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Page<BudgetItem>>, Problem> {
+    let config = api.handle.config();
+    let own = config.deployments.values().filter(|deployment| who.sees(&deployment.standing.agent));
+    let page = Page::of(own, &wanted, |deployment| deployment.name.clone(), |deployment| deployment)?;
+    let names: Vec<String> = page.items.iter().map(|deployment| deployment.name.clone()).collect();
+    let spent = api.handle.store().spent_today(&names).await?;
+    let items = page.items.into_iter().map(|deployment| {
+        let spent = spent.get(&deployment.name).copied().unwrap_or_default();
+        let budgets = &deployment.budgets;
+        let used = spent.spent_micros.saturating_add(spent.reserved_micros);
+        let used_percent = budgets.day_micros.map(|limit| match limit {
+            0 => 100,
+            limit => u64::try_from(u128::from(used) * 100 / u128::from(limit)).unwrap_or(u64::MAX),
+        });
+        BudgetItem {
+            deployment: deployment.name.clone(),
+            agent: deployment.agent.name.clone(),
+            per_call_micros: budgets.call_micros,
+            per_number_and_day_micros: budgets.number_day_micros,
+            per_day_micros: budgets.day_micros,
+            spent_today_micros: spent.spent_micros,
+            reserved_micros: spent.reserved_micros,
+            left_today_micros: budgets.day_micros.map(|limit| limit.saturating_sub(used)),
+            used_percent,
+            warning: used_percent.is_some_and(|percent| percent >= WARN_PERCENT),
+            counted: deployment.agent.model.price.is_some(),
+        }
+    });
+    Ok(Json(Page { items: items.collect(), next: page.next }))
+}
