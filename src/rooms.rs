@@ -74,6 +74,7 @@ const PARTS: &[&str] = &[
     "force",
     "budget",
     "after",
+    "pictures",
     "call",
     "task",
     "dial",

@@ -15,7 +15,7 @@ use crate::config::{EventType, Webhook};
 
 use super::entity::{calls, outbox};
 use super::event::Event;
-use super::{Core, Desk, Store, StoreError, lease, now_ms, sql};
+use super::{Core, Desk, Store, StoreError, now_ms, sql};
 use outbox::{ActiveModel, Column, Entity, Model, State};
 
 /// Events that may wait for one endpoint; a further one is given up at once.
@@ -113,8 +113,9 @@ impl Store {
         self.in_time(async {
             let mut turn = core.turn.lock().await;
             let claimed = claim(core, &turn, endpoint, limit).await;
-            if claimed.is_err() {
-                core.renew(&mut turn).await;
+            match &claimed {
+                Ok(events) => core.in_hand.events.take(events.iter().map(|event| event.seq)),
+                Err(_) => core.renew(&mut turn).await,
             }
             claimed
         })
@@ -134,7 +135,7 @@ impl Store {
         let next = Entity::find()
             .select_only()
             .expr(Expr::cust(format!("min(next_at_ms) - {}", sql::clock_text(self.db()))))
-            .filter(waiting(endpoint))
+            .filter(waiting(&self.core, endpoint))
             .into_tuple::<Option<i64>>();
         self.in_time(async { Ok(next.one(self.db()).await?.flatten()) }).await
     }
@@ -179,7 +180,9 @@ impl Store {
     pub async fn delivered(&self, seq: i64) -> Result<(), StoreError> {
         self.in_time(async {
             let _turn = self.core.turn.lock().await;
-            Ok(Entity::delete_by_id(seq).exec(self.db()).await.map(drop)?)
+            Entity::delete_by_id(seq).exec(self.db()).await?;
+            self.core.in_hand.events.let_go(seq);
+            Ok(())
         })
         .await
     }
@@ -200,18 +203,20 @@ impl Store {
         };
         self.in_time(async {
             let _turn = self.core.turn.lock().await;
-            Ok(change.exec(self.db()).await.map(drop)?)
+            change.exec(self.db()).await?;
+            self.core.in_hand.events.let_go(seq);
+            Ok(())
         })
         .await
     }
 }
 
 /// What waits for an endpoint, is nobody's, and is the first of its call.
-fn waiting(endpoint: &str) -> Condition {
+fn waiting(core: &Core, endpoint: &str) -> Condition {
     Condition::all()
         .add(Column::State.eq(State::Waiting))
         .add(Column::Endpoint.eq(endpoint))
-        .add(lease::is_free(Column::Owner))
+        .add(core.in_hand.events.free(core, Column::Owner, Column::Seq))
         .add(Expr::cust(FIRST))
 }
 
@@ -223,7 +228,7 @@ async fn claim(core: &Core, db: &DatabaseConnection, endpoint: &str, limit: u64)
         .add(Expr::cust(format!("next_at_ms <= {clock}")))
         .add(Expr::cust(format!("next_at_ms > {clock} + {LONGEST_PAUSE_MS}")));
     let due = Entity::find()
-        .filter(waiting(endpoint))
+        .filter(waiting(core, endpoint))
         .filter(due)
         .order_by_asc(Column::NextAtMs)
         .order_by_asc(Column::Seq)

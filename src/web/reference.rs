@@ -24,7 +24,6 @@ const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 /// What the API refuses for reasons that are not the house's.
 const PROBLEMS: [(&str, u16, &str); 33] = [
     ("answered", 409, "Somebody picked up: the call can be ended, and not taken back."),
-    ("busy", 503, "So many recordings are read right now that this one has to wait."),
     ("content_type", 415, "The body is no JSON by its Content-Type."),
     ("document", 422, "A document would be wrong: each field with its pointer."),
     ("elsewhere", 409, "The call is up on another server, which has to be asked."),
@@ -50,6 +49,7 @@ const PROBLEMS: [(&str, u16, &str); 33] = [
     ("rate", 429, "Too many requests: Retry-After says when to come again."),
     ("recording_broken", 404, "The recording cannot be read."),
     ("recording_missing", 404, "The recording is gone, or on another server."),
+    ("recordings_busy", 503, "So many recordings are read right now that this one has to wait."),
     ("ringing", 409, "Nobody has picked up yet."),
     ("stale", 412, "Somebody else changed it meanwhile: the ETag is the current one."),
     ("store", 503, "The store cannot be used right now."),
