@@ -125,7 +125,7 @@ impl<'a> DeploymentFacts<'a> {
             standing: &phone.standing,
             model: is_own.then_some(phone.agent.model.name.as_str()),
             backup: None,
-            voice: phone.agent.voice.as_deref(),
+            voice: phone.agent.manner.voice.as_deref(),
             has_number: phone.number.is_some(),
         }
     }
