@@ -105,7 +105,7 @@ impl Ears {
         let path = self.config.join("agents").join(format!("{}.toml", agent.name));
         let from = format!("agent {} ({})", agent.name, path.display());
         let default = TurnSettings::default();
-        let (settings, own) = match agent.turn_detection.clone() {
+        let (settings, own) = match agent.manner.turn_detection.clone() {
             TurnDetection::Local(settings) => (settings.clone(), Some(settings)),
             TurnDetection::Provider { threshold, prefix_padding_ms, silence_duration_ms } => {
                 (TurnSettings { threshold, prefix_padding_ms, silence_duration_ms, ..default }, None)
@@ -119,7 +119,7 @@ impl Ears {
                 agent.name
             )],
         };
-        let unless = agent.false_interruptions;
+        let unless = agent.manner.false_interruptions;
         Ok(Chosen { settings, unless, from, document: Some(Document { path, settings: own }), notes })
     }
 }

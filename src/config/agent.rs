@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::after::{self, AfterDraft};
 use super::hours::{self, HoursDraft};
 use super::http::Secrets;
-use super::manner::{self, Manner};
+use super::manner::{self, MannerDraft};
 use super::named::Uses;
 use super::problem::{Place, Problem};
 use super::reader::{Table, Text};
@@ -16,7 +16,7 @@ use super::standing;
 use super::terms::{self, Terms};
 use super::tool_sound;
 use super::tools::{self, Tools};
-use super::types::{Agent, AgentStanding, Fetch, Model, Persona, SecretBook, TextModel, ToolSound, Visibility};
+use super::types::{Agent, AgentStanding, Fetch, Manner, Model, Persona, SecretBook, TextModel, ToolSound, Visibility};
 use super::values::MAX_NAME;
 use super::world::World;
 
@@ -37,7 +37,7 @@ pub(super) struct AgentDraft {
     /// What is known while it talks.
     pub(super) scope: Scope,
     pub(super) standing: AgentStanding,
-    pub(super) manner: Manner,
+    pub(super) manner: MannerDraft,
     pub(super) terms: Terms,
     pub(super) tool_sound: Option<ToolSound>,
     pub(super) hours: Option<HoursDraft>,
@@ -66,7 +66,7 @@ impl AgentDraft {
         texts: &BTreeMap<String, Arc<TextModel>>,
         secrets: &SecretBook,
     ) -> Agent {
-        self.resolve_as(&self.manner, model, texts, secrets)
+        self.resolve_as(&self.manner.manner, model, texts, secrets)
     }
 
     /// The same with the manner of a deployment.
@@ -79,58 +79,13 @@ impl AgentDraft {
     ) -> Agent {
         let Persona { standing, instructions, variables, tools, destinations, http_tools, fetch, after, .. } =
             self.persona(texts, secrets);
-        let Manner {
-            voice,
-            speed,
-            language,
-            transcription,
-            max_output_tokens,
-            turn_detection,
-            shadows,
-            interruptions,
-            false_interruptions,
-            back_channels,
-            noise_reduction,
-            noise_engine,
-            echo_guard,
-            disclaimer,
-            greeting,
-            greeting_interruptible,
-            farewell,
-            on_failure,
-            hold_sound,
-            filler,
-            keys,
-            idle,
-        } = manner.clone();
         Agent {
             name: standing.name,
             instructions,
             model,
-            voice: voice.map(|(voice, _)| voice),
-            speed,
-            language,
-            transcription,
-            max_output_tokens,
-            turn_detection,
-            shadows,
-            interruptions,
-            false_interruptions,
-            back_channels,
-            noise_reduction,
-            noise_engine,
-            echo_guard,
-            disclaimer,
-            greeting,
-            greeting_interruptible,
-            farewell,
+            manner: manner.clone(),
             tools,
             destinations,
-            on_failure,
-            hold_sound,
-            filler,
-            keys,
-            idle,
             variables,
             http_tools,
             mcp: self.uses.mcp(&self.tools.mcp, secrets),
@@ -146,7 +101,7 @@ impl AgentDraft {
         Persona {
             standing: self.standing.clone(),
             instructions: self.instructions.clone(),
-            language: self.manner.language.clone(),
+            language: self.manner.manner.language.clone(),
             text_model: self.text_model.as_ref().and_then(|(name, _)| texts.get(name).cloned()),
             variables: self.declared.variables.clone(),
             tools: Arc::clone(&self.tools.tools),

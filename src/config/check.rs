@@ -90,13 +90,13 @@ pub(super) fn report(
             .map(|a| FoundAgent {
                 name: a.name.clone(),
                 model: a.model.name.clone(),
-                voice: a.voice.clone(),
-                turns: a.turn_detection.mode(),
-                vad: match &a.turn_detection {
+                voice: a.manner.voice.clone(),
+                turns: a.manner.turn_detection.mode(),
+                vad: match &a.manner.turn_detection {
                     TurnDetection::Local(settings) => Some(settings.engine.name()),
                     _ => None,
                 },
-                shadows: a.shadows.iter().map(|s| s.name.clone()).collect(),
+                shadows: a.manner.shadows.iter().map(|s| s.name.clone()).collect(),
             })
             .collect(),
         models: resolved.models.into_iter().map(|(name, url)| FoundModel { name, url }).collect(),

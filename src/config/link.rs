@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::agent::AgentDraft;
 use super::deployment::DeploymentDraft;
-use super::manner::{self, Manner};
+use super::manner::{self, MannerDraft};
 use super::model::ModelDraft;
 use super::problem::{Place, Problem, nearest};
 use super::reader::{self, Kept};
@@ -49,7 +49,7 @@ impl Known<'_> {
     }
 
     /// Says that `voice` is none of the model's.
-    fn check_voice(&self, model: &str, voice: Option<&(String, Place)>) -> Option<Problem> {
+    fn check_voice(&self, model: &str, voice: Option<(&str, &Place)>) -> Option<Problem> {
         let (voice, place) = voice?;
         let facts = &self.draft(model)?.card().facts;
         if facts.has_voice(voice) {
@@ -84,7 +84,7 @@ pub(super) fn check_agent(agent: &AgentDraft, known: &Known<'_>, secrets: bool, 
     let mut problems = Vec::new();
     if let Some(model) = &agent.model {
         problems.extend(known.check(model, true, "is a text model, and a call needs one that speaks"));
-        problems.extend(known.check_voice(&model.0, agent.manner.voice.as_ref()));
+        problems.extend(known.check_voice(&model.0, agent.manner.voice()));
         problems.extend(check_mcp(agent, &model.0, known));
     }
     let text = "is a model for calls, and this needs one with kind = \"text\"";
@@ -182,7 +182,7 @@ fn check_phone(
     if own.is_none() && over.manner.is_none() {
         return;
     }
-    let voice = over.manner.as_ref().unwrap_or(&agent.manner).voice.as_ref();
+    let voice = over.manner.as_ref().unwrap_or(&agent.manner).voice();
     let Some(wrong) = known.check_voice(model, voice) else { return };
     problems.push(match (own, voice) {
         // A voice of the agent's that the deployment's model lacks is the deployment's to change.
@@ -239,7 +239,7 @@ pub(super) fn deployment(
         (None, Some(alone)) if Arc::ptr_eq(&alone.model, model) => Arc::clone(alone),
         (manner, _) => {
             let manner = manner.as_ref().unwrap_or(&agent.manner);
-            Arc::new(agent.resolve_as(manner, Arc::clone(model), known.texts, known.secrets))
+            Arc::new(agent.resolve_as(&manner.manner, Arc::clone(model), known.texts, known.secrets))
         }
     };
     let Terms { limits, budgets, playout, outbound, keep, .. } = over.terms.unwrap_or_else(|| agent.terms.clone());
@@ -266,7 +266,7 @@ pub(super) fn deployment(
 /// What a deployment has otherwise than its agent.
 #[derive(Debug, Default)]
 pub(super) struct Over {
-    manner: Option<Manner>,
+    manner: Option<MannerDraft>,
     terms: Option<Terms>,
     tool_sound: Option<Option<ToolSound>>,
 }

@@ -1,17 +1,11 @@
 //! How an agent talks and listens: what its document has as defaults, and a phone deployment may have otherwise.
 
-use std::sync::Arc;
-
-use super::back_channels::BackChannels;
 use super::problem::Place;
 use super::reader::Table;
 use super::scope::Scope;
 use super::spoken::spoken;
 use super::turns::{self, Turns};
-use super::types::{
-    AfterFailure, Destination, FalseInterruptions, Idle, Interruptions, Keys, NoiseEngine, NoiseReduction, OnFailure,
-    Shadow, Sound, Spoken, Transcription, TurnDetection,
-};
+use super::types::{AfterFailure, Destination, Manner, NoiseEngine, NoiseReduction, OnFailure, Spoken, Transcription};
 use super::values::{self, MAX_LINE, MAX_NAME};
 use super::world::World;
 use super::{idle, keys};
@@ -45,31 +39,19 @@ pub(super) const KEYS: [&str; 25] = [
     "idle",
 ];
 
-/// See the fields of the same names of [`super::types::Agent`].
+/// What a document says of it.
 #[derive(Clone, Debug)]
-pub(super) struct Manner {
-    pub(super) voice: Option<(String, Place)>,
-    pub(super) speed: f32,
-    pub(super) language: Option<String>,
-    pub(super) transcription: Option<Transcription>,
-    pub(super) max_output_tokens: Option<u32>,
-    pub(super) turn_detection: TurnDetection,
-    pub(super) shadows: Vec<Shadow>,
-    pub(super) interruptions: Interruptions,
-    pub(super) false_interruptions: FalseInterruptions,
-    pub(super) back_channels: Arc<BackChannels>,
-    pub(super) noise_reduction: NoiseReduction,
-    pub(super) noise_engine: NoiseEngine,
-    pub(super) echo_guard: bool,
-    pub(super) disclaimer: Option<Sound>,
-    pub(super) greeting: Spoken,
-    pub(super) greeting_interruptible: bool,
-    pub(super) farewell: Spoken,
-    pub(super) on_failure: OnFailure,
-    pub(super) hold_sound: Option<Sound>,
-    pub(super) filler: Option<Sound>,
-    pub(super) keys: Option<Keys>,
-    pub(super) idle: Option<Idle>,
+pub(super) struct MannerDraft {
+    pub(super) manner: Manner,
+    /// Where the voice is named.
+    pub(super) voice_at: Option<Place>,
+}
+
+impl MannerDraft {
+    /// The voice that it names, and where.
+    pub(super) fn voice(&self) -> Option<(&str, &Place)> {
+        self.manner.voice.as_deref().zip(self.voice_at.as_ref())
+    }
 }
 
 /// Reads the keys from a document whose texts know `scope`.
@@ -78,8 +60,9 @@ pub(super) fn read(
     scope: &Scope,
     destinations: &[Destination],
     world: &dyn World,
-) -> Manner {
+) -> MannerDraft {
     let voice = table.take("voice").and_then(|field| Some((field.string(128)?, field.place())));
+    let (voice, voice_at) = voice.unzip();
     let speed = table.take("speed").and_then(|f| f.number(0.25..=1.5)).unwrap_or(1.0);
     let language = table.take("language").and_then(|field| {
         let iso = |text: &str| (2..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
@@ -109,7 +92,7 @@ pub(super) fn read(
     let filler = table.take("filler").and_then(|f| values::sound(f, world));
     let keys = keys::read(table, &turn_detection, destinations);
     let idle = idle::read(table.table("idle"), &turn_detection, world, scope);
-    Manner {
+    let manner = Manner {
         voice,
         speed,
         language,
@@ -132,7 +115,8 @@ pub(super) fn read(
         filler,
         keys,
         idle,
-    }
+    };
+    MannerDraft { manner, voice_at }
 }
 
 /// `transcription = "off"`, or a table.

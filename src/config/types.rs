@@ -190,6 +190,28 @@ pub struct Agent {
     pub instructions: String,
     /// Which model runs it.
     pub model: Arc<Model>,
+    /// How it talks and listens.
+    pub manner: Manner,
+    /// Tools the agent may use.
+    pub tools: Arc<[Tool]>,
+    /// Where it may put callers through to.
+    pub destinations: Arc<[Destination]>,
+    /// Defaults of the variables that the document declares, by full name: `call.campaign`, `crm.name`.
+    pub variables: Variables,
+    /// What stands behind the tools that are asked of other servers, by the tool's name. Holds secrets, so it is the
+    /// shell's and never the engine's.
+    pub http_tools: BTreeMap<String, Arc<HttpTool>>,
+    /// Servers of tools that the model's vendor asks.
+    pub mcp: Vec<McpServer>,
+    /// What is fetched of the caller while the call begins.
+    pub fetch: Option<Arc<Fetch>>,
+    /// What is done once a call is over.
+    pub after: Arc<AfterCall>,
+}
+
+/// How an agent talks and listens; a phone deployment may have it otherwise.
+#[derive(Clone, Debug)]
+pub struct Manner {
     /// Voice name, or the id of a custom voice when it starts with `voice_`. `None`: the model's default.
     pub voice: Option<String>,
     /// 0.25–1.5; 1 is the model's own pace.
@@ -224,10 +246,6 @@ pub struct Agent {
     pub greeting_interruptible: bool,
     /// Said when a limit ends the call.
     pub farewell: Spoken,
-    /// Tools the agent may use.
-    pub tools: Arc<[Tool]>,
-    /// Where it may put callers through to.
-    pub destinations: Arc<[Destination]>,
     /// When the model cannot go on.
     pub on_failure: OnFailure,
     /// Played in a loop while a lost model is dialled again.
@@ -238,17 +256,6 @@ pub struct Agent {
     pub keys: Option<Keys>,
     /// What is said to a caller who says nothing; `None`: nothing.
     pub idle: Option<Idle>,
-    /// Defaults of the variables that the document declares, by full name: `call.campaign`, `crm.name`.
-    pub variables: Variables,
-    /// What stands behind the tools that are asked of other servers, by the tool's name. Holds secrets, so it is the
-    /// shell's and never the engine's.
-    pub http_tools: BTreeMap<String, Arc<HttpTool>>,
-    /// Servers of tools that the model's vendor asks.
-    pub mcp: Vec<McpServer>,
-    /// What is fetched of the caller while the call begins.
-    pub fetch: Option<Arc<Fetch>>,
-    /// What is done once a call is over.
-    pub after: Arc<AfterCall>,
 }
 
 /// The model vendor's transcription of the caller.

@@ -25,7 +25,7 @@ async fn serve(site: &Site, database: &str) -> Running {
         opening.stored(data.join("from-store")).open().unwrap_or_else(|problems| panic!("{problems}"))
     };
     let source = tokio::task::spawn_blocking(open).await.expect("a source");
-    let options = ServeOptions { source, listen: None, data: Some(site.data()), observer: None };
+    let options = ServeOptions { source, listen: None, data: Some(site.data()), observer: None, web: None };
     Server::start(options).await.expect("a server")
 }
 
@@ -55,7 +55,7 @@ fn deployment(agent: &str, number: &str, title: &str) -> Wanted {
 }
 
 fn language(running: &Running) -> Option<String> {
-    running.config().agents["mia"].language.clone()
+    running.config().agents["mia"].manner.language.clone()
 }
 
 /// What is so of every source. `kept`: how many revisions there are.
@@ -146,7 +146,7 @@ async fn two_who_change_what_belongs_together_never_both_succeed(a: &Running, b:
     }
     // What does not belong together is written, however many write.
     let make = |n: usize| {
-        let running = if n % 2 == 0 { a } else { b };
+        let running = if n.is_multiple_of(2) { a } else { b };
         let text = format!("model = \"scripted\"\ninstructions = \"Be number {n}.\"\n");
         async move { change(running, &format!("agents/many-{n}.toml"), Wanted::Text(text)).await }
     };

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
+mod api_documents;
+mod api_judged;
 #[path = "../postgres/cluster.rs"]
 mod cluster;
 mod crowd;

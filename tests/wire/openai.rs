@@ -332,22 +332,24 @@ fn every_command() -> Vec<String> {
         TurnDetection::Local(TurnSettings::default()),
     ];
     let mut agents = vec![base.clone()];
-    agents.extend(detections.map(|turn_detection| Agent { turn_detection, ..base.clone() }));
+    let with = |manner: Manner| Agent { manner, ..base.clone() };
+    agents.extend(detections.map(|turn_detection| with(Manner { turn_detection, ..base.manner.clone() })));
     agents.extend(
         formats.map(|format| Agent { model: Arc::new(Model { format, ..(*base.model).clone() }), ..base.clone() }),
     );
-    agents.push(Agent { noise_engine: NoiseEngine::Local, ..base.clone() });
-    agents.push(Agent { noise_reduction: NoiseReduction::FarField, voice: Some("voice_1".into()), ..base.clone() });
-    agents.push(Agent {
+    let far = NoiseReduction::FarField;
+    agents.push(with(Manner { noise_engine: NoiseEngine::Local, ..base.manner.clone() }));
+    agents.push(with(Manner { noise_reduction: far, voice: Some("voice_1".into()), ..base.manner.clone() }));
+    let bare = Manner {
         noise_reduction: NoiseReduction::None,
         voice: None,
         speed: 0.8,
         language: None,
         transcription: None,
         max_output_tokens: Some(4_096),
-        tools: Default::default(),
-        ..base.clone()
-    });
+        ..base.manner.clone()
+    };
+    agents.push(Agent { tools: Default::default(), ..with(bare) });
     let mut messages = BTreeSet::new();
     for agent in &agents {
         let mut session = Session::new(agent, &agent.instructions, AudioFormat::PHONE);
@@ -391,30 +393,36 @@ fn agent(url: &str) -> Agent {
             max_session_min: 55,
             mcp: false,
         }),
-        voice: Some("marin".into()),
-        speed: 1.0,
-        language: Some("en".into()),
-        transcription: Some(Transcription { model: "gpt-transcribe".into(), prompt: Some("Harbour".into()) }),
-        max_output_tokens: None,
-        turn_detection: TurnDetection::Provider { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 200 },
-        shadows: Vec::new(),
-        interruptions: Interruptions::On,
-        false_interruptions: Default::default(),
-        back_channels: Default::default(),
-        noise_engine: Default::default(),
-        echo_guard: true,
-        disclaimer: None,
-        greeting_interruptible: true,
-        noise_reduction: NoiseReduction::NearField,
-        greeting: Spoken::None,
-        farewell: Spoken::None,
+        manner: Manner {
+            voice: Some("marin".into()),
+            speed: 1.0,
+            language: Some("en".into()),
+            transcription: Some(Transcription { model: "gpt-transcribe".into(), prompt: Some("Harbour".into()) }),
+            max_output_tokens: None,
+            turn_detection: TurnDetection::Provider {
+                threshold: 0.5,
+                prefix_padding_ms: 300,
+                silence_duration_ms: 200,
+            },
+            shadows: Vec::new(),
+            interruptions: Interruptions::On,
+            false_interruptions: Default::default(),
+            back_channels: Default::default(),
+            noise_engine: Default::default(),
+            echo_guard: true,
+            disclaimer: None,
+            greeting_interruptible: true,
+            noise_reduction: NoiseReduction::NearField,
+            greeting: Spoken::None,
+            farewell: Spoken::None,
+            on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
+            hold_sound: None,
+            filler: None,
+            keys: None,
+            idle: None,
+        },
         tools: Tool::built_ins(&[ToolKind::Note, ToolKind::HangUp]),
         destinations: Default::default(),
-        on_failure: OnFailure { line: None, then: AfterFailure::HangUp },
-        hold_sound: None,
-        filler: None,
-        keys: None,
-        idle: None,
         variables: Default::default(),
         http_tools: Default::default(),
         mcp: Vec::new(),

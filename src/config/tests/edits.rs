@@ -56,7 +56,7 @@ fn x_06_an_edit_changes_its_own_lines_and_keeps_comments_order_and_blank_lines()
     assert_eq!(edited.changes[0].who.as_deref(), Some("ann@example.com"));
     assert_eq!(edited.changes[0].to, written.revision);
     // It is in force at once, and the watcher finds nothing new.
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("pl"));
     assert_ne!(source.current().revision, before);
     assert!(source.refresh().changes.is_empty());
     // The same once more is no change, and undone it is the shipped text.
@@ -258,7 +258,7 @@ fn the_later_of_two_writers_is_told_of_the_other() {
     assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), theirs);
     edit_one(&source, &reception(), Some(now), patch(&edit)).unwrap();
     let agent = source.current().agents["reception"].clone();
-    assert_eq!((agent.language.as_deref(), agent.speed), (Some("de"), 1.25));
+    assert_eq!((agent.manner.language.as_deref(), agent.manner.speed), (Some("de"), 1.25));
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn what_cannot_be_written_is_said_and_leaves_the_file_as_it_was() {
     assert!(error.to_string().contains("agents/reception.toml: cannot be written: "), "{error}");
     assert!(error.to_string().ends_with("; it is as it was"), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("en"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("en"));
     fs::remove_dir(dir.path().join(&beside)).unwrap();
     change(&source, &json!({ "language": "pl" })).unwrap();
     let full = EditError::Io("a.toml".into(), std::io::Error::from(std::io::ErrorKind::StorageFull));

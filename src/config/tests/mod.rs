@@ -253,7 +253,7 @@ fn odd_files_are_told_and_survived() {
 #[test]
 fn recordings_are_bounded_and_converted() {
     let dir = Dir::shipped();
-    let hold = |dir: &Dir| dir.load().unwrap().agents["reception"].hold_sound.as_ref().unwrap().audio.clone();
+    let hold = |dir: &Dir| dir.load().unwrap().agents["reception"].manner.hold_sound.as_ref().unwrap().audio.clone();
     for (rate_hz, samples) in [(8_000, 60 * 8_000), (44_100, 44_100), (48_000, 480)] {
         dir.wav("sounds/hold.wav", rate_hz, samples);
         let audio = hold(&dir);
@@ -273,7 +273,7 @@ fn the_default_terminator_gives_way_and_keys_can_be_switched_off() {
     let dir = Dir::shipped();
     let keys = |text: &str| {
         dir.write("agents/reception.toml", format!("model = \"rehearsal\"\ninstructions = \"x\"\n{text}"));
-        dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].keys.clone()
+        dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].manner.keys.clone()
     };
     assert_eq!(keys(""), Some(Keys::default()));
     assert_eq!(keys("keys = \"off\""), None);
@@ -291,7 +291,7 @@ fn the_default_terminator_gives_way_and_keys_can_be_switched_off() {
     );
     assert!(dir.said().iter().any(|line| line.contains("warning: after_s = 9: may cut in")), "{:?}", dir.said());
     assert_eq!(
-        dir.load().unwrap().agents["reception"].idle.as_ref().map(|idle| (idle.after_ms, idle.times)),
+        dir.load().unwrap().agents["reception"].manner.idle.as_ref().map(|idle| (idle.after_ms, idle.times)),
         Some((9_000, 2))
     );
 }
@@ -362,10 +362,10 @@ fn what_has_no_effect_in_another_mode_is_warned_about() {
     };
     assert_eq!(warned("local"), [""; 0]);
     let agent = dir.load().unwrap().agents["reception"].clone();
-    assert_eq!((agent.shadows.len(), agent.interruptions), (1, Interruptions::MinWords(2)));
+    assert_eq!((agent.manner.shadows.len(), agent.manner.interruptions), (1, Interruptions::MinWords(2)));
     let ours = ["min_interruption_ms", "resume_false_interruption", "echo_guard", "shadow", "hysteresis", "engine"];
     assert_eq!(warned("provider"), ours);
-    assert_eq!(dir.load().unwrap().agents["reception"].shadows, []);
+    assert_eq!(dir.load().unwrap().agents["reception"].manner.shadows, []);
     assert_eq!(warned("semantic"), [&ours[..4], &["threshold"], &ours[4..]].concat());
 }
 
@@ -377,11 +377,11 @@ fn a_shadow_is_the_live_settings_but_for_what_it_says() {
                 [[shadow]]\nname = \"a\"\nthreshold = 0.7\nmin_interruption_ms = 0\n[[shadow]]\nname = \"b\"\n";
     dir.write("agents/reception.toml", format!("{head}{text}"));
     let agent = dir.load().unwrap_or_else(|e| panic!("{e}")).agents["reception"].clone();
-    let TurnDetection::Local(live) = &agent.turn_detection else { panic!("local is the default") };
-    let [a, b] = &agent.shadows[..] else { panic!("{:?}", agent.shadows) };
+    let TurnDetection::Local(live) = &agent.manner.turn_detection else { panic!("local is the default") };
+    let [a, b] = &agent.manner.shadows[..] else { panic!("{:?}", agent.manner.shadows) };
     assert_eq!(a.turn, TurnSettings { threshold: 0.7, ..live.clone() });
     assert_eq!((a.interruptions, a.false_interruptions.shorter_than_ms), (Interruptions::AfterMs(250), 0));
-    assert_eq!((&b.turn, b.false_interruptions), (live, agent.false_interruptions));
+    assert_eq!((&b.turn, b.false_interruptions), (live, agent.manner.false_interruptions));
 
     let other = candidate("--set", "engine = \"energy\"\nsilence_duration_ms = 900", b).unwrap();
     assert_eq!((other.turn.engine, other.turn.silence_duration_ms), (VadEngine::Energy, 900));

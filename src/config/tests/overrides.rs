@@ -30,19 +30,25 @@ fn c_01_a_deployment_overrides_its_agent_key_by_key() {
                limits = { max_minutes = 5 }\nkeep = { journal = \"audio\" }\n";
     let d = meant(agent, own);
     let agent_of = &d.agent;
-    assert_eq!((agent_of.voice.as_deref(), agent_of.speed, agent_of.language.as_deref()), (Some("b"), 0.9, Some("pl")));
-    assert_eq!(agent_of.noise_reduction, NoiseReduction::FarField);
-    assert!(matches!(&agent_of.greeting, Spoken::Play(sound) if sound.text == "Hi"));
-    assert_eq!(agent_of.transcription, Some(Transcription { model: "t".to_owned(), prompt: Some("q".to_owned()) }));
-    let TurnDetection::Local(turns) = &agent_of.turn_detection else { panic!("local") };
+    assert_eq!(
+        (agent_of.manner.voice.as_deref(), agent_of.manner.speed, agent_of.manner.language.as_deref()),
+        (Some("b"), 0.9, Some("pl"))
+    );
+    assert_eq!(agent_of.manner.noise_reduction, NoiseReduction::FarField);
+    assert!(matches!(&agent_of.manner.greeting, Spoken::Play(sound) if sound.text == "Hi"));
+    assert_eq!(
+        agent_of.manner.transcription,
+        Some(Transcription { model: "t".to_owned(), prompt: Some("q".to_owned()) })
+    );
+    let TurnDetection::Local(turns) = &agent_of.manner.turn_detection else { panic!("local") };
     assert_eq!((turns.threshold, turns.silence_duration_ms, turns.min_speech_ms), (0.7, 300, 32));
     // Two keys of one recording belong together: the agent's text is not what this one says.
-    assert_eq!(agent_of.on_failure.line.as_ref().map(|line| line.text.as_str()), Some(""));
+    assert_eq!(agent_of.manner.on_failure.line.as_ref().map(|line| line.text.as_str()), Some(""));
     assert_eq!((d.limits.max_duration_s, d.limits.farewell_s), (300, 15));
     assert_eq!((d.keep.recording, d.keep.journal, d.outbound.ring_s), (true, JournalKeep::Audio, 20));
     // What the engine runs by is the deployment's.
     let settings = CallSettings::new(&d, "", crate::base::audio::AudioFormat::PHONE, 1);
-    assert_eq!((settings.turn_detection, settings.limits), (agent_of.turn_detection.clone(), d.limits.clone()));
+    assert_eq!((settings.turn_detection, settings.limits), (agent_of.manner.turn_detection.clone(), d.limits.clone()));
     let elsewhere = CallSettings::new(&d, "", crate::base::audio::AudioFormat::PHONE, 1).elsewhere;
     let moved = |key: &str| elsewhere.iter().any(|known| known == key);
     assert!(moved("voice") && moved("turn_detection.threshold") && moved("on_failure") && moved("limits.farewell_s"));

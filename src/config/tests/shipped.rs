@@ -12,7 +12,7 @@ fn shipped_configuration_passes_on_a_fresh_clone() {
     assert_eq!(deployment.agent.model.url, "ws://127.0.0.1:8765/v1/realtime?model=rehearsal");
     assert_eq!(deployment.limits.max_duration_s, 600);
     assert_eq!(deployment.agent.tools, Tool::built_ins(&[ToolKind::Note, ToolKind::HangUp]));
-    assert!(matches!(&deployment.agent.greeting, Spoken::Play(sound) if sound.audio.len() > 8_000));
+    assert!(matches!(&deployment.agent.manner.greeting, Spoken::Play(sound) if sound.audio.len() > 8_000));
     // It fails closed: without a token nothing is accepted, and that is said.
     assert!(config.server.twilio.check_signatures);
     let said = Dir::shipped().said();

@@ -30,7 +30,7 @@ fn a_change_applies_at_once_and_a_bad_one_leaves_the_last_good() {
             "agents/reception.toml",
             AGENT.replace("language = \"en\"", &format!("language = \"a{}\"", (b'a' + round) as char)),
         );
-        let language = fresh(&source).agents["reception"].language.clone();
+        let language = fresh(&source).agents["reception"].manner.language.clone();
         assert_eq!(language.as_deref(), Some(format!("a{}", (b'a' + round) as char).as_str()));
     }
     let good = fresh(&source);
@@ -45,7 +45,7 @@ fn a_change_applies_at_once_and_a_bad_one_leaves_the_last_good() {
     assert!(looked(&source).has_errors());
     dir.wav("sounds/hold.wav", 8_000, 320);
     assert!(!looked(&source).has_errors());
-    assert_eq!(fresh(&source).agents["reception"].hold_sound.as_ref().unwrap().audio.len(), 320);
+    assert_eq!(fresh(&source).agents["reception"].manner.hold_sound.as_ref().unwrap().audio.len(), 320);
     dir.write("deployments/more.toml", DEPLOYMENT.replace("+1555", "+1556"));
     assert!(fresh(&source).deployment_for("+15560100100").is_some());
     dir.remove("deployments/more.toml");
@@ -164,7 +164,7 @@ fn a_start_takes_each_documents_last_good_version() {
     source.refresh();
     dir.write("agents/reception.toml", "");
     let source = opened(&dir, data.path()).unwrap();
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("pl"));
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn by_language(_: Option<(&Config, Timestamp)>, after: &Config, _: Timestamp) ->
 fn mod_07_what_rules_refuse_or_flag_is_said_once_and_until_it_is_right() {
     let dir = Dir::shipped();
     let source = Opening::new(dir.path()).env(env).rules(by_language).open().unwrap();
-    let language = |source: &Source| source.current().agents["reception"].language.clone();
+    let language = |source: &Source| source.current().agents["reception"].manner.language.clone();
     let speaks = |language: &str| {
         dir.write("agents/reception.toml", AGENT.replace("language = \"en\"", &format!("language = \"{language}\"")));
         saying(|| (0..4).for_each(|_| drop(source.refresh()))).0
@@ -338,7 +338,7 @@ fn a_document_that_is_being_written_is_neither_taken_nor_complained_about() {
     dir.write("agents/reception.toml", "model = ");
     until_settled(&source, Duration::from_secs(3));
     assert!(source.problems().has_errors());
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("pl"));
 }
 
 /// Looks again as long as something is being written, for `most` at most; what is in force since.
@@ -370,7 +370,7 @@ fn an_editors_ways_of_saving_are_one_change_each() {
     source.refresh();
     dir.write("agents/reception.toml", AGENT);
     assert_eq!(until_settled(&source, Duration::from_secs(2)), ["agents/reception.toml"]);
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("en"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("en"));
     // Deleted, which is meant.
     fs::remove_file(dir.path().join("deployments/main-number.toml")).unwrap();
     assert_eq!(until_settled(&source, Duration::from_secs(2)), ["deployments/main-number.toml"]);

@@ -63,7 +63,7 @@ fn documents_of_the_store_are_served_from_a_working_copy() {
     assert!(source.is_stored() && !answers(&source), "nothing was pushed yet");
     source.take_stored(&all.documents, true).unwrap();
     assert!(answers(&source));
-    let hold = |source: &Source| source.current().agents["reception"].hold_sound.as_ref().unwrap().audio.len();
+    let hold = |source: &Source| source.current().agents["reception"].manner.hold_sound.as_ref().unwrap().audio.len();
     assert_eq!(hold(&source), 160);
     let revision = |source: &Source| {
         let state = source.documents().into_iter().find(|state| state.doc.name() == "reception");
@@ -101,10 +101,10 @@ fn documents_of_the_store_are_served_from_a_working_copy() {
     assert!(matches!(prepare("model = "), Err(EditError::Invalid(_))));
     let text = AGENT.replace("\"rehearsal\"", "\"guarded\"").replace("language = \"en\"", "language = \"pl\"");
     let prepared = prepare(&text).unwrap();
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("en"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("en"));
     let taken = source.take_edited(prepared, Some("ann"), By::Api).unwrap();
     assert_eq!((taken.changes.len(), taken.changes[0].who.as_deref()), (1, Some("ann")));
-    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
+    assert_eq!(source.current().agents["reception"].manner.language.as_deref(), Some("pl"));
     assert!(source.refresh().changes.is_empty(), "it is there already");
     // A start needs no store, nor an offhook.toml that can be read.
     drop(source);

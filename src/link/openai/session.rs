@@ -106,7 +106,10 @@ impl Session {
             further: VecDeque::new(),
             id: String::new(),
             asked,
-            detects: matches!(agent.turn_detection, TurnDetection::Provider { .. } | TurnDetection::Semantic { .. }),
+            detects: matches!(
+                agent.manner.turn_detection,
+                TurnDetection::Provider { .. } | TurnDetection::Semantic { .. }
+            ),
             converter: Converter::new(line, asked, asked),
             guess: Guess::default(),
             responses: Responses::default(),

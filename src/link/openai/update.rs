@@ -21,31 +21,31 @@ pub(super) fn session<'a>(agent: &'a Agent, instructions: &'a str) -> SessionUpd
         audio: Audio {
             input: Input {
                 format,
-                noise_reduction: match agent.noise_reduction {
-                    _ if agent.noise_engine == NoiseEngine::Local => None,
+                noise_reduction: match agent.manner.noise_reduction {
+                    _ if agent.manner.noise_engine == NoiseEngine::Local => None,
                     NoiseReduction::None => None,
                     NoiseReduction::NearField => Some(Typed { kind: "near_field" }),
                     NoiseReduction::FarField => Some(Typed { kind: "far_field" }),
                 },
-                transcription: agent.transcription.as_ref().map(|transcription| Transcription {
+                transcription: agent.manner.transcription.as_ref().map(|transcription| Transcription {
                     model: &transcription.model,
-                    language: agent.language.as_deref(),
+                    language: agent.manner.language.as_deref(),
                     prompt: transcription.prompt.as_deref(),
                 }),
-                turn_detection: detection(&agent.turn_detection),
+                turn_detection: detection(&agent.manner.turn_detection),
             },
             output: Output {
                 format,
-                voice: agent.voice.as_deref().map(|voice| match voice.starts_with("voice_") {
+                voice: agent.manner.voice.as_deref().map(|voice| match voice.starts_with("voice_") {
                     true => Voice::Custom { id: voice },
                     false => Voice::Named(voice),
                 }),
-                speed: (agent.speed != 1.0).then_some(agent.speed),
+                speed: (agent.manner.speed != 1.0).then_some(agent.manner.speed),
             },
         },
         tool_choice: (!tools.is_empty()).then_some("auto"),
         tools,
-        max_output_tokens: agent.max_output_tokens,
+        max_output_tokens: agent.manner.max_output_tokens,
     }
 }
 

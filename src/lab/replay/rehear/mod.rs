@@ -222,12 +222,15 @@ fn of_agent(name: &str, dir: &std::path::Path) -> Result<(Shadow, bool), String>
         let known: Vec<_> = config.agents.keys().map(String::as_str).collect();
         return Err(format!("{}: there is no agent {name:?}; allowed: {}", dir.display(), known.join(", ")));
     };
-    let TurnDetection::Local(turn) = &agent.turn_detection else {
-        let mode = agent.turn_detection.mode();
+    let TurnDetection::Local(turn) = &agent.manner.turn_detection else {
+        let mode = agent.manner.turn_detection.mode();
         return Err(format!("agent {name:?} has turn_detection.mode = {mode:?}; only \"local\" can be heard here"));
     };
-    let (interruptions, false_interruptions) = (agent.interruptions, agent.false_interruptions);
-    Ok((Shadow { name: name.to_owned(), turn: turn.clone(), interruptions, false_interruptions }, agent.echo_guard))
+    let (interruptions, false_interruptions) = (agent.manner.interruptions, agent.manner.false_interruptions);
+    Ok((
+        Shadow { name: name.to_owned(), turn: turn.clone(), interruptions, false_interruptions },
+        agent.manner.echo_guard,
+    ))
 }
 
 /// `KEY=VALUE` as the lines of a document; a bare word is text.

@@ -423,9 +423,13 @@ fn a_later_response_may_use_a_calls_id_again() {
 
 /// What a `session.updated` with this session is answered by, for an agent that detects turns, or does not.
 pub(super) fn updated(detects: bool, told_session: Value) -> (Session, Vec<String>) {
-    let turn_detection =
-        if detects { agent(AudioFormat::PHONE).turn_detection } else { TurnDetection::Disabled { commit_key: None } };
-    let agent = Agent { turn_detection, ..agent(AudioFormat::PHONE) };
+    let turn_detection = if detects {
+        agent(AudioFormat::PHONE).manner.turn_detection
+    } else {
+        TurnDetection::Disabled { commit_key: None }
+    };
+    let mut agent = agent(AudioFormat::PHONE);
+    agent.manner.turn_detection = turn_detection;
     let mut session = Session::new(&agent, "Be brief.", AudioFormat::PHONE);
     session.decode(CREATED);
     let lines = told(&mut session, &[json!({ "type": "session.updated", "session": told_session })]);

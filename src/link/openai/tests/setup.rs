@@ -35,7 +35,8 @@ fn update_says_everything_with_null_for_off() {
             "tool_choice": "auto"
         })
     );
-    let bare = Agent {
+    let base = agent(AudioFormat::PCM_24K);
+    let manner = Manner {
         voice: Some("voice_abc".into()),
         speed: 1.2,
         language: None,
@@ -43,9 +44,9 @@ fn update_says_everything_with_null_for_off() {
         max_output_tokens: Some(900),
         turn_detection: TurnDetection::Disabled { commit_key: Some('#') },
         noise_reduction: NoiseReduction::None,
-        tools: Arc::default(),
-        ..agent(AudioFormat::PCM_24K)
+        ..base.manner.clone()
     };
+    let bare = Agent { manner, tools: Arc::default(), ..base };
     assert_eq!(
         update_of(&bare),
         json!({
@@ -62,8 +63,8 @@ fn update_says_everything_with_null_for_off() {
             "max_output_tokens": 900
         })
     );
-    let semantic =
-        Agent { turn_detection: TurnDetection::Semantic { eagerness: Eagerness::Low }, ..agent(AudioFormat::PHONE) };
+    let mut semantic = agent(AudioFormat::PHONE);
+    semantic.manner.turn_detection = TurnDetection::Semantic { eagerness: Eagerness::Low };
     assert_eq!(
         update_of(&semantic)["audio"]["input"]["turn_detection"],
         json!({ "type": "semantic_vad", "eagerness": "low", "create_response": true, "interrupt_response": false })
