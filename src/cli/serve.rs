@@ -50,7 +50,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         ServeOptions { source, listen: args.listen, data: args.data, observer: None, web: Some(web::routes()) };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     // What the store has came with the start.
-    say(&(banner(&running.config(), running.addr(), &data) + &first_owner(&running).await));
+    let first_owner = first_owner(&running).await;
+    say(&banner(&running.config(), running.addr(), &data, &first_owner));
     signal().await;
     tracing::info!("asked to end; once more ends all calls at once");
     let again = signal();
@@ -90,10 +91,11 @@ fn base(config: &Config, addr: SocketAddr) -> String {
     config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"))
 }
 
-fn banner(config: &Config, addr: SocketAddr, data: &Path) -> String {
+fn banner(config: &Config, addr: SocketAddr, data: &Path, first_owner: &str) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let public = base(config, addr);
-    let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");
+    let mut text =
+        format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n{first_owner}");
     for deployment in config.deployments.values() {
         let active = if deployment.standing.active { "" } else { " (inactive)" };
         let number = deployment.number.as_deref().unwrap_or("No number");

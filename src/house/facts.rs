@@ -58,7 +58,10 @@ impl<'a> Facts<'a> {
         // There may be thousands of each, so none is searched for or looked into twice.
         let phones = config.deployments.iter().map(|(name, phone)| (name.as_str(), DeploymentFacts::of_phone(phone)));
         let phones: Vec<_> = phones.collect();
-        let lends = config.deployments.values().zip(&phones).filter(|(_, (_, facts))| facts.model.is_some());
+        let lends = config.deployments.values().zip(&phones).filter(|(phone, (_, facts))| {
+            // One that names what its agent names, too, lends nothing.
+            facts.model.is_some() && !phone.origins.agent_says("model")
+        });
         let lent = lent(config, lends.map(|(phone, _)| phone));
         let mut alone = config.agents.iter().peekable();
         let agents = config.personas.iter().map(|(name, persona)| {

@@ -208,6 +208,18 @@ impl Metrics {
             "Events deleted for their age that nobody had taken.",
             &store.events_deleted,
         );
+        page.number(
+            "passwords_busy_total",
+            "counter",
+            "Passwords that found no room to be looked at.",
+            &store.passwords_busy,
+        );
+        page.number(
+            "attempts_refused_total",
+            "counter",
+            "Attempts to log in that were not heard, after too many that were wrong.",
+            &store.attempts_refused,
+        );
         page.number("webhooks_delivered_total", "counter", "Events that an endpoint took.", &hooks.delivered);
         page.number("webhooks_failed_total", "counter", "Attempts to deliver an event that failed.", &hooks.failed);
         page.number("webhooks_dead_total", "counter", "Events that were given up.", &hooks.dead);

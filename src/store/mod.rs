@@ -199,6 +199,10 @@ pub struct Counters {
     pub deleted: AtomicU64,
     /// Events that were deleted with them, or for their own age, before anybody took them.
     pub events_deleted: AtomicU64,
+    /// Passwords that found no room to be looked at.
+    pub passwords_busy: AtomicU64,
+    /// Attempts to log in that were not heard, after too many that were wrong.
+    pub attempts_refused: AtomicU64,
 }
 
 /// Why the store does not do what it should.
@@ -335,6 +339,7 @@ impl Store {
             data,
             me,
             queue,
+            hasher: people::Hasher::new(Arc::clone(&counters)),
             counters,
             settings: watch::Sender::new(settings),
             ready: AtomicBool::new(false),
@@ -346,7 +351,6 @@ impl Store {
             fresh: Notify::new(),
             missing: Notify::new(),
             unwritten: dials::Unwritten::default(),
-            hasher: people::Hasher::default(),
             said: Mutex::new(None),
             since_ms: now_ms(),
         });

@@ -277,6 +277,14 @@ pub(crate) fn wrong(problem: &config::Problem, doc: &DocId) -> Wrong {
     {
         message = format!("{message}; allowed: {allowed}");
     }
+    if let Some((_, place)) = message.split_once(" too: ")
+        && let Some(other) = place.split(".toml").next().and_then(|path| path.rsplit('/').next())
+    {
+        message = match code_of(&problem.message) {
+            Some("key_taken") => format!("The deployment {other} has the same key. Each needs its own."),
+            _ => format!("The deployment {other} answers this number."),
+        };
+    }
     if !problem.file.ends_with(&doc.to_string()) {
         let file = problem.file.rsplit('/').take(2).collect::<Vec<_>>();
         let file = file.into_iter().rev().collect::<Vec<_>>().join("/");

@@ -9,7 +9,10 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::house::{House, Plan, SECRET, Site, place, until, write};
+use crate::house::{House, Plan, Site, place, until, write};
+
+/// The token of `[api]`.
+pub(crate) const KEY: &str = "a-token-of-at-least-16-characters";
 
 /// More models: where they are, and what is declared of them.
 const MODELS: &str = "
@@ -74,11 +77,12 @@ impl Web {
     async fn build(server: &str) -> Web {
         let site = Site::build(&Plan {
             server: server.to_owned(),
-            twilio: "[api]\ntoken = { env = \"SECRET\" }\n".to_owned(),
+            twilio: "[api]\ntoken = { file = \"api-token\" }\n".to_owned(),
             agent: "greeting = { say = \"Greet.\" } # in a word\n".to_owned(),
             ..Plan::default()
         })
         .await;
+        write(&site.config().join("api-token"), KEY);
         let models = site.config().join("models.toml");
         let text = fs::read_to_string(&models).expect("models");
         write(&models, &format!("{text}{MODELS}"));
@@ -88,7 +92,7 @@ impl Web {
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
         let mut request = self.client.request(method, self.house.url(path));
         let mut all = HeaderMap::new();
-        all.insert("authorization", HeaderValue::from_str(&format!("Bearer {SECRET}")).unwrap());
+        all.insert("authorization", HeaderValue::from_str(&format!("Bearer {KEY}")).unwrap());
         if body.is_some() {
             all.insert("content-type", HeaderValue::from_static("application/json"));
         }
@@ -342,6 +346,9 @@ async fn dep_01_to_dep_14_deployments_are_made_with_the_channels_defaults() {
     assert!(listed.body["items"].as_array().unwrap().iter().all(|item| item["agent"] == "mia"));
     let phone = web.get("/deployments/mia-phone").await;
     assert_eq!(phone.body["cannot_work"][0]["message"], "No number", "DEP-15: {}", phone.text);
+    // That a new one names the agent's model takes it from none of the others.
+    let desk = web.get("/deployments/desk").await;
+    assert_eq!((&desk.body["flags"], &desk.body["model_from"]), (&json!([]), &json!("agent")), "{}", desk.text);
 
     for (body, code, message) in [
         (
@@ -385,7 +392,11 @@ async fn dep_01_to_dep_14_deployments_are_made_with_the_channels_defaults() {
             (422, "access_on_website"),
             "Website deployments have no access mode.",
         ),
-        (json!({"agent": "mia", "channel": "phone", "number": "+15550100100"}), (409, "number_taken"), ""),
+        (
+            json!({"agent": "mia", "channel": "phone", "number": "+15550100100"}),
+            (409, "number_taken"),
+            "The deployment desk answers this number.",
+        ),
         (json!({"agent": "eve", "channel": "phone"}), (422, "agent_unknown"), "There is no agent eve."),
     ] {
         let answer = web.post("/deployments", body.clone()).await;

@@ -8,7 +8,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::house::{House, Plan, SECRET, Site, write};
+use crate::api_documents::KEY;
+use crate::house::{House, Plan, Site, write};
 
 /// Things that are there, so that it asks for more than what is not. What is deleted is there for that.
 const IDS: &str = r#"
@@ -36,8 +37,9 @@ const STREAMS: &str = "/events$";
 async fn api_01_a_judge_finds_no_failure_and_no_answer_that_is_not_in_the_document() {
     let Some(judge) = judge() else { return };
     let site =
-        Site::build(&Plan { twilio: "[api]\ntoken = { env = \"SECRET\" }\n".to_owned(), ..Plan::default() }).await;
+        Site::build(&Plan { twilio: "[api]\ntoken = { file = \"api-token\" }\n".to_owned(), ..Plan::default() }).await;
     write(&site.config().join("agents/spare.toml"), "model = \"scripted\"\ninstructions = \"Be spare.\"\n");
+    write(&site.config().join("api-token"), KEY);
     let config = site.dir.path().join("schemathesis.toml");
     write(&config, IDS);
     let house = House::ruled(site).await;
@@ -47,7 +49,7 @@ async fn api_01_a_judge_finds_no_failure_and_no_answer_that_is_not_in_the_docume
             response_headers_conformance,unsupported_method";
         Command::new(judge)
             .arg(format!("--config-file={}", config.display()))
-            .args(["run", &document, "--header", &format!("Authorization: Bearer {SECRET}")])
+            .args(["run", &document, "--header", &format!("Authorization: Bearer {KEY}")])
             .args(["--checks", checks, "--exclude-path-regex", STREAMS, "--phases", "coverage,fuzzing"])
             .args(["--max-examples", "8", "--seed", "1", "--generation-database", "none"])
             .args(["--rate-limit", "auto", "--continue-on-failure", "--no-color", "--warnings", "off"])

@@ -49,6 +49,11 @@ impl Origins {
         here.chain(there).cloned().chain(tables.map(|table| (*table).to_owned())).collect()
     }
 
+    /// Whether the agent's document says `key`, in force here or not.
+    pub fn agent_says(&self, key: &str) -> bool {
+        self.agent.contains(key)
+    }
+
     /// Where the value of `key` comes from that is in force.
     pub fn of(&self, key: &str) -> ValueOrigin {
         let table = key.split('.').next().unwrap_or_default();

@@ -4,7 +4,7 @@
 //! core that also carries calls. Whoever finds the queue full is told to come again.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Secret;
 use crate::house::{Refusal, people};
-use crate::store::StoreError;
+use crate::store::{Counters, StoreError};
 
 use super::secret;
 
@@ -33,7 +33,7 @@ pub struct Hasher(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     queue: OnceLock<Option<SyncSender<Task>>>,
-    full: AtomicU64,
+    counters: Arc<Counters>,
 }
 
 impl fmt::Debug for Hasher {
@@ -49,6 +49,11 @@ enum Task {
 }
 
 impl Hasher {
+    /// One that counts what finds no room.
+    pub(in crate::store) fn new(counters: Arc<Counters>) -> Hasher {
+        Hasher(Arc::new(Shared { queue: OnceLock::new(), counters }))
+    }
+
     /// How a password is kept, as a PHC string.
     ///
     /// # Errors
@@ -69,9 +74,9 @@ impl Hasher {
         Ok(known.await.unwrap_or(false))
     }
 
-    /// How many found the queue full.
-    pub fn turned_away(&self) -> u64 {
-        self.0.full.load(Ordering::Relaxed)
+    /// Counts an attempt that was not heard, after too many that were wrong.
+    pub fn count_unheard(&self) {
+        self.0.counters.attempts_refused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn send(&self, task: Task) -> Result<(), Refusal> {
@@ -84,7 +89,7 @@ impl Hasher {
         match sent {
             Some(Ok(())) => Ok(()),
             Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => {
-                self.0.full.fetch_add(1, Ordering::Relaxed);
+                self.0.counters.passwords_busy.fetch_add(1, Ordering::Relaxed);
                 Err(people::busy())
             }
         }
@@ -224,7 +229,10 @@ mod tests {
                 }
             }
         }
-        assert!(busy >= 200 - QUEUE as u64 - 40 && busy == hasher.turned_away(), "{busy}");
+        assert!(
+            busy >= 200 - QUEUE as u64 - 40 && busy == hasher.0.counters.passwords_busy.load(Ordering::Relaxed),
+            "{busy}"
+        );
         assert_eq!(hasher.verify(Secret::new("wrong password"), None).await, Ok(false));
     }
 }

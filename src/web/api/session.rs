@@ -103,7 +103,7 @@ struct Whoami {
 /// The password of who asks.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Proof {
+struct PasswordProof {
     /// The password.
     password: String,
 }
@@ -130,14 +130,14 @@ struct FactorItem {
 /// A code of the second factor.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Code {
+struct FactorCode {
     /// Six digits.
     code: String,
 }
 
 /// Codes that are good once each, where the telephone is lost.
 #[derive(Serialize, ToSchema)]
-struct Recovery {
+struct RecoveryCodes {
     /// Shown this once.
     recovery_codes: Vec<String>,
 }
@@ -301,14 +301,14 @@ async fn change_password(
     post,
     path = "/api/v1/session/factor",
     tag = "Session",
-    request_body = Proof,
+    request_body = PasswordProof,
     responses((status = 200, description = "What to tell the telephone", body = FactorItem))
 )]
 async fn begin_factor(
     State(api): State<Api>,
     who: Who,
     from: Asking,
-    Json(body): Json<Proof>,
+    Json(body): Json<PasswordProof>,
 ) -> Result<Json<FactorItem>, Problem> {
     let (id, email, _) = user(&who)?;
     known(&api, &from, email, body.password, None).await?;
@@ -322,20 +322,20 @@ async fn begin_factor(
     post,
     path = "/api/v1/session/factor/confirm",
     tag = "Session",
-    request_body = Code,
-    responses((status = 200, description = "It holds from now on", body = Recovery))
+    request_body = FactorCode,
+    responses((status = 200, description = "It holds from now on", body = RecoveryCodes))
 )]
 async fn confirm_factor(
     State(api): State<Api>,
     who: Who,
     from: Asking,
-    Json(body): Json<Code>,
-) -> Result<Json<Recovery>, Problem> {
+    Json(body): Json<FactorCode>,
+) -> Result<Json<RecoveryCodes>, Problem> {
     let (id, email, _) = user(&who)?;
     let attempt = Attempt::begin(&api, &from, email)?;
     let recovery_codes = api.handle.store().people().confirm_factor(&who.0.name(), id, &body.code).await?;
     attempt.right();
-    Ok(Json(Recovery { recovery_codes }))
+    Ok(Json(RecoveryCodes { recovery_codes }))
 }
 
 /// Gives the second factor up
@@ -343,14 +343,14 @@ async fn confirm_factor(
     post,
     path = "/api/v1/session/factor/drop",
     tag = "Session",
-    request_body = Proof,
+    request_body = PasswordProof,
     responses((status = 204, description = "There is none any more"))
 )]
 async fn drop_factor(
     State(api): State<Api>,
     who: Who,
     from: Asking,
-    Json(body): Json<Proof>,
+    Json(body): Json<PasswordProof>,
 ) -> Result<StatusCode, Problem> {
     let (id, email, _) = user(&who)?;
     known(&api, &from, email, body.password, None).await?;
@@ -492,6 +492,7 @@ impl<'a> Attempt<'a> {
     fn begin(api: &'a Api, from: &'a Asking, account: &'a str) -> Result<Attempt<'a>, Problem> {
         let mut attempts = api.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.begin(now_ms(), &from.address, account).map_err(|wait_ms| {
+            api.handle.store().people().hasher().count_unheard();
             let retry_s = (wait_ms.unsigned_abs()).div_ceil(1_000).max(1);
             let no = rules::too_many_attempts(retry_s);
             Problem::new(StatusCode::TOO_MANY_REQUESTS, no.code, no.message)

@@ -128,14 +128,14 @@ struct NewAccess {
 /// A password of an agent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewPassword {
+struct NewAgentPassword {
     /// 10 to 200 characters.
     password: String,
 }
 
 /// Whether an agent has a password.
 #[derive(Serialize, ToSchema)]
-struct PasswordItem {
+struct AgentPasswordItem {
     /// Whether it has one.
     set: bool,
     /// Who set it.
@@ -290,18 +290,18 @@ async fn revoke_access(
     path = "/api/v1/agents/{id}/password",
     tag = "Tokens",
     params(("id" = String, Path, description = "The agent's name")),
-    responses((status = 200, description = "Whether it has one; never which", body = PasswordItem))
+    responses((status = 200, description = "Whether it has one; never which", body = AgentPasswordItem))
 )]
 async fn password(
     State(api): State<Api>,
     who: Who,
     Path(agent): Path<String>,
     _: Query<Nothing>,
-) -> Result<Json<PasswordItem>, Problem> {
+) -> Result<Json<AgentPasswordItem>, Problem> {
     who.0.may_ask_for(&agent)?;
     exists(&api, &agent)?;
     let found = api.handle.store().people().agent_password(&agent).await?;
-    Ok(Json(PasswordItem {
+    Ok(Json(AgentPasswordItem {
         set: found.is_some(),
         created: found.as_ref().map(|found| written(found.made_ms)),
         made_by: found.map(|found| found.made_by),
@@ -316,14 +316,14 @@ async fn password(
     path = "/api/v1/agents/{id}/password",
     tag = "Tokens",
     params(("id" = String, Path, description = "The agent's name")),
-    request_body = NewPassword,
+    request_body = NewAgentPassword,
     responses((status = 204, description = "It holds from now on"))
 )]
 async fn set_password(
     State(api): State<Api>,
     who: Who,
     Path(agent): Path<String>,
-    Json(body): Json<NewPassword>,
+    Json(body): Json<NewAgentPassword>,
 ) -> Result<StatusCode, Problem> {
     who.0.may_ask_for(&agent)?;
     exists(&api, &agent)?;

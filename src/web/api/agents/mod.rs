@@ -1,6 +1,8 @@
-//! `agents`: who talks. Their documents, switches, clones and deletion.
+//! `agents`: who talks. Their documents; [`acts`] has switches, copies and deletion.
 
-use std::collections::{BTreeMap, HashMap};
+mod acts;
+
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -12,26 +14,26 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::{Config, DocId, DocState, Edit, Persona, Schedule, Visibility, Wanted, keys_of, with_keys};
-use crate::house::deployments::{MAX_TITLE, unique_title};
-use crate::house::switches::Switch;
+use crate::config::{Config, DocId, DocState, Edit, Persona, Schedule, Visibility, Wanted, keys_of};
+use crate::house::deployments::MAX_TITLE;
 use crate::store::{UsageBy, UsageFilter, Version};
 use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing, is_id};
-use crate::web::extract::{Json, Maybe, Nothing, Path, Query};
+use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::once::{Upon, etag, is_known};
 use crate::web::page::{Page, Wanted as Wish};
 use crate::web::problem::{Problem, Wrong, set};
 use crate::web::{Api, Who};
 
 use super::deployments::{Met, met};
+pub(super) use acts::{Copy, Flip, copy_title};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()
         .routes(routes!(list, create))
-        .routes(routes!(get, replace, change, delete))
-        .routes(routes!(clone))
-        .routes(routes!(switch))
-        .routes(routes!(emergency_off))
+        .routes(routes!(get, replace, change, acts::delete))
+        .routes(routes!(acts::clone))
+        .routes(routes!(acts::switch))
+        .routes(routes!(acts::emergency_off))
 }
 
 /// Which agents are wanted.
@@ -373,240 +375,10 @@ fn reach<'a>(api: &'a Api, who: &'a Who, id: &str, dry: Dry, action: &'static st
     Ok(Change { api, who, doc: DocId::Agent(id.into()), dry, action })
 }
 
-/// What goes with an agent that is deleted.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct Gone {
-    /// Documents, such as `agents/reception.toml`.
-    documents: Vec<String>,
-    /// Numbers that go back to the pool.
-    numbers: Vec<String>,
-    /// Websites' widgets that stop.
-    widgets: Vec<String>,
-}
-
-/// An agent, deleted
-///
-/// With its deployments; numbers go back to the pool, embed keys are dead. Running calls finish, and what is known of
-/// calls stays until its time is over. With `dry_run` the answer says what would go along.
-#[utoipa::path(
-    delete,
-    path = "/api/v1/agents/{id}",
-    tag = "Agents",
-    params(("id" = String, Path, description = "Its name"), Dry),
-    responses(
-        (status = 204, description = "It is gone"),
-        (status = 200, description = "What would go along", body = Gone),
-        (status = 409, description = "It is locked"),
-        (status = 412, description = "Somebody else changed it")
-    )
-)]
-async fn delete(
-    State(api): State<Api>,
-    who: Who,
-    Path(id): Path<String>,
-    Query(dry): Query<Dry>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let change = reach(&api, &who, &id, dry, "agent.delete")?;
-    let config = api.handle.config();
-    let (_, revision) = documents::read(&api, &change.doc).await?;
-    checked(&headers, &revision.to_string())?;
-    let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new() };
-    let mut edits = vec![Edit { doc: change.doc.clone(), upon: Some(revision), to: Wanted::Gone }];
-    for deployment in met(&config, &id) {
-        let doc = DocId::Deployment(deployment.id.as_str().into());
-        let Some((_, revision)) = documents::found(&api, &doc).await? else { continue };
-        gone.documents.push(doc.to_string());
-        gone.numbers.extend(config.deployments.get(&deployment.id).and_then(|phone| phone.number.clone()));
-        if deployment.channel == "website" {
-            gone.widgets.push(deployment.id);
-        }
-        edits.push(Edit { doc, upon: Some(revision), to: Wanted::Gone });
-    }
-    change.make(edits).await?;
-    Ok(if dry.is() { Json(gone).into_response() } else { StatusCode::NO_CONTENT.into_response() })
-}
-
 /// `If-Match`, where it is not asked for.
 pub(super) fn checked(headers: &HeaderMap, revision: &str) -> Result<(), Problem> {
     match headers.contains_key(axum::http::header::IF_MATCH) {
         true => Upon::of(headers)?.check(Some(revision)),
         false => Ok(()),
     }
-}
-
-/// What a copy is called; what is left out is made of the original's.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Copy {
-    /// Its name.
-    pub(super) id: Option<String>,
-    /// What people call it, 1 to 80 characters.
-    pub(super) title: Option<String>,
-}
-
-/// A copy of an agent
-///
-/// With the same settings, inactive. Calls, numbers, deployments, keys and schedules are not copied.
-#[utoipa::path(
-    post,
-    path = "/api/v1/agents/{id}/clone",
-    tag = "Agents",
-    params(("id" = String, Path, description = "Its name"), Dry),
-    request_body = Option<Copy>,
-    responses(
-        (status = 201, description = "The copy", body = DocumentAnswer),
-        (status = 200, description = "The copy that would be made", body = DocumentAnswer)
-    )
-)]
-async fn clone(
-    State(api): State<Api>,
-    who: Who,
-    Path(id): Path<String>,
-    Query(dry): Query<Dry>,
-    Maybe(body): Maybe<Copy>,
-) -> Result<Response, Problem> {
-    who.0.may_ask_for(&id)?;
-    let (text, _) = documents::read(&api, &DocId::Agent(id.as_str().into())).await?;
-    let config = api.handle.config();
-    let wished = body.unwrap_or_default();
-    let titles: BTreeMap<&str, ()> =
-        config.personas.values().map(|agent| (agent.standing.title.as_str(), ())).collect();
-    let original = keys_of(&text).unwrap_or_default();
-    let original = original.get("title").and_then(Value::as_str).unwrap_or(&id);
-    let called = wished.title.unwrap_or_else(|| copy_title(original, |title| titles.contains_key(title)));
-    let mut fields = Map::new();
-    fields.extend(wished.id.map(|id| ("id".to_owned(), Value::from(id))));
-    let copy = new_id(&api, &mut fields, |_| format!("{id}-copy"))?;
-    who.0.may_ask_for(&copy)?;
-    let mut keys = Map::new();
-    keys.insert("title".to_owned(), called.into());
-    keys.insert("active".to_owned(), false.into());
-    keys.insert("schedule".to_owned(), Value::Null);
-    title(&keys)?;
-    let text = with_keys(&text, &keys).map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
-    let doc = DocId::Agent(copy.as_str().into());
-    let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "agent.clone" };
-    let edited = change.make(vec![Edit { doc, upon: None, to: Wanted::Text(text) }]).await.map_err(taken)?;
-    change.answer(if dry.is() { StatusCode::OK } else { StatusCode::CREATED }, &edited)
-}
-
-/// `{title} (copy)`, counted on when taken (CLONE-03).
-pub(super) fn copy_title(title: &str, is_taken: impl Fn(&str) -> bool) -> String {
-    let suffix = " (copy)";
-    let kept: String = title.chars().take(MAX_TITLE - suffix.len()).collect();
-    unique_title(&format!("{kept}{suffix}"), is_taken)
-}
-
-/// Which way a switch is moved.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Flip {
-    /// On, or off. Both at once, whatever is scheduled.
-    pub(super) active: bool,
-    /// Off until this moment (RFC 3339), when it is on again by itself.
-    #[schema(format = DateTime)]
-    pub(super) until: Option<String>,
-}
-
-impl Flip {
-    /// The keys of a document that say so.
-    ///
-    /// # Errors
-    /// `schedule_past`, or a moment until which it would be on.
-    pub(super) fn keys(&self, scheduled: &Schedule) -> Result<Map<String, Value>, Problem> {
-        let until = match self.until.as_deref().map(str::parse::<Timestamp>).transpose() {
-            Ok(until) => until,
-            Err(_) => {
-                let message = "A moment is RFC 3339 with its offset from UTC, such as 2026-12-24T08:00:00+01:00.";
-                return Err(Problem::wrong(vec![Wrong::field("until", "until", message)]));
-            }
-        };
-        let switch = match (self.active, until) {
-            (true, None) => Switch::On,
-            (false, None) => Switch::Off,
-            (false, Some(until)) => Switch::OffUntil(until),
-            (true, Some(_)) => {
-                let message = "until goes with active = false: it is off until then.";
-                return Err(Problem::wrong(vec![Wrong::field("until", "until", message)]));
-            }
-        };
-        let switched = switch.apply(scheduled, Timestamp::now()).map_err(|no| match no.field {
-            Some("schedule.activate_at") => Problem::wrong(vec![Wrong::field("until", no.code, no.message)]),
-            _ => Problem::from(no),
-        })?;
-        let mut keys = Map::new();
-        keys.insert("active".to_owned(), switched.active.into());
-        keys.insert("schedule".to_owned(), moments(&switched.schedule));
-        Ok(keys)
-    }
-}
-
-/// A schedule as documents say it; `null` without one.
-fn moments(schedule: &Schedule) -> Value {
-    if *schedule == Schedule::default() {
-        return Value::Null;
-    }
-    self::schedule(schedule)
-}
-
-/// An agent, switched on or off
-///
-/// At once, for all of its deployments. Running calls go on. What was scheduled and is void by it is cleared.
-#[utoipa::path(
-    post,
-    path = "/api/v1/agents/{id}/switch",
-    tag = "Agents",
-    params(("id" = String, Path, description = "Its name"), Dry),
-    request_body = Flip,
-    responses((status = 200, description = "It is switched, or would be", body = DocumentAnswer))
-)]
-async fn switch(
-    State(api): State<Api>,
-    who: Who,
-    Path(id): Path<String>,
-    Query(dry): Query<Dry>,
-    Json(flip): Json<Flip>,
-) -> Result<Response, Problem> {
-    let change = reach(&api, &who, &id, dry, "agent.switch")?;
-    let config = api.handle.config();
-    let agent = config.personas.get(&id).ok_or_else(|| Problem::absent("agent", &id))?;
-    let edited = change.keys(flip.keys(&agent.standing.schedule)?).await?;
-    change.answer(StatusCode::OK, &edited)
-}
-
-/// What an emergency has ended.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct Ended {
-    /// Calls that are being ended.
-    calls: u64,
-}
-
-/// An agent, off in an emergency
-///
-/// It is inactive at once, and its running calls on this server are ended with their farewell. No lock stands in its way.
-#[utoipa::path(
-    post,
-    path = "/api/v1/agents/{id}/emergency-off",
-    tag = "Agents",
-    params(("id" = String, Path, description = "Its name")),
-    responses((status = 200, description = "It is off", body = Ended))
-)]
-async fn emergency_off(
-    State(api): State<Api>,
-    who: Who,
-    Path(id): Path<String>,
-    _: Query<Nothing>,
-) -> Result<Json<Ended>, Problem> {
-    let change = reach(&api, &who, &id, Dry::default(), "agent.emergency_off")?;
-    let config = api.handle.config();
-    let agent = config.personas.get(&id).ok_or_else(|| Problem::absent("agent", &id))?;
-    let switched = Switch::Emergency.apply(&agent.standing.schedule, Timestamp::now())?;
-    let mut keys = Map::new();
-    keys.insert("active".to_owned(), switched.active.into());
-    keys.insert("schedule".to_owned(), moments(&switched.schedule));
-    change.keys_of_locked(keys).await?;
-    let running = api.handle.store().running_calls_of(&id).await?;
-    let calls = api.handle.end_calls(running.iter().map(String::as_str)) as u64;
-    Ok(Json(Ended { calls }))
 }
