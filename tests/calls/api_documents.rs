@@ -252,6 +252,8 @@ async fn api_05_twice_is_once_and_api_09_a_dry_run_changes_nothing() {
 async fn api_06_edit_05_x_06_of_two_admins_the_second_is_told_and_comments_stay() {
     let web = Web::build("").await;
     let before = web.file("agents/mia.toml").unwrap();
+    // What was there when the server began is kept by now.
+    until_listed(&web, "/revisions?document=agents/mia.toml", 1).await;
     let read = web.get("/agents/mia").await;
     let etag = read.header("etag").to_owned();
     assert_eq!((read.status, read.body["document"]["instructions"].as_str()), (200, Some("Be kind.")), "{}", read.text);

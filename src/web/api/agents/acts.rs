@@ -61,7 +61,7 @@ pub(super) async fn delete(
     checked(&headers, &revision.to_string())?;
     let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new() };
     let mut edits = vec![Edit { doc: change.doc.clone(), upon: Some(revision), to: Wanted::Gone }];
-    for deployment in met(&config, &id) {
+    for deployment in met(&config, &[id.as_str()]).remove(&id).unwrap_or_default() {
         let doc = DocId::Deployment(deployment.id.as_str().into());
         let Some((_, revision)) = documents::found(&api, &doc).await? else { continue };
         gone.documents.push(doc.to_string());

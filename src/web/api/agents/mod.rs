@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::{Config, DocId, DocState, Edit, Persona, Schedule, Visibility, Wanted, keys_of};
+use crate::config::{DocId, DocState, Edit, Persona, Schedule, Visibility, Wanted, keys_of};
 use crate::house::deployments::MAX_TITLE;
 use crate::store::{UsageBy, UsageFilter, Version};
 use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing, is_id};
@@ -118,8 +118,14 @@ async fn list(State(api): State<Api>, who: Who, uri: Uri, Query(filter): Query<F
     });
     let wish = Wish { limit: filter.limit, cursor: filter.cursor };
     let page = Page::of(found, &wish, |agent| agent.standing.name.clone(), |agent| agent)?;
-    let facts = Facts::of(&api, page.items.iter().map(|agent| agent.standing.name.as_str()).collect()).await?;
-    let items = page.items.into_iter().map(|agent| item(&api, &config, agent, &facts)).collect();
+    let names: Vec<&str> = page.items.iter().map(|agent| agent.standing.name.as_str()).collect();
+    let mut met = met(&config, &names);
+    let facts = Facts::of(&api, names).await?;
+    let items = page.items.into_iter().map(|agent| {
+        let its = met.remove(&agent.standing.name).unwrap_or_default();
+        item(&api, agent, its, &facts)
+    });
+    let items = items.collect();
     Ok(Page::<AgentItem> { items, next: page.next }.answer(&uri))
 }
 
@@ -148,7 +154,7 @@ impl Facts {
     }
 }
 
-fn item(api: &Api, config: &Config, agent: &Persona, facts: &Facts) -> AgentItem {
+fn item(api: &Api, agent: &Persona, deployments: Vec<Met>, facts: &Facts) -> AgentItem {
     let standing = &agent.standing;
     let doc = DocId::Agent(standing.name.as_str().into());
     AgentItem {
@@ -159,7 +165,7 @@ fn item(api: &Api, config: &Config, agent: &Persona, facts: &Facts) -> AgentItem
             Visibility::Public => "public",
             Visibility::Internal => "internal",
         },
-        deployments: met(config, &standing.name),
+        deployments,
         calls_today: facts.calls.get(&standing.name).copied().unwrap_or_default(),
         standing: documents::standing(api, &doc, facts.states.get(&doc), facts.changed.get(&standing.name)),
     }
@@ -206,7 +212,7 @@ async fn get(
         message: ruling.message,
     });
     let view = AgentView {
-        item: item(&api, &config, agent, &facts),
+        item: item(&api, agent, met(&config, &[id.as_str()]).remove(&id).unwrap_or_default(), &facts),
         schedule: schedule(&agent.standing.schedule),
         max_calls: agent.standing.max_calls,
         flags: flags.collect(),

@@ -97,6 +97,8 @@ fn fill(config: &Config, body: &mut Map<String, Value>, now: Timestamp) -> Resul
         None => Err(missing("channel", "Choose a channel: phone, website or internal.")),
         Some(name) => rules::channel(&name),
     };
+    // Where nothing can be yet, nothing more is asked for.
+    let needs_model = channel.as_ref().map_or_else(|no| no.code == "missing", |channel| *channel != Channel::Phone);
     let channel = match channel {
         Ok(channel) => Some(channel),
         Err(no) => {
@@ -111,7 +113,7 @@ fn fill(config: &Config, body: &mut Map<String, Value>, now: Timestamp) -> Resul
     }
     let tier = config.server.residency.tier;
     let has_default = persona.is_some_and(|persona| persona.text_model.is_some());
-    if chosen.is_none() && !body.contains_key("model") && !has_default && channel != Some(Channel::Phone) {
+    if chosen.is_none() && !body.contains_key("model") && !has_default && needs_model {
         let Err(no) = models::required(None::<()>) else { return Ok(errors) };
         wrong(no);
     }

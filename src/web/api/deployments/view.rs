@@ -109,18 +109,20 @@ pub(super) fn standing<'a>(config: &'a Config, id: &str) -> Option<&'a config::S
     phone.or_else(|| config.chats.get(id).map(|chat| &chat.standing))
 }
 
-/// Where an agent is met.
-pub(in crate::web::api) fn met(config: &Config, agent: &str) -> Vec<Met> {
+/// Where these agents are met, by agent.
+pub(in crate::web::api) fn met(config: &Config, agents: &[&str]) -> HashMap<String, Vec<Met>> {
     let now = Timestamp::now();
-    let its = standings(config).filter(|standing| standing.agent == agent);
-    its.map(|standing| Met {
-        id: standing.name.clone(),
-        channel: standing.channel.name(),
-        title: standing.title.clone(),
-        active: standing.active,
-        effective: effective(config, standing, now).into(),
-    })
-    .collect()
+    let mut met: HashMap<String, Vec<Met>> = HashMap::new();
+    for standing in standings(config).filter(|standing| agents.contains(&standing.agent.as_str())) {
+        met.entry(standing.agent.clone()).or_default().push(Met {
+            id: standing.name.clone(),
+            channel: standing.channel.name(),
+            title: standing.title.clone(),
+            active: standing.active,
+            effective: effective(config, standing, now).into(),
+        });
+    }
+    met
 }
 
 /// Whether anybody is answered. An organization has an owner at least, and who was invited by address is somebody.
