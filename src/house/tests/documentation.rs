@@ -6,7 +6,7 @@ use crate::house::access::{self, Door, Visitor};
 use crate::house::caps::Cap;
 use crate::house::deployments::{self, Have};
 use crate::house::models::{self, Pair};
-use crate::house::{Refusal, hours, residency, switches};
+use crate::house::{Refusal, callers, hours, residency, switches};
 
 /// One of each that a rule gives out by itself.
 fn refusals() -> Vec<Refusal> {
@@ -58,6 +58,11 @@ fn refusals() -> Vec<Refusal> {
         Door::Access.refusal(Visitor::Unknown),
         Door::Access.refusal(Visitor::Token),
         Cap::Agent(2).refusal(),
+        callers::check_pin("123", []).unwrap_err(),
+        callers::check_pin("1234", []).unwrap_err(),
+        callers::check_number("5550100", "ann@example.test", None, 0).unwrap_err(),
+        callers::check_number("+15550100100", "ann@example.test", Some("bob@example.test"), 0).unwrap_err(),
+        callers::check_number("+15550100100", "ann@example.test", None, callers::MAX_NUMBERS).unwrap_err(),
     ]
 }
 
