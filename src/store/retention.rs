@@ -19,7 +19,7 @@ use super::outbox::MAX_DEAD;
 use super::{Core, LONGEST, StoreError, id, jobs, lists, now_ms, people, requests, revisions, sql};
 
 /// Begins the name of a folder that is being deleted.
-const ASIDE: &str = ".deleted-";
+pub(super) const ASIDE: &str = ".deleted-";
 /// Calls that one sweep deletes; the next goes on.
 const MAX_CALLS: u64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
