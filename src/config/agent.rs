@@ -16,7 +16,9 @@ use super::standing;
 use super::terms::{self, Terms};
 use super::tool_sound;
 use super::tools::{self, Tools};
-use super::types::{Agent, AgentStanding, Fetch, KeepDays, Model, Persona, SecretBook, TextModel, ToolSound, Visibility};
+use super::types::{
+    Agent, AgentStanding, Fetch, KeepDays, Model, Persona, SecretBook, TextModel, ToolSound, Visibility,
+};
 use super::values::MAX_NAME;
 use super::webhooks::MAX_KEEP_DAYS;
 use super::world::World;

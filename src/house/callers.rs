@@ -61,12 +61,7 @@ pub enum Answer {
 /// What a caller of `deployment` meets at `now`. `caller`: `None` while nobody has looked, or the number is no member's.
 ///
 /// A PIN is asked for only where it would open the door: who is off the list, or below the least role, is refused at once.
-pub fn answer(
-    agent: &AgentStanding,
-    deployment: &Standing,
-    caller: Option<Caller<'_>>,
-    now: Timestamp,
-) -> Answer {
+pub fn answer(agent: &AgentStanding, deployment: &Standing, caller: Option<Caller<'_>>, now: Timestamp) -> Answer {
     let closed = match in_force(agent, deployment, Visitor::Unknown, now).because {
         None => return Answer::LetIn,
         Some(closed @ (Because::Visibility | Because::Access)) => closed,
@@ -93,7 +88,7 @@ pub fn is_about_who_calls(answer: Answer) -> bool {
 /// How long no PIN of a member is looked at after so many wrong ones since the last right one; zero: the next may be tried.
 ///
 /// Three may be tried in a row. The pause after them is a quarter of an hour and doubles up to a week, which leaves whoever
-/// shows the member's number without right some 190 tries in the first year and 156 in each further one. The member gets in
+/// shows the member's number without right some 185 tries in the first year and 156 in each further one. The member gets in
 /// meanwhile by calling with a number that the carrier vouches for.
 pub fn pause_after(wrong: u32) -> Duration {
     if wrong == 0 || !wrong.is_multiple_of(TRIES) {
@@ -128,17 +123,23 @@ pub fn check_pin<'a>(pin: &str, numbers: impl IntoIterator<Item = &'a str>) -> R
     Ok(())
 }
 
-/// Whether a member may have this number, beside `has` others. `holder`: whose it is already.
+/// Whether something is a number.
+///
+/// # Errors
+/// `number_shape`.
+pub fn number(text: &str) -> Result<(), Refusal> {
+    let shape = "A number is + and 7 to 15 digits, such as +15550100100.";
+    if is_e164(text) { Ok(()) } else { Err(Refusal::wrong("number_shape", "number", shape)) }
+}
+
+/// Whether `member` may have this number, beside `has` others. `holder`: whose it is already.
 ///
 /// # Errors
 /// `number_shape`, `number_taken`, `number_limit`.
-pub fn check_number(number: &str, email: &str, holder: Option<&str>, has: u64) -> Result<(), Refusal> {
-    if !is_e164(number) {
-        let shape = "A number is + and 7 to 15 digits, such as +15550100100.";
-        return Err(Refusal::wrong("number_shape", "number", shape));
-    }
+pub fn check_number(text: &str, member: &str, holder: Option<&str>, has: u64) -> Result<(), Refusal> {
+    number(text)?;
     match holder {
-        Some(holder) if holder != email => {
+        Some(holder) if holder != member => {
             Err(Refusal::state("number_taken", "Another member has this number. Each needs their own."))
         }
         None if has >= MAX_NUMBERS => {

@@ -26,7 +26,8 @@ pub fn over_bound(organization: &StoreSettings, agent: KeepDays) -> Option<Flag>
     let bound = days(organization.max_keep_days)?;
     let wanted = agent.calls.filter(|wanted| days(*wanted).is_none_or(|wanted| wanted > bound))?;
     let wanted = days(wanted).map_or("for ever".to_owned(), |days| format!("for {days} days"));
-    let message = format!("Calls of this agent would be kept {wanted}; your organization keeps none for more than {bound}.");
+    let message =
+        format!("Calls of this agent would be kept {wanted}; your organization keeps none for more than {bound}.");
     Some(Flag::new("keep_over_bound", Some("keep_days"), message))
 }
 

@@ -28,6 +28,7 @@ mod event;
 mod history;
 mod id;
 mod jobs;
+mod kept;
 mod lease;
 mod lists;
 mod lock;
@@ -47,6 +48,7 @@ mod usage;
 mod whose;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -60,7 +62,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::base::time::date;
-use crate::config::{EventType, Secret, StoreSettings, Webhook};
+use crate::config::{EventType, KeepDays, Secret, StoreSettings, Webhook};
 use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
@@ -73,6 +75,7 @@ pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE};
+pub use persons::callers::{Caller, Callers, Known as KnownCaller};
 pub use persons::erase::{Erasure, Found as FoundOfPerson};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
@@ -177,6 +180,8 @@ pub struct StoreOptions {
 pub struct Settings {
     /// What is kept.
     pub store: StoreSettings,
+    /// Agents whose calls are kept for another time, by name.
+    pub keep: BTreeMap<String, KeepDays>,
     /// Who is told.
     pub webhooks: Vec<Arc<Webhook>>,
 }

@@ -25,7 +25,7 @@ async fn serve(site: &Site, database: &str) -> Running {
         opening.stored(data.join("from-store")).open().unwrap_or_else(|problems| panic!("{problems}"))
     };
     let source = tokio::task::spawn_blocking(open).await.expect("a source");
-    let options = ServeOptions { source, listen: None, data: Some(site.data()), observer: None };
+    let options = ServeOptions { source, listen: None, data: Some(site.data()), observer: None, web: None };
     Server::start(options).await.expect("a server")
 }
 

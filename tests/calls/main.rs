@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
+mod access;
 #[path = "../postgres/cluster.rs"]
 mod cluster;
 mod crowd;
@@ -9,6 +10,7 @@ mod demo;
 mod dial;
 mod doors;
 mod edits;
+mod erase;
 mod failures_caller;
 mod failures_files;
 mod failures_model;

@@ -21,7 +21,9 @@ mod switches;
 
 use jiff::Timestamp;
 
-use crate::config::{Access, AgentStanding, Channel, KeepDays, ModelCard, ModelFacts, ModelKind, Schedule, Standing, Visibility};
+use crate::config::{
+    Access, AgentStanding, Channel, KeepDays, ModelCard, ModelFacts, ModelKind, Schedule, Standing, Visibility,
+};
 
 const NOON: &str = "2026-06-16T12:00:00Z";
 

@@ -18,17 +18,18 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _,
-    ExprTrait as _,
-    FromQueryResult, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
-    TransactionTrait as _,
+    ExprTrait as _, FromQueryResult, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    Statement, TransactionTrait as _,
 };
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::rows::erasures::Model as Receipt;
 use super::rows::{erased, erasures};
-use crate::config::is_e164;
+use crate::house::callers;
 use crate::store::entity::{calls, dials, holds, jobs, outbox};
-use crate::store::{Core, Desk, Store, StoreError, id, lease, lock, retention, sql};
+use crate::store::people::add_audit;
+use crate::store::{Core, Desk, LONGEST, Store, StoreError, id, lease, lists, lock, retention, sql};
 
 /// How often a server looks whether there is something to erase.
 const EVERY: Duration = Duration::from_secs(5);
@@ -152,14 +153,9 @@ fn with(number: &str) -> Condition {
         .add(Column::Direction.eq(Direction::Outbound).and(Column::ToNumber.eq(number)))
 }
 
-fn checked(number: &str) -> Result<(), StoreError> {
-    let shape = "the number is not in E.164: + and 7 to 15 digits, such as +15550100100";
-    if is_e164(number) { Ok(()) } else { Err(StoreError::Refused(shape.to_owned())) }
-}
-
 async fn found(db: &DatabaseConnection, number: &str) -> Result<Found, StoreError> {
     use calls::{Column, Entity, State};
-    checked(number)?;
+    callers::number(number)?;
     let count = |more: Expr| Entity::find().filter(with(number)).filter(more).count(db);
     let of_them = Entity::find().select_only().column(Column::Id).filter(with(number));
     let events = outbox::Entity::find()
@@ -175,7 +171,7 @@ async fn found(db: &DatabaseConnection, number: &str) -> Result<Found, StoreErro
 
 /// Lists what is to go.
 async fn begin(db: &DatabaseConnection, number: &str, who: &str) -> Result<Erasure, StoreError> {
-    checked(number)?;
+    callers::number(number)?;
     let txn = db.begin_with_options(sql::immediate()).await?;
     let receipt = Receipt {
         id: id::new_at_any_rate(id::Kind::Erasure),
@@ -197,20 +193,24 @@ async fn begin(db: &DatabaseConnection, number: &str, who: &str) -> Result<Erasu
         let values = [receipt.id.as_str().into(), number.into()];
         txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), listed, values)).await?;
     }
+    add_audit(&txn, who, "person.erase", &receipt.id, Some(json!({ "subject": receipt.subject }))).await?;
     let begun = erasure(&txn, &receipt.id).await?;
     txn.commit().await?;
     begun.ok_or(StoreError::Gone)
 }
 
-/// Calls with a person, and calls that ring at theirs and have no row yet. One that an earlier erasure has listed is this
+/// Calls with a person, those that ring at theirs and have no row yet, and those that were placed and never got one. One that an earlier erasure has listed is this
 /// one's from now on, so that this one is not done before it.
-const LISTED: [&str; 2] = [
+const LISTED: [&str; 3] = [
     "INSERT INTO erased (call, erasure, home, state) SELECT id, $1, home, 'listed' FROM calls \
      WHERE (direction = 'inbound' AND from_number = $2) OR (direction = 'outbound' AND to_number = $2) \
      ON CONFLICT (call) DO UPDATE SET erasure = excluded.erasure, \
      state = CASE erased.state WHEN 'gone' THEN 'listed' ELSE erased.state END",
     "INSERT INTO erased (call, erasure, home, state) \
      SELECT call, $1, (SELECT home FROM servers WHERE servers.id = holds.owner), 'listed' FROM holds WHERE number = $2 \
+     ON CONFLICT (call) DO NOTHING",
+    "INSERT INTO erased (call, erasure, home, state) SELECT id, $1, NULL, 'listed' FROM listed \
+     WHERE (direction = 'inbound' AND from_number = $2) OR (direction = 'outbound' AND to_number = $2) \
      ON CONFLICT (call) DO NOTHING",
 ];
 
@@ -278,21 +278,22 @@ pub(in crate::store) async fn keep(core: Arc<Core>) {
 }
 
 /// Now and then: what has turned up again of calls that were erased is listed anew, and after a long time forgotten.
-pub(in crate::store) async fn tidy(core: &Core) -> Result<(), StoreError> {
+pub(in crate::store) async fn tidy(core: &Core) -> Result<u64, StoreError> {
     use erased::{Column, Entity, State};
     let _turn = core.turn.lock().await;
     // Whoever was in the middle of something may have written of a call after that was gone.
     let again = "UPDATE erased SET state = 'listed' WHERE state = 'gone' AND (EXISTS (SELECT 1 FROM calls WHERE \
-                 calls.id = erased.call) OR call IN (SELECT call FROM outbox))";
-    core.db.execute_unprepared(again).await?;
+                 calls.id = erased.call) OR EXISTS (SELECT 1 FROM listed WHERE listed.id = erased.call) \
+                 OR call IN (SELECT call FROM outbox))";
+    core.within(LONGEST, async { Ok(core.db.execute_unprepared(again).await?) }).await?;
     let old = sql::clock(&core.db).sub(REMEMBERED_DAYS * DAY_MS);
     let old = erasures::Entity::find()
         .select_only()
         .column(erasures::Column::Id)
         .filter(Expr::col(erasures::Column::DoneMs).lt(old));
     let old = Column::Erasure.in_subquery(sea_orm::QueryTrait::into_query(old));
-    Entity::delete_many().filter(Column::State.eq(State::Gone).and(old)).exec(&core.db).await?;
-    Ok(())
+    let old = Entity::delete_many().filter(Column::State.eq(State::Gone).and(old));
+    core.within(LONGEST, async { Ok(old.exec(&core.db).await?.rows_affected) }).await
 }
 
 /// Those of some calls that were erased, or are to be: no row is made of their folders. The folders of those that were are
@@ -449,6 +450,7 @@ async fn delete_rows<C: ConnectionTrait>(db: &C, call: &erased::Model) -> Result
     let placed = dials::Entity::update_many().set(request).filter(dials::Column::Call.eq(name));
     let placed = placed.exec(db).await?.rows_affected;
     let gone = calls::Entity::delete_by_id(name).exec(db).await?.rows_affected;
+    lists::gone(db, name).await?;
     let recordings = u64::from(row.is_some_and(|row| row.recording));
     use erasures::Column as Count;
     let counts = [
@@ -476,9 +478,8 @@ struct Now {
 /// Deletes a call's folder, and what waits beside it. Tells whether there was one.
 fn remove(data: &Path, call: &str) -> Result<bool, StoreError> {
     let there_is_none = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let failed = |path: &Path, error: io::Error| {
-        StoreError::Io(format!("{}: cannot be deleted: {error}", path.display()))
-    };
+    let failed =
+        |path: &Path, error: io::Error| StoreError::Io(format!("{}: cannot be deleted: {error}", path.display()));
     let calls = data.join("calls");
     let (folder, aside) = (calls.join(id::folder(call)), calls.join(format!("{}{call}", retention::ASIDE)));
     // What was begun and not finished is there by its other name.

@@ -3,13 +3,13 @@
 pub(super) const TABLES: &str = "
 CREATE TABLE callers (
     number TEXT PRIMARY KEY NOT NULL,
-    member TEXT NOT NULL,
+    member TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     added_by TEXT NOT NULL,
     added_ms {int} NOT NULL
 ) {strict};
 CREATE INDEX callers_member ON callers (member);
 CREATE TABLE caller_pins (
-    member TEXT PRIMARY KEY NOT NULL,
+    member TEXT PRIMARY KEY NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     hash TEXT NOT NULL,
     set_ms {int} NOT NULL,
     wrong {int} NOT NULL,

@@ -13,6 +13,7 @@ mod deployments;
 mod members;
 mod models;
 mod organization;
+mod persons;
 mod residency;
 mod revisions;
 mod session;
@@ -31,6 +32,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .merge(members::router())
         .merge(models::router())
         .merge(organization::router())
+        .merge(persons::router())
         .merge(residency::router())
         .merge(revisions::router())
         .merge(session::router())
