@@ -11,7 +11,7 @@ use crate::house::{House, Plan, place, until};
 const THEIRS: &str = "+15550107001";
 const OTHERS: &str = "+15550107002";
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sec_06_offhook_erase_leaves_nothing_of_a_person_and_a_receipt() {
     let hooks = "[[webhooks]]\nname = \"crm\"\nurl = \"http://127.0.0.1:9/hook\"\nsecret = { env = \"SECRET\" }\nevents = \"all\"\n";
     let plan = Plan { server: String::new(), twilio: hooks.to_owned(), ..Plan::default() };
