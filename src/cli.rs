@@ -1,10 +1,12 @@
 //! Subcommands and flags, nothing else: each subcommand is one variant here and one function in its module.
 
+mod callers;
 mod calls;
 mod check;
 mod copy;
 mod dial;
 mod ears;
+mod erase;
 mod hear;
 mod load;
 mod migrate;
@@ -65,6 +67,10 @@ enum Command {
     LoadTarget(load::Role),
     /// List the calls that are kept, show one, or say where its files are.
     Calls(calls::Args),
+    /// Say by which numbers members are known when they call, and give them PINs.
+    Callers(callers::Args),
+    /// Erase all that calls with a person have left, by their number, with a receipt.
+    Erase(erase::Args),
     /// Receive webhooks on this machine, and see to those that were given up.
     Webhooks(webhooks::Args),
     /// Make, list, change and remove users, and print links by which they set their passwords.
@@ -104,6 +110,8 @@ fn run_command(command: Command) -> ExitCode {
         Command::Load(args) => run_async(load::run(*args)),
         Command::LoadTarget(role) => run_async(load::play(role)),
         Command::Calls(args) => run_async(calls::run(args)),
+        Command::Callers(args) => run_async(callers::run(args)),
+        Command::Erase(args) => run_async(erase::run(args)),
         Command::Webhooks(args) => run_async(webhooks::run(args)),
         Command::Users(args) => run_async(users::run(args)),
         Command::Tokens(args) => run_async(tokens::run(args)),

@@ -16,8 +16,11 @@ use super::standing;
 use super::terms::{self, Terms};
 use super::tool_sound;
 use super::tools::{self, Tools};
-use super::types::{Agent, AgentStanding, Fetch, Manner, Model, Persona, SecretBook, TextModel, ToolSound, Visibility};
+use super::types::{
+    Agent, AgentStanding, Fetch, KeepDays, Manner, Model, Persona, SecretBook, TextModel, ToolSound, Visibility,
+};
 use super::values::MAX_NAME;
+use super::webhooks::MAX_KEEP_DAYS;
 use super::world::World;
 
 /// An agent as written: its models and its named secrets are only names. It can be resolved any number of times, as what
@@ -127,7 +130,9 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     let visibility = table.choice("visibility", Visibility::Public, &visibilities);
     let schedule = standing::schedule(table.table("schedule"));
     let max_calls = table.take("max_calls").and_then(|f| f.integer(1..=10_000)).map(|n| n as u32);
-    let standing = AgentStanding { name: name.to_owned(), title, active, schedule, visibility, max_calls };
+    let mut days = |key: &'static str| table.take(key).and_then(|field| field.integer(0..=MAX_KEEP_DAYS));
+    let keep = KeepDays { calls: days("keep_days"), recordings: days("keep_recordings_days") };
+    let standing = AgentStanding { name: name.to_owned(), title, active, schedule, visibility, max_calls, keep };
     let hours = table.take("hours").and_then(|field| hours::read(field));
     let mut secrets = Secrets::new(world);
     let mut declared = Declared::read(table.table("variables"));

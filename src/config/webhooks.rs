@@ -11,6 +11,8 @@ use super::world::World;
 
 /// Endpoints of one server.
 const MAX_WEBHOOKS: usize = 16;
+/// Days that calls can be kept without being kept for ever.
+pub(super) const MAX_KEEP_DAYS: u64 = 3_650;
 /// Shortest secret that nobody guesses.
 const MIN_SECRET_BYTES: usize = 16;
 
@@ -24,10 +26,12 @@ pub(super) fn store(mut table: Table<'_, '_>, world: &dyn World) -> StoreSetting
                 None
             }
         });
-    let keep_days = table.integer("keep_days", 0, 0..=3_650);
+    let mut days = |key: &'static str| table.integer(key, 0, 0..=MAX_KEEP_DAYS);
+    let (keep_days, keep_recordings_days) = (days("keep_days"), days("keep_recordings_days"));
+    let max_keep_days = days("max_keep_days");
     let lease_s = table.integer("lease_s", StoreSettings::default().lease_s, 2..=300);
     table.finish();
-    StoreSettings { keep_days, url, lease_s }
+    StoreSettings { keep_days, keep_recordings_days, max_keep_days, url, lease_s }
 }
 
 /// Says nothing of the URL itself, which may have a password in it.

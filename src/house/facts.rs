@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::models;
 use crate::config::{
     Agent, AgentStanding, Channel, ChatDeployment, Config, Deployment, ModelCard, ModelKind, Persona, Plan, Question,
-    Standing, Tier, ValueOrigin,
+    Standing, StoreSettings, Tier, ValueOrigin,
 };
 
 /// A catalogue as the rules see it.
@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub plan: Plan,
     /// `[residency] tier`.
     pub tier: Tier,
+    /// `[store]`: how long calls are kept.
+    pub store: StoreSettings,
 }
 
 /// An agent as the rules see it.
@@ -78,6 +80,7 @@ impl<'a> Facts<'a> {
             models: config.models.iter().map(|(name, card)| (name.as_str(), card.as_ref())).collect(),
             plan: config.server.plan,
             tier: config.server.residency.tier,
+            store: config.server.store.clone(),
         }
     }
 }

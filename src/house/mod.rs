@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod attempts;
+pub mod callers;
 pub mod calls;
 pub mod caps;
 pub mod deployments;
@@ -24,6 +25,7 @@ pub mod principal;
 pub mod rates;
 mod refusal;
 pub mod residency;
+pub mod retention;
 pub mod review;
 pub mod routes;
 pub mod settings;

@@ -13,7 +13,7 @@ use super::deployments::{self, Parts, shared_key};
 pub use super::facts::{AgentFacts, DeploymentFacts, Facts};
 use super::models::{self, Pair, still};
 use super::refusal::{Flag, Refusal};
-use super::{access, caps, hours, residency, switches};
+use super::{access, caps, hours, residency, retention, switches};
 use crate::config::{Channel, Config, DocId, Problem, Ruling, Schedule, Severity, Standing, Tier};
 
 /// What was in force before.
@@ -162,6 +162,9 @@ impl<'a, 'b> Review<'a, 'b> {
         }
         self.switch(&document, was.map(|was| &was.standing.schedule), agent.standing.active, &agent.standing.schedule);
         if let Some(flag) = caps::over_plan(agent.standing.max_calls, self.after.plan.calls_per_agent) {
+            self.flag(&document, flag);
+        }
+        if let Some(flag) = retention::over_bound(&self.after.store, agent.standing.keep) {
             self.flag(&document, flag);
         }
     }

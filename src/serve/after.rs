@@ -558,7 +558,7 @@ mod tests {
             address: String::new(),
             lease: Duration::from_secs(15),
         };
-        let settings = store::Settings { store: Default::default(), webhooks: Vec::new() };
+        let settings = store::Settings { store: Default::default(), keep: Default::default(), webhooks: Vec::new() };
         let store = Store::start(options, settings, Arc::default()).await.expect("a store");
         let metrics = Arc::new(Metrics::default());
         let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));

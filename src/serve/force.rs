@@ -3,15 +3,16 @@
 use jiff::Timestamp;
 
 use crate::config::{AgentStanding, Config, Deployment, Twilio};
-use crate::house::force::{self, Because, Told, Visitor};
+use crate::house::callers::{self, Answer, Caller};
+use crate::house::force::{self, Because, Told};
 
-/// Whether `deployment` answers a caller of whom nothing is proven (ACC-07: it is decided before the model is dialled).
-///
-/// # Errors
-/// What says no.
-pub(super) fn takes(config: &Config, deployment: &Deployment, now: Timestamp) -> Result<(), Because> {
-    let effective = force::in_force(agent(config, deployment)?, &deployment.standing, Visitor::Unknown, now);
-    effective.because.map_or(Ok(()), Err)
+/// What a caller of `deployment` meets; `None`: nobody has looked who it is (ACC-07: it is decided before the model is
+/// dialled).
+pub(super) fn meets(config: &Config, deployment: &Deployment, caller: Option<Caller<'_>>, now: Timestamp) -> Answer {
+    match agent(config, deployment) {
+        Ok(agent) => callers::answer(agent, &deployment.standing, caller, now),
+        Err(because) => Answer::Refuse(because),
+    }
 }
 
 /// Whether calls may be placed from `deployment`.

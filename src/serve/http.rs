@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::ways_in::twilio::{back, media, webhook};
+use super::ways_in::twilio::{back, gate, media, webhook};
 use super::{Shared, api, doors};
 
 /// The largest webhook; the carrier's own are a few kilobytes.
@@ -22,6 +22,7 @@ const REQUEST: Duration = Duration::from_secs(10);
 pub(super) fn router(shared: Arc<Shared>, web: Option<Router>) -> Router {
     Router::new()
         .route("/twilio/voice", post(webhook::voice).get(webhook::voice))
+        .route(gate::PATH, post(webhook::access))
         .route("/twilio/media", get(media::upgrade))
         .route("/twilio/stream-status", post(webhook::stream_status))
         .route("/twilio/call-status", post(webhook::call_status))

@@ -44,6 +44,8 @@ pub(super) struct Metrics {
     pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
     pub(super) refused: Family,
+    /// Callers of deployments that are not for everybody, by what became of them.
+    pub(super) callers: Family,
     /// Connections that belong to no call.
     pub(super) connections: Counter,
     /// Connections that were refused or sent away, by why.
@@ -133,6 +135,12 @@ impl Metrics {
             &self.ledger_failed,
         );
         page.family("calls_refused_total", "Calls answered by a spoken refusal.", "reason", &self.refused);
+        page.family(
+            "callers_total",
+            "Callers of deployments that are not for everybody: attested, asked for a PIN, and whether that was right.",
+            "how",
+            &self.callers,
+        );
         page.head("connections", "gauge", "Connections that belong to no call.");
         page.bare("connections", self.connections.get());
         page.family(

@@ -91,7 +91,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{By, Config, DocId, DocState, Edit, EditError, Edited, Revision, Source};
+use crate::config::{By, Config, DocId, DocState, Edit, EditError, Edited, KeepDays, Revision, Source};
 use crate::engine::Control;
 use crate::serve::webhooks::Sender;
 use crate::store::{self, Store, StoreError, StoreOptions};
@@ -461,7 +461,13 @@ async fn follow(shared: Arc<Shared>) {
 
 /// What the store runs by.
 fn settings(config: &Config) -> store::Settings {
-    store::Settings { store: config.server.store.clone(), webhooks: config.server.webhooks.clone() }
+    let keep = config.personas.iter().map(|(name, agent)| (name, agent.standing.keep));
+    let keep = keep.filter(|(_, keep)| *keep != KeepDays::default()).map(|(name, keep)| (name.clone(), keep));
+    store::Settings {
+        store: config.server.store.clone(),
+        keep: keep.collect(),
+        webhooks: config.server.webhooks.clone(),
+    }
 }
 
 /// Tells the doors how many may come in.

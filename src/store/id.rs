@@ -20,6 +20,8 @@ pub enum Kind {
     Server,
     /// A data directory.
     Home,
+    /// An erasure.
+    Erasure,
     /// A user.
     User,
     /// A session.
@@ -39,6 +41,7 @@ impl Kind {
             Kind::Event => "evt",
             Kind::Server => "srv",
             Kind::Home => "home",
+            Kind::Erasure => "era",
             Kind::User => "usr",
             Kind::Session => "ses",
             Kind::Link => "link",

@@ -15,6 +15,7 @@
 //!   write it.
 //! - `chores` are jobs that the store does itself, by `reconcile` and `retention`.
 //! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
+//! - `persons` has callers who are known, and erases people, on every server.
 //! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
 //! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
 
@@ -27,11 +28,13 @@ mod event;
 mod history;
 mod id;
 mod jobs;
+mod kept;
 mod lease;
 mod lists;
 mod lock;
 mod outbox;
 pub mod people;
+mod persons;
 mod reconcile;
 mod requests;
 mod retention;
@@ -45,6 +48,7 @@ mod usage;
 mod whose;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -58,7 +62,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::base::time::date;
-use crate::config::{EventType, Secret, StoreSettings, Webhook};
+use crate::config::{EventType, KeepDays, Secret, StoreSettings, Webhook};
 use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
@@ -71,6 +75,8 @@ pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
+pub use persons::callers::{Caller, Callers, Known as KnownCaller};
+pub use persons::erase::{Erasure, Found as FoundOfPerson};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
@@ -131,6 +137,8 @@ struct Core {
     changed: broadcast::Sender<String>,
     /// Jobs may be new, or their calls over.
     work: watch::Sender<()>,
+    /// Somebody is to be erased.
+    erase: Notify,
     /// What this process has claimed.
     in_hand: Claims,
     /// The outbox may have something new.
@@ -172,6 +180,8 @@ pub struct StoreOptions {
 pub struct Settings {
     /// What is kept.
     pub store: StoreSettings,
+    /// Agents whose calls are kept for another time, by name.
+    pub keep: BTreeMap<String, KeepDays>,
     /// Who is told.
     pub webhooks: Vec<Arc<Webhook>>,
 }
@@ -347,6 +357,7 @@ impl Store {
             ill: Mutex::new(None),
             changed: broadcast::Sender::new(CHANGES),
             work: watch::Sender::new(()),
+            erase: Notify::new(),
             in_hand: Claims::default(),
             fresh: Notify::new(),
             missing: Notify::new(),

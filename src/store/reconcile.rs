@@ -19,7 +19,7 @@ use crate::report::Report;
 use super::calls::{self, Ended};
 use super::entity::calls::{Column, Entity, Model, State};
 use super::entity::holds;
-use super::{Core, LONGEST, StoreError, id, lease, lists, ms_of, schema, sql};
+use super::{Core, LONGEST, StoreError, id, lease, lists, ms_of, persons, schema, sql};
 
 /// Folders that are looked at in one go.
 const CHUNK: usize = 200;
@@ -83,7 +83,11 @@ pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
             .filter(Column::Id.is_in(some.clone()))
             .into_tuple::<(String, State)>();
         let known = core.within(LONGEST, async { Ok(known.all(&core.db).await?) }).await?;
+        let erased = persons::erase::refuse(core, &some).await?;
         for (name, is_known) in not_over(some, known) {
+            if erased.contains(&name) {
+                continue;
+            }
             one(core, &name, is_known, born_ms).await?;
         }
     }

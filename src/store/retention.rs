@@ -9,17 +9,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use sea_orm::sea_query::{Expr, Func};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, LONGEST, StoreError, id, jobs, lists, now_ms, people, requests, revisions, sql};
+use super::{Core, LONGEST, StoreError, id, jobs, kept, lists, now_ms, people, persons, requests, revisions, sql};
 
 /// Begins the name of a folder that is being deleted.
-const ASIDE: &str = ".deleted-";
+pub(super) const ASIDE: &str = ".deleted-";
 /// Calls that one sweep deletes; the next goes on.
 const MAX_CALLS: u64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
@@ -39,19 +39,18 @@ pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
         gone += 1;
         trouble = trouble.and(delete(core, &call).await);
     }
-    if let Some(before) = before(core) {
-        match old_calls(core, before).await {
-            Ok(old) => {
-                for call in old {
-                    let deleted = delete(core, &call).await;
-                    gone += 1;
-                    core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
-                    trouble = trouble.and(deleted);
-                }
+    match old_calls(core).await {
+        Ok(old) => {
+            for call in old {
+                let deleted = delete(core, &call).await;
+                gone += 1;
+                core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
+                trouble = trouble.and(deleted);
             }
-            Err(error) => trouble = trouble.and(Err(error)),
         }
+        Err(error) => trouble = trouble.and(Err(error)),
     }
+    trouble = trouble.and(kept::sweep_sound(core).await);
     forget_bytes(core, gone).await?;
     trouble
 }
@@ -71,13 +70,14 @@ pub(super) async fn rows(core: &Core) -> Result<(), StoreError> {
         revisions::prune(core).await,
         requests::forget(core).await.map(|()| 0),
         people::forget(core).await.map(|()| 0),
+        persons::erase::tidy(core).await,
     ];
     let gone = all.iter().map(|gone| gone.as_ref().copied().unwrap_or(1)).sum();
     forget_bytes(core, gone).await?;
     all.into_iter().try_for_each(|gone| gone.map(drop))
 }
 
-/// What is older than this is old; `None`: nothing ever is.
+/// Events that are older than this are old; `None`: none ever is.
 fn before(core: &Core) -> Option<i64> {
     let keep_days = core.settings.borrow().store.keep_days;
     (keep_days > 0).then(|| now_ms() - keep_days as i64 * DAY_MS)
@@ -91,19 +91,21 @@ async fn forget_bytes(core: &Core, gone: u64) -> Result<(), StoreError> {
     core.within(LONGEST, async { Ok(sql::forget(&core.db).await?) }).await
 }
 
-/// Calls that were over before this.
-async fn old_calls(core: &Core, before: i64) -> Result<Vec<String>, StoreError> {
+/// Calls that are beyond their time.
+async fn old_calls(core: &Core) -> Result<Vec<String>, StoreError> {
     use calls::{Column, Entity, State};
-    let over = Func::coalesce([Expr::col(Column::EndedMs), Expr::col(Column::StartedMs)]);
+    let now_ms = now_ms();
+    let settings = core.settings.borrow().clone();
+    let Some(beyond) = kept::beyond(&settings, now_ms) else { return Ok(Vec::new()) };
     // Whoever has the folder deletes it with the row; of a directory that is gone for good, somebody does.
-    let here = Column::Home.is_null().or(Column::Home.eq(core.me.home.as_str()));
-    let here = here.or(Expr::from(over.clone()).lt(before - STRANGE_DAYS * DAY_MS));
+    let here = Condition::any().add(Column::Home.is_null()).add(Column::Home.eq(core.me.home.as_str()));
+    let here = here.add_option(kept::beyond(&settings, now_ms - STRANGE_DAYS * DAY_MS));
     let old = Entity::find()
         .select_only()
         .column(Column::Id)
         .filter(Column::State.ne(State::Running))
         .filter(here)
-        .filter(Expr::from(over).lt(before))
+        .filter(beyond)
         .order_by_asc(Column::StartedMs)
         .limit(MAX_CALLS)
         .into_tuple();

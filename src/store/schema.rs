@@ -132,7 +132,15 @@ CREATE TABLE documents (
 CREATE INDEX documents_name ON documents (kind, name, seq);
 CREATE INDEX documents_revision ON documents (revision);
 "],
-    &[people::TABLES, numbers::TABLES, deliveries::TABLES, persons::TABLES, lists::TABLES, requests::TABLES, jobs::TABLES],
+    &[
+        people::TABLES,
+        numbers::TABLES,
+        deliveries::TABLES,
+        persons::TABLES,
+        lists::TABLES,
+        requests::TABLES,
+        jobs::TABLES,
+    ],
 ];
 
 /// What this program knows.

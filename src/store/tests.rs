@@ -36,10 +36,13 @@ macro_rules! on_both {
 mod cluster;
 
 mod admission;
+mod callers;
 mod dials;
 mod documents;
+mod erase;
 mod found;
 mod jobs;
+mod kept;
 mod lists;
 mod opening;
 mod owners;
@@ -119,8 +122,11 @@ impl Place {
             timeout_ms: 1,
             retry_first_ms: 1,
         };
-        let settings =
-            Settings { store: StoreSettings { keep_days, ..StoreSettings::default() }, webhooks: vec![Arc::new(hook)] };
+        let settings = Settings {
+            store: StoreSettings { keep_days, ..StoreSettings::default() },
+            keep: BTreeMap::new(),
+            webhooks: vec![Arc::new(hook)],
+        };
         let (data, url) = (self.data().to_owned(), self.url.clone());
         Store::start(StoreOptions { data, url, address: String::new(), lease }, settings, Arc::default()).await
     }

@@ -13,7 +13,7 @@ use crate::config::EventType;
 
 use super::calls::{self, Ended, EndedCall, NewCall};
 use super::lock::Lock;
-use super::{Core, LONGEST, StoreError, admit, chores, id, lease, reconcile, schema, sql};
+use super::{Core, LONGEST, StoreError, admit, chores, id, lease, persons, reconcile, schema, sql};
 
 /// What is handed over.
 #[derive(Debug)]
@@ -99,8 +99,9 @@ impl Writer {
         self.core.tried.send_replace(true);
         let chores = tokio::spawn(chores::run(Arc::clone(&self.core)));
         let lease = tokio::spawn(lease::keep(Arc::clone(&self.core), self.stopping.clone()));
+        let erasing = tokio::spawn(persons::erase::keep(Arc::clone(&self.core)));
         self.serve().await;
-        for task in [chores, lease] {
+        for task in [chores, lease, erasing] {
             task.abort();
             // Its transaction, if any, is rolled back before the directory is let go of.
             let _ = task.await;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
+mod access;
 mod api_calls;
 mod api_documents;
 mod api_judged;
@@ -12,6 +13,7 @@ mod demo;
 mod dial;
 mod doors;
 mod edits;
+mod erase;
 mod failures_caller;
 mod failures_files;
 mod failures_model;

@@ -429,16 +429,16 @@ async fn what_follows_a_call_is_done_though_its_agent_was_deleted_while_it_ran_a
 
 /// All that is logged while it is held, on this thread.
 #[derive(Clone, Default)]
-struct Logs(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
-    fn record(&self) -> tracing::subscriber::DefaultGuard {
+    pub(crate) fn record(&self) -> tracing::subscriber::DefaultGuard {
         let writer = self.clone();
         let logs = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::TRACE);
         tracing::subscriber::set_default(logs.with_writer(move || writer.clone()).finish())
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().expect("logs")).into_owned()
     }
 }

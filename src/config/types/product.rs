@@ -281,4 +281,15 @@ pub struct AgentStanding {
     pub visibility: Visibility,
     /// Calls at once (CON-01); `None`: as many as the plan lets it have.
     pub max_calls: Option<u32>,
+    /// How long its calls are kept, where it is not as long as the organization's.
+    pub keep: KeepDays,
+}
+
+/// How long an agent's calls are kept, in days from their end, 0-3650; `None`: as the organization says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepDays {
+    /// Calls with all that there is of them; 0: for ever.
+    pub calls: Option<u64>,
+    /// Their recordings, and journals with audio; 0: as long as their calls.
+    pub recordings: Option<u64>,
 }

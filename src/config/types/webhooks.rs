@@ -66,8 +66,12 @@ pub struct Webhook {
 /// What is kept of calls, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// Days after which a call's folder and row are deleted; 0: never.
+    /// Days after which a call's folder and row are deleted, 0-3650, where its agent says nothing else; 0: never.
     pub keep_days: u64,
+    /// The same of recordings, and of journals with audio; 0: with their calls.
+    pub keep_recordings_days: u64,
+    /// Days for which any agent's calls are kept at most, 0-3650; 0: no bound.
+    pub max_keep_days: u64,
     /// PostgreSQL's URL; `None`: SQLite in the data directory. A change needs a restart.
     pub url: Option<Secret>,
     /// Seconds without a sign of life, 2-300, after which other servers take this one for gone. A change needs a restart.
@@ -76,6 +80,6 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        StoreSettings { keep_days: 0, url: None, lease_s: 15 }
+        StoreSettings { keep_days: 0, keep_recordings_days: 0, max_keep_days: 0, url: None, lease_s: 15 }
     }
 }

@@ -8,7 +8,7 @@ use crate::house::deployments::{self, Have};
 use crate::house::models::{self, Pair};
 use crate::house::people::{self, KeyWish};
 use crate::house::principal::{Principal, Scopes};
-use crate::house::{Refusal, calls, hours, residency, routes, switches};
+use crate::house::{Refusal, callers, calls, hours, residency, routes, switches};
 
 /// One of each that a rule gives out by itself.
 fn refusals() -> Vec<Refusal> {
@@ -64,6 +64,11 @@ fn refusals() -> Vec<Refusal> {
         calls::not_yet("priority"),
         calls::not_yet("not_before"),
         calls::line("").unwrap_err(),
+        callers::check_pin("123", []).unwrap_err(),
+        callers::check_pin("1234", []).unwrap_err(),
+        callers::check_number("5550100", "ann@example.test", None, 0).unwrap_err(),
+        callers::check_number("+15550100100", "ann@example.test", Some("bob@example.test"), 0).unwrap_err(),
+        callers::check_number("+15550100100", "ann@example.test", None, callers::MAX_NUMBERS).unwrap_err(),
     ]
     .into_iter()
     .chain(of_people())

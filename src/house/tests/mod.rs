@@ -1,6 +1,7 @@
 //! The sheet's acceptance rows as tables, and properties where a table would be too short.
 
 mod access;
+mod callers;
 mod caps;
 mod deployments;
 mod documentation;
@@ -12,6 +13,7 @@ mod panel;
 mod people;
 mod phone;
 mod residency;
+mod retention;
 mod review;
 mod roles;
 mod running;
@@ -19,7 +21,9 @@ mod switches;
 
 use jiff::Timestamp;
 
-use crate::config::{Access, AgentStanding, Channel, ModelCard, ModelFacts, ModelKind, Schedule, Standing, Visibility};
+use crate::config::{
+    Access, AgentStanding, Channel, KeepDays, ModelCard, ModelFacts, ModelKind, Schedule, Standing, Visibility,
+};
 
 const NOON: &str = "2026-06-16T12:00:00Z";
 
@@ -56,6 +60,7 @@ fn agent() -> AgentStanding {
         schedule: Schedule::default(),
         visibility: Visibility::Public,
         max_calls: None,
+        keep: KeepDays::default(),
     }
 }
 

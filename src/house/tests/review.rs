@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Hours, Outside, Plan, Span, Tier};
+use crate::config::{Hours, Outside, Plan, Span, StoreSettings, Tier};
 use crate::house::review::*;
 
 /// A catalogue that owns what [`Facts`] borrow.
@@ -16,6 +16,7 @@ struct Catalogue {
     models: Vec<ModelCard>,
     plan: Plan,
     tier: Tier,
+    max_keep_days: u64,
 }
 
 /// What a document names.
@@ -43,6 +44,7 @@ impl Catalogue {
             ],
             plan: Plan::default(),
             tier: Tier::Global,
+            max_keep_days: 0,
         };
         for (name, channel) in [("chat", Channel::Internal), ("line", Channel::Phone), ("site", Channel::Website)] {
             catalogue.add(name, channel);
@@ -81,6 +83,7 @@ impl Catalogue {
             models: self.models.iter().map(|card| (card.name.as_str(), card)).collect(),
             plan: self.plan,
             tier: self.tier,
+            store: StoreSettings { max_keep_days: self.max_keep_days, ..StoreSettings::default() },
         }
     }
 }

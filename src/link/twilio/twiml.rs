@@ -69,6 +69,28 @@ pub fn refuse(text: &str, language: Option<&str>) -> String {
     xml
 }
 
+/// Asks for digits on the keypad, `most` at most, which `#` ends, and tells them `action`; also that none came.
+pub fn ask_for_digits(text: &str, most: usize, action: &str) -> String {
+    let mut xml = String::from(HEAD);
+    xml.push_str("<Gather");
+    attribute(&mut xml, "input", "dtmf");
+    attribute(&mut xml, "finishOnKey", "#");
+    // One more than there can be: who keys in too many is wrong, and is not cut short into being right.
+    attribute(&mut xml, "numDigits", &(most + 1).to_string());
+    attribute(&mut xml, "timeout", GATHER_S);
+    attribute(&mut xml, "actionOnEmptyResult", "true");
+    attribute(&mut xml, "method", "POST");
+    attribute(&mut xml, "action", action);
+    xml.push_str("><Say>");
+    escape(&mut xml, text);
+    xml.push_str("</Say></Gather>");
+    xml.push_str(TAIL);
+    xml
+}
+
+/// Seconds without a key after which no more is waited for.
+const GATHER_S: &str = "8";
+
 /// Hangs up without a word.
 pub fn hang_up() -> String {
     format!("{HEAD}{TAIL}")
@@ -173,6 +195,16 @@ mod tests {
              <Hangup/></Response>"
         );
         assert!(refuse("Bye", None).contains("<Say>Bye</Say>"));
+    }
+
+    #[test]
+    fn digits_are_asked_for_and_told_to_the_action() {
+        assert_eq!(
+            ask_for_digits("PIN & #", 8, "https://h/a?try=1&x=2"),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Gather input=\"dtmf\" finishOnKey=\"#\" \
+             numDigits=\"9\" timeout=\"8\" actionOnEmptyResult=\"true\" method=\"POST\" \
+             action=\"https://h/a?try=1&amp;x=2\"><Say>PIN &amp; #</Say></Gather><Hangup/></Response>"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::stage::phone::metronome::{Metronome, Pace};
 use crate::stage::phone::report::{EndedBy, Outcome, PhoneEvent, PhoneReport, Violation, What};
 use crate::stage::phone::script::{Runner, Step};
 use crate::stage::phone::stream::{self, Identity, Live, Session, StreamEnd};
-use crate::stage::phone::twiml::{self, DialNoun, StreamNoun, Verb};
+use crate::stage::phone::twiml::{self, DialNoun, GatherNoun, StreamNoun, Verb};
 use crate::stage::phone::webhook::Server;
 
 /// TwiML documents that one call runs at most.
@@ -52,6 +52,10 @@ pub struct CallOptions {
     pub script: Vec<Step>,
     /// The same when the stream is opened again, after the line was lent or broke off; without, the caller hangs up then.
     pub scripts_after: VecDeque<Vec<Step>>,
+    /// What is keyed in each time that digits are asked for, in order; without, nothing is.
+    pub keyed: VecDeque<String>,
+    /// What the carrier says of the caller's number (`StirVerstat`); `None`: nothing.
+    pub verstat: Option<String>,
     /// What becomes of numbers that the caller is put through to, in order; without, somebody answers and talks to the end.
     pub put_through: VecDeque<PutThrough>,
     /// Line noise where the caller is silent; `None`: digital silence.
@@ -110,6 +114,8 @@ impl CallOptions {
             to: to.into(),
             script,
             scripts_after: VecDeque::new(),
+            keyed: VecDeque::new(),
+            verstat: Some("TN-Validation-Passed-A".to_owned()),
             put_through: VecDeque::new(),
             noise_dbfs: None,
             seed: 1,
@@ -256,6 +262,7 @@ impl Call<'_> {
                 self.over = document.is_none();
                 return document;
             }
+            Verb::Gather(noun) => return self.gather(noun).await,
             Verb::Dial(noun) => return self.dial(noun).await,
             Verb::Press(digits) => {
                 // A key every half second, as Twilio plays them; `w` takes as long, `W` twice.
@@ -266,6 +273,27 @@ impl Call<'_> {
             Verb::Stream(noun) => return self.stream(noun).await,
         }
         None
+    }
+
+    /// Keys in what is asked for, at once; gives the document that the action answers with.
+    async fn gather(&mut self, noun: GatherNoun) -> Option<String> {
+        self.live.tell(What::CarrierSays(noun.said.clone()));
+        self.report.said.push(noun.said);
+        let keyed = self.options.keyed.pop_front().unwrap_or_default();
+        let digits: String = keyed.chars().take_while(|key| Some(*key) != noun.finish).collect();
+        let digits: String = digits.chars().take(noun.most.unwrap_or(usize::MAX)).collect();
+        if digits.is_empty() && !noun.on_empty {
+            return None;
+        }
+        let mut form = self.form("in-progress");
+        let ended_by = if keyed.contains('#') { "#" } else { "" };
+        form.push(("Digits".to_owned(), digits));
+        form.push(("FinishedOnKey".to_owned(), ended_by.to_owned()));
+        form.push(("msg".to_owned(), "Gather End".to_owned()));
+        let answer = self.server.post(&self.server.public(&noun.action), &form).await;
+        let document = answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body);
+        self.over = document.is_none();
+        document
     }
 
     /// Puts the caller through; gives the document that says how it goes on.
@@ -418,10 +446,10 @@ impl Call<'_> {
             ("CallStatus", status),
             ("ApiVersion", "2010-04-01"),
             ("Direction", if self.options.placed { "outbound-api" } else { "inbound" }),
-            ("StirVerstat", "TN-Validation-Passed-A"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
+        form.extend(self.options.verstat.clone().map(|verstat| ("StirVerstat".to_owned(), verstat)));
         for who in ["From", "To", "Caller", "Called"] {
             for (what, value) in [("City", "SAN FRANCISCO"), ("State", "CA"), ("Zip", ""), ("Country", "US")] {
                 form.push((format!("{who}{what}"), value.to_owned()));

@@ -14,6 +14,8 @@ pub enum Verb {
     },
     /// Puts the caller through.
     Dial(DialNoun),
+    /// Asks for keys.
+    Gather(GatherNoun),
     /// Presses keys for the far end.
     Press(String),
     /// Goes on with the document there.
@@ -33,6 +35,21 @@ pub struct DialNoun {
     pub action: Option<String>,
     /// Told when somebody answers.
     pub answered: Option<String>,
+}
+
+/// `<Gather>` of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GatherNoun {
+    /// What is said meanwhile.
+    pub said: String,
+    /// Ends the digits, and is none of them.
+    pub finish: Option<char>,
+    /// So many digits end it, too.
+    pub most: Option<usize>,
+    /// Told what was keyed in.
+    pub action: String,
+    /// Whether it is told when that is nothing; else the next verb follows.
+    pub on_empty: bool,
 }
 
 /// `<Stream>` inside `<Connect>`.
@@ -74,6 +91,7 @@ fn verb(element: &Element) -> Result<Verb, String> {
             element.no_children()?;
             Ok(Verb::Say { text: element.text.trim().to_owned(), language: element.get("language") })
         }
+        "Gather" => gather_noun(element).map(Verb::Gather),
         "Dial" => {
             element.only(&["action", "method", "callerId", "timeout", "timeLimit", "answerOnBridge"])?;
             dial_noun(element).map(Verb::Dial)
@@ -108,6 +126,39 @@ fn verb(element: &Element) -> Result<Verb, String> {
         }
         other => Err(format!("<{other}> is not a verb that this caller knows")),
     }
+}
+
+fn gather_noun(element: &Element) -> Result<GatherNoun, String> {
+    element.only(&["input", "finishOnKey", "numDigits", "timeout", "actionOnEmptyResult", "method", "action"])?;
+    element.no_text()?;
+    if element.get("input").is_some_and(|input| input != "dtmf") {
+        return Err("<Gather input>: this caller has keys only".to_owned());
+    }
+    if element.get("method").is_some_and(|method| method != "POST") {
+        return Err("<Gather method>: this caller knows POST only".to_owned());
+    }
+    let within = |name: &str, most: u64| match element.get(name).map(|n| n.parse::<u64>()) {
+        None => Ok(None),
+        Some(Ok(n)) if (1..=most).contains(&n) => Ok(Some(n)),
+        Some(_) => Err(format!("<Gather {name}> must be 1 to {most} (13313)")),
+    };
+    within("timeout", 120)?;
+    let mut finish = element.get("finishOnKey").unwrap_or_else(|| "#".to_owned());
+    if !finish.chars().all(|key| "0123456789*#".contains(key)) || finish.len() > 1 {
+        return Err("<Gather finishOnKey> must be a key (13310)".to_owned());
+    }
+    let mut noun = GatherNoun {
+        finish: finish.pop(),
+        most: within("numDigits", 1_000)?.map(|n| n as usize),
+        action: element.get("action").ok_or("<Gather>: this caller needs an action")?,
+        on_empty: element.get("actionOnEmptyResult").is_some_and(|on| on == "true"),
+        ..GatherNoun::default()
+    };
+    for child in &element.children {
+        let Verb::Say { text, .. } = verb(child)? else { return Err("<Gather> may hold <Say> and <Play>".to_owned()) };
+        noun.said.push_str(&text);
+    }
+    Ok(noun)
 }
 
 fn dial_noun(element: &Element) -> Result<DialNoun, String> {
@@ -360,6 +411,15 @@ mod tests {
         assert_eq!(parse(&xml), Ok(vec![Verb::Stream(stream), Verb::Hangup]));
         let say = Verb::Say { text: "No & <no>".into(), language: Some("en-GB".into()) };
         assert_eq!(parse(&twiml::refuse("No & <no>", Some("en-GB"))), Ok(vec![say, Verb::Hangup]));
+        let asked = GatherNoun {
+            said: "Your <PIN>".into(),
+            finish: Some('#'),
+            most: Some(9),
+            action: "https://h/a?try=1&b=2".into(),
+            on_empty: true,
+        };
+        let digits = twiml::ask_for_digits("Your <PIN>", 8, "https://h/a?try=1&b=2");
+        assert_eq!(parse(&digits), Ok(vec![Verb::Gather(asked), Verb::Hangup]));
         let dialled = DialNoun { number: "+1415".into(), timeout_s: 30, ..DialNoun::default() };
         assert_eq!(parse(&twiml::dial("+1415")), Ok(vec![Verb::Dial(dialled.clone()), Verb::Hangup]));
         let asked = twiml::dial_or_ask("+1415", 25, "https://h/a?x=1&y=2", "https://h/b");
@@ -391,6 +451,10 @@ mod tests {
             "<Response><Connect><Stream url='wss://h' track='both_tracks'/></Connect></Response>",
             "<Response><Connect><Stream url='wss://h' url='wss://i'/></Connect></Response>",
             "<Response><Connect><Stream url='wss://h'><Parameter name='x'/></Stream></Connect></Response>",
+            "<Response><Gather/></Response>",
+            "<Response><Gather action='/a' input='speech'/></Response>",
+            "<Response><Gather action='/a' numDigits='0'/></Response>",
+            "<Response><Gather action='/a'><Hangup/></Gather></Response>",
             "<Response><Dial/></Response>",
             "<Response><Redirect/></Response>",
         ] {

@@ -85,7 +85,7 @@ impl People {
 }
 
 /// In the transaction of what it tells about.
-pub(super) async fn add<C: ConnectionTrait>(
+pub(in crate::store) async fn add<C: ConnectionTrait>(
     db: &C,
     who: &str,
     action: &str,

@@ -34,7 +34,7 @@ pub use secret::{SecretKind, new_embed_key};
 pub use sessions::{LoggedIn, NewSession, Session};
 pub use users::{Credentials, Factor, User};
 
-pub(super) use audit::forget;
+pub(super) use audit::{add as add_audit, forget};
 
 use super::whose::Whose;
 use super::{Desk, Store, StoreError};
@@ -126,7 +126,7 @@ async fn set_settings<C: ConnectionTrait>(db: &C, who: &str, new: OrgSettings) -
 }
 
 /// A role as its row says; of one that nobody knows the least.
-fn role_of(text: &str) -> Role {
+pub(super) fn role_of(text: &str) -> Role {
     Role::ALL.iter().find(|(name, _)| *name == text).map_or(Role::Member, |(_, role)| *role)
 }
 

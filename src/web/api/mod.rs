@@ -15,6 +15,7 @@ mod events;
 mod members;
 mod models;
 mod organization;
+mod persons;
 mod residency;
 mod revisions;
 mod session;
@@ -38,6 +39,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .merge(members::router())
         .merge(models::router())
         .merge(organization::router())
+        .merge(persons::router())
         .merge(residency::router())
         .merge(revisions::router())
         .merge(session::router())

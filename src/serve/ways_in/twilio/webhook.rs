@@ -13,6 +13,7 @@ use crate::base::audio::AudioFormat;
 use crate::config::{CallSettings, Config, Deployment};
 use crate::ears::answering::AnsweredBy;
 use crate::engine::Control;
+use crate::house::callers;
 use crate::link::twilio::twiml;
 use crate::output::words;
 use crate::serve::about::About;
@@ -25,6 +26,7 @@ use crate::serve::task::{self, Setup};
 use crate::serve::{Shared, budget, force, wall};
 use crate::store::Direction;
 
+use super::gate;
 use super::trust::{MAX_FIELD, Signed};
 
 /// Commands that may wait for one call.
@@ -32,28 +34,51 @@ const QUEUE_COMMANDS: usize = 16;
 
 /// `POST` or `GET /twilio/voice`: a call comes in.
 pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
-    let Signed { form, config, uri, headers, at: began } = webhook;
-    if let Some(call) = placed(&uri) {
-        let expires = began + Duration::from_secs(config.server.twilio.token_ttl_s);
-        return picked_up(&shared, call, form.get("CallSid"), began, expires);
+    if let Some(call) = placed(&webhook.uri) {
+        let expires = webhook.at + Duration::from_secs(webhook.config.server.twilio.token_ttl_s);
+        return picked_up(&shared, call, webhook.form.get("CallSid"), webhook.at, expires);
     }
+    come_in(&shared, webhook, None).await
+}
+
+/// `POST /twilio/access`: a caller has keyed in a PIN, or nothing. All is asked anew: what was so when the phone rang may be
+/// otherwise by now.
+pub(in crate::serve) async fn access(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Some(tried) = gate::tried(&webhook.uri) else {
+        shared.metrics.rejected.add("fields", 1);
+        return (StatusCode::BAD_REQUEST, "try is needed\n").into_response();
+    };
+    come_in(&shared, webhook, Some(tried)).await
+}
+
+/// Somebody calls; `tried`: how often they were asked for a PIN.
+async fn come_in(shared: &Arc<Shared>, webhook: Signed, tried: Option<u32>) -> Response {
+    let Signed { form, config, headers, at: began, .. } = webhook;
     let (Some(to), Some(carrier_call)) = (form.get("To"), form.get("CallSid")) else {
         shared.metrics.rejected.add("fields", 1);
         return (StatusCode::BAD_REQUEST, "To and CallSid are needed\n").into_response();
     };
     let twilio = &config.server.twilio;
     let Some(deployment) = config.deployment_for(to) else {
-        return refuse(&shared, "unknown_number", &twilio.refuse_inactive);
+        return refuse(shared, "unknown_number", &twilio.refuse_inactive);
     };
-    if let Err(because) = force::takes(&config, deployment, jiff::Timestamp::now()) {
-        return refuse(&shared, force::reason(because), force::line(because, deployment, twilio));
+    let met = force::meets(&config, deployment, None, jiff::Timestamp::now());
+    if let callers::Answer::Refuse(because) = met
+        && !callers::is_about_who_calls(met)
+    {
+        return refuse(shared, force::reason(because), force::line(because, deployment, twilio));
     }
     match shared.registry.known(carrier_call) {
         Known::Up(answer) => return again(answer),
-        Known::Over => return over(&shared),
+        Known::Over => return over(shared),
         Known::New => {}
     }
     let public = Public::of(&config.server, &headers);
+    if met != callers::Answer::LetIn
+        && let Err(told) = gate::pass(shared, &config, deployment, &form, &public, tried).await
+    {
+        return told;
+    }
     let about = About {
         direction: Direction::Inbound,
         from: form.get("From").map(str::to_owned),
@@ -61,10 +86,10 @@ pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: 
         variables: BTreeMap::new(),
         budget: None,
     };
-    match answer(&shared, &config, deployment, &public, carrier_call, about, began).await {
+    match answer(shared, &config, deployment, &public, carrier_call, about, began).await {
         Ok(answer) => again(answer),
-        Err("call_over") => over(&shared),
-        Err(why) => refuse(&shared, why, &twilio.refuse_full),
+        Err("call_over") => over(shared),
+        Err(why) => refuse(shared, why, &twilio.refuse_full),
     }
 }
 
@@ -227,7 +252,7 @@ fn over(shared: &Shared) -> Response {
     xml(twiml::hang_up())
 }
 
-fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {
+pub(super) fn refuse(shared: &Shared, why: &'static str, text: &str) -> Response {
     shared.metrics.refused.add(why, 1);
     tracing::info!(why, "call refused");
     xml(twiml::refuse(text, None))
