@@ -14,6 +14,7 @@ mod facts;
 pub mod force;
 pub mod hours;
 pub mod models;
+pub mod numbers;
 pub mod panel;
 pub mod phone;
 mod refusal;

@@ -8,6 +8,7 @@ mod documents;
 mod force;
 mod hours;
 mod models;
+mod numbers;
 mod panel;
 mod phone;
 mod residency;
