@@ -20,6 +20,8 @@ pub enum Kind {
     Server,
     /// A data directory.
     Home,
+    /// A phone number.
+    Number,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Kind::Event => "evt",
             Kind::Server => "srv",
             Kind::Home => "home",
+            Kind::Number => "num",
         }
     }
 }

@@ -13,7 +13,8 @@
 //!   `lock` keeps a second server away from a data directory.
 //! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
 //!   write it; `chores` makes up for what is missing and deletes what is old.
-//! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
+//! - `outbox`, `dials`, `jobs`, `numbers` and `revisions` are also the ways in for who sends webhooks, dials, works, buys phone
+//!   numbers, and keeps documents.
 
 mod admit;
 mod calls;
@@ -25,6 +26,7 @@ mod id;
 mod jobs;
 mod lease;
 mod lock;
+mod numbers;
 mod outbox;
 mod reconcile;
 mod retention;
@@ -59,6 +61,9 @@ pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
+pub use numbers::{
+    Difference, DifferenceKind, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow, NumberState, Sweep,
+};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
 

@@ -24,11 +24,12 @@ const STATEMENT_MS: &str = "5000";
 const IDLE_MS: &str = "10000";
 /// The oldest PostgreSQL that is used, as `server_version_num` says it, and as people do.
 const OLDEST: (i32, &str) = (130_000, "13");
-/// Advisory locks of ours, numbers that nobody else is likely to take: for who migrates, who admits calls, and who applies
-/// documents.
+/// Advisory locks of ours, numbers that nobody else is likely to take: for who migrates, who admits calls, who applies
+/// documents, and who buys phone numbers.
 const MIGRATES: i64 = 0x6f66_6668_6f6f_6b01;
 const ADMITS: i64 = 0x6f66_6668_6f6f_6b02;
 const APPLIES: i64 = 0x6f66_6668_6f6f_6b03;
+const NUMBERS: i64 = 0x6f66_6668_6f6f_6b04;
 /// The channel on which changes of documents are told.
 const CHANNEL: &str = "offhook_documents";
 /// The pause before PostgreSQL is listened to again.
@@ -175,6 +176,11 @@ pub(super) async fn admits_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr
 /// Within a transaction: documents come into force one after the other.
 pub(super) async fn applies_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     alone(db, APPLIES).await
+}
+
+/// Within a transaction: phone numbers are counted and taken by one at a time.
+pub(super) async fn numbers_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    alone(db, NUMBERS).await
 }
 
 /// SQLite has one writer at a time by itself.

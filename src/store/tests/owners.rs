@@ -5,7 +5,7 @@ use sea_orm::ColumnTrait as _;
 use super::*;
 
 /// Ends a store as SIGKILL does: nothing is written any more, nothing let go of.
-async fn kill(store: Store) {
+pub(super) async fn kill(store: Store) {
     let tasks: Vec<_> = store.tasks.lock().unwrap().drain(..).collect();
     for task in tasks {
         task.abort();
