@@ -17,9 +17,12 @@ pub mod models;
 pub mod numbers;
 pub mod panel;
 pub mod phone;
+pub mod principal;
+pub mod rates;
 mod refusal;
 pub mod residency;
 pub mod review;
+pub mod routes;
 pub mod settings;
 pub mod switches;
 #[cfg(test)]

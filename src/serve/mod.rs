@@ -43,6 +43,7 @@ mod doors;
 mod force;
 mod former;
 mod from_store;
+mod handle;
 mod http;
 mod keeper;
 mod late;
@@ -79,7 +80,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsAcceptor;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -94,6 +94,8 @@ use crate::store::{self, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
+pub use doors::Peer;
+pub use handle::{Handle, Web};
 pub use limits::raise_file_limit;
 pub use observer::Observer;
 pub(crate) use tls::http_client;
@@ -123,6 +125,8 @@ pub struct ServeOptions {
     pub data: Option<PathBuf>,
     /// Told of what happens in calls.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Routes beside the server's own.
+    pub web: Option<Web>,
 }
 
 /// Why a server could not start.
@@ -248,11 +252,12 @@ impl Server {
         let mut from_store = FromStore::new(&shared);
         from_store.begin().await;
         let from_store = tokio::spawn(from_store.go_on());
-        let handle = Handle::new();
+        let handle = axum_server::Handle::new();
         let doors = Doors::new(Arc::clone(&shared.metrics));
         bound(&doors, &config);
         let outer = doors::Outer(Arc::clone(&doors));
-        let app = http::router(Arc::clone(&shared)).into_make_service();
+        let web = options.web.map(|web| web(Handle::new(&shared)));
+        let app = http::router(Arc::clone(&shared), web).into_make_service();
         let mut server = axum_server::from_tcp(listener).map_err(refused)?.handle(handle.clone());
         *server.http_builder() = builder();
         let server = match &certificates {
@@ -313,7 +318,7 @@ impl Server {
 pub struct Running {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    handle: Handle<SocketAddr>,
+    handle: axum_server::Handle<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     hurried: watch::Sender<bool>,
 }

@@ -29,6 +29,7 @@ mod lock;
 mod numbers;
 mod outbox;
 mod reconcile;
+mod requests;
 mod retention;
 mod revisions;
 mod schema;
@@ -62,8 +63,10 @@ pub use event::VERSION as EVENT_VERSION;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
 pub use numbers::{
-    Difference, DifferenceKind, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow, NumberState, Sweep,
+    Difference, DifferenceKind, Entered, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow,
+    NumberState, Sweep,
 };
+pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
 

@@ -44,6 +44,8 @@ pub mod numbers {
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: String,
+        /// Tells a repetition of the request that bought it.
+        pub request: Option<String>,
         /// E.164.
         #[sea_orm(unique)]
         pub number: String,

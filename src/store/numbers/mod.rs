@@ -31,6 +31,8 @@ pub const MOST_NUMBERS: u64 = 10_000;
 /// A number that is to be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewNumber {
+    /// Tells a repetition of the same request; `None`: there is none.
+    pub request: Option<String>,
     /// E.164.
     pub number: String,
     /// ISO 3166-1 alpha-2.
@@ -51,6 +53,17 @@ pub struct NewNumber {
     pub carrier_id: Option<String>,
     /// When it was bought, where that is known.
     pub bought_ms: Option<i64>,
+}
+
+/// What came of [`Store::reserve_number`] and [`Store::add_number`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entered {
+    /// It is in the list from now on.
+    New(NumberRow),
+    /// The same request was here before, and this is what it has come to.
+    Same(NumberRow),
+    /// It is not: `number_known`, `number_quota`.
+    No(Refusal),
 }
 
 /// What became of a number.
@@ -76,31 +89,20 @@ impl Store {
     /// Writes down that a number is to be bought, durably, before the carrier is asked. It is this process's to buy.
     ///
     /// # Errors
-    /// The store cannot be written: the carrier must not be asked then. Within: the number is there already
-    /// (`number_known`), or the quota is used up (`number_quota`).
-    pub async fn reserve_number(&self, new: NewNumber, plan: &Plan) -> Result<Result<NumberRow, Refusal>, StoreError> {
+    /// The store cannot be written: the carrier must not be asked then.
+    pub async fn reserve_number(&self, new: NewNumber, plan: &Plan) -> Result<Entered, StoreError> {
         self.enter(new, NumberOrigin::Bought, plan).await
     }
 
-    /// Takes a number in that is there: entered by hand, or found in the carrier's list.
+    /// Takes a number in that is there: entered by hand, for which there is no quota, or found in the carrier's list.
     ///
     /// # Errors
-    /// As of [`reserve_number`](Store::reserve_number); what is entered by hand has no quota.
-    pub async fn add_number(
-        &self,
-        new: NewNumber,
-        origin: NumberOrigin,
-        plan: &Plan,
-    ) -> Result<Result<NumberRow, Refusal>, StoreError> {
+    /// The store cannot be written.
+    pub async fn add_number(&self, new: NewNumber, origin: NumberOrigin, plan: &Plan) -> Result<Entered, StoreError> {
         self.enter(new, origin, plan).await
     }
 
-    async fn enter(
-        &self,
-        new: NewNumber,
-        origin: NumberOrigin,
-        plan: &Plan,
-    ) -> Result<Result<NumberRow, Refusal>, StoreError> {
+    async fn enter(&self, new: NewNumber, origin: NumberOrigin, plan: &Plan) -> Result<Entered, StoreError> {
         let core = &self.core;
         self.in_time(async {
             let mut turn = core.turn.lock().await;
@@ -245,17 +247,25 @@ async fn enter(
     new: NewNumber,
     origin: NumberOrigin,
     plan: &Plan,
-) -> Result<Result<NumberRow, Refusal>, StoreError> {
+) -> Result<Entered, StoreError> {
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::numbers_alone(&txn).await?;
+    if let Some(request) = &new.request {
+        let same = Entity::find().filter(Column::Request.eq(request.as_str())).one(&txn).await?;
+        // One that came to nothing may be tried again.
+        let open = |row: &NumberRow| row.state != NumberState::Failed || row.number != new.number;
+        if let Some(same) = same.filter(open) {
+            return Ok(Entered::Same(same));
+        }
+    }
     let known = Entity::find().filter(Column::Number.eq(new.number.as_str())).one(&txn).await?;
     if known.as_ref().is_some_and(|known| known.state != NumberState::Failed) {
-        return Ok(Err(house::numbers::known()));
+        return Ok(Entered::No(house::numbers::known()));
     }
-    if origin != NumberOrigin::ByHand {
-        if let Err(full) = house::numbers::may_buy(used(&txn).await?, plan) {
-            return Ok(Err(full));
-        }
+    if origin != NumberOrigin::ByHand
+        && let Err(full) = house::numbers::may_buy(used(&txn).await?, plan)
+    {
+        return Ok(Entered::No(full));
     }
     if Entity::find().count(&txn).await? >= MOST_NUMBERS {
         return Err(StoreError::Refused(format!("there are {MOST_NUMBERS} numbers")));
@@ -274,6 +284,7 @@ async fn enter(
     let row = NumberRow {
         tag,
         id: row_id,
+        request: new.request,
         number: new.number,
         origin,
         state: if buys { NumberState::Buying } else { NumberState::Held },
@@ -296,7 +307,7 @@ async fn enter(
     let set: ActiveModel = row.clone().into();
     Entity::insert(set.reset_all()).exec_without_returning(&txn).await?;
     txn.commit().await?;
-    Ok(Ok(row))
+    Ok(Entered::New(row))
 }
 
 /// What the carrier calls a number of ours: the random end of its row's id.

@@ -3,6 +3,7 @@
 pub(super) const TABLES: &str = "
 CREATE TABLE numbers (
     id TEXT PRIMARY KEY NOT NULL,
+    request TEXT UNIQUE,
     number TEXT NOT NULL UNIQUE,
     origin TEXT NOT NULL CHECK (origin IN ('bought', 'taken_over', 'by_hand')),
     state TEXT NOT NULL CHECK (state IN ('buying', 'held', 'releasing', 'failed')),
