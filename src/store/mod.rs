@@ -216,6 +216,8 @@ pub enum StoreError {
     Unready,
     /// What is asked for is not one that can be kept.
     Refused(String),
+    /// What was asked for rests on something that has changed since.
+    Stale,
     /// The database refuses.
     Db(DbErr),
     /// It took too long.
@@ -254,6 +256,7 @@ impl fmt::Display for StoreError {
             StoreError::Db(error) => write!(f, "the database: {error}"),
             StoreError::Slow => f.write_str("the database does not answer in time"),
             StoreError::Gone => f.write_str("the database: a row is gone"),
+            StoreError::Stale => f.write_str("something has changed meanwhile: read it again"),
         }
     }
 }
