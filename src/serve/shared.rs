@@ -19,6 +19,7 @@ use super::late::Late;
 use super::lines::Registry;
 use super::metrics::Metrics;
 use super::models;
+use super::numbers::desk::Desk;
 use super::observer::Observer;
 use super::outgoing::Outgoing;
 use super::pressure::Pressure;
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     pub(super) api_rate: Rate,
     pub(super) sender: Sender,
     pub(super) client: reqwest::Client,
+    /// What is at hand of phone numbers.
+    pub(super) numbers: Arc<Desk>,
     /// What agents ask of other servers.
     pub(super) reach: Reach,
     pub(super) after: Arc<AfterCalls>,

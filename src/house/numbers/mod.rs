@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::deployments;
 use super::refusal::Refusal;
 use crate::config::{Channel, Plan, Role, is_e164};
+use market::Country;
 
 /// How long a number is kept at least after it was bought at the carrier (NUM-11, Q-18).
 pub const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -175,6 +176,59 @@ pub fn written(at: Timestamp, zone: &TimeZone) -> String {
 pub fn unanswered() -> Refusal {
     let message = "The carrier did not answer; the number will appear if it was bought.";
     Refusal { status: 502, ..Refusal::state("carrier_silent", message) }
+}
+
+/// What a release is told whose answer was lost.
+pub fn unreleased() -> Refusal {
+    let message = "The carrier did not answer; the number will disappear if it was given back.";
+    Refusal { status: 502, ..Refusal::state("carrier_silent", message) }
+}
+
+/// The number is not for sale any more, or never was one that can be called.
+pub fn gone() -> Refusal {
+    Refusal::state("number_gone", "This number is not for sale any more. Choose another.")
+}
+
+/// The number is not of the country that was named.
+pub fn elsewhere(country: Country) -> Refusal {
+    let message = format!("Numbers in {} begin with {}.", country.name(), country.prefix());
+    Refusal::wrong("number_form", NUMBER, message)
+}
+
+/// The carrier's account has it, and it is not in the list.
+pub fn in_account() -> Refusal {
+    Refusal::state("in_account", "The carrier's account has this number already: take it over instead.")
+}
+
+/// It was looked for and not found.
+pub fn not_bought() -> Refusal {
+    Refusal::state("not_bought", "The carrier did not answer, and has not sold the number.")
+}
+
+/// It costs more than whoever buys has said.
+pub fn dearer() -> Refusal {
+    Refusal::state("price_changed", "The number costs more by now. Search again.")
+}
+
+/// The key stands for another purchase.
+pub fn key_reused() -> Refusal {
+    let message = "This Idempotency-Key was used for another request; a new request needs a new key.";
+    Refusal::state("key_reused", message)
+}
+
+/// There is no such deployment.
+pub fn no_deployment() -> Refusal {
+    Refusal { status: 404, ..Refusal::state("no_deployment", "There is no such deployment.") }
+}
+
+/// Nothing differs, as far as is known.
+pub fn no_difference() -> Refusal {
+    Refusal::state("no_difference", "Nothing differs any more. Look at the carrier's list again.")
+}
+
+/// What the carrier lists and we do not cannot be repaired.
+pub fn take_over_instead() -> Refusal {
+    Refusal::state("unknown_number", "This number is not in the list: take it over.")
 }
 
 /// What the carrier says no to, in its words (NUM-07). `status`: 409 where it refuses what is asked, 502 where it fails, 503 where it

@@ -171,6 +171,11 @@ pub fn suffice(
     Ok(ends_soon(bundle, now))
 }
 
+/// A paper is named that is not on file. `field`: `bundle` or `address`.
+pub fn unknown(field: &'static str, words: &str) -> Refusal {
+    Refusal::wrong("papers_unfit", field, words)
+}
+
 /// A bundle that counts for less than thirty days more: the numbers that were bought with it are at risk then.
 pub fn ends_soon(bundle: &Bundle<'_>, now: Timestamp) -> Option<Flag> {
     let until = bundle.valid_until.filter(|_| bundle.state == BundleState::Approved)?;

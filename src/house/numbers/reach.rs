@@ -44,6 +44,11 @@ pub fn place(number: &str) -> Where {
     longest.max_by_key(|(_, codes)| length(codes)).map_or(Where::Unknown, |(country, _)| Where::Country(country))
 }
 
+/// All countries whose numbers are known.
+pub fn countries() -> impl Iterator<Item = &'static str> {
+    CODES.iter().map(|(country, _)| *country)
+}
+
 /// Whether a call may go from the number `own` to `to`. `in_use`: countries of the organization's other numbers.
 ///
 /// # Errors

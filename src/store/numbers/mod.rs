@@ -142,6 +142,26 @@ impl Store {
         self.in_time(async { Ok(found.one(self.db()).await?) }).await
     }
 
+    /// What the request of that name has come to.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn number_of_request(&self, request: &str) -> Result<Option<NumberRow>, StoreError> {
+        let found = Entity::find().filter(Column::Request.eq(request)).filter(Column::State.ne(NumberState::Failed));
+        self.in_time(async { Ok(found.one(self.db()).await?) }).await
+    }
+
+    /// Calls from or to a number that go on, on all servers.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn calls_on(&self, number: &str) -> Result<usize, StoreError> {
+        use super::entity::calls::{Column as Call, Entity as Calls, State as CallState};
+        let on = Condition::any().add(Call::ToNumber.eq(number)).add(Call::FromNumber.eq(number));
+        let on = Calls::find().filter(Call::State.eq(CallState::Running)).filter(on);
+        self.in_time(async { Ok(on.count(self.db()).await? as usize) }).await
+    }
+
     /// How many count for the quota: bought and taken over, assigned or not, and on their way.
     ///
     /// # Errors

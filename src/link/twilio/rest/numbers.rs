@@ -10,7 +10,7 @@ pub use answers::{
 use super::{Host, RestRequest, segment};
 
 /// A type of number, in the four spellings that the carrier has for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Of a place.
     Local,

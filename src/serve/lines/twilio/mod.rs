@@ -6,7 +6,7 @@
 
 mod carrier;
 pub(in crate::serve) mod placing;
-mod rest;
+pub(in crate::serve) mod rest;
 mod socket;
 mod way;
 

@@ -40,8 +40,13 @@ impl Rest {
         }
     }
 
+    /// How long a request may take that is not given more.
+    pub(in crate::serve) fn limit(&self) -> Duration {
+        Duration::from_millis(self.twilio.rest_timeout_ms)
+    }
+
     pub(in crate::serve) async fn send(&self, request: &RestRequest) -> Answer {
-        self.send_within(request, Duration::from_millis(self.twilio.rest_timeout_ms)).await
+        self.send_within(request, self.limit()).await
     }
 
     /// The same for what the carrier may take longer for.
