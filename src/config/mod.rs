@@ -149,6 +149,14 @@ pub fn data_dir_of(dir: &Path) -> std::path::PathBuf {
     said.unwrap_or_else(server::default_data_dir)
 }
 
+/// What `public_url` says in the `offhook.toml` in `dir`, whatever else stands there.
+pub fn public_url_of(dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(dir.join("offhook.toml")).ok()?;
+    let tree = toml::de::DeTable::parse(&text).ok()?;
+    let said = tree.get_ref().get("public_url")?.get_ref().as_str()?;
+    Some(said.trim_end_matches('/').to_owned())
+}
+
 /// PostgreSQL's URL in `[store]` of the `offhook.toml` in `dir`, whatever else stands there; `None`: the store is SQLite's.
 ///
 /// # Errors

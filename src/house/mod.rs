@@ -8,6 +8,7 @@
 //! goes on and is flagged. Only what is new is refused.
 
 pub mod access;
+pub mod attempts;
 pub mod caps;
 pub mod deployments;
 mod facts;
@@ -16,6 +17,7 @@ pub mod hours;
 pub mod models;
 pub mod numbers;
 pub mod panel;
+pub mod people;
 pub mod phone;
 pub mod principal;
 pub mod rates;

@@ -15,6 +15,7 @@
 //!   write it; `chores` makes up for what is missing and deletes what is old.
 //! - `outbox`, `dials`, `jobs`, `numbers` and `revisions` are also the ways in for who sends webhooks, dials, works, buys phone
 //!   numbers, and keeps documents.
+//! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
 
 mod admit;
 mod calls;
@@ -28,6 +29,7 @@ mod lease;
 mod lock;
 mod numbers;
 mod outbox;
+pub mod people;
 mod reconcile;
 mod requests;
 mod retention;
@@ -37,6 +39,7 @@ mod share;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod whose;
 mod writer;
 
 use std::fmt;
@@ -53,6 +56,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::time::date;
 use crate::config::{EventType, Secret, StoreSettings, Webhook};
+use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
@@ -129,6 +133,8 @@ struct Core {
     missing: Notify,
     /// States of placed calls that wait to be written.
     unwritten: dials::Unwritten,
+    /// Where passwords are looked at.
+    hasher: people::Hasher,
     /// When trouble was last said.
     said: Mutex<Option<Instant>>,
     /// When this server began, in milliseconds since 1970.
@@ -224,6 +230,8 @@ pub enum StoreError {
     Slow,
     /// A row is gone that was there a moment ago.
     Gone,
+    /// A rule of the house forbids it, by what there is.
+    Rule(Refusal),
 }
 
 impl fmt::Display for StoreError {
@@ -256,12 +264,19 @@ impl fmt::Display for StoreError {
             StoreError::Db(error) => write!(f, "the database: {error}"),
             StoreError::Slow => f.write_str("the database does not answer in time"),
             StoreError::Gone => f.write_str("the database: a row is gone"),
+            StoreError::Rule(refusal) => refusal.fmt(f),
             StoreError::Stale => f.write_str("something has changed meanwhile: read it again"),
         }
     }
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        StoreError::Rule(refusal)
+    }
+}
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
@@ -315,6 +330,7 @@ impl Store {
             fresh: Notify::new(),
             missing: Notify::new(),
             unwritten: dials::Unwritten::default(),
+            hasher: people::Hasher::default(),
             said: Mutex::new(None),
             since_ms: now_ms(),
         });

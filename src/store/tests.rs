@@ -37,6 +37,7 @@ mod cluster;
 
 mod numbers;
 mod owners;
+mod people;
 
 use cluster::Cluster;
 

@@ -10,6 +10,7 @@ mod hours;
 mod models;
 mod numbers;
 mod panel;
+mod people;
 mod phone;
 mod residency;
 mod review;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::house::numbers::reach::Reach;
+use crate::house::Refusal;
+use crate::house::numbers::reach::{self, Reach};
 use crate::link::twilio::rest::numbers::{Kind, Price, Regulation};
 
 /// How long what the carrier says of a country counts.
@@ -39,6 +40,21 @@ pub(in crate::serve) struct Pool {
     pub(in crate::serve) reach: HashMap<String, Reach>,
     /// Countries of all of them.
     pub(in crate::serve) countries: BTreeSet<String>,
+}
+
+impl Pool {
+    /// Whether a call from `from` is taken at the number `own` (BEYOND-31); numbers that are not in the pool take all.
+    pub(in crate::serve) fn takes(&self, own: &str, from: &str) -> bool {
+        self.reach.get(own).is_none_or(|reach| reach::takes(reach, own, &self.countries, from))
+    }
+
+    /// Whether a call may go from the number `own` to `to` (BEYOND-31).
+    ///
+    /// # Errors
+    /// `country_closed`, `premium_number`.
+    pub(in crate::serve) fn may_call(&self, own: &str, to: &str) -> Result<(), Refusal> {
+        self.reach.get(own).map_or(Ok(()), |reach| reach::may_call(reach, own, &self.countries, to))
+    }
 }
 
 /// What is known of a country.

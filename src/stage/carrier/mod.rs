@@ -161,6 +161,9 @@ async fn serve(State(exchange): State<Exchange>, request: Request) -> Response {
             }
         },
     };
+    if let Some(What::SlowAnswer { ms }) = what {
+        tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+    }
     let said = match what {
         Some(what) => what.spoil(said),
         None => said,

@@ -23,6 +23,11 @@ pub enum What {
         /// Milliseconds.
         ms: u64,
     },
+    /// It is carried out at once, and answered late.
+    SlowAnswer {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// It is carried out, and the connection is dropped.
     Unanswered,
     /// The connection is dropped, and nothing is done.
@@ -72,7 +77,7 @@ impl What {
             What::Cut => Said { sent: Sent::Cut(said.text()), ..said },
             What::Twice => said.changed(twice),
             What::Nulls => said.changed(nulls),
-            What::Slow { .. } | What::Lost | What::Refused { .. } | What::Page { .. } => said,
+            What::Slow { .. } | What::SlowAnswer { .. } | What::Lost | What::Refused { .. } | What::Page { .. } => said,
         }
     }
 }

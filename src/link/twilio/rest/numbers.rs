@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_next_page_is_asked_where_the_first_was_and_nowhere_else() {
-        let api = |text| next(Host::Api, "AC1", text).map(|request| request.path);
+        let api = |text: &str| next(Host::Api, "AC1", text).map(|request| request.path);
         let path = "/2010-04-01/Accounts/AC1/IncomingPhoneNumbers.json?PageSize=100&Page=1&PageToken=PA1";
         assert_eq!(api(path).as_deref(), Some(path));
         assert_eq!(api(&format!("https://evil.test{path}")).as_deref(), Some(path));

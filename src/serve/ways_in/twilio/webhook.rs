@@ -48,6 +48,9 @@ pub(in crate::serve) async fn voice(State(shared): State<Arc<Shared>>, webhook: 
     if let Err(because) = force::takes(&config, deployment, jiff::Timestamp::now()) {
         return refuse(&shared, force::reason(because), force::line(because, deployment, twilio));
     }
+    if !shared.numbers.pool().takes(to, form.get("From").unwrap_or_default()) {
+        return refuse(&shared, "country", &twilio.refuse_inactive);
+    }
     match shared.registry.known(carrier_call) {
         Known::Up(answer) => return again(answer),
         Known::Over => return over(&shared),
