@@ -71,7 +71,8 @@ impl Said {
         match self.sent {
             Sent::Json(body) => json(self.status, &body),
             Sent::Nothing => super::empty(self.status),
-            Sent::Dropped => broken(if self.status == 0 { 200 } else { self.status }, String::new()),
+            // A status that has no body could not break off in one.
+            Sent::Dropped => broken(if matches!(self.status, 0 | 204) { 200 } else { self.status }, String::new()),
             Sent::Cut(text) => {
                 let half = text.chars().take(text.chars().count() / 2).collect();
                 broken(self.status, half)
