@@ -77,6 +77,7 @@ mod values;
 mod watch;
 mod webhooks;
 mod world;
+mod written;
 
 use std::path::Path;
 
@@ -97,6 +98,7 @@ pub use turns::candidate;
 pub use types::*;
 pub(crate) use values::is_e164;
 pub use watch::{Opening, Refreshed, Source};
+pub use written::{keys_of, with_keys};
 
 /// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and
 /// [`Source`].

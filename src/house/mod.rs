@@ -9,11 +9,13 @@
 
 pub mod access;
 pub mod attempts;
+pub mod calls;
 pub mod caps;
 pub mod deployments;
 mod facts;
 pub mod force;
 pub mod hours;
+pub mod locks;
 pub mod models;
 pub mod numbers;
 pub mod panel;

@@ -13,6 +13,7 @@
 //!   `lock` keeps a second server away from a data directory.
 //! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
 //!   write it; `chores` makes up for what is missing and deletes what is old.
+//! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
 //! - `outbox`, `dials`, `jobs`, `numbers` and `revisions` are also the ways in for who sends webhooks, dials, works, buys phone
 //!   numbers, and keeps documents.
 //! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
@@ -23,9 +24,11 @@ mod chores;
 mod dials;
 mod entity;
 mod event;
+mod history;
 mod id;
 mod jobs;
 mod lease;
+mod lists;
 mod lock;
 mod numbers;
 mod outbox;
@@ -39,6 +42,7 @@ mod share;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod whose;
 mod writer;
 
@@ -64,8 +68,10 @@ pub use dials::{Dial, DialChange, DialInserted};
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
+pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
+pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE};
 pub use numbers::{
     Difference, DifferenceKind, Entered, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow,
     NumberState, Sweep,
@@ -73,6 +79,7 @@ pub use numbers::{
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
+pub use usage::{MAX_USAGE_ROWS, Spent, Usage, UsageBy, UsageFilter};
 
 use lease::Me;
 use sql::{Mode, Place};

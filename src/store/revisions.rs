@@ -249,7 +249,7 @@ async fn newest<C: ConnectionTrait>(db: &C) -> Result<i64, DbErr> {
 }
 
 /// Of each document the newest revision.
-const NEWEST: &str = "NOT EXISTS (SELECT 1 FROM documents AS later WHERE later.kind = documents.kind \
+pub(super) const NEWEST: &str = "NOT EXISTS (SELECT 1 FROM documents AS later WHERE later.kind = documents.kind \
     AND later.name = documents.name AND later.seq > documents.seq)";
 
 impl NewDocument {

@@ -35,6 +35,7 @@ macro_rules! on_both {
 #[path = "../../tests/postgres/cluster.rs"]
 mod cluster;
 
+mod lists;
 mod numbers;
 mod owners;
 mod people;

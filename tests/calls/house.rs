@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use offhook::base::time::CallTime;
-use offhook::config::{Secret, Source};
+use offhook::config::{Opening, Secret, Source};
 use offhook::engine::CallEvent;
 use offhook::report::Report;
 use offhook::serve::{About, Observer, Running, ServeOptions, Server};
@@ -42,6 +42,15 @@ pub(crate) struct Plan {
     pub(crate) carrier: bool,
     /// Where calls are kept instead of a folder of the house's own.
     pub(crate) data: Option<PathBuf>,
+}
+
+/// The environment of all houses.
+fn env(name: &str) -> Option<String> {
+    match name {
+        "TOKEN" => Some(TOKEN.to_owned()),
+        "SECRET" => Some(SECRET.to_owned()),
+        _ => None,
+    }
 }
 
 impl Default for Plan {
@@ -146,12 +155,18 @@ impl House {
 
     /// Starts the server of a site.
     pub(crate) async fn open(site: Site, data: Option<PathBuf>) -> House {
-        let env = |name: &str| match name {
-            "TOKEN" => Some(TOKEN.to_owned()),
-            "SECRET" => Some(SECRET.to_owned()),
-            _ => None,
-        };
         let source = Source::open_with(site.config(), env, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        House::serve(site, data, source).await
+    }
+
+    /// The same, with documents held to all rules, as `offhook serve` holds them.
+    pub(crate) async fn ruled(site: Site) -> House {
+        let opening = Opening::new(site.config()).env(env).rules(offhook::house::review::rulings);
+        let source = opening.open().unwrap_or_else(|e| panic!("{e}"));
+        House::serve(site, None, source).await
+    }
+
+    async fn serve(site: Site, data: Option<PathBuf>, source: Source) -> House {
         let reports = Arc::new(Reports::default());
         let options = ServeOptions {
             source,

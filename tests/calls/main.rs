@@ -4,10 +4,13 @@
 
 #[path = "../postgres/cluster.rs"]
 mod cluster;
+mod api_documents;
+mod api_judged;
 mod crowd;
 mod demo;
 mod dial;
 mod doors;
+mod edits;
 mod failures_caller;
 mod failures_files;
 mod failures_model;
@@ -21,6 +24,7 @@ mod model;
 mod numbers;
 mod operations;
 mod outgoing;
+mod people;
 mod revisions;
 mod street;
 mod survival;

@@ -52,6 +52,7 @@ fn of(mut card: ModelCard, vendor: &str) -> ModelCard {
 fn agent() -> AgentStanding {
     AgentStanding {
         name: "reception".to_owned(),
+        title: "Reception".to_owned(),
         active: true,
         schedule: Schedule::default(),
         visibility: Visibility::Public,

@@ -56,8 +56,8 @@ pub enum NumberError {
     Refused(Refusal),
     /// The store cannot be used.
     Store(StoreError),
-    /// The deployment's document cannot be changed.
-    Edit(EditError),
+    /// The document of this deployment cannot be changed.
+    Edit(String, EditError),
 }
 
 impl fmt::Display for NumberError {
@@ -65,7 +65,7 @@ impl fmt::Display for NumberError {
         match self {
             NumberError::Refused(refusal) => refusal.fmt(f),
             NumberError::Store(error) => error.fmt(f),
-            NumberError::Edit(error) => error.fmt(f),
+            NumberError::Edit(_, error) => error.fmt(f),
         }
     }
 }
@@ -81,12 +81,6 @@ impl From<Refusal> for NumberError {
 impl From<StoreError> for NumberError {
     fn from(error: StoreError) -> Self {
         NumberError::Store(error)
-    }
-}
-
-impl From<EditError> for NumberError {
-    fn from(error: EditError) -> Self {
-        NumberError::Edit(error)
     }
 }
 

@@ -232,8 +232,8 @@ pub(super) async fn name(
     let upon = shared.source.written(&doc).map(|(_, revision)| revision);
     let change: Map<String, Value> = [("number".to_owned(), json!(number))].into_iter().collect();
     let edit = Edit { doc, upon, to: To::Patched(change) };
-    edit::edit(shared, vec![edit], who, by, false).await?;
-    Ok(())
+    let edited = edit::edit(shared, vec![edit], who, by, false).await;
+    edited.map(drop).map_err(|error| NumberError::Edit(deployment.to_owned(), error))
 }
 
 /// Deployments and their numbers, as the documents are now.

@@ -125,21 +125,27 @@ impl People {
         self.0.in_time(async { Ok(all.all(self.0.db()).await?) }).await
     }
 
-    /// Whose access token this is, if it is in force: one use from `origin`, or from an address where there is none.
+    /// Whose access token this is, if it is in force.
     ///
     /// # Errors
-    /// The store cannot be read or written.
-    pub async fn access_of(&self, secret: &str, origin: &str) -> Result<Option<AccessToken>, StoreError> {
+    /// The store cannot be read.
+    pub async fn access_of(&self, secret: &str) -> Result<Option<AccessToken>, StoreError> {
         use access_tokens::{Column, Entity};
         if SecretKind::of(secret) != Some(SecretKind::Access) {
             return Ok(None);
         }
         let db = self.0.db();
         let this = Entity::find().filter(Column::Hash.eq(secret::hash(secret))).filter(in_force(db));
-        let Some(row) = self.0.in_time(async { Ok(this.one(db).await?) }).await? else { return Ok(None) };
+        Ok(self.0.in_time(async { Ok(this.one(db).await?) }).await?.map(AccessToken::from))
+    }
+
+    /// Counts a use of an access token from `origin`, or from an address where there is none.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn count_access(&self, token: &str, origin: &str) -> Result<(), StoreError> {
         let origin: String = origin.chars().filter(|c| !c.is_control()).take(MAX_ORIGIN).collect();
-        self.change(async |txn| used(txn, &row.id, &origin).await).await?;
-        Ok(Some(row.into()))
+        self.change(async |txn| used(txn, token, &origin).await).await
     }
 
     /// Ends an access token of an agent.

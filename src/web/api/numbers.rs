@@ -13,12 +13,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::config::By;
+use crate::config::{By, DocId};
 use crate::house::numbers::market::{Country, Search, Type};
 use crate::house::numbers::reach::countries;
 use crate::house::numbers::{Origin, used};
 use crate::serve::numbers::{Bought, Change, Differences, Listed, NumberError, Papers, Urls, Wanted as Purchase};
 use crate::store::{DifferenceKind, NumberOrigin, NumberRow, NumberState, written};
+use crate::web::documents::refused;
 use crate::web::extract::{Json, Maybe, Path, Query};
 use crate::web::once::required_key;
 use crate::web::page::{Page, Wanted};
@@ -45,7 +46,7 @@ impl From<NumberError> for Problem {
         match error {
             NumberError::Refused(refusal) => refusal.into(),
             NumberError::Store(error) => error.into(),
-            NumberError::Edit(error) => error.into(),
+            NumberError::Edit(deployment, error) => refused(error, &DocId::Deployment(deployment.into())),
         }
     }
 }
