@@ -33,3 +33,21 @@ fn json(value: toml::Value) -> Value {
         toml::Value::Table(table) => Value::Object(map(table)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_were_read_are_laid_into_the_same_text_without_a_change() {
+        let text = "a = 1 # one\nb = [1.5, true]\n[t]\nat = 2026-12-24T08:00:00+01:00\n[[l]]\nx = \"y\"\n";
+        let keys = keys_of(text).unwrap();
+        assert_eq!(keys["t"]["at"], "2026-12-24T08:00:00+01:00");
+        assert_eq!((&keys["b"], &keys["l"]), (&serde_json::json!([1.5, true]), &serde_json::json!([{"x": "y"}])));
+        let mut same = keys.clone();
+        // A moment is text by now, which a document may say it as, too.
+        same.remove("t");
+        assert_eq!(with_keys(text, &same).unwrap(), text);
+        assert!(keys_of("a = ").is_none() && with_keys("a = ", &same).is_err());
+    }
+}

@@ -51,3 +51,25 @@ fn credits(micros: u64, billing: &Billing) -> Option<f64> {
     let credit = billing.credit_micros.filter(|credit| *credit > 0)?;
     Some((micros as f64 / credit as f64 * 10_000.0).round() / 10_000.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ModelFacts, Price};
+
+    #[test]
+    fn mod_03_texts_cost_by_the_thousand_words_and_voices_by_the_minute() {
+        let price = Price { text_in_micros: 500_000, text_out_micros: 1_500_000, ..Price::default() };
+        let card = |kind, price| ModelCard { name: "m".to_owned(), kind, facts: ModelFacts::default(), price };
+        let billing = Billing { credit_micros: Some(1_000), currency: Some("USD".to_owned()) };
+        let cost = |micros, credits| Cost { micros, credits: Some(credits) };
+        // 1,333 tokens, in and out apart; a part of a millionth is one.
+        let text = rate(&card(ModelKind::Text, Some(price)), &billing, 0);
+        assert_eq!(text, Some(Rate::ThousandWords { read: cost(667, 0.667), written: cost(2_000, 2.0) }));
+        let voice = rate(&card(ModelKind::Voice, Some(price)), &billing, 60_000);
+        assert_eq!(voice, Some(Rate::Minute { cost: cost(60_000, 60.0) }));
+        assert_eq!(rate(&card(ModelKind::Text, None), &billing, 0), None, "nothing is guessed");
+        let without = rate(&card(ModelKind::Voice, Some(price)), &Billing::default(), 60_000);
+        assert_eq!(without, Some(Rate::Minute { cost: Cost { micros: 60_000, credits: None } }));
+    }
+}

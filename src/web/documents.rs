@@ -114,9 +114,18 @@ pub(crate) async fn read(api: &Api, doc: &DocId) -> Result<(Arc<str>, Revision),
 
 /// The same; `None`: there is none.
 pub(crate) async fn found(api: &Api, doc: &DocId) -> Result<Option<(Arc<str>, Revision)>, Problem> {
+    // A name from outside must lead to no other file.
+    if !is_id(doc.name()) {
+        return Ok(None);
+    }
     let (handle, doc) = (api.handle.clone(), doc.clone());
     let read = tokio::task::spawn_blocking(move || handle.source().written(&doc)).await;
     read.map_err(|error| Problem::internal(&error))
+}
+
+/// Whether it can be a document's name.
+pub(crate) fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// A change of one document, made upon what the request says, or upon what there is.
@@ -174,6 +183,9 @@ impl Change<'_> {
     pub(crate) async fn make(&self, edits: Vec<Edit>) -> Result<Edited, Problem> {
         let held = self.api.handle.locks();
         for edit in &edits {
+            if !is_id(edit.doc.name()) {
+                return Err(Problem::absent(edit.doc.kind(), edit.doc.name()));
+            }
             locks::may_change(&edit.doc, &held)?;
         }
         self.write(edits).await

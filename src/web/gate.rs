@@ -24,11 +24,13 @@ const HEADERS: [(HeaderName, &str); 3] = [
 
 /// Which bucket a request took from, for handlers that count more than one item.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for requests of many items")]
 pub(crate) struct Bucket {
     credential: String,
     class: Class,
 }
 
+#[allow(dead_code, reason = "for requests of many items")]
 impl Bucket {
     /// Takes `more` items beside the one that the request took (RATE-02).
     ///

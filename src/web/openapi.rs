@@ -17,7 +17,7 @@ use super::Api;
 use super::extract::{Nothing, Query};
 use super::problem::{MEDIA_TYPE, Problem, Wrong};
 use crate::config::Role;
-use crate::house::routes::{self, Route};
+use crate::house::routes::{self, Resource, Route};
 
 const ABOUT: &str = "Everything that the console does can be done by these requests. Bodies are JSON; what is refused is \
     told as application/problem+json, with a code for programs and a sentence for people. Lists come in pages. Documents \
@@ -98,7 +98,11 @@ fn complete(operation: &mut Operation, route: &Route) {
         answers.push(("413", "The body is too large"));
         answers.push(("415", "The body is not JSON"));
     }
-    if route.method == "POST" {
+    let documents = matches!(route.resource, Resource::Agents | Resource::Deployments | Resource::Org);
+    if route.write && documents {
+        answers.push(("412", "Somebody else changed it meanwhile"));
+    }
+    if route.write {
         answers.push((
             "409",
             "The state of things forbids it; the Idempotency-Key was used for something else, or is in use",
@@ -107,6 +111,15 @@ fn complete(operation: &mut Operation, route: &Route) {
     for (status, description) in answers {
         let said = operation.responses.responses.entry(status.to_owned());
         said.or_insert_with(|| RefOr::T(problem(description)));
+    }
+    // What is refused is a problem, whoever describes it.
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && response.content.is_empty()
+        {
+            response.content = problem("").content;
+        }
     }
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response {

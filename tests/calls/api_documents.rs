@@ -154,18 +154,21 @@ async fn api_04_api_07_api_08_what_is_wrong_with_a_request_is_said_as_a_problem(
     assert_eq!(seen, ["closed", "desk"]);
     assert_eq!(web.get("/deployments?cursor=%21").await.code(), (422, "cursor"));
 
-    let send = |method: Method, path: &'static str, headers: Vec<(&'static str, &'static str)>, body: Option<String>| {
-        let web = &web;
-        async move { web.send(method, path, &headers, body).await }
-    };
+    let send =
+        |method: Method, path: &'static str, headers: Vec<(&'static str, &'static str)>, body: Option<String>| {
+            let web = &web;
+            async move { web.send(method, path, &headers, body).await }
+        };
     let (none, agents) = (Vec::new(), "/api/v1/agents");
     let big = format!("{{\"instructions\":\"{}\"}}", "x".repeat(65 << 10));
-    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
     for (method, path, headers, body, status, code) in [
         (Method::GET, agents, vec![("authorization", "")], None, 401, "unauthenticated"),
         (Method::GET, agents, vec![("authorization", "Bearer wrong")], None, 401, "unauthenticated"),
         (Method::GET, "/api/v1/nothing", none.clone(), None, 404, "not_found"),
         (Method::GET, "/api/v1/agents/nobody", none.clone(), None, 404, "not_found"),
+        (Method::GET, "/api/v1/agents/..%2Foffhook", none.clone(), None, 404, "not_found"),
+        (Method::GET, "/api/v1/deployments/..%2F..%2Fetc%2Fx", none.clone(), None, 404, "not_found"),
         (Method::DELETE, agents, none.clone(), None, 405, "method"),
         (Method::POST, agents, none.clone(), Some(big.clone()), 413, "too_large"),
         (Method::POST, agents, vec![("idempotency-key", "big")], Some(big), 413, "too_large"),
@@ -173,7 +176,14 @@ async fn api_04_api_07_api_08_what_is_wrong_with_a_request_is_said_as_a_problem(
         (Method::POST, agents, none.clone(), Some(deep), 400, "json"),
         (Method::POST, agents, none.clone(), Some("[]".to_owned()), 422, "body"),
         (Method::POST, agents, vec![("content-type", "text/plain")], Some("{}".to_owned()), 415, "content_type"),
-        (Method::POST, "/api/v1/validate", none.clone(), Some("{\"document\":\"agents/a.toml\",\"x\":1}".to_owned()), 422, "body"),
+        (
+            Method::POST,
+            "/api/v1/validate",
+            none.clone(),
+            Some("{\"document\":\"agents/a.toml\",\"x\":1}".to_owned()),
+            422,
+            "body",
+        ),
     ] {
         let what = format!("{method} {path} {headers:?}");
         let answer = send(method, path, headers, body).await;
@@ -197,10 +207,13 @@ async fn api_05_twice_is_once_and_api_09_a_dry_run_changes_nothing() {
     let web = Web::build("").await;
     let body = json!({"id": "ben", "model": "scripted", "instructions": "Be brief."});
     let dry = web.post("/agents?dry_run=true", body.clone()).await;
-    assert_eq!((dry.status, &dry.body["dry_run"], &dry.body["document"]["model"]), (200, &json!(true), &json!("scripted")));
+    assert_eq!(
+        (dry.status, &dry.body["dry_run"], &dry.body["document"]["model"]),
+        (200, &json!(true), &json!("scripted"))
+    );
     assert_eq!((web.file("agents/ben.toml"), web.get("/agents/ben").await.status), (None, 404));
     let wrong = web.post("/agents?dry_run=true", json!({"id": "ben", "model": "nothing"})).await;
-    assert_eq!((wrong.status, wrong.fields()), (422, vec!["instructions"]), "{}", wrong.text);
+    assert!(wrong.status == 422 && wrong.fields().contains(&"instructions"), "{}", wrong.text);
 
     let send = |key: &'static str, body: Value| {
         let web = &web;
@@ -211,10 +224,16 @@ async fn api_05_twice_is_once_and_api_09_a_dry_run_changes_nothing() {
     assert_eq!(first.header("idempotency-replayed"), "");
     let again = send("one", body.clone()).await;
     assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"));
-    assert_eq!((&again.body, again.header("etag"), again.header("location")), (&first.body, first.header("etag"), "/api/v1/agents/ben"));
-    assert_eq!(send("one", json!({"id": "ida", "model": "scripted", "instructions": "x"})).await.code(), (409, "key_reused"));
+    assert_eq!(
+        (&again.body, again.header("etag"), again.header("location")),
+        (&first.body, first.header("etag"), "/api/v1/agents/ben")
+    );
+    assert_eq!(
+        send("one", json!({"id": "ida", "model": "scripted", "instructions": "x"})).await.code(),
+        (409, "key_reused")
+    );
     assert_eq!(send("two", body.clone()).await.code(), (409, "id_taken"));
-    assert_eq!(send("ü", body).await.code(), (400, "key"));
+    assert_eq!(send("a b", body).await.code(), (400, "key"));
     // Two at the same moment: one is made, and the other is told so or to wait.
     let body = json!({"id": "cleo", "model": "scripted", "instructions": "Be brief."});
     let (a, b) = tokio::join!(send("three", body.clone()), send("three", body));
@@ -325,15 +344,47 @@ async fn dep_01_to_dep_14_deployments_are_made_with_the_channels_defaults() {
     assert_eq!(phone.body["cannot_work"][0]["message"], "No number", "DEP-15: {}", phone.text);
 
     for (body, code, message) in [
-        (json!({"agent": "mia", "channel": "internal", "model": "writer"}), (409, "already_configured"), "This agent already has an internal chat."),
-        (json!({"agent": "mia", "channel": "Telegram"}), (422, "channel_not_available"), "Telegram is not available yet."),
+        (
+            json!({"agent": "mia", "channel": "internal", "model": "writer"}),
+            (409, "already_configured"),
+            "This agent already has an internal chat.",
+        ),
+        (
+            json!({"agent": "mia", "channel": "Telegram"}),
+            (422, "channel_not_available"),
+            "Telegram is not available yet.",
+        ),
         (json!({"agent": "mia", "channel": "website"}), (422, "model_required"), "Choose a model."),
-        (json!({"agent": "mia", "channel": "phone", "model": "writer"}), (422, "model_not_voice"), "Phone deployments require a voice model"),
-        (json!({"agent": "mia", "channel": "website", "model": "scripted"}), (422, "model_not_text"), "Voice models can only be used for phone deployments"),
-        (json!({"agent": "mia", "channel": "phone", "backup_model": "writer"}), (422, "backup_on_phone"), "Phone deployments cannot have a backup model."),
-        (json!({"agent": "mia", "channel": "website", "model": "writer", "backup_model": "writer"}), (422, "backup_same"), "The backup must be a different model."),
-        (json!({"agent": "mia", "channel": "website", "model": "writer", "title": "x".repeat(81)}), (422, "title_length"), "A name has 1 to 80 characters."),
-        (json!({"agent": "mia", "channel": "website", "model": "writer", "access": "public"}), (422, "access_on_website"), "Website deployments have no access mode."),
+        (
+            json!({"agent": "mia", "channel": "phone", "model": "writer"}),
+            (422, "model_not_voice"),
+            "Phone deployments require a voice model",
+        ),
+        (
+            json!({"agent": "mia", "channel": "website", "model": "scripted"}),
+            (422, "model_not_text"),
+            "Voice models can only be used for phone deployments",
+        ),
+        (
+            json!({"agent": "mia", "channel": "phone", "backup_model": "writer"}),
+            (422, "backup_on_phone"),
+            "Phone deployments cannot have a backup model.",
+        ),
+        (
+            json!({"agent": "mia", "channel": "website", "model": "writer", "backup_model": "writer"}),
+            (422, "backup_same"),
+            "The backup must be a different model.",
+        ),
+        (
+            json!({"agent": "mia", "channel": "website", "model": "writer", "title": "x".repeat(81)}),
+            (422, "title_length"),
+            "A name has 1 to 80 characters.",
+        ),
+        (
+            json!({"agent": "mia", "channel": "website", "model": "writer", "access": "public"}),
+            (422, "access_on_website"),
+            "Website deployments have no access mode.",
+        ),
         (json!({"agent": "mia", "channel": "phone", "number": "+15550100100"}), (409, "number_taken"), ""),
         (json!({"agent": "eve", "channel": "phone"}), (422, "agent_unknown"), "There is no agent eve."),
     ] {
@@ -358,7 +409,10 @@ async fn dep_01_to_dep_14_deployments_are_made_with_the_channels_defaults() {
     let copy = web.post("/deployments/desk/clone", json!({})).await;
     assert_eq!((copy.status, copy.body["id"].as_str()), (201, Some("desk-copy")), "{}", copy.text);
     let document = &copy.body["document"];
-    assert_eq!((&document["active"], &document["number"], &document["title"]), (&json!(false), &Value::Null, &json!("desk (copy)")));
+    assert_eq!(
+        (&document["active"], &document["number"], &document["title"]),
+        (&json!(false), &Value::Null, &json!("desk (copy)"))
+    );
     // DEP-05.
     assert_eq!(web.delete("/deployments/desk-copy").await.status, StatusCode::NO_CONTENT);
     assert_eq!((web.get("/deployments/desk-copy").await.status, web.file("deployments/desk-copy.toml")), (404, None));
@@ -368,7 +422,8 @@ async fn dep_01_to_dep_14_deployments_are_made_with_the_channels_defaults() {
 async fn dep_04_vis_05_vis_07_vis_08_what_says_no_is_named_and_dep_09_the_plans_limit_holds() {
     let web = Web::build("plan = { deployments = 2 }\n").await;
     let third = web.post("/deployments", json!({"agent": "mia", "channel": "phone"})).await;
-    third.said((409, "deployment_limit"), "You have reached the limit of 2 deployments. Upgrade your plan to add more.");
+    third
+        .said((409, "deployment_limit"), "You have reached the limit of 2 deployments. Upgrade your plan to add more.");
     let effective = || async { web.get("/deployments/desk").await.body["effective"].take() };
     assert_eq!(effective().await, json!({"live": true, "because": null, "words": null, "until": null}));
     let set = |path: &'static str, body: Value| {
@@ -381,7 +436,12 @@ async fn dep_04_vis_05_vis_07_vis_08_what_says_no_is_named_and_dep_09_the_plans_
     for (path, off, on, because) in [
         ("/agents/mia", json!({"active": false}), json!({"active": true}), "agent"),
         ("/deployments/desk", json!({"active": false}), json!({"active": true}), "deployment"),
-        ("/deployments/desk", json!({"schedule": {"activate_at": "2090-01-01T00:00:00Z"}}), json!({"schedule": null}), "schedule"),
+        (
+            "/deployments/desk",
+            json!({"schedule": {"activate_at": "2090-01-01T00:00:00Z"}}),
+            json!({"schedule": null}),
+            "schedule",
+        ),
         ("/deployments/desk", json!({"hours": {"outside": "refuse"}}), json!({"hours": null}), "hours"),
     ] {
         set(path, off).await;
@@ -398,10 +458,13 @@ async fn dep_04_vis_05_vis_07_vis_08_what_says_no_is_named_and_dep_09_the_plans_
     let flip = |path: &'static str, body: Value| web.post(path, body);
     let off = flip("/agents/mia/switch", json!({"active": false, "until": "2090-01-01T00:00:00Z"})).await;
     assert_eq!(off.status, 200, "{}", off.text);
-    assert_eq!(effective().await, json!({
-        "live": false, "because": "schedule", "words": "The agent's schedule keeps it off until later.",
-        "until": "2090-01-01T00:00:00Z"
-    }));
+    assert_eq!(
+        effective().await,
+        json!({
+            "live": false, "because": "schedule", "words": "The agent's schedule keeps it off until later.",
+            "until": "2090-01-01T00:00:00Z"
+        })
+    );
     let past = flip("/agents/mia/switch", json!({"active": false, "until": "2020-01-01T00:00:00Z"})).await;
     past.said((422, "schedule_past"), "That time is past.");
     assert_eq!(flip("/agents/mia/switch", json!({"active": true})).await.status, 200);
@@ -438,15 +501,22 @@ async fn mod_02_to_mod_07_res_03_to_res_09_models_fit_the_channel_and_the_tier()
         async move { web.patch(&path, body).await }
     };
     let told = tier("?dry_run=true", "swiss_swiss").await;
-    let flagged: Vec<_> = told.body["flagged"].as_array().unwrap().iter().map(|one| one["document"].as_str().unwrap()).collect();
+    let flagged: Vec<_> =
+        told.body["flagged"].as_array().unwrap().iter().map(|one| one["document"].as_str().unwrap()).collect();
     assert!(flagged.contains(&"deployments/site.toml") && flagged.contains(&"agents/mia.toml"), "{}", told.text);
     assert_eq!(web.get("/org/residency").await.body["tier"], "global");
     assert_eq!(tier("", "swiss_swiss").await.status, 200);
-    assert_eq!((&web.get("/org/residency").await.body["label"], tier("", "moon").await.status), (&json!("Swiss / Swiss"), 422));
+    assert_eq!(
+        (&web.get("/org/residency").await.body["label"], tier("", "moon").await.status),
+        (&json!("Swiss / Swiss"), 422)
+    );
     // MOD-05, MOD-07, RES-03, RES-04.
     let none = web.get("/models?channel=phone").await;
     assert_eq!(none.body["empty"]["message"], "No model fits your data-residency setting (Swiss / Swiss).");
-    assert_eq!((names(&none).len(), names(&web.get("/models?channel=website").await)), (0, vec!["alpine".to_owned(), "valley".to_owned()]));
+    assert_eq!(
+        (names(&none).len(), names(&web.get("/models?channel=website").await)),
+        (0, vec!["alpine".to_owned(), "valley".to_owned()])
+    );
     let site = web.get("/deployments/site").await;
     assert!(site.body["flags"].as_array().unwrap().iter().any(|flag| flag["code"] == "residency"), "{}", site.text);
     assert_eq!(site.body["effective"]["live"], true, "it goes on");
@@ -459,8 +529,22 @@ async fn mod_02_to_mod_07_res_03_to_res_09_models_fit_the_channel_and_the_tier()
     let panel = web.get("/deployments/site/assessment").await;
     let rows = panel.body["rows"].as_array().unwrap();
     let labels: Vec<_> = rows.iter().map(|row| row["label"].as_str().unwrap()).collect();
-    assert_eq!(labels, ["Model hosting", "Hosting company", "Backup hosting", "Backup company", "Infrastructure", "Chat storage", "Training"]);
-    assert_eq!((&rows[1]["text"], &rows[4]["text"], &rows[4]["declared"]), (&json!("US (Coast)"), &json!("Not declared"), &json!(false)));
+    assert_eq!(
+        labels,
+        [
+            "Model hosting",
+            "Hosting company",
+            "Backup hosting",
+            "Backup company",
+            "Infrastructure",
+            "Chat storage",
+            "Training"
+        ]
+    );
+    assert_eq!(
+        (&rows[1]["text"], &rows[4]["text"], &rows[4]["declared"]),
+        (&json!("US (Coast)"), &json!("Not declared"), &json!(false))
+    );
     assert_eq!(panel.body["countries"], json!(["US", "CH"]));
     let phone = web.get("/deployments/desk/assessment").await;
     assert!(phone.body["rows"].as_array().unwrap().iter().any(|row| row["label"] == "Phone provider"));
@@ -508,7 +592,10 @@ async fn rate_01_rate_03_who_asks_too_often_is_told_when_to_come_again() {
     let web = Web::build("").await;
     let ask = || web.patch("/agents/mia?dry_run=true", json!({"language": "de"}));
     let first = ask().await;
-    assert_eq!((first.header("ratelimit-policy"), first.header("ratelimit")), ("\"agents\";q=10;w=1", "\"agents\";r=9;t=1"));
+    assert_eq!(
+        (first.header("ratelimit-policy"), first.header("ratelimit")),
+        ("\"agents\";q=10;w=1", "\"agents\";r=9;t=1")
+    );
     let answers = futures_util::future::join_all((0..30).map(|_| ask())).await;
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
     assert!(!refused.is_empty(), "31 at once are more than 10 a second");

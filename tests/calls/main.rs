@@ -2,10 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
-#[path = "../postgres/cluster.rs"]
-mod cluster;
 mod api_documents;
 mod api_judged;
+#[path = "../postgres/cluster.rs"]
+mod cluster;
 mod crowd;
 mod demo;
 mod dial;

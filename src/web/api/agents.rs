@@ -16,7 +16,7 @@ use crate::config::{Config, DocId, DocState, Edit, Persona, Schedule, Visibility
 use crate::house::deployments::{MAX_TITLE, unique_title};
 use crate::house::switches::Switch;
 use crate::store::{UsageBy, UsageFilter, Version};
-use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing};
+use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing, is_id};
 use crate::web::extract::{Json, Maybe, Nothing, Path, Query};
 use crate::web::once::{Upon, etag, is_known};
 use crate::web::page::{Page, Wanted as Wish};
@@ -171,7 +171,8 @@ fn item(api: &Api, config: &Config, agent: &Persona, facts: &Facts) -> AgentItem
     params(("id" = String, Path, description = "Its name")),
     responses(
         (status = 200, description = "The agent, with its document", body = AgentView),
-        (status = 304, description = "It is as If-None-Match says")
+        (status = 304, description = "It is as If-None-Match says"),
+        (status = 409, description = "It is written, and not in force")
     )
 )]
 async fn get(
@@ -293,10 +294,6 @@ pub(super) fn new_id(
             Ok(id)
         }
     }
-}
-
-fn is_id(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 /// Whether the title that a body says is one.

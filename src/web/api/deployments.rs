@@ -20,7 +20,7 @@ use crate::house::force::{Effective, Visitor, in_force};
 use crate::house::panel::{self, Made};
 use crate::house::{Refusal, models, phone};
 use crate::store::Version;
-use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing};
+use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing, is_id};
 use crate::web::extract::{Json, Maybe, Nothing, Path, Query};
 use crate::web::once::{etag, is_known};
 use crate::web::page::{Page, Wanted as Wish};
@@ -117,9 +117,8 @@ struct DeploymentItem {
     backup_model: Option<String>,
     /// Its number, if it is a phone and has one.
     number: Option<String>,
-    /// Who may use it; websites have no access mode.
-    #[schema(value_type = Option<Object>)]
-    access: Option<Value>,
+    /// Who may use it, as documents say it; `null` for websites, which have no access mode.
+    access: Value,
     /// Whether its switch is on.
     active: bool,
     effective: Live,
@@ -311,7 +310,7 @@ fn item(api: &Api, config: &Config, standing: &config::Standing, facts: &Facts) 
         model_from: if own { "this deployment" } else { "agent" },
         backup_model: chat.and_then(|chat| chat.backup.as_ref()).map(|backup| backup.name.clone()),
         number,
-        access: standing.access.as_ref().map(access),
+        access: standing.access.as_ref().map_or(Value::Null, access),
         active: standing.active,
         effective: effective.into(),
         cannot_work: cannot,
@@ -716,9 +715,7 @@ fn reach<'a>(
     if let Some(agent) = body.and_then(|body| body.get("agent")).and_then(Value::as_str) {
         who.0.may_ask_for(agent)?;
     }
-    let is_id =
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if !is_id {
+    if !is_id(id) {
         return Err(Problem::absent("deployment", id));
     }
     Ok(Change { api, who, doc: DocId::Deployment(id.into()), dry, action })

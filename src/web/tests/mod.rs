@@ -30,6 +30,28 @@ fn role_08_every_operation_has_its_row_in_the_table() {
     let rows: BTreeSet<_> = ROUTES.iter().map(|row| (row.method.to_owned(), row.path.to_owned())).collect();
     let without: Vec<_> = operations().difference(&rows).cloned().collect();
     assert_eq!(without, Vec::<(String, String)>::new(), "operations without a row would not exist");
+    let idle: Vec<_> = rows.difference(&operations()).cloned().collect();
+    assert_eq!(idle, Vec::<(String, String)>::new(), "rows without an operation say what is not so");
+}
+
+#[test]
+fn the_document_names_the_least_role_of_each_request_and_what_all_may_be_answered() {
+    let document = openapi::completed(all().split_for_parts().1);
+    let document = serde_json::to_value(document).unwrap();
+    for row in ROUTES {
+        let operation = &document["paths"][row.path][row.method.to_lowercase()];
+        let role = row.least.map(openapi::role);
+        assert_eq!(operation["security"][0]["token"][0].as_str(), role, "{} {}", row.method, row.path);
+        for status in ["401", "422", "429", "500", "503"] {
+            let schema = &operation["responses"][status]["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{} {} {status}", row.method, row.path);
+        }
+        // Refusals that a request describes itself are problems, too.
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let refused = status.starts_with('4') || status.starts_with('5');
+            assert!(!refused || answer["content"]["application/problem+json"].is_object(), "{} {status}", row.path);
+        }
+    }
 }
 
 #[test]
