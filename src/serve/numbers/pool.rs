@@ -1,7 +1,7 @@
 //! The pool, and whose numbers are (NUM-01, NUM-07 to NUM-10, NUM-14).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{By, Channel, Config, DocId, Edit, Wanted as To};
 use crate::house::numbers::reach::{Reach, Where, place};
 use crate::house::numbers::{self as rules, Held};
+use crate::house::{Refusal, locks};
 use crate::serve::{Shared, edit};
 use crate::store::{Entered, NewNumber, NumberChange, NumberOrigin, NumberRow, NumberState};
 
@@ -158,6 +159,7 @@ impl Numbers {
             None => config.chats.get(deployment).ok_or_else(rules::no_deployment)?.standing.channel,
         };
         rules::may_assign(holder, channel, phone.and_then(|phone| phone.number.as_deref()))?;
+        unlocked(shared, deployment)?;
         if is_carriers(&row) {
             let (carrier, urls) = (self.carrier()?, self.urls()?);
             hooks::set(&carrier, row.carrier_id.as_deref().unwrap_or_default(), Some(&urls)).await?;
@@ -220,6 +222,12 @@ impl Numbers {
     }
 }
 
+/// Whether a deployment's document may be changed at all.
+fn unlocked(shared: &Shared, deployment: &str) -> Result<(), Refusal> {
+    let locks = shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
+    locks::may_change(&DocId::Deployment(deployment.into()), locks.values())
+}
+
 /// Writes a deployment's number into its document.
 pub(super) async fn name(
     shared: &Arc<Shared>,
@@ -228,6 +236,7 @@ pub(super) async fn name(
     who: &str,
     by: By,
 ) -> Result<(), NumberError> {
+    unlocked(shared, deployment)?;
     let doc = DocId::Deployment(deployment.into());
     let upon = shared.source.written(&doc).map(|(_, revision)| revision);
     let change: Map<String, Value> = [("number".to_owned(), json!(number))].into_iter().collect();
@@ -248,14 +257,14 @@ pub(super) fn holders(config: &Config) -> BTreeMap<String, String> {
 /// What the documents say by now was done by us: nobody need act upon it.
 fn follow(shared: &Shared) {
     let now = holders(&shared.config());
-    *shared.numbers.holders.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(now);
+    *shared.numbers.holders.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
 }
 
 /// Acts upon what documents say by another way than ours: a deployment that is deleted gives its number to the pool (NUM-10), and
 /// one that names a number of the pool has it.
 pub(super) async fn catch_up(shared: &Arc<Shared>) {
     let now = holders(&shared.config());
-    let before = shared.numbers.holders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).replace(now.clone());
+    let before = shared.numbers.holders.lock().unwrap_or_else(PoisonError::into_inner).replace(now.clone());
     // What was so before this server began is compared by the sweep.
     let Some(before) = before.filter(|before| *before != now) else { return };
     let changed = before.keys().chain(now.keys()).filter(|number| before.get(*number) != now.get(*number));

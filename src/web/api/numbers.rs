@@ -77,7 +77,7 @@ struct NumberItem {
     /// From when it can be released, RFC 3339; `null`: it cannot be released here.
     releasable_from: Option<String>,
     /// What it cost a month when it was bought.
-    price: Option<Money>,
+    price: Option<NumberPrice>,
     /// Countries from which calls are taken, ISO 3166-1 alpha-2; `null`: its own and those of the other numbers.
     calls_from: Option<Vec<String>>,
     /// Countries to which calls may go, likewise.
@@ -85,12 +85,12 @@ struct NumberItem {
     /// Why it was not bought.
     error: Option<String>,
     /// Where its carrier is to send calls, to be copied there; `null`: it is set by this server.
-    webhook: Option<Webhook>,
+    webhook: Option<NumberWebhook>,
 }
 
 /// An amount a month.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Money {
+struct NumberPrice {
     /// In millionths of the currency.
     micros: u64,
     /// ISO 4217.
@@ -99,7 +99,7 @@ struct Money {
 
 /// Where calls go.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Webhook {
+struct NumberWebhook {
     /// Asked (POST) what to do with a call.
     voice_url: String,
     /// Told (POST) when a call is over.
@@ -144,7 +144,7 @@ async fn list(State(api): State<Api>, Query(wanted): Query<Wanted>) -> Result<Js
 /// What to buy.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Buy {
+struct NumberPurchase {
     /// `US`, `GB`, `DE`, `IT`, `CH`.
     country: String,
     /// `local`, `mobile`, `toll-free`.
@@ -170,7 +170,7 @@ struct Buy {
     post,
     path = "/api/v1/numbers",
     tag = "Numbers",
-    request_body = Buy,
+    request_body = NumberPurchase,
     params(("Idempotency-Key" = String, Header, description = "New for each number that is meant")),
     responses(
         (status = 201, description = "It is yours", body = NumberItem),
@@ -181,7 +181,12 @@ struct Buy {
         (status = 503, description = "`carrier_busy`, `carrier_unreachable`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn buy(State(api): State<Api>, who: Who, headers: HeaderMap, Json(buy): Json<Buy>) -> Result<Response, Problem> {
+async fn buy(
+    State(api): State<Api>,
+    who: Who,
+    headers: HeaderMap,
+    Json(buy): Json<NumberPurchase>,
+) -> Result<Response, Problem> {
     let key = required_key(&headers)?;
     let search = Search::of(&buy.country, &buy.kind, None, None)?;
     let number = crate::house::numbers::entered(&buy.number)?;
@@ -214,7 +219,7 @@ async fn buy(State(api): State<Api>, who: Who, headers: HeaderMap, Json(buy): Js
 /// A number that is had already.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ByHand {
+struct NumberByHand {
     /// + with its country and 7 to 15 digits.
     number: String,
     /// What people are to call it.
@@ -229,14 +234,14 @@ struct ByHand {
     post,
     path = "/api/v1/numbers/by-hand",
     tag = "Numbers",
-    request_body = ByHand,
+    request_body = NumberByHand,
     responses(
         (status = 201, description = "It is in the list", body = NumberItem),
         (status = 409, description = "`number_known`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`number_form`, `title`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn enter(State(api): State<Api>, who: Who, Json(by_hand): Json<ByHand>) -> Result<Response, Problem> {
+async fn enter(State(api): State<Api>, who: Who, Json(by_hand): Json<NumberByHand>) -> Result<Response, Problem> {
     let numbers = api.handle.numbers();
     let listed = numbers.enter(&by_hand.number, title(by_hand.title)?).await?;
     audit(&api, &who.0.name(), "number.enter", &listed.row.number, None).await;
@@ -249,7 +254,7 @@ async fn enter(State(api): State<Api>, who: Who, Json(by_hand): Json<ByHand>) ->
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Filter {
+struct NumberSearch {
     /// `US`, `GB`, `DE`, `IT`, `CH`.
     country: String,
     /// `local`, `mobile`, `toll-free`.
@@ -264,19 +269,19 @@ struct Filter {
 
 /// Numbers for sale.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Available {
-    items: Vec<AvailableItem>,
+struct AvailableNumbers {
+    items: Vec<AvailableNumber>,
     /// What each costs a month; `null`: the carrier does not say.
-    price: Option<Money>,
+    price: Option<NumberPrice>,
     /// What a purchase needs beside money, in words; `null`: nothing.
     papers: Option<String>,
     /// Why there is none.
-    empty: Option<Empty>,
+    empty: Option<NoNumbers>,
 }
 
 /// A number for sale.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct AvailableItem {
+struct AvailableNumber {
     /// E.164.
     number: String,
     /// As people of the country write it.
@@ -291,7 +296,7 @@ struct AvailableItem {
 
 /// Why there is none.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Empty {
+struct NoNumbers {
     /// `not_offered`, `none_with_voice`, `none_matches`.
     code: &'static str,
     /// What to say.
@@ -307,31 +312,34 @@ struct Empty {
     get,
     path = "/api/v1/numbers/available",
     tag = "Numbers",
-    params(Filter),
+    params(NumberSearch),
     responses(
-        (status = 200, description = "Numbers for sale at this moment, at most 30", body = Available),
+        (status = 200, description = "Numbers for sale at this moment, at most 30", body = AvailableNumbers),
         (status = 409, description = "`no_carrier`, `carrier_refused`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`country`, `type`, `area_code`, `pattern`", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier_silent`, `carrier_credentials`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`carrier_busy`, `carrier_unreachable`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn available(State(api): State<Api>, Query(filter): Query<Filter>) -> Result<Json<Available>, Problem> {
-    let Filter { country, kind, area_code, pattern } = filter;
+async fn available(
+    State(api): State<Api>,
+    Query(filter): Query<NumberSearch>,
+) -> Result<Json<AvailableNumbers>, Problem> {
+    let NumberSearch { country, kind, area_code, pattern } = filter;
     let search = Search::of(&country, &kind, area_code.as_deref(), pattern.as_deref()).map_err(parameter)?;
     let found = api.handle.numbers().search(&search).await?;
-    let offers = found.offers.into_iter().map(|offer| AvailableItem {
+    let offers = found.offers.into_iter().map(|offer| AvailableNumber {
         number: offer.number,
         friendly: offer.friendly,
         locality: offer.locality,
         region: offer.region,
         address: offer.address,
     });
-    Ok(Json(Available {
+    Ok(Json(AvailableNumbers {
         items: offers.collect(),
-        price: found.price.map(|price| Money { micros: price.micros, currency: price.currency }),
+        price: found.price.map(|price| NumberPrice { micros: price.micros, currency: price.currency }),
         papers: found.papers,
-        empty: found.nothing.map(|none| Empty { code: none.code, message: none.message, why: none.why }),
+        empty: found.nothing.map(|none| NoNumbers { code: none.code, message: none.message, why: none.why }),
     }))
 }
 
@@ -339,7 +347,7 @@ async fn available(State(api): State<Api>, Query(filter): Query<Filter>) -> Resu
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct OfType {
+struct NumberPapersOf {
     /// `US`, `GB`, `DE`, `IT`, `CH`.
     country: String,
     /// `local`, `mobile`, `toll-free`.
@@ -350,7 +358,7 @@ struct OfType {
 
 /// What a purchase needs, and what is on file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct PapersItem {
+struct NumberPapers {
     /// Which address: `none`, `any`, `local`, `foreign`.
     address: &'static str,
     /// Whether an approved regulatory bundle is needed.
@@ -360,14 +368,14 @@ struct PapersItem {
     /// What the carrier wants to see for a bundle.
     requirements: Vec<String>,
     /// Bundles on file.
-    bundles: Vec<BundleItem>,
+    bundles: Vec<NumberBundle>,
     /// Addresses on file.
-    addresses: Vec<AddressItem>,
+    addresses: Vec<NumberAddress>,
 }
 
 /// A bundle on file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct BundleItem {
+struct NumberBundle {
     /// The carrier's id.
     id: String,
     /// What people call it.
@@ -382,7 +390,7 @@ struct BundleItem {
 
 /// An address on file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct AddressItem {
+struct NumberAddress {
     /// The carrier's id.
     id: String,
     /// Whose it is.
@@ -402,28 +410,28 @@ struct AddressItem {
     get,
     path = "/api/v1/numbers/papers",
     tag = "Numbers",
-    params(OfType),
+    params(NumberPapersOf),
     responses(
-        (status = 200, description = "What is needed, and what there is", body = PapersItem),
+        (status = 200, description = "What is needed, and what there is", body = NumberPapers),
         (status = 409, description = "`no_carrier`, `carrier_refused`", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`country`, `type`", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier_silent`, `carrier_credentials`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`carrier_busy`, `carrier_unreachable`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn papers(State(api): State<Api>, Query(of): Query<OfType>) -> Result<Json<PapersItem>, Problem> {
+async fn papers(State(api): State<Api>, Query(of): Query<NumberPapersOf>) -> Result<Json<NumberPapers>, Problem> {
     let country = Country::of(&of.country).map_err(parameter)?;
     let kind = Type::of(&of.kind).map_err(parameter)?;
     let Papers { address, bundle, words, requirements, bundles, addresses } =
         api.handle.numbers().papers(country, kind).await?;
-    let bundles = bundles.into_iter().map(|bundle| BundleItem {
+    let bundles = bundles.into_iter().map(|bundle| NumberBundle {
         id: bundle.id,
         name: bundle.name,
         state: bundle.state,
         valid_until: bundle.valid_until.map(moment),
         warning: bundle.warning,
     });
-    let addresses = addresses.into_iter().map(|address| AddressItem {
+    let addresses = addresses.into_iter().map(|address| NumberAddress {
         id: address.id,
         name: address.name,
         city: address.city,
@@ -431,13 +439,13 @@ async fn papers(State(api): State<Api>, Query(of): Query<OfType>) -> Result<Json
         fits: address.fits,
     });
     let (bundles, addresses) = (bundles.collect(), addresses.collect());
-    Ok(Json(PapersItem { address, bundle, words, requirements, bundles, addresses }))
+    Ok(Json(NumberPapers { address, bundle, words, requirements, bundles, addresses }))
 }
 
 /// Where the carrier's list and ours differ.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct DifferencePage {
-    items: Vec<DifferenceItem>,
+struct NumberDifferences {
+    items: Vec<NumberDifference>,
     /// When the carrier's whole list was last read, RFC 3339; `null`: never.
     looked_at: Option<String>,
     /// When that was last tried.
@@ -448,7 +456,7 @@ struct DifferencePage {
 
 /// A difference.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct DifferenceItem {
+struct NumberDifference {
     /// E.164.
     number: String,
     /// `unknown`: the carrier lists it, and we do not; `gone`: the other way round; `elsewhere`: its webhooks are others.
@@ -468,9 +476,9 @@ struct DifferenceItem {
     get,
     path = "/api/v1/numbers/differences",
     tag = "Numbers",
-    responses((status = 200, description = "All of them", body = DifferencePage))
+    responses((status = 200, description = "All of them", body = NumberDifferences))
 )]
-async fn differences(State(api): State<Api>) -> Result<Json<DifferencePage>, Problem> {
+async fn differences(State(api): State<Api>) -> Result<Json<NumberDifferences>, Problem> {
     Ok(Json(page_of(api.handle.numbers().differences().await?)))
 }
 
@@ -480,20 +488,20 @@ async fn differences(State(api): State<Api>) -> Result<Json<DifferencePage>, Pro
     path = "/api/v1/numbers/differences",
     tag = "Numbers",
     responses(
-        (status = 200, description = "What differs at this moment", body = DifferencePage),
+        (status = 200, description = "What differs at this moment", body = NumberDifferences),
         (status = 409, description = "`no_carrier`, `carrier_refused`", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier_silent`, `carrier_credentials`", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "`carrier_busy`, `carrier_unreachable`", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn look(State(api): State<Api>) -> Result<Json<DifferencePage>, Problem> {
+async fn look(State(api): State<Api>) -> Result<Json<NumberDifferences>, Problem> {
     Ok(Json(page_of(api.handle.numbers().sweep().await?)))
 }
 
 /// What it is to be called.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Titled {
+struct NumberTitle {
     /// What people are to call it.
     title: Option<String>,
 }
@@ -506,7 +514,7 @@ struct Titled {
     path = "/api/v1/numbers/differences/{number}/take-over",
     tag = "Numbers",
     params(("number" = String, Path, description = "E.164")),
-    request_body(content = Option<Titled>),
+    request_body(content = Option<NumberTitle>),
     responses(
         (status = 201, description = "It is in the list", body = NumberItem),
         (status = 404, description = "`no_number`: the carrier does not list it", body = Problem, content_type = "application/problem+json"),
@@ -519,7 +527,7 @@ async fn take_over(
     State(api): State<Api>,
     who: Who,
     Path(number): Path<String>,
-    Maybe(titled): Maybe<Titled>,
+    Maybe(titled): Maybe<NumberTitle>,
 ) -> Result<Response, Problem> {
     let number = crate::house::numbers::entered(&number).map_err(|_| absent(&number))?;
     let numbers = api.handle.numbers();
@@ -574,7 +582,7 @@ async fn show(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Num
 /// What is to be otherwise; what is left out stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Patch {
+struct NumberPatch {
     /// What people call it; `null`: nothing.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
@@ -595,7 +603,7 @@ struct Patch {
     path = "/api/v1/numbers/{id}",
     tag = "Numbers",
     params(("id" = String, Path, description = "The number's id")),
-    request_body = Patch,
+    request_body = NumberPatch,
     responses(
         (status = 200, description = "It, as it is now", body = NumberItem),
         (status = 404, description = "`no_number`", body = Problem, content_type = "application/problem+json"),
@@ -606,7 +614,7 @@ async fn change(
     State(api): State<Api>,
     who: Who,
     Path(id): Path<String>,
-    Json(patch): Json<Patch>,
+    Json(patch): Json<NumberPatch>,
 ) -> Result<Json<NumberItem>, Problem> {
     let title = patch.title.map(title).transpose()?;
     let change =
@@ -641,7 +649,7 @@ async fn remove(State(api): State<Api>, who: Who, Path(id): Path<String>) -> Res
 /// Who is to have it.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Assign {
+struct NumberAssignment {
     /// The name of a phone deployment.
     deployment: String,
 }
@@ -654,11 +662,11 @@ struct Assign {
     path = "/api/v1/numbers/{id}/assign",
     tag = "Numbers",
     params(("id" = String, Path, description = "The number's id")),
-    request_body = Assign,
+    request_body = NumberAssignment,
     responses(
         (status = 200, description = "The deployment has it", body = NumberItem),
         (status = 404, description = "`no_number`, `no_deployment`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`number_assigned`, `has_number`, `no_carrier`, `carrier_refused`, `public_url`", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`number_assigned`, `has_number`, `locked`, `no_carrier`, `carrier_refused`, `public_url`", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The document was changed meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "`channel`", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "`carrier_silent`, `carrier_credentials`", body = Problem, content_type = "application/problem+json"),
@@ -669,7 +677,7 @@ async fn assign(
     State(api): State<Api>,
     who: Who,
     Path(id): Path<String>,
-    Json(assign): Json<Assign>,
+    Json(assign): Json<NumberAssignment>,
 ) -> Result<Json<NumberItem>, Problem> {
     let (numbers, who) = (api.handle.numbers(), who.0.name());
     let listed = numbers.assign(&id, &assign.deployment, &who, By::Api).await?;
@@ -680,7 +688,7 @@ async fn assign(
 
 /// A number that is back in the pool.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-struct Unassigned {
+struct UnassignedNumber {
     number: NumberItem,
     /// What the carrier said, when its webhook could not be cleared; whoever calls it hears that it is not in service.
     warning: Option<String>,
@@ -695,17 +703,17 @@ struct Unassigned {
     tag = "Numbers",
     params(("id" = String, Path, description = "The number's id")),
     responses(
-        (status = 200, description = "It is in the pool", body = Unassigned),
+        (status = 200, description = "It is in the pool", body = UnassignedNumber),
         (status = 404, description = "`no_number`", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The document cannot be changed", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`locked`, or the document cannot be changed", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "The document was changed meanwhile", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn unassign(State(api): State<Api>, who: Who, Path(id): Path<String>) -> Result<Json<Unassigned>, Problem> {
+async fn unassign(State(api): State<Api>, who: Who, Path(id): Path<String>) -> Result<Json<UnassignedNumber>, Problem> {
     let (numbers, who) = (api.handle.numbers(), who.0.name());
     let (listed, warning) = numbers.unassign(&id, &who, By::Api).await?;
     audit(&api, &who, "number.unassign", &listed.row.number, None).await;
-    Ok(Json(Unassigned { number: item(listed, numbers.urls().ok().as_ref()), warning }))
+    Ok(Json(UnassignedNumber { number: item(listed, numbers.urls().ok().as_ref()), warning }))
 }
 
 /// Release a number
@@ -768,11 +776,11 @@ fn item(listed: Listed, urls: Option<&Urls>) -> NumberItem {
         price: row
             .price_micros
             .zip(row.currency)
-            .and_then(|(micros, currency)| Some(Money { micros: u64::try_from(micros).ok()?, currency })),
+            .and_then(|(micros, currency)| Some(NumberPrice { micros: u64::try_from(micros).ok()?, currency })),
         calls_from: split(row.calls_from),
         calls_to: split(row.calls_to),
         error,
-        webhook: urls.filter(|_| by_hand).map(|urls| Webhook {
+        webhook: urls.filter(|_| by_hand).map(|urls| NumberWebhook {
             voice_url: urls.voice_url.clone(),
             status_callback: urls.status_callback.clone(),
             fallback_url: urls.fallback_url.clone(),
@@ -789,8 +797,8 @@ fn state(state: NumberState) -> &'static str {
     }
 }
 
-fn page_of(differences: Differences) -> DifferencePage {
-    let item = |found: crate::store::Difference| DifferenceItem {
+fn page_of(differences: Differences) -> NumberDifferences {
+    let item = |found: crate::store::Difference| NumberDifference {
         kind: match found.kind {
             DifferenceKind::Unknown => "unknown",
             DifferenceKind::Gone => "gone",
@@ -801,7 +809,7 @@ fn page_of(differences: Differences) -> DifferencePage {
         detail: found.detail,
         found_at: written(found.found_ms),
     };
-    DifferencePage {
+    NumberDifferences {
         items: differences.items.into_iter().map(item).collect(),
         looked_at: differences.sweep.at_ms.map(written),
         tried_at: differences.sweep.tried_ms.map(written),
