@@ -318,7 +318,18 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, documents, from_store, revise, look, after, former, unwanted, numbers],
+            tasks: vec![
+                watch_server(server),
+                watch,
+                documents,
+                from_store,
+                revise,
+                look,
+                after,
+                former,
+                unwanted,
+                numbers,
+            ],
             hurried: watch::Sender::new(false),
         })
     }
