@@ -42,6 +42,7 @@
 //! | [`web`] | what people and programs are shown over HTTP beside calls: `/api/v1`, its document and reference page |
 //! | [`stage::rehearsal`] | the built-in realtime model, scripted |
 //! | [`stage::phone`] | a caller as Twilio shows one: the far end of the line |
+//! | [`stage::carrier`] | the carrier's phone numbers: for sale, owned, papers, prices, and faults on purpose |
 //! | [`stage::load`] | many calls at once over real sockets, and thousands of engines in virtual time |
 //! | [`stage::demo`] | one call through all of it |
 //! | [`output`] | standard output, standard error and the log, whose readers may go away |

@@ -101,6 +101,7 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
         }
         Some(url.as_str().trim_end_matches('/').to_owned())
     });
+    let fallback_url = table.take("fallback_url").and_then(|field| values::url(&field, &["https"]));
     let check_signatures = table.boolean("check_signatures", true);
     let mut auth_token = None;
     match secret.map(|secret| secret.resolve(world)) {
@@ -113,6 +114,7 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
         auth_token,
         rest_url: rest_url.unwrap_or_else(|| "https://api.twilio.com".to_owned()),
         check_signatures,
+        fallback_url: fallback_url.map(String::from),
         rest_timeout_ms: table.integer("rest_timeout_ms", 5_000, 500..=60_000),
         token_ttl_s: table.integer("token_ttl_s", 60, 5..=600),
         refuse_full: table.string("refuse_full", MAX_LINE).unwrap_or_else(|| {

@@ -18,6 +18,7 @@ pub mod force;
 pub mod hours;
 pub mod locks;
 pub mod models;
+pub mod numbers;
 pub mod panel;
 pub mod people;
 pub mod phone;

@@ -101,6 +101,9 @@ pub(in crate::serve) async fn place_once(
 ) -> Result<Value, Problem> {
     let hash = hash(&body);
     let wanted = wanted(config, headers, body)?;
+    if let Err(closed) = shared.numbers.pool().may_call(&wanted.from, &wanted.to) {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, closed.code, closed.message));
+    }
     let placing = shared.dials.placing.lock().await;
     let inserted = shared.ledger.insert(key, &hash).await.map_err(no_ledger)?;
     let (record, known) = match inserted {

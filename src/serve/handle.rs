@@ -16,6 +16,7 @@ use crate::house::locks::Lock;
 use crate::store::Store;
 
 use super::edit;
+use super::numbers::Numbers;
 use super::registry::Command;
 use super::shared::Shared;
 
@@ -90,6 +91,11 @@ impl Handle {
     /// Asks something of a running call. `false`: there is no such call, or it has too much to do.
     pub fn control(&self, call: &str, control: Control) -> bool {
         self.0.registry.command(call, Command::Control(control))
+    }
+
+    /// Phone numbers.
+    pub fn numbers(&self) -> Numbers {
+        Numbers(Arc::clone(&self.0))
     }
 
     /// Whether the server is being shut down.

@@ -40,6 +40,10 @@ pub(super) struct Metrics {
     pub(super) api_limited: Family,
     /// Watchers of calls' events that were let go, by why.
     pub(super) watchers: Family,
+    /// What became of phone numbers.
+    pub(super) numbers: Family,
+    /// Where the carrier's list of them and ours differ.
+    pub(super) number_differences: Counter,
     /// States of placed calls that could not be kept.
     pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
@@ -127,6 +131,9 @@ impl Metrics {
         page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
         page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
         page.family("api_requests_total", "Requests to the API.", "answer", &self.api);
+        page.family("numbers_total", "What became of phone numbers.", "what", &self.numbers);
+        page.head("number_differences", "gauge", "Where the carrier's list of phone numbers and ours differ.");
+        page.bare("number_differences", self.number_differences.get());
         page.family("api_limited_total", "Requests to the API that came too soon.", "of", &self.api_limited);
         page.family("watchers_ended_total", "Watchers of calls that were let go.", "why", &self.watchers);
         page.counter(

@@ -27,6 +27,7 @@
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
+//! - [`numbers`] buys, assigns and gives back phone numbers, and holds the carrier's list of them against ours.
 //! - [`revise`] keeps what came into force as revisions, [`from_store`] takes documents from there where they are the store's,
 //!   [`edit`] changes them, whoever has them.
 //! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
@@ -55,6 +56,7 @@ mod limits;
 mod lines;
 mod metrics;
 mod models;
+pub mod numbers;
 mod observer;
 mod outgoing;
 mod outlet;
@@ -245,6 +247,7 @@ impl Server {
             stored: Default::default(),
             sender,
             feed: Arc::default(),
+            numbers: Arc::default(),
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
             model_way: models::Way::new(outgoing.clone()),
@@ -304,6 +307,11 @@ impl Server {
         });
         let revised = Arc::clone(&shared);
         let revise = tokio::spawn(async move { revised.reviser.work(&revised.source, &revised.store).await });
+        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        // Set once: nobody else starts this server.
+        let _ = shared.numbers.own.set(format!("{scheme}://{addr}"));
+        let bought = Arc::clone(&shared);
+        let numbers = tokio::spawn(async move { numbers::worker::work(bought).await });
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
         let (pictures, draw) = Pictures::start(Arc::clone(&shared));
@@ -326,6 +334,7 @@ impl Server {
                 draw,
                 former,
                 unwanted,
+                numbers,
             ],
             pictures,
             hurried: watch::Sender::new(false),

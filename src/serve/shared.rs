@@ -22,6 +22,7 @@ use super::late::Late;
 use super::lines::Registry;
 use super::metrics::Metrics;
 use super::models;
+use super::numbers::desk::Desk;
 use super::observer::Observer;
 use super::outgoing::Outgoing;
 use super::pressure::Pressure;
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     /// What happens in calls, for who watches.
     pub(super) feed: Arc<Feed>,
     pub(super) client: reqwest::Client,
+    /// What is at hand of phone numbers.
+    pub(super) numbers: Arc<Desk>,
     /// What agents ask of other servers.
     pub(super) reach: Reach,
     pub(super) after: Arc<AfterCalls>,

@@ -2,6 +2,7 @@
 //!
 //! May use all other rooms. Not here: anything that the call of a customer passes through.
 
+pub mod carrier;
 pub mod demo;
 pub mod load;
 pub mod phone;

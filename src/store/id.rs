@@ -22,6 +22,8 @@ pub enum Kind {
     Home,
     /// An erasure.
     Erasure,
+    /// A phone number.
+    Number,
     /// A user.
     User,
     /// A session.
@@ -42,6 +44,7 @@ impl Kind {
             Kind::Server => "srv",
             Kind::Home => "home",
             Kind::Erasure => "era",
+            Kind::Number => "num",
             Kind::User => "usr",
             Kind::Session => "ses",
             Kind::Link => "link",

@@ -16,7 +16,8 @@
 //! - `chores` are jobs that the store does itself, by `reconcile` and `retention`.
 //! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
 //! - `persons` has callers who are known, and erases people, on every server.
-//! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
+//! - `outbox`, `dials`, `jobs`, `numbers` and `revisions` are also the ways in for who sends webhooks, dials, works, buys phone
+//!   numbers, and keeps documents.
 //! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
 
 mod admit;
@@ -32,6 +33,7 @@ mod kept;
 mod lease;
 mod lists;
 mod lock;
+mod numbers;
 mod outbox;
 pub mod people;
 mod persons;
@@ -75,6 +77,10 @@ pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
+pub use numbers::{
+    Difference, DifferenceKind, Entered, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow,
+    NumberState, Sweep,
+};
 pub use persons::callers::{Caller, Callers, Known as KnownCaller};
 pub use persons::erase::{Erasure, Found as FoundOfPerson};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};

@@ -25,11 +25,12 @@ const IDLE_MS: &str = "10000";
 /// The oldest PostgreSQL that is used, as `server_version_num` says it, and as people do.
 const OLDEST: (i32, &str) = (130_000, "13");
 /// Advisory locks of ours, numbers that nobody else is likely to take: for who migrates, who admits calls, who applies
-/// documents, and who changes members.
+/// documents, who changes members, and who buys phone numbers.
 const MIGRATES: i64 = 0x6f66_6668_6f6f_6b01;
 const ADMITS: i64 = 0x6f66_6668_6f6f_6b02;
 const APPLIES: i64 = 0x6f66_6668_6f6f_6b03;
 const PEOPLE: i64 = 0x6f66_6668_6f6f_6b04;
+const NUMBERS: i64 = 0x6f66_6668_6f6f_6b05;
 /// The channel on which changes of documents are told.
 const CHANNEL: &str = "offhook_documents";
 /// The pause before PostgreSQL is listened to again.
@@ -176,6 +177,11 @@ pub(super) async fn admits_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr
 /// Within a transaction: documents come into force one after the other.
 pub(super) async fn applies_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     alone(db, APPLIES).await
+}
+
+/// Within a transaction: phone numbers are counted and taken by one at a time.
+pub(super) async fn numbers_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    alone(db, NUMBERS).await
 }
 
 /// Within a transaction: members change one after the other, so that two owners do not unmake each other.

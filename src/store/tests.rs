@@ -44,6 +44,7 @@ mod found;
 mod jobs;
 mod kept;
 mod lists;
+mod numbers;
 mod opening;
 mod owners;
 mod people;

@@ -24,6 +24,7 @@ mod house;
 mod in_force;
 mod load;
 mod model;
+mod numbers;
 mod operations;
 mod outgoing;
 mod people;

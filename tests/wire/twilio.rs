@@ -171,7 +171,7 @@ fn params(case: &Value) -> Vec<(String, String)> {
 }
 
 /// The environment's Python; `None` when there is none and none is demanded.
-fn judge() -> Option<PathBuf> {
+pub(crate) fn judge() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges/bin/python");
     let package = |python: &Path| {
         let import = Command::new(python).args(["-c", "import twilio"]).stderr(Stdio::null()).status();

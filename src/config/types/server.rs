@@ -104,6 +104,8 @@ pub struct Twilio {
     pub token_ttl_s: u64,
     /// Spoken by the carrier when the server is full.
     pub refuse_full: String,
+    /// Asked by the carrier when this server is down (BEYOND-08): a document that the carrier itself serves.
+    pub fallback_url: Option<String>,
     /// Spoken by the carrier when the number has no active deployment.
     pub refuse_inactive: String,
 }

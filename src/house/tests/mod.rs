@@ -9,6 +9,7 @@ mod documents;
 mod force;
 mod hours;
 mod models;
+mod numbers;
 mod panel;
 mod people;
 mod phone;

@@ -1,6 +1,7 @@
 //! Twilio's REST API as far as calls need it: what to ask, and what the answer means. No HTTP client.
 
 mod date;
+pub mod numbers;
 mod place;
 
 use std::fmt;
@@ -12,12 +13,25 @@ pub use place::{Listed, NewCall, cancel, create_call, created, fetch_call, list_
 /// A request: form-encoded (`GET`: as a query), with HTTP Basic `account_sid:auth_token`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestRequest {
+    /// Which of the carrier's hosts is asked.
+    pub host: Host,
     /// HTTP method.
     pub method: &'static str,
     /// Path under the API's base URL, beginning with a slash.
     pub path: String,
     /// Form fields.
     pub form: Vec<(&'static str, String)>,
+}
+
+/// One of the carrier's hosts. Their paths do not collide: a stand-in serves all of them from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Calls, numbers, addresses.
+    Api,
+    /// Regulatory papers.
+    Numbers,
+    /// Prices.
+    Pricing,
 }
 
 /// Ends the call `call_sid` (`CA…`) of `account` (`AC…`).
@@ -44,7 +58,9 @@ pub fn outcome(status: u16, body: &[u8]) -> Result<(), RestError> {
 }
 
 fn complaint(status: u16, body: &[u8]) -> RestError {
-    let Complaint { code, message } = serde_json::from_slice(body).unwrap_or_default();
+    let Complaint { code, message, detail } = serde_json::from_slice(body).unwrap_or_default();
+    // Newer services say it as RFC 9457 does.
+    let message = if message.is_empty() { detail } else { message };
     let kind = match status {
         401 | 403 => RestErrorKind::Credentials,
         429 => RestErrorKind::Busy,
@@ -123,11 +139,12 @@ const NOT_IN_PROGRESS: u32 = 21220;
 struct Complaint {
     code: Option<u32>,
     message: String,
+    detail: String,
 }
 
 fn update(account: &str, call_sid: &str, field: &'static str, value: String) -> RestRequest {
     let path = format!("/2010-04-01/Accounts/{}/Calls/{}.json", segment(account), segment(call_sid));
-    RestRequest { method: "POST", path, form: vec![(field, value)] }
+    RestRequest { host: Host::Api, method: "POST", path, form: vec![(field, value)] }
 }
 
 /// An id as a path segment. Ids have only letters and digits; anything else stays inside its segment.

@@ -413,6 +413,7 @@ mod tests {
             rest_timeout_ms: 1_000,
             token_ttl_s: 60,
             refuse_full: String::new(),
+            fallback_url: None,
             refuse_inactive: String::new(),
         }
     }

@@ -523,7 +523,7 @@ impl Call<'_> {
 }
 
 /// Two letters and 32 hexadecimal digits.
-pub(super) fn new_sid(prefix: &str) -> String {
+pub(in crate::stage) fn new_sid(prefix: &str) -> String {
     let mut bytes = [0u8; 16];
     // Without randomness the clock tells calls apart, which is all that is needed here.
     if SystemRandom::new().fill(&mut bytes).is_err() {
@@ -538,7 +538,7 @@ pub(super) fn new_sid(prefix: &str) -> String {
 }
 
 /// As in Twilio's resources.
-pub(super) fn rfc_2822(at: SystemTime) -> String {
+pub(in crate::stage) fn rfc_2822(at: SystemTime) -> String {
     Timestamp { seconds: at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }.rfc_2822()
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::dialled::{self, Dials};
 use crate::config::Secret;
+use crate::stage::carrier::Exchange;
 
 /// Most calls that are remembered after their end.
 const MAX_OVER: usize = 10_000;
@@ -37,6 +38,7 @@ pub struct Carrier(Arc<Inner>);
 struct Inner {
     account_sid: String,
     token: Secret,
+    numbers: Exchange,
     state: Mutex<CarrierState>,
 }
 
@@ -81,8 +83,9 @@ pub struct Request {
 impl Carrier {
     /// An account (`AC…`) without calls.
     pub fn new(account_sid: impl Into<String>, token: Secret) -> Self {
-        let state = Mutex::new(CarrierState::default());
-        Carrier(Arc::new(Inner { account_sid: account_sid.into(), token, state }))
+        let (account_sid, state) = (account_sid.into(), Mutex::new(CarrierState::default()));
+        let numbers = Exchange::new(account_sid.clone(), token.clone());
+        Carrier(Arc::new(Inner { account_sid, token, numbers, state }))
     }
 
     /// Listens on a free loopback port, for as long as the runtime lives. Where: `http://` and this address is the base URL.
@@ -104,6 +107,12 @@ impl Carrier {
             .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(update_call).get(dialled::fetch_call))
             .layer(DefaultBodyLimit::max(64 * 1024))
             .with_state(self.clone())
+            .fallback_service(self.0.numbers.router())
+    }
+
+    /// What it has of phone numbers, for sale and sold.
+    pub fn numbers(&self) -> &Exchange {
+        &self.0.numbers
     }
 
     /// Lets one of the next requests go wrong; the first fault meets the next request.

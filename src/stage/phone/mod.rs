@@ -18,7 +18,7 @@ pub mod report;
 pub mod script;
 mod stream;
 pub mod twiml;
-mod webhook;
+pub(in crate::stage) mod webhook;
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ mod deployments;
 mod events;
 mod members;
 mod models;
+mod numbers;
 mod organization;
 mod persons;
 mod residency;
@@ -38,6 +39,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .merge(events::router())
         .merge(members::router())
         .merge(models::router())
+        .merge(numbers::router())
         .merge(organization::router())
         .merge(persons::router())
         .merge(residency::router())

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::date::seconds;
-use super::{RestError, RestRequest, complaint, segment, update};
+use super::{Host, RestError, RestRequest, complaint, segment, update};
 
 /// A call to be placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,19 +48,29 @@ pub fn create_call(account: &str, call: &NewCall) -> RestRequest {
         form.push(("AsyncAmdStatusCallback", callback.clone()));
         form.push(("AsyncAmdStatusCallbackMethod", "POST".to_owned()));
     }
-    RestRequest { method: "POST", path: format!("/2010-04-01/Accounts/{}/Calls.json", segment(account)), form }
+    RestRequest {
+        host: Host::Api,
+        method: "POST",
+        path: format!("/2010-04-01/Accounts/{}/Calls.json", segment(account)),
+        form,
+    }
 }
 
 /// The latest calls from one number to another. Not by their beginning: a call that waits to be placed has none yet.
 pub fn list_calls(account: &str, to: &str, from: &str) -> RestRequest {
     let form = vec![("To", to.to_owned()), ("From", from.to_owned()), ("PageSize", "50".to_owned())];
-    RestRequest { method: "GET", path: format!("/2010-04-01/Accounts/{}/Calls.json", segment(account)), form }
+    RestRequest {
+        host: Host::Api,
+        method: "GET",
+        path: format!("/2010-04-01/Accounts/{}/Calls.json", segment(account)),
+        form,
+    }
 }
 
 /// How a call is.
 pub fn fetch_call(account: &str, call_sid: &str) -> RestRequest {
     let path = format!("/2010-04-01/Accounts/{}/Calls/{}.json", segment(account), segment(call_sid));
-    RestRequest { method: "GET", path, form: Vec::new() }
+    RestRequest { host: Host::Api, method: "GET", path, form: Vec::new() }
 }
 
 /// Takes a call back that nobody has answered. One that was answered is refused (21220, see [`super::outcome`]).

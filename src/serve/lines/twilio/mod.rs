@@ -1,12 +1,13 @@
 //! The line of Twilio: media streams, and what the carrier can be asked to do with a call.
 //!
 //! [`socket`] is a stream that has shown its token, [`way`] how streams come to us, [`carrier`] what is asked of a call that is
-//! up and [`placing`] of one that is to be, both by [`rest`]. The webhooks are in
+//! up and [`placing`] of one that is to be, both by [`rest`], which
+//! also asks about numbers. The webhooks are in
 //! [`ways_in::twilio`](crate::serve::ways_in::twilio).
 
 mod carrier;
 pub(in crate::serve) mod placing;
-mod rest;
+pub(in crate::serve) mod rest;
 mod socket;
 mod way;
 

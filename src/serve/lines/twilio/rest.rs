@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Twilio;
-use crate::link::twilio::rest::RestRequest;
+use crate::link::twilio::rest::{Host, RestRequest};
 use crate::output::words;
 
 /// The longest answer that is read: fifty calls have a tenth.
@@ -40,16 +40,26 @@ impl Rest {
         }
     }
 
+    /// How long a request may take that is not given more.
+    pub(in crate::serve) fn limit(&self) -> Duration {
+        Duration::from_millis(self.twilio.rest_timeout_ms)
+    }
+
     pub(in crate::serve) async fn send(&self, request: &RestRequest) -> Answer {
-        let url = format!("{}{}", self.twilio.rest_url, request.path);
+        self.send_within(request, self.limit()).await
+    }
+
+    /// The same for what the carrier may take longer for.
+    pub(in crate::serve) async fn send_within(&self, request: &RestRequest, limit: Duration) -> Answer {
+        let url = format!("{}{}", base(&self.twilio.rest_url, request.host), request.path);
         let builder = match request.method {
+            "GET" if request.form.is_empty() => self.client.get(url),
             "GET" => self.client.get(url).query(&request.form),
+            "DELETE" => self.client.delete(url),
             _ => self.client.post(url).form(&request.form),
         };
         let token = self.twilio.auth_token.as_ref().map(|token| token.expose());
-        let builder = builder
-            .basic_auth(self.twilio.account_sid.as_deref().unwrap_or_default(), token)
-            .timeout(Duration::from_millis(self.twilio.rest_timeout_ms));
+        let builder = builder.basic_auth(self.twilio.account_sid.as_deref().unwrap_or_default(), token).timeout(limit);
         // The URL holds the account; it adds nothing to the reason.
         let why = |error: reqwest::Error| format!("the carrier cannot be reached: {}", words::of(&error.without_url()));
         let mut answer = match builder.send().await {
@@ -68,6 +78,37 @@ impl Rest {
             if body.len() > MAX_ANSWER_BYTES {
                 return Answer::Lost(format!("the carrier's answer has more than {MAX_ANSWER_BYTES} bytes"));
             }
+        }
+    }
+}
+
+/// Where a host is, by where the API is: beside it at the carrier, and at the same place wherever else that is.
+fn base(api: &str, host: Host) -> String {
+    let name = match host {
+        Host::Api => return api.to_owned(),
+        Host::Numbers => "numbers",
+        Host::Pricing => "pricing",
+    };
+    match api.strip_prefix("https://api.") {
+        Some(rest) if rest == "twilio.com" || rest.ends_with(".twilio.com") => format!("https://{name}.twilio.com"),
+        _ => api.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_carriers_other_hosts_stand_beside_its_api_and_a_stand_in_is_all_of_them() {
+        for (api, host, wanted) in [
+            ("https://api.twilio.com", Host::Api, "https://api.twilio.com"),
+            ("https://api.twilio.com", Host::Numbers, "https://numbers.twilio.com"),
+            ("https://api.dublin.ie1.twilio.com", Host::Pricing, "https://pricing.twilio.com"),
+            ("http://127.0.0.1:9", Host::Numbers, "http://127.0.0.1:9"),
+            ("https://api.twilio.com.evil.test", Host::Numbers, "https://api.twilio.com.evil.test"),
+        ] {
+            assert_eq!(base(api, host), wanted);
         }
     }
 }
