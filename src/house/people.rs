@@ -49,8 +49,9 @@ pub fn password(text: &str, email: Option<&str>) -> Result<(), Refusal> {
         let (least, most) = (PASSWORD.start(), PASSWORD.end());
         return Err(Refusal::wrong("password", "password", format!("A password has {least} to {most} characters.")));
     }
-    let says_nothing = email.is_some_and(|email| text.eq_ignore_ascii_case(email))
-        || text.chars().all(|c| Some(c) == text.chars().next());
+    let first = text.chars().next();
+    let says_nothing =
+        email.is_some_and(|email| text.eq_ignore_ascii_case(email)) || text.chars().all(|c| Some(c) == first);
     if says_nothing {
         return Err(Refusal::wrong("password", "password", "This password is guessed at once. Choose another."));
     }

@@ -121,11 +121,9 @@ fn named(said: &str) -> (String, String) {
         let rest = said.split(begin).nth(1)?;
         rest.split('`').next()
     });
-    let field = field.map_or_else(
-        // `limit: invalid digit found in string`, as paths are told.
-        || said.split_once(": ").map(|(name, _)| name).filter(|name| !name.contains(' ')).unwrap_or_default(),
-        |field| field,
-    );
+    // `limit: invalid digit found in string`, as paths are told.
+    let path = || said.split_once(": ").map(|(name, _)| name).filter(|name| !name.contains(' '));
+    let field = field.or_else(path).unwrap_or_default();
     (field.to_owned(), said.to_owned())
 }
 

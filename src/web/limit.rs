@@ -172,7 +172,7 @@ mod tests {
         limits.take("ann", Class::Agents, 9, now);
         let refused = limits.take("ann", Class::Agents, 1, now);
         let problem = refused.refused().expect("refused");
-        assert_eq!((problem.status().as_u16(), problem.code.as_str()), (429, "rate"));
+        assert_eq!((problem.status().as_u16(), &*problem.code), (429, "rate"));
     }
 
     #[test]

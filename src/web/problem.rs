@@ -12,20 +12,20 @@ use crate::store::StoreError;
 /// Media type of a [`Problem`].
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request was refused, and what to do about it (RFC 9457).
+/// Why a request was refused, and what to do about it (RFC 9457). Its texts are boxed: it is handed up by value everywhere.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// Where it is explained: an address on this server.
     #[serde(rename = "type")]
-    kind: String,
+    kind: Box<str>,
     /// What kind of refusal it is, in a few words; the same every time.
     title: &'static str,
     /// The HTTP status.
     status: u16,
     /// Stable, in snake case: what programs go by.
-    pub(crate) code: String,
+    pub(crate) code: Box<str>,
     /// What is wrong this time, and what is allowed.
-    pub(crate) detail: String,
+    pub(crate) detail: Box<str>,
     /// All fields that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -67,10 +67,10 @@ pub(crate) fn pointer(field: &str) -> String {
 
 impl Problem {
     /// Of a status, with a code and what is said this time.
-    pub(crate) fn new(status: StatusCode, code: impl Into<String>, detail: impl Into<String>) -> Problem {
+    pub(crate) fn new(status: StatusCode, code: impl Into<Box<str>>, detail: impl Into<Box<str>>) -> Problem {
         let code = code.into();
         Problem {
-            kind: format!("/docs/api#problem-{code}"),
+            kind: format!("/docs/api#problem-{code}").into(),
             title: title(status),
             status: status.as_u16(),
             code,
@@ -98,7 +98,7 @@ impl Problem {
     }
 
     /// Not now; worth another try.
-    pub(crate) fn unavailable(code: &str, detail: impl Into<String>, retry_after_s: u64) -> Problem {
+    pub(crate) fn unavailable(code: &str, detail: impl Into<Box<str>>, retry_after_s: u64) -> Problem {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
             .header(header::RETRY_AFTER, retry_after_s.max(1).to_string())
     }

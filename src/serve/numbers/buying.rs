@@ -312,8 +312,7 @@ pub(super) async fn settle(shared: &Arc<Shared>, row: NumberRow, _busy: Busy) {
 
 /// Whether it was bought: by that very number, under the name that its purchase gave it.
 async fn look(shared: &Arc<Shared>, row: &NumberRow) -> Result<(), NumberError> {
-    let mut looks = LOOKS.into_iter();
-    while let Some(pause) = looks.next() {
+    for pause in LOOKS {
         tokio::time::sleep(pause).await;
         let found = loop {
             let found = match carrier_of(shared) {

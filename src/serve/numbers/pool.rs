@@ -65,10 +65,10 @@ impl Numbers {
     /// The store cannot be read, or there is none.
     pub async fn one(&self, id: &str) -> Result<Listed, NumberError> {
         let config = self.0.config();
-        if let Some(number) = number_of(id).filter(|number| config.deployment_for(number).is_some()) {
-            if self.0.store.number_called(&number).await?.is_none() {
-                return Ok(listed(&config, of_document(&number), true));
-            }
+        if let Some(number) = number_of(id).filter(|number| config.deployment_for(number).is_some())
+            && self.0.store.number_called(&number).await?.is_none()
+        {
+            return Ok(listed(&config, of_document(&number), true));
         }
         let row = self.0.store.number(id).await?.ok_or_else(rules::absent)?;
         Ok(listed(&config, row, false))

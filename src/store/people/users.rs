@@ -72,7 +72,7 @@ impl People {
     /// # Errors
     /// The store cannot be read.
     pub async fn any(&self) -> Result<bool, StoreError> {
-        self.0.in_time(async { Ok(any(self.0.db()).await?) }).await
+        self.0.in_time(any(self.0.db())).await
     }
 
     /// Users, the newest first, those that were made before the user `after`, no more than `limit`.
@@ -108,7 +108,7 @@ impl People {
     /// # Errors
     /// The store cannot be read.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
-        let row = self.0.in_time(async { Ok(of(self.0.db(), email).await?) }).await?;
+        let row = self.0.in_time(of(self.0.db(), email)).await?;
         Ok(row.map(|row| Credentials { password: row.password.clone(), user: row.into() }))
     }
 

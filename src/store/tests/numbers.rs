@@ -16,7 +16,7 @@ fn new(number: &str) -> NewNumber {
 }
 
 impl Entered {
-    fn new(self) -> NumberRow {
+    fn row(self) -> NumberRow {
         match self {
             Entered::New(row) => row,
             other => panic!("{other:?}"),
@@ -41,7 +41,7 @@ fn change(state: NumberState) -> NumberChange {
 
 async fn num_06_a_purchase_is_written_down_first_and_counts_from_then_on(place: Place) {
     let store = place.store().await;
-    let row = store.reserve_number(new("+14155550100"), &plan(1)).await.unwrap().new();
+    let row = store.reserve_number(new("+14155550100"), &plan(1)).await.unwrap().row();
     assert_eq!((row.state, row.origin), (NumberState::Buying, NumberOrigin::Bought));
     let tag = row.tag.clone().unwrap();
     assert!(tag.starts_with("oh:") && tag.len() == 19, "{tag}");
@@ -49,7 +49,7 @@ async fn num_06_a_purchase_is_written_down_first_and_counts_from_then_on(place: 
     let again = store.reserve_number(new("+14155550100"), &plan(9)).await.unwrap().no();
     assert_eq!(again.code, "number_known");
     let keyed = |number: &str| NewNumber { request: Some("key".to_owned()), ..new(number) };
-    let first = store.reserve_number(keyed("+14155550109"), &plan(2)).await.unwrap().new();
+    let first = store.reserve_number(keyed("+14155550109"), &plan(2)).await.unwrap().row();
     for number in ["+14155550109", "+14155550108"] {
         let same = store.reserve_number(keyed(number), &plan(2)).await.unwrap();
         assert_eq!(same, Entered::Same(first.clone()), "one request is one purchase");
@@ -63,7 +63,7 @@ async fn num_06_a_purchase_is_written_down_first_and_counts_from_then_on(place: 
     let failed = store.change_number(&row.id, &[NumberState::Buying], failed).await.unwrap().unwrap();
     assert_eq!((failed.state, failed.owner), (NumberState::Failed, None));
     assert_eq!((store.numbers_used().await.unwrap(), store.numbers().await.unwrap().len()), (0, 0));
-    let again = store.reserve_number(new("+14155550100"), &plan(1)).await.unwrap().new();
+    let again = store.reserve_number(new("+14155550100"), &plan(1)).await.unwrap().row();
     assert_eq!((again.id.as_str(), again.tag, again.error), (row.id.as_str(), Some(tag), None));
     let held = NumberChange { carrier_id: Some("PN1".to_owned()), bought_ms: Some(7), ..change(NumberState::Held) };
     let held = store.change_number(&row.id, &[NumberState::Buying], held).await.unwrap().unwrap();
@@ -102,7 +102,7 @@ async fn num_05_of_many_purchases_at_once_no_more_than_the_quota_is_let_through(
 
 async fn num_06_a_purchase_of_a_killed_server_is_the_next_ones_to_look_up(place: Place) {
     let first = place.store().await;
-    let row = first.reserve_number(new("+14155550100"), &plan(1)).await.unwrap().new();
+    let row = first.reserve_number(new("+14155550100"), &plan(1)).await.unwrap().row();
     assert_eq!(first.claim_numbers(std::slice::from_ref(&row.id), 9).await.unwrap(), [], "it is being bought");
     kill(first).await;
     let next = place.store().await;
@@ -115,13 +115,13 @@ async fn num_06_a_purchase_of_a_killed_server_is_the_next_ones_to_look_up(place:
 
 async fn num_14_what_is_entered_by_hand_has_no_quota_and_each_number_is_there_once(place: Place) {
     let store = place.store().await;
-    let by_hand = store.add_number(new("+41445550100"), NumberOrigin::ByHand, &plan(0)).await.unwrap().new();
+    let by_hand = store.add_number(new("+41445550100"), NumberOrigin::ByHand, &plan(0)).await.unwrap().row();
     assert_eq!((by_hand.state, by_hand.tag, store.numbers_used().await.unwrap()), (NumberState::Held, None, 0));
     let again = store.add_number(new("+41445550100"), NumberOrigin::ByHand, &plan(9)).await.unwrap().no();
     assert_eq!(again.code, "number_known");
     let over = store.add_number(new("+41445550101"), NumberOrigin::TakenOver, &plan(0)).await.unwrap().no();
     assert_eq!(over.code, "number_quota");
-    store.add_number(new("+41445550101"), NumberOrigin::TakenOver, &plan(1)).await.unwrap().new();
+    store.add_number(new("+41445550101"), NumberOrigin::TakenOver, &plan(1)).await.unwrap().row();
     assert_eq!((store.numbers().await.unwrap().len(), store.numbers_used().await.unwrap()), (2, 1));
     let reach = NumberChange { calls_to: Some(Some("CH,DE".to_owned())), ..NumberChange::default() };
     let changed = store.change_number(&by_hand.id, &[NumberState::Held], reach).await.unwrap().unwrap();

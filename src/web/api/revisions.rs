@@ -135,7 +135,7 @@ async fn list(State(api): State<Api>, who: Who, uri: Uri, Query(filter): Query<F
     };
     let found = match &filter.document {
         Some(path) => {
-            let doc = document_of(path, |field, code, message| Wrong::parameter(field, code, message))?;
+            let doc = document_of(path, Wrong::parameter)?;
             may_see(&api, &who, &doc)?;
             api.handle.store().versions(&[doc.kind()], Some(doc.name()), before, u64::from(most) + 1).await?
         }
@@ -329,7 +329,7 @@ async fn validate(
     _: Query<Nothing>,
     Json(asked): Json<Checked>,
 ) -> Result<Json<Verdict>, Problem> {
-    let doc = document_of(&asked.document, |field, code, message| Wrong::field(field, code, message))?;
+    let doc = document_of(&asked.document, Wrong::field)?;
     may_see(&api, &who, &doc)?;
     let to = match (asked.text, asked.keys) {
         (Some(text), None) => Wanted::Text(text),

@@ -69,7 +69,7 @@ async fn come_in(shared: &Arc<Shared>, webhook: Signed, tried: Option<u32>) -> R
         return refuse(shared, force::reason(because), force::line(because, deployment, twilio));
     }
     if !shared.numbers.pool().takes(to, form.get("From").unwrap_or_default()) {
-        return refuse(&shared, "country", &twilio.refuse_inactive);
+        return refuse(shared, "country", &twilio.refuse_inactive);
     }
     match shared.registry.known(carrier_call) {
         Known::Up(answer) => return again(answer),

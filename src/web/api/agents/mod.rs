@@ -261,7 +261,7 @@ async fn create(
 
 /// A document of that name, which was not to be there, is there.
 pub(super) fn taken(problem: Problem) -> Problem {
-    if problem.code != "stale" {
+    if &*problem.code != "stale" {
         return problem;
     }
     let message = "There is one with this id already.";
