@@ -2,6 +2,7 @@
 
 mod calls;
 mod check;
+mod copy;
 mod dial;
 mod ears;
 mod hear;

@@ -39,6 +39,7 @@
 //! | [`serve`] | the shell: sockets, one task per call, calls that are placed, tools asked, what follows a call, files off the hot path, metrics; it decides nothing. `serve::lines` and `serve::models` have a folder for each kind of line and model, `serve::ways_in` how each comes in |
 //! | [`serve::recording`] | the stereo WAV file |
 //! | [`serve::webhooks`] | events signed and delivered, at least once and in order |
+//! | [`web`] | what people and programs are shown over HTTP beside calls: `/api/v1`, its document and reference page |
 //! | [`stage::rehearsal`] | the built-in realtime model, scripted |
 //! | [`stage::phone`] | a caller as Twilio shows one: the far end of the line |
 //! | [`stage::load`] | many calls at once over real sockets, and thousands of engines in virtual time |
@@ -121,5 +122,6 @@ mod rooms;
 pub mod serve;
 pub mod stage;
 pub mod store;
+pub mod web;
 
 pub use engine::report;

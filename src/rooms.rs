@@ -21,9 +21,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     // The process's output streams, beside all rooms that talk to people or to a log.
     ("output", &["base", "config"]),
     ("serve", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "store"]),
-    ("stage", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "store"]),
-    ("cli", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store"]),
-    ("main", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "cli"]),
+    ("web", &["base", "config", "engine", "house", "output", "serve", "store"]),
+    ("stage", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "store", "web"]),
+    ("cli", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web"]),
+    ("main", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web", "cli"]),
 ];
 
 /// The parts of `serve` from the bottom up: each may use those before it. What is not named here is part of what it lies in;
@@ -59,8 +60,10 @@ const PARTS: &[&str] = &[
     "dial::book",
     "dial::ledger",
     "revise",
+    "from_store::known",
     "shared",
     "from_store",
+    "edit",
     "force",
     "budget",
     "after",
@@ -70,6 +73,7 @@ const PARTS: &[&str] = &[
     "ways_in",
     "api",
     "http",
+    "handle",
     "",
     "shutdown",
 ];

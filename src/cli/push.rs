@@ -1,14 +1,13 @@
 //! `offhook push`.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use offhook::config::{self, DocId, DocumentSource, Pushed, STORED_FILE, Stored};
+use offhook::config::{self, DocumentSource, Pushed, STORED_FILE, Stored};
 use offhook::house::review::rulings;
 use offhook::store::{Document, NewDocument, Store};
 
+use super::copy::{WorkingCopy, in_store};
 use super::{Failure, Kept, remark, revisions, say};
 
 /// Flags of `offhook push`.
@@ -32,9 +31,6 @@ struct Change {
     before: Option<Document>,
     after: Stored,
 }
-
-/// Documents that are read at once.
-const ROWS: u64 = 16;
 
 /// Exit code 0: the store says what the directory does, or would; 1: nothing was changed.
 pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -106,44 +102,21 @@ fn source(dir: &Path) -> Option<DocumentSource> {
     Some(source.current().server.source)
 }
 
-/// What is in force in the store, but for the servers' own documents.
-async fn in_store(store: &offhook::store::Revisions) -> Result<BTreeMap<(String, String), Document>, Failure> {
-    let (mut all, mut seq) = (BTreeMap::new(), 0);
-    loop {
-        let some = store.since(seq, ROWS).await.map_err(|error| error.to_string())?;
-        let Some(last) = some.last() else { return Ok(all) };
-        seq = last.seq;
-        let there = some.into_iter().filter(|row| row.text.is_some() && row.kind != DocId::Server.kind());
-        all.extend(there.map(|row| ((row.kind.clone(), row.name.clone()), row)));
-    }
-}
-
 /// What stays in the store must fit what is pushed: both are read together, as a server would.
 fn together(config: &Path, dir: &Path, changes: &[Change], left: &[Stored]) -> Result<(), Failure> {
     if left.iter().all(|left| left.kind == STORED_FILE) {
         return Ok(());
     }
-    let place = std::env::temp_dir().join(format!("offhook-push-{}", std::process::id()));
-    let failed = |error: std::io::Error| format!("{}: {error}", place.display());
-    // Not one that somebody else has laid there.
-    fs::create_dir(&place).map_err(failed)?;
-    let all = || -> Result<Pushed, Failure> {
-        // What is in the directory and unchanged is read there again, so that all of it is.
-        let pushed = read(config, dir).documents;
-        let all: Vec<Stored> = pushed.into_iter().chain(left.iter().cloned()).collect();
-        config::write_stored(&place, &all, true).map_err(failed)?;
-        Ok(read(config, &place))
-    };
-    let read = all();
-    // What stays is in nobody's way.
-    let _ = fs::remove_dir_all(&place);
-    let read = read?;
+    // What is in the directory and unchanged is read there again, so that all of it is.
+    let pushed = read(config, dir).documents;
+    let all: Vec<Stored> = pushed.into_iter().chain(left.iter().cloned()).collect();
+    let copy = WorkingCopy::new("push", &all)?;
+    let read = read(config, copy.path());
     if read.report.ok {
         return Ok(());
     }
-    let from = format!("{}/", place.display());
     for problem in read.report.problems.iter() {
-        remark(problem.to_string().replace(&from, ""));
+        remark(copy.said(problem));
     }
     let kept: Vec<String> = left.iter().filter_map(Stored::path).collect();
     let changed = changes.len();

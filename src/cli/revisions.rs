@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use offhook::config::{self, DocId, DocumentSource, Edit, LastGoodFolder, Opening};
+use offhook::config::{self, By, DocId, DocumentSource, Edit, LastGoodFolder, Opening, Source, Stored, Wanted};
 use offhook::house::review::rulings;
 use offhook::lab::tune::table::{Align, Table};
-use offhook::store::{self, Desk, Document, Store};
+use offhook::store::{self, Desk, Document, NewDocument, Revisions, Store, StoreError};
 use serde_json::json;
 
+use super::copy::{WorkingCopy, in_store};
 use super::{Failure, Kept, say};
 
 /// Flags of `offhook revisions`.
@@ -119,21 +120,68 @@ pub(super) async fn restore(args: RestoreArgs) -> Result<ExitCode, Failure> {
     let source = Opening::new(&args.kept.config).last_good(last_good).rules(rulings).open();
     let source = source.map_err(|problems| problems.to_string())?;
     if source.current().server.source == DocumentSource::Store && document != DocId::Server {
-        let done = desk.restore(kind, name, &old.revision, &account()).await.map_err(|error| error.to_string())?;
+        let done = restore_in_store(&args.kept, &desk.documents(), &document, &old).await?;
         let then = if done { "servers apply it within seconds" } else { "it is in force already" };
         return done_with(&document, &old, then);
     }
-    let Some(text) = &old.text else {
+    if old.text.is_none() {
         return Err(format!("{document}: with revision {} it was deleted; delete its file", old.revision));
-    };
-    let now = source.written(&document).map(|(_, revision)| revision);
-    let edited = source.edit(&document, now, &Edit::Text(text), Some(&account()), &|_, _| Vec::new());
+    }
+    let edit = back(&source, &document, &old);
+    let edited = source.edit(&[edit], Some(&account()), By::Restore, &|_, _| Vec::new());
     let edited = edited.map_err(|why| format!("{document} is as it was: {why}"))?;
     let then = match edited.changes.is_empty() {
         true => "it is in force already",
         false => "a running server applies its file within seconds",
     };
     done_with(&document, &old, then)
+}
+
+/// The same in the store, if servers could run by it: all that is there is read as they would. Tells whether it was something
+/// else.
+async fn restore_in_store(kept: &Kept, store: &Revisions, document: &DocId, old: &Document) -> Result<bool, Failure> {
+    let words = |error: StoreError| format!("{document} is as it was: {error}");
+    for _ in 0..TRIES {
+        let seq = store.newest().await.map_err(words)?;
+        let there = in_store(store).await?.into_values();
+        let there = there.map(|Document { kind, name, revision, text, .. }| Stored { kind, name, revision, text });
+        let copy = WorkingCopy::new("restore", &there.collect::<Vec<_>>())?;
+        let opening = Opening::new(&kept.config).last_good(LastGoodFolder::new(&kept.data()?)).rules(rulings);
+        let source = opening.stored(copy.path()).open().map_err(|problems| problems.to_string())?;
+        let (edit, by) = (back(&source, document, old), account());
+        let prepared = source.prepare(&[edit], Some(&by), By::Restore, &|_, _| Vec::new());
+        let prepared = prepared.map_err(|why| format!("{document} is as it was: {}", copy.said(why)))?;
+        let different = prepared.documents.into_iter().filter(|written| written.is_different());
+        let rows: Vec<NewDocument> = different
+            .map(|written| NewDocument {
+                kind: document.kind().to_owned(),
+                name: document.name().to_owned(),
+                revision: written.revision.map_or_else(String::new, |revision| revision.to_string()),
+                text: written.text.map(|text| text.to_string()),
+                applied_by: by.clone(),
+                way: "restore".to_owned(),
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        match store.apply_upon(seq, &rows).await {
+            Ok(_) => return Ok(true),
+            Err(StoreError::Stale) => {}
+            Err(error) => return Err(words(error)),
+        }
+    }
+    Err(words(StoreError::Stale))
+}
+
+/// Others may change documents at the same time.
+const TRIES: u32 = 8;
+
+/// The document as it was, upon what it is now.
+fn back(source: &Source, document: &DocId, old: &Document) -> Edit {
+    let upon = source.written(document).map(|(_, revision)| revision);
+    let to = old.text.clone().map_or(Wanted::Gone, Wanted::Text);
+    Edit { doc: document.clone(), upon, to }
 }
 
 fn done_with(document: &DocId, old: &Document, then: &str) -> Result<ExitCode, Failure> {

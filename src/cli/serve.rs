@@ -8,6 +8,7 @@ use offhook::config::{Config, LastGoodFolder, Opening, Problems, Source};
 use offhook::house::review::rulings;
 use offhook::output::log;
 use offhook::serve::{ServeOptions, Server, shutdown};
+use offhook::web;
 
 use super::{Failure, say};
 
@@ -30,7 +31,7 @@ pub(super) async fn run_for_load(config: &Path) -> Result<ExitCode, Failure> {
     offhook::serve::raise_file_limit();
     let source = Opening::new(config).rules(rulings).open().map_err(|problems| problems.to_string())?;
     log::start(&source.current().server.log)?;
-    let running = Server::start(ServeOptions { source, listen: None, data: None, observer: None }).await;
+    let running = Server::start(ServeOptions { source, listen: None, data: None, observer: None, web: None }).await;
     let running = running.map_err(|error| error.to_string())?;
     say(&format!("{}\n", running.addr()));
     std::future::pending().await
@@ -45,7 +46,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     source.log_problems();
     let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
-    let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None };
+    let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None, web: Some(web::routes()) };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     // What the store has came with the start.
     say(&banner(&running.config(), running.addr(), &data));

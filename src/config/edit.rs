@@ -1,56 +1,96 @@
-//! Writing documents back: what the API and the console change is a change of the same files that people edit.
+//! Writing documents back: what the API and the console change is a change of the same documents that people edit.
 //!
 //! An edit names the revision that it was made upon. It is laid into the text with all comments, order and blank lines
 //! kept, held against the whole catalogue, and written whole or not at all. Between two writers the later one is told.
+//! Several edits are one: all of them or none.
+//!
+//! Files are written by [`Source::edit`]. What is the store's is written there by whoever has one, between
+//! [`Source::prepare`], which says what to write, and [`Source::take_edited`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike};
 
-use super::catalogue::{By, Change, DocId, InForce, Read, Revision};
+use super::catalogue::{Applied, By, Change, DocId, InForce, Read, Revision};
 use super::diff::diff;
+use super::files::MAX_DOCUMENT_BYTES;
 use super::last_good::replace;
-use super::problem::{Problem, Problems};
+use super::patch::{Others, patched};
+use super::problem::{Place, Problem, Problems};
 use super::types::Config;
-use super::watch::{Source, State};
+use super::watch::{Source, State, change_of};
+
+/// A change of one document that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// Which document.
+    pub doc: DocId,
+    /// The revision that was read, and that this was made upon; `None`: there was no such document.
+    pub upon: Option<Revision>,
+    /// What is to become of it.
+    pub to: Wanted,
+}
 
 /// What is to become of a document.
 #[derive(Clone, Debug)]
-pub enum Edit<'a> {
+pub enum Wanted {
     /// Its keys are changed: a JSON merge patch (RFC 7396). A value replaces, an object changes within, `null` removes; of a
     /// list of tables each is changed in its place.
-    Patch(&'a Map<String, Value>),
+    Patched(Map<String, Value>),
+    /// It has these keys and no others, or is made anew of them. What stays as it was keeps its comments.
+    Keys(Map<String, Value>),
     /// It becomes this text, or is made anew of it.
-    Text(&'a str),
+    Text(String),
     /// It is deleted.
-    Delete,
+    Gone,
 }
 
 /// What else is asked of a configuration that is in force and of what an edit would make of it.
 pub type Rules<'a> = dyn Fn(&Config, &Config) -> Vec<Problem> + 'a;
 
-/// An edit that is written and in force.
+/// Edits that are written and in force, or would be.
 #[derive(Clone, Debug)]
 pub struct Edited {
-    /// The document as it is now; `None`: it is deleted.
-    pub text: Option<Arc<str>>,
-    /// Its revision; that of the empty text when it is deleted.
-    pub revision: Revision,
+    /// The documents as they are now, in the order of the edits.
+    pub documents: Vec<Written>,
     /// What is in force because of it; other documents too, when they waited for it. Empty when nothing was different.
     pub changes: Vec<Change>,
+}
+
+/// A document after an edit.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Which.
+    pub doc: DocId,
+    /// What it was; `None`: there was none.
+    pub from: Option<Revision>,
+    /// Its revision; `None`: it is deleted.
+    pub revision: Option<Revision>,
+    /// What it says; `None`: it is deleted.
+    pub text: Option<Arc<str>>,
+}
+
+impl Written {
+    /// Whether it says something else than before.
+    pub fn is_different(&self) -> bool {
+        self.from != self.revision
+    }
 }
 
 /// Why nothing was written.
 #[derive(Debug)]
 pub enum EditError {
-    /// Somebody else changed the document meanwhile.
+    /// Somebody else changed a document meanwhile.
     Changed {
+        /// Which.
+        doc: DocId,
         /// As it is now; `None`: it was deleted.
         text: Option<Arc<str>>,
         /// Its revision.
@@ -58,18 +98,22 @@ pub enum EditError {
         /// From what the edit was made upon, where that is still known, else from what it would have made of it.
         diff: String,
     },
-    /// There is no such document, and a patch cannot make one.
-    Absent,
-    /// The document would be wrong, or not fit the others.
+    /// There is no such document, and so nothing to patch or delete.
+    Absent(DocId),
+    /// A document would be wrong, or not fit the others.
     Invalid(Problems),
-    /// The patch does not fit the document: the key, and why.
+    /// The keys do not fit the document: which, and why.
     Patch(String),
-    /// The file cannot be written; it is as it was.
+    /// The file cannot be written; all are as they were.
     Io(PathBuf, io::Error),
     /// The configuration has no files.
     Fixed,
-    /// The documents are the store's.
+    /// The documents are the store's, and here is none.
     Stored,
+    /// Some of the documents are files and some the store's, which are not written together.
+    Mixed,
+    /// The store does not answer, and why. What was asked for may be written all the same, and shows when it is read again.
+    Unavailable(String),
 }
 
 impl fmt::Display for EditError {
@@ -77,7 +121,7 @@ impl fmt::Display for EditError {
         match self {
             EditError::Changed { text: None, .. } => f.write_str("the document was deleted meanwhile"),
             EditError::Changed { diff, .. } => write!(f, "somebody else changed the document meanwhile:\n{diff}"),
-            EditError::Absent => f.write_str("there is no such document"),
+            EditError::Absent(_) => f.write_str("there is no such document"),
             EditError::Invalid(problems) => problems.fmt(f),
             EditError::Patch(why) => f.write_str(why),
             EditError::Io(path, error) => {
@@ -90,9 +134,11 @@ impl fmt::Display for EditError {
                 };
                 write!(f, "{}: cannot be written: {why}; it is as it was", path.display())
             }
-            EditError::Stored => f.write_str(
-                "the documents are in the store ([config] source in offhook.toml): push them there with `offhook push`",
+            EditError::Stored => f.write_str("the documents are in the store ([config] source in offhook.toml)"),
+            EditError::Mixed => f.write_str(
+                "offhook.toml is a file and the other documents are in the store: change one, then the other",
             ),
+            EditError::Unavailable(why) => write!(f, "documents cannot be changed now: {why}"),
             EditError::Fixed => f.write_str("this configuration has no files"),
         }
     }
@@ -101,36 +147,73 @@ impl fmt::Display for EditError {
 impl std::error::Error for EditError {}
 
 impl Source {
-    /// Changes a document, and applies the change to calls from now on. `expected`: the revision that the edit was made upon;
-    /// `None`: there was no such document. `who` changed it, by the API or the console. `rules` that are no document's own
-    /// are asked about what is in force and what would be, besides those that the source was [opened](super::Opening::rules) with;
-    /// an error among what they say forbids it.
+    /// Changes documents that are files, and applies the change to calls from now on: all of `edits` or none. `who` changed
+    /// them, `by` which way. `rules` that are no document's own are asked about what is in force and what would be, besides
+    /// those that the source was [opened](super::Opening::rules) with; an error among what they say forbids it.
     ///
     /// Blocks: it is not for an async task.
     ///
     /// # Errors
     /// See [`EditError`]. Nothing is written then, and what was there is as it was.
-    pub fn edit(
-        &self,
-        doc: &DocId,
-        expected: Option<Revision>,
-        edit: &Edit<'_>,
-        who: Option<&str>,
-        rules: &Rules<'_>,
-    ) -> Result<Edited, EditError> {
+    pub fn edit(&self, edits: &[Edit], who: Option<&str>, by: By, rules: &Rules<'_>) -> Result<Edited, EditError> {
         let mut state = self.lock();
         let state = state.as_mut().ok_or(EditError::Fixed)?;
-        if state.stored.is_some() && *doc != DocId::Server {
+        if self.is_stored() && edits.iter().any(|edit| edit.doc != DocId::Server) {
             return Err(EditError::Stored);
         }
-        let edited = state.edit(doc, expected, edit, who, rules)?;
+        let plans = state.plan(edits)?;
+        state.validate(&plans, rules)?;
+        state.write(&plans)?;
+        let changes = state.taken(plans.iter().map(|plan| &plan.doc), who, by);
+        let documents = plans.iter().map(Plan::written).collect();
         self.publish(state);
-        state.keep(&edited.changes);
-        Ok(edited)
+        state.keep(&changes);
+        Ok(Edited { documents, changes })
     }
 
-    /// A document as it is written, with the revision to name in an [edit](Source::edit); `None`: there is none, or it
-    /// cannot be read.
+    /// Says what `edits` would make of the documents as they are known by now, and writes nothing: as if `who` had done it
+    /// `by` this way. For what is asked only, and for documents that are the store's: see [`Source::take_edited`].
+    ///
+    /// Blocks: it is not for an async task.
+    ///
+    /// # Errors
+    /// As [`Source::edit`], whoever has the documents.
+    pub fn prepare(&self, edits: &[Edit], who: Option<&str>, by: By, rules: &Rules<'_>) -> Result<Edited, EditError> {
+        let state = self.lock();
+        let state = state.as_ref().ok_or(EditError::Fixed)?;
+        let plans = state.plan(edits)?;
+        let applied = state.validate(&plans, rules)?;
+        let when = SystemTime::now();
+        let changes = applied.into_iter().map(|applied| change_of(applied, who, by, when)).collect();
+        Ok(Edited { documents: plans.iter().map(Plan::written).collect(), changes })
+    }
+
+    /// Takes what was [prepared](Source::prepare) and is in the store by now, and applies it to calls from now on. Nothing
+    /// else may have been taken from the store in between.
+    ///
+    /// Blocks: it is not for an async task.
+    ///
+    /// # Errors
+    /// It cannot be written into the working copy: it is applied once it is [taken](Source::take_stored) from the store.
+    pub fn take_edited(&self, prepared: Edited, who: Option<&str>, by: By) -> io::Result<Edited> {
+        let mut state = self.lock();
+        let Some(state) = state.as_mut().filter(|_| self.is_stored()) else { return Ok(prepared) };
+        for written in prepared.documents.iter().filter(|written| written.is_different()) {
+            let path = state.folder.path(&written.doc);
+            let text = written.text.as_deref();
+            put(&path, text, || Ok(())).or_else(|error| match error.kind() {
+                ErrorKind::NotFound if text.is_none() => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+        let changes = state.taken(prepared.documents.iter().map(|written| &written.doc), who, by);
+        self.publish(state);
+        state.keep(&changes);
+        Ok(Edited { changes, ..prepared })
+    }
+
+    /// A document as it is written, with the revision to name in an [edit](Edit::upon); `None`: there is none, or it cannot
+    /// be read. Of one that is the store's, as it is known by now.
     pub fn written(&self, doc: &DocId) -> Option<(Arc<str>, Revision)> {
         let state = self.lock();
         let read = state.as_ref()?.folder.read_now(doc)?;
@@ -138,238 +221,191 @@ impl Source {
     }
 }
 
-impl State {
-    fn edit(
-        &mut self,
-        doc: &DocId,
-        expected: Option<Revision>,
-        edit: &Edit<'_>,
-        who: Option<&str>,
-        rules: &Rules<'_>,
-    ) -> Result<Edited, EditError> {
-        let now = self.folder.read_now(doc);
-        let text = now.as_ref().and_then(|read| read.text.clone().ok());
-        let wanted = match (edit, &text) {
-            (Edit::Delete, _) => None,
-            (Edit::Text(text), _) => Some((*text).to_owned()),
-            (Edit::Patch(_), None) if expected.is_none() => return Err(EditError::Absent),
-            // What it would have been is worth showing only if it can be told.
-            (Edit::Patch(changes), Some(text)) => Some(patched(text, changes)?),
-            (Edit::Patch(_), None) => None,
-        };
-        if now.as_ref().map(|read| read.revision) != expected {
-            return Err(self.changed(doc, expected, now.as_deref(), wanted.as_deref()));
-        }
-        if now.is_none() && wanted.is_none() {
-            return Err(EditError::Absent);
-        }
-        if wanted.as_deref() == text.as_deref() {
-            let revision = now.map_or_else(|| Revision::of(""), |read| read.revision);
-            return Ok(Edited { text, revision, changes: Vec::new() });
-        }
-        let read = wanted.as_ref().map(|wanted| self.folder.read_text(doc, wanted));
-        self.validate(doc, read, rules)?;
-        let path = self.folder.path(doc);
-        // A link stays one: what it leads to is what is written.
-        let path = fs::canonicalize(&path).unwrap_or(path);
-        let mut raced = false;
-        let unchanged = || match fs::read(&path) {
-            Ok(bytes) => text.as_ref().is_some_and(|text| text.as_bytes() == bytes),
-            Err(error) => error.kind() == ErrorKind::NotFound && text.is_none(),
-        };
-        let just_before = || {
-            raced = !unchanged();
-            if raced { Err(io::Error::other("changed meanwhile")) } else { Ok(()) }
-        };
-        let written = match &wanted {
-            Some(wanted) => made_folder(&path).and_then(|()| replace(&path, wanted.as_bytes(), true, just_before)),
-            None => remove(&path, just_before),
-        };
-        if raced {
-            let now = self.folder.read_now(doc);
-            return Err(self.changed(doc, expected, now.as_deref(), wanted.as_deref()));
-        }
-        written.map_err(|error| EditError::Io(path, error))?;
-        let changes = self.folder.take_now(doc);
-        let changes = self.apply(changes, who, By::Api);
-        let read = self.catalogue.written(doc);
-        let revision = read.map_or_else(|| Revision::of(""), |read| read.revision);
-        Ok(Edited { text: read.and_then(|read| read.text.clone().ok()), revision, changes })
+/// An edit that was made upon what is there.
+struct Plan {
+    doc: DocId,
+    /// `None`: there is none.
+    now: Option<Arc<Read>>,
+    /// `None`: it is deleted.
+    new: Option<Arc<Read>>,
+}
+
+impl Plan {
+    fn text(read: Option<&Arc<Read>>) -> Option<Arc<str>> {
+        read?.text.clone().ok()
     }
 
-    /// Whether the document would be in force as it would be written, and break nothing that is.
-    fn validate(&self, doc: &DocId, read: Option<Arc<Read>>, rules: &Rules<'_>) -> Result<(), EditError> {
-        let gone = read.is_none();
+    fn is_different(&self) -> bool {
+        self.now.is_some() != self.new.is_some() || Plan::text(self.now.as_ref()) != Plan::text(self.new.as_ref())
+    }
+
+    fn written(&self) -> Written {
+        let revision = |read: &Arc<Read>| read.revision;
+        let (from, text) = (self.now.as_ref().map(revision), Plan::text(self.new.as_ref()));
+        Written { doc: self.doc.clone(), from, revision: self.new.as_ref().map(revision), text }
+    }
+}
+
+impl State {
+    /// What `edits` would make of the documents, each by itself.
+    fn plan(&self, edits: &[Edit]) -> Result<Vec<Plan>, EditError> {
+        let mut docs = BTreeSet::new();
+        if let Some(twice) = edits.iter().find(|edit| !docs.insert(&edit.doc)) {
+            return Err(EditError::Patch(format!("{} is to be changed twice at once", twice.doc)));
+        }
+        edits.iter().map(|edit| self.plan_one(edit)).collect()
+    }
+
+    fn plan_one(&self, Edit { doc, upon, to }: &Edit) -> Result<Plan, EditError> {
+        let now = self.folder.read_now(doc);
+        let text = Plan::text(now.as_ref());
+        let lay = |text: &str, keys, others| patched(text, keys, others).map_err(EditError::Patch);
+        let wanted = match (to, &text) {
+            (Wanted::Gone | Wanted::Patched(_), None) if upon.is_none() && now.is_none() => {
+                return Err(EditError::Absent(doc.clone()));
+            }
+            // What it would have been is worth showing only if it can be told.
+            (Wanted::Gone, _) | (Wanted::Patched(_), None) => None,
+            (Wanted::Text(text), _) => Some(text.clone()),
+            (Wanted::Patched(keys), Some(text)) => Some(lay(text, keys, Others::Stay)?),
+            (Wanted::Keys(keys), text) => Some(lay(text.as_deref().unwrap_or_default(), keys, Others::Go)?),
+        };
+        if now.as_ref().map(|read| read.revision) != *upon {
+            return Err(self.changed(doc, *upon, now.as_deref(), wanted.as_deref()));
+        }
+        if wanted.as_ref().is_some_and(|text| text.len() as u64 > MAX_DOCUMENT_BYTES) {
+            let place = Place::file(&self.folder.path(doc).display().to_string());
+            let why = format!("is longer than {} KiB", MAX_DOCUMENT_BYTES / 1_024);
+            return Err(EditError::Invalid(Problems::new(vec![Problem::error(&place, why)])));
+        }
+        let new = match (&wanted, &now) {
+            // The same text is the same document.
+            (Some(wanted), Some(now)) if now.text.as_deref() == Ok(wanted) => Some(Arc::clone(now)),
+            (Some(wanted), _) => Some(self.folder.read_text(doc, wanted)),
+            (None, _) => None,
+        };
+        Ok(Plan { doc: doc.clone(), now, new })
+    }
+
+    /// What would be in force, if the documents would be as they would be written, and break nothing that is.
+    fn validate(&self, plans: &[Plan], rules: &Rules<'_>) -> Result<Vec<Applied>, EditError> {
+        let plans: Vec<&Plan> = plans.iter().filter(|plan| plan.is_different()).collect();
+        if plans.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut trial = self.catalogue.clone();
-        let applied = trial.apply(vec![(doc.clone(), read)], &self.folder.world());
+        let changes = plans.iter().map(|plan| (plan.doc.clone(), plan.new.clone())).collect();
+        let applied = trial.apply(changes, &self.folder.world());
         let known = |problem: &&Problem| self.problems.iter().any(|known| known == *problem);
         let problems = trial.problems();
-        let new = problems.iter().filter(|problem| problem.is_error() && !known(problem)).cloned().collect::<Vec<_>>();
-        let state = trial.state(doc);
-        let in_force = state.as_ref().is_none_or(|state| state.in_force == InForce::AsWritten);
-        if new.is_empty() && in_force && (gone || state.is_some()) {
-            let told = match (self.catalogue.config(), trial.config()) {
-                (Some(before), Some(after)) => rules(before, after),
-                _ => Vec::new(),
+        let mut told: Vec<Problem> =
+            problems.iter().filter(|problem| problem.is_error() && !known(problem)).cloned().collect();
+        for plan in &plans {
+            let state = trial.state(&plan.doc);
+            let is_in_force = match &state {
+                Some(state) => state.in_force == InForce::AsWritten,
+                None => plan.new.is_none(),
             };
-            // It would be refused once it is written.
-            let own = self.ruled.refusals(self.rules.as_deref(), (&self.catalogue, &trial), &applied, Timestamp::now());
-            let told = Problems::distinct(told.into_iter().chain(own).collect());
-            let forbidden = told.iter().any(Problem::is_error);
-            return if forbidden { Err(EditError::Invalid(Problems::new(told))) } else { Ok(()) };
+            if is_in_force {
+                continue;
+            }
+            // What was wrong before is told again when it is what keeps this from being in force.
+            let file = self.folder.path(&plan.doc).display().to_string();
+            let own = |problem: &&Problem| problem.is_error() && problem.file == file;
+            told.extend(problems.iter().filter(|problem| own(problem) && known(problem)).cloned());
+            if !told.iter().any(|problem| own(&problem)) {
+                let why = state.and_then(|state| state.why).unwrap_or_else(|| "it would not be in force".to_owned());
+                told.push(Problem::error(&Place::file(&file), why));
+            }
         }
-        // What was wrong before is told again when it is what keeps this from being in force.
-        let file = self.folder.path(doc).display().to_string();
-        let own = problems.iter().filter(|problem| problem.is_error() && problem.file == file && known(problem));
-        let mut told: Vec<Problem> = own.cloned().chain(new).collect();
         if told.is_empty() {
-            let why = state.and_then(|state| state.why).unwrap_or_else(|| "it would not be in force".to_owned());
-            told.push(Problem::error(&super::problem::Place::file(&file), why));
+            if let (Some(before), Some(after)) = (self.catalogue.config(), trial.config()) {
+                told.extend(rules(before, after));
+            }
+            // It would be refused once it is written.
+            told.extend(self.ruled.refusals(
+                self.rules.as_deref(),
+                (&self.catalogue, &trial),
+                &applied,
+                Timestamp::now(),
+            ));
         }
-        Err(EditError::Invalid(Problems::new(told)))
+        if told.iter().any(Problem::is_error) {
+            return Err(EditError::Invalid(Problems::new(Problems::distinct(told))));
+        }
+        Ok(applied)
     }
 
-    fn changed(&self, doc: &DocId, expected: Option<Revision>, now: Option<&Read>, wanted: Option<&str>) -> EditError {
+    /// Writes the files, or leaves all as they were.
+    fn write(&self, plans: &[Plan]) -> Result<(), EditError> {
+        let mut order: Vec<&Plan> = plans.iter().filter(|plan| plan.is_different()).collect();
+        // What others name is there before them, and goes after them.
+        order.sort_by(|a, b| match (&a.new, &b.new) {
+            (None, None) => b.doc.cmp(&a.doc),
+            (a_new, b_new) => a_new.is_none().cmp(&b_new.is_none()).then_with(|| a.doc.cmp(&b.doc)),
+        });
+        for (done, plan) in order.iter().enumerate() {
+            let Err(error) = self.write_one(plan) else { continue };
+            for plan in order[..done].iter().rev() {
+                let old = Plan::text(plan.now.as_ref());
+                if let Err(error) = put(&self.file(&plan.doc), old.as_deref(), || Ok(())) {
+                    tracing::error!(document = %plan.doc, %error, "a document cannot be written as it was");
+                }
+            }
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn write_one(&self, plan: &Plan) -> Result<(), EditError> {
+        let path = self.file(&plan.doc);
+        let (old, new) = (Plan::text(plan.now.as_ref()), Plan::text(plan.new.as_ref()));
+        let unchanged = || match fs::read(&path) {
+            Ok(bytes) => old.as_ref().map_or(plan.now.is_some(), |old| old.as_bytes() == bytes),
+            Err(error) => error.kind() == ErrorKind::NotFound && plan.now.is_none(),
+        };
+        let mut raced = false;
+        let written = put(&path, new.as_deref(), || {
+            raced = !unchanged();
+            if raced { Err(io::Error::other("changed meanwhile")) } else { Ok(()) }
+        });
+        if raced {
+            let (now, upon) = (self.folder.read_now(&plan.doc), plan.now.as_ref().map(|read| read.revision));
+            return Err(self.changed(&plan.doc, upon, now.as_deref(), new.as_deref()));
+        }
+        written.map_err(|error| EditError::Io(path, error))
+    }
+
+    /// A link stays one: what it leads to is what is written.
+    fn file(&self, doc: &DocId) -> PathBuf {
+        let path = self.folder.path(doc);
+        fs::canonicalize(&path).unwrap_or(path)
+    }
+
+    /// Applies documents that we wrote ourselves.
+    fn taken<'a>(&mut self, docs: impl Iterator<Item = &'a DocId>, who: Option<&str>, by: By) -> Vec<Change> {
+        let changes: Vec<_> = docs.flat_map(|doc| self.folder.take_now(doc)).collect();
+        if changes.is_empty() { Vec::new() } else { self.apply(changes, who, by) }
+    }
+
+    fn changed(&self, doc: &DocId, upon: Option<Revision>, now: Option<&Read>, wanted: Option<&str>) -> EditError {
         let text = now.and_then(|read| read.text.clone().ok());
         let known = [self.catalogue.written(doc), self.catalogue.last_good(doc)];
-        let base = known.into_iter().flatten().find(|read| Some(read.revision) == expected);
+        let base = known.into_iter().flatten().find(|read| Some(read.revision) == upon);
         let base = base.and_then(|read| read.text.as_deref().ok()).or(wanted).unwrap_or_default();
         let diff = diff(base, text.as_deref().unwrap_or_default());
-        EditError::Changed { text, revision: now.map(|read| read.revision), diff }
+        EditError::Changed { doc: doc.clone(), text, revision: now.map(|read| read.revision), diff }
     }
 }
 
-fn made_folder(path: &std::path::Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-fn remove(path: &std::path::Path, just_before: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+/// Writes a document's file, or removes it. `just_before` it may still object.
+fn put(path: &Path, text: Option<&str>, just_before: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let dir = path.parent();
+    if let Some(text) = text {
+        dir.map_or(Ok(()), fs::create_dir_all)?;
+        return replace(path, text.as_bytes(), true, just_before);
+    }
     just_before()?;
     fs::remove_file(path)?;
-    path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
-}
-
-/// `text` with `changes` laid into it.
-pub(super) fn patched(text: &str, changes: &Map<String, Value>) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse().map_err(|_| {
-        EditError::Patch(
-            "the document is not TOML as it is written, so its keys cannot be changed one by one".to_owned(),
-        )
-    })?;
-    merge(document.as_table_mut(), changes, "")?;
-    Ok(document.to_string())
-}
-
-/// Lays `changes` into a table; `path`: where it is, for messages.
-fn merge(table: &mut dyn TableLike, changes: &Map<String, Value>, path: &str) -> Result<(), EditError> {
-    for (key, value) in changes {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match (value, table.get_mut(key)) {
-            (Value::Null, _) => drop(table.remove(key)),
-            (value, Some(item)) => change(item, value, &path)?,
-            (value, None) => {
-                let item = made(value, &path)?;
-                table.insert(key, item);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Makes of `item` what `value` says, and leaves as much of it as it was as can be.
-fn change(item: &mut Item, value: &Value, path: &str) -> Result<(), EditError> {
-    if let (Some(table), Value::Object(changes)) = (item.as_table_like_mut(), value) {
-        return merge(table, changes, path);
-    }
-    if let (Some(tables), Value::Array(values)) = (item.as_array_of_tables_mut(), value)
-        && values.iter().all(Value::is_object)
-    {
-        while tables.len() > values.len() {
-            tables.remove(tables.len() - 1);
-        }
-        for (i, value) in values.iter().enumerate() {
-            let Value::Object(wanted) = value else { continue };
-            match tables.get_mut(i) {
-                // The whole entry is given, so what it does not name is no more.
-                Some(table) => {
-                    let gone: Vec<String> =
-                        table.iter().map(|(key, _)| key.to_owned()).filter(|key| !wanted.contains_key(key)).collect();
-                    gone.iter().for_each(|key| drop(table.remove(key)));
-                    merge(table, wanted, path)?;
-                }
-                None => {
-                    let mut table = Table::new();
-                    merge(&mut table, wanted, path)?;
-                    tables.push(table);
-                }
-            }
-        }
-        return Ok(());
-    }
-    let is_table = item.is_table() || item.is_array_of_tables();
-    let mut new = if is_table { made(value, path)? } else { Item::Value(plain(value, path)?) };
-    if let (Some(old), Some(new)) = (item.as_value(), new.as_value_mut()) {
-        if is_same(old, new) {
-            return Ok(());
-        }
-        // What stands around the value, such as a comment behind it, stays.
-        *new.decor_mut() = old.decor().clone();
-    }
-    *item = new;
-    Ok(())
-}
-
-/// A new entry: objects become tables with a header, lists of objects lists of them.
-fn made(value: &Value, path: &str) -> Result<Item, EditError> {
-    match value {
-        Value::Object(changes) => {
-            let mut table = Table::new();
-            merge(&mut table, changes, path)?;
-            Ok(Item::Table(table))
-        }
-        value => Ok(Item::Value(plain(value, path)?)),
-    }
-}
-
-/// A value on one line.
-fn plain(value: &Value, path: &str) -> Result<toml_edit::Value, EditError> {
-    let wrong = |why: &str| Err(EditError::Patch(format!("{path}: {why}")));
-    Ok(match value {
-        Value::Null => return wrong("a list cannot hold nothing"),
-        Value::Bool(value) => (*value).into(),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => whole.into(),
-            (None, Some(number)) if number.is_finite() => number.into(),
-            _ => return wrong("this number is too large"),
-        },
-        Value::String(text) => text.as_str().into(),
-        Value::Array(values) => {
-            let mut array = Array::new();
-            for value in values {
-                array.push(plain(value, path)?);
-            }
-            array.into()
-        }
-        Value::Object(entries) => {
-            let mut table = InlineTable::new();
-            for (key, value) in entries.iter().filter(|(_, value)| !value.is_null()) {
-                table.insert(key, plain(value, &format!("{path}.{key}"))?);
-            }
-            table.into()
-        }
-    })
-}
-
-/// Whether two values mean the same, however they are written.
-fn is_same(a: &toml_edit::Value, b: &toml_edit::Value) -> bool {
-    use toml_edit::Value as V;
-    match (a, b) {
-        (V::String(a), V::String(b)) => a.value() == b.value(),
-        (V::Integer(a), V::Integer(b)) => a.value() == b.value(),
-        (V::Float(a), V::Float(b)) => a.value() == b.value(),
-        (V::Float(a), V::Integer(b)) => *a.value() == *b.value() as f64,
-        (V::Boolean(a), V::Boolean(b)) => a.value() == b.value(),
-        (V::Array(a), V::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is_same(a, b)),
-        _ => false,
-    }
+    dir.map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
 }

@@ -547,7 +547,7 @@ fn why(e: &std::io::Error) -> String {
 }
 
 /// More is not a document that a person wrote.
-const MAX_DOCUMENT_BYTES: u64 = 1_024 * 1_024;
+pub(super) const MAX_DOCUMENT_BYTES: u64 = 1_024 * 1_024;
 /// Of one kind.
 const MAX_DOCUMENTS: usize = 20_000;
 /// Recordings in use of which it is known that they are; more are read more often.

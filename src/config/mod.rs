@@ -23,7 +23,7 @@
 //!
 //! What is in force is the private `catalogue`'s: each document's last good version, linked with the others', one
 //! [`Config`] behind one pointer. [`LastGood`] keeps it for the next start, [`Pinned`] for what is still to be done about
-//! a call, and an [`Edit`] writes a document back. Where documents are the store's, a working copy takes the folder's place
+//! a call, and [`Edit`]s write documents back. Where documents are the store's, a working copy takes the folder's place
 //! ([`write_stored`]), and [`for_store`] reads what a folder has for it.
 
 mod after;
@@ -51,6 +51,7 @@ mod named;
 mod organization;
 mod outbound;
 mod outgoing;
+mod patch;
 mod pinned;
 mod problem;
 mod reader;
@@ -83,7 +84,7 @@ pub use back_channels::{BackChannels, Remark};
 pub use catalogue::{By, Change, DocId, DocState, InForce, Revision};
 pub use check::{CheckReport, Found, FoundAgent, FoundChat, FoundDeployment, FoundModel, check, check_by, check_with};
 pub use diff::diff;
-pub use edit::{Edit, EditError, Edited, Rules};
+pub use edit::{Edit, EditError, Edited, Rules, Wanted, Written};
 pub use last_good::{Kept, LastGood, LastGoodFolder};
 pub use memory::from_memory;
 pub use migrate::{Migrated, Migration, migrate};

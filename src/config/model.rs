@@ -111,10 +111,15 @@ fn one(name: &str, field: Field<'_, '_>) -> Option<ModelDraft> {
     let api_key = table.take("api_key").and_then(SecretRef::read);
     let headers = headers(table.table("headers"));
     let kind = if text { ModelKind::Text } else { ModelKind::Voice };
-    let card = Arc::new(ModelCard { name: name.to_owned(), kind, facts: facts(&mut table) });
+    let facts = facts(&mut table);
     let model =
-        if text { text_model(name, table).map(Meant::Text) } else { realtime(name, table).map(Meant::Realtime) };
-    Some(ModelDraft { model: model?, card, api_key, headers })
+        if text { text_model(name, table).map(Meant::Text) } else { realtime(name, table).map(Meant::Realtime) }?;
+    let price = match &model {
+        Meant::Realtime(model) => model.price,
+        Meant::Text(model) => model.price,
+    };
+    let card = Arc::new(ModelCard { name: name.to_owned(), kind, facts, price });
+    Some(ModelDraft { model, card, api_key, headers })
 }
 
 fn realtime(name: &str, mut table: Table<'_, '_>) -> Option<Arc<Model>> {

@@ -26,6 +26,8 @@ use super::types::{Config, Deployment, DocumentSource};
 /// once, as errors, and stays in [`Source::problems`] until it is right again.
 pub struct Source {
     now: watch::Sender<Arc<Config>>,
+    /// Documents are the store's.
+    stored: bool,
     /// `None`: it never changes.
     state: Mutex<Option<State>>,
 }
@@ -152,7 +154,8 @@ impl Opening {
         let config = state.config().filter(may);
         let config = config.ok_or_else(|| Problems::clone(&problems))?;
         state.published = state.catalogue.generation();
-        Ok(Source { now: watch::Sender::new(Arc::new(config)), state: Mutex::new(Some(state)) })
+        let stored = state.stored.is_some();
+        Ok(Source { now: watch::Sender::new(Arc::new(config)), stored, state: Mutex::new(Some(state)) })
     }
 }
 
@@ -180,7 +183,7 @@ impl Source {
 
     /// A configuration that never changes.
     pub fn fixed(config: Config) -> Self {
-        Source { now: watch::Sender::new(Arc::new(config)), state: Mutex::new(None) }
+        Source { now: watch::Sender::new(Arc::new(config)), stored: false, state: Mutex::new(None) }
     }
 
     /// The configuration in force. Reads no file, and waits for nobody who does.
@@ -214,7 +217,7 @@ impl Source {
 
     /// Whether documents are the store's, and are to be [taken](Self::take_stored) from there.
     pub fn is_stored(&self) -> bool {
-        self.lock().as_ref().is_some_and(|state| state.stored.is_some())
+        self.stored
     }
 
     /// Takes documents that are in force in the store from now on, for the next look; those without a text are taken away.
@@ -391,13 +394,7 @@ impl State {
         let applied = self.ruled.apply(rules, &mut self.catalogue, changes, &world, Timestamp::now());
         drop(world);
         let when = SystemTime::now();
-        let change = |Applied { doc, from, to }: Applied| {
-            let to = to.map(|read| read.revision);
-            // The server's own is a file, whoever has the others.
-            let by = if by == By::Store && doc == DocId::Server { By::File } else { by };
-            Change { doc, from, to, when, who: who.map(str::to_owned), by }
-        };
-        let changes: Vec<Change> = applied.into_iter().map(change).collect();
+        let changes: Vec<Change> = applied.into_iter().map(|applied| change_of(applied, who, by, when)).collect();
         self.unkept.extend(changes.iter().map(|change| change.doc.clone()));
         for change in changes.iter().filter(|change| change.from != change.to) {
             let shown = |revision: Option<Revision>| revision.map_or_else(|| "none".to_owned(), |r| r.to_string());
@@ -477,6 +474,14 @@ impl State {
         (self.adjust)(&mut config);
         Some(config)
     }
+}
+
+/// What is in force, as it is told.
+pub(super) fn change_of(Applied { doc, from, to }: Applied, who: Option<&str>, by: By, when: SystemTime) -> Change {
+    let to = to.map(|read| read.revision);
+    // The server's own is a file, whoever has the others.
+    let by = if by == By::Store && doc == DocId::Server { By::File } else { by };
+    Change { doc, from, to, when, who: who.map(str::to_owned), by }
 }
 
 /// Whether documents are the store's, by what `offhook.toml` says, or, where that cannot be told, by what it said last.

@@ -16,9 +16,12 @@ pub mod hours;
 pub mod models;
 pub mod panel;
 pub mod phone;
+pub mod principal;
+pub mod rates;
 mod refusal;
 pub mod residency;
 pub mod review;
+pub mod routes;
 pub mod settings;
 pub mod switches;
 #[cfg(test)]

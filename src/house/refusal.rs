@@ -29,6 +29,12 @@ impl Refusal {
         Refusal { code, status: 409, field: None, message: message.into() }
     }
 
+    /// Nobody knows who asks: no credential, or a dead one, which is told the same.
+    pub fn unauthenticated() -> Self {
+        let message = "Please log in, or send an API key that is in force.";
+        Refusal { code: "unauthenticated", status: 401, field: None, message: message.to_owned() }
+    }
+
     /// Who asks may not.
     pub(super) fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Refusal { code, status: 403, field: None, message: message.into() }

@@ -18,8 +18,8 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time for one request with its body. A media stream is no longer a request once it is upgraded.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// All routes.
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+/// All routes; `web`: those that are not the server's own.
+pub(super) fn router(shared: Arc<Shared>, web: Option<Router>) -> Router {
     Router::new()
         .route("/twilio/voice", post(webhook::voice).get(webhook::voice))
         .route("/twilio/media", get(media::upgrade))
@@ -33,10 +33,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .with_state(Arc::clone(&shared))
+        .merge(web.unwrap_or_default())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), in_time))
+        .layer(middleware::from_fn_with_state(shared, in_time))
         .layer(middleware::from_fn(doors::attend))
-        .with_state(shared)
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

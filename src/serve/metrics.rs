@@ -36,6 +36,8 @@ pub(super) struct Metrics {
     pub(super) answered_by: Family,
     /// Requests to the API, by what they were answered.
     pub(super) api: Family,
+    /// Those that came too soon, by class and whose they were.
+    pub(super) api_limited: Family,
     /// States of placed calls that could not be kept.
     pub(super) ledger_failed: Counter,
     /// Webhooks answered by a spoken refusal, by reason.
@@ -121,6 +123,7 @@ impl Metrics {
         page.family("calls_not_answered_total", "Calls that were placed in vain.", "how", &self.not_answered);
         page.family("answered_by_total", "What the carrier said of who picked up.", "who", &self.answered_by);
         page.family("api_requests_total", "Requests to the API.", "answer", &self.api);
+        page.family("api_limited_total", "Requests to the API that came too soon.", "of", &self.api_limited);
         page.counter(
             "dial_states_lost_total",
             "States of placed calls that were not kept at once.",

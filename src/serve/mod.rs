@@ -27,7 +27,8 @@
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
-//! - [`revise`] keeps what came into force as revisions, [`from_store`] takes documents from there where they are the store's.
+//! - [`revise`] keeps what came into force as revisions, [`from_store`] takes documents from there where they are the store's,
+//!   [`edit`] changes them, whoever has them.
 //! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
@@ -40,9 +41,11 @@ mod call;
 pub mod client;
 mod dial;
 mod doors;
+mod edit;
 mod force;
 mod former;
 mod from_store;
+mod handle;
 mod http;
 mod keeper;
 mod late;
@@ -79,7 +82,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsAcceptor;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -87,20 +89,21 @@ use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{Config, Source};
+use crate::config::{By, Config, Edit, EditError, Edited, Source};
 use crate::engine::Control;
 use crate::serve::webhooks::Sender;
 use crate::store::{self, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
+pub use doors::Peer;
+pub use handle::{Handle, Web};
 pub use limits::raise_file_limit;
 pub use observer::Observer;
 pub(crate) use tls::http_client;
 
 use after::AfterCalls;
 use doors::Doors;
-use from_store::FromStore;
 use keeper::Keeper;
 use late::Late;
 use lines::Registry;
@@ -123,6 +126,8 @@ pub struct ServeOptions {
     pub data: Option<PathBuf>,
     /// Told of what happens in calls.
     pub observer: Option<Arc<dyn Observer>>,
+    /// Routes beside the server's own.
+    pub web: Option<Web>,
 }
 
 /// Why a server could not start.
@@ -233,6 +238,7 @@ impl Server {
             api_rate: api::Rate::default(),
             store,
             reviser: Reviser::new(),
+            stored: Default::default(),
             sender,
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
@@ -245,14 +251,14 @@ impl Server {
             crowded: Seldom::default(),
             metrics,
         });
-        let mut from_store = FromStore::new(&shared);
-        from_store.begin().await;
-        let from_store = tokio::spawn(from_store.go_on());
-        let handle = Handle::new();
+        from_store::begin(&shared).await;
+        let from_store = tokio::spawn(from_store::go_on(Arc::clone(&shared)));
+        let handle = axum_server::Handle::new();
         let doors = Doors::new(Arc::clone(&shared.metrics));
         bound(&doors, &config);
         let outer = doors::Outer(Arc::clone(&doors));
-        let app = http::router(Arc::clone(&shared)).into_make_service();
+        let web = options.web.map(|web| web(Handle::new(&shared)));
+        let app = http::router(Arc::clone(&shared), web).into_make_service();
         let mut server = axum_server::from_tcp(listener).map_err(refused)?.handle(handle.clone());
         *server.http_builder() = builder();
         let server = match &certificates {
@@ -313,7 +319,7 @@ impl Server {
 pub struct Running {
     addr: SocketAddr,
     shared: Arc<Shared>,
-    handle: Handle<SocketAddr>,
+    handle: axum_server::Handle<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
     hurried: watch::Sender<bool>,
 }
@@ -363,6 +369,19 @@ impl Running {
     /// Looks at the configuration's files now, and not only within the next two seconds.
     pub async fn look(&self) {
         self.shared.look().await;
+    }
+
+    /// Changes documents, whoever has them, and applies the change to calls from now on: all of `edits` or none. Each is
+    /// held against its language, all that it names and the house's rules, as its file would be. `who` is who asks, `by` the
+    /// way; both are kept with the revision. `dry_run`: says what would be, and changes nothing.
+    ///
+    /// A file is written with its comments kept. What is in the store becomes a revision there, upon everything as it is at
+    /// that moment; other servers apply it by the store's notice.
+    ///
+    /// # Errors
+    /// See [`EditError`]. Nothing was changed then; but with [`EditError::Unavailable`] that is not sure.
+    pub async fn edit(&self, edits: Vec<Edit>, who: &str, by: By, dry_run: bool) -> Result<Edited, EditError> {
+        edit::edit(&self.shared, edits, who, by, dry_run).await
     }
 
     /// Takes no new calls; `/readyz` says so. Running calls go on.

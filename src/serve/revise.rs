@@ -129,7 +129,8 @@ impl Reviser {
     }
 }
 
-fn new(doc: &DocId, revision: String, text: Option<Arc<str>>, who: Option<&str>, by: By) -> NewDocument {
+/// A version of a document, as the store keeps it. `who` is not known of files: it is the way, then.
+pub(super) fn new(doc: &DocId, revision: String, text: Option<Arc<str>>, who: Option<&str>, by: By) -> NewDocument {
     let (kind, name) = (doc.kind(), doc.name());
     NewDocument {
         kind: kind.to_owned(),
@@ -145,6 +146,8 @@ fn way(by: By) -> &'static str {
     match by {
         By::File => "folder",
         By::Api => "api",
+        By::Console => "console",
+        By::Restore => "restore",
         By::Store => "store",
     }
 }

@@ -13,6 +13,7 @@ use crate::store::Store;
 use super::after::AfterCalls;
 use super::api::Rate;
 use super::dial::{Book, Ledger};
+use super::from_store::Known;
 use super::keeper::Keeper;
 use super::late::Late;
 use super::lines::Registry;
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) late: Arc<Late>,
     pub(super) store: Store,
     pub(super) reviser: Reviser,
+    /// How far the working copy is of documents that are the store's. Who has it may change them.
+    pub(super) stored: tokio::sync::Mutex<Known>,
     /// Calls that were placed and are not over, and the keys that they were placed under.
     pub(super) dials: Book,
     pub(super) ledger: Ledger,

@@ -27,6 +27,7 @@ mod lease;
 mod lock;
 mod outbox;
 mod reconcile;
+mod requests;
 mod retention;
 mod revisions;
 mod schema;
@@ -59,6 +60,7 @@ pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
+pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
 
@@ -208,6 +210,8 @@ pub enum StoreError {
     Unready,
     /// What is asked for is not one that can be kept.
     Refused(String),
+    /// What was asked for rests on something that has changed since.
+    Stale,
     /// The database refuses.
     Db(DbErr),
     /// It took too long.
@@ -246,6 +250,7 @@ impl fmt::Display for StoreError {
             StoreError::Db(error) => write!(f, "the database: {error}"),
             StoreError::Slow => f.write_str("the database does not answer in time"),
             StoreError::Gone => f.write_str("the database: a row is gone"),
+            StoreError::Stale => f.write_str("something has changed meanwhile: read it again"),
         }
     }
 }

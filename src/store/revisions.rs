@@ -8,7 +8,7 @@ use std::time::Duration;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseConnection, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, TransactionTrait as _,
 };
 use tokio::sync::{broadcast, mpsc};
@@ -87,7 +87,7 @@ impl Revisions {
     /// # Errors
     /// Somebody else has changed it meanwhile, it is too long, or the store cannot be written.
     pub async fn add(&self, new: NewDocument, expected: Option<Option<&str>>) -> Result<bool, StoreError> {
-        let done = self.apply(&[new], &[expected]).await?;
+        let done = self.apply(&[new], &Upon::Each(&[expected])).await?;
         Ok(done.into_iter().any(|new| new))
     }
 
@@ -99,10 +99,19 @@ impl Revisions {
     pub async fn apply_all(&self, all: Vec<(NewDocument, Option<String>)>) -> Result<Vec<bool>, StoreError> {
         let (new, expected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         let expected: Vec<_> = expected.iter().map(|expected| Some(expected.as_deref())).collect();
-        self.apply(&new, &expected).await
+        self.apply(&new, &Upon::Each(&expected)).await
     }
 
-    async fn apply(&self, new: &[NewDocument], expected: &[Option<Option<&str>>]) -> Result<Vec<bool>, StoreError> {
+    /// The same for documents that were held against all others as they were at the revision `seq`, which was the
+    /// [`newest`](Self::newest) then: when anything has changed since, none of them is written.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`]: something has. Else as [`add`](Self::add).
+    pub async fn apply_upon(&self, seq: i64, all: &[NewDocument]) -> Result<Vec<bool>, StoreError> {
+        self.apply(all, &Upon::All(seq)).await
+    }
+
+    async fn apply(&self, new: &[NewDocument], upon: &Upon<'_>) -> Result<Vec<bool>, StoreError> {
         for document in new {
             document.fits()?;
         }
@@ -110,10 +119,10 @@ impl Revisions {
             .in_time(async {
                 let core = match &self.0 {
                     Whose::Server(core) => core,
-                    Whose::Command(db) => return apply(db, new, expected).await,
+                    Whose::Command(db) => return apply(db, new, upon).await,
                 };
                 let mut turn = core.turn.lock().await;
-                let done = apply(&turn, new, expected).await;
+                let done = apply(&turn, new, upon).await;
                 if let Ok(done) = &done
                     && core.place.is_own()
                 {
@@ -158,9 +167,7 @@ impl Revisions {
     /// # Errors
     /// The store cannot be read.
     pub async fn newest(&self) -> Result<i64, StoreError> {
-        let last = Entity::find().select_only().column(Column::Seq).order_by_desc(Column::Seq).limit(1);
-        let last = last.into_tuple::<i64>();
-        self.0.in_time(async { Ok(last.one(self.0.db()).await?.unwrap_or_default()) }).await
+        self.0.in_time(async { Ok(newest(self.0.db()).await?) }).await
     }
 
     /// The documents that changed since the revision `seq`, each by its newest revision, in the order in which they came
@@ -180,15 +187,6 @@ impl Revisions {
     /// There is none, or more than one; or the store cannot be read.
     pub async fn read(&self, kind: &str, name: &str, revision: &str) -> Result<Document, StoreError> {
         self.0.in_time(read(self.0.db(), kind, name, revision)).await
-    }
-
-    /// Puts a revision in force again, as a new one with the same text. `false`: it is in force.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), or the store cannot be written.
-    pub async fn restore(&self, kind: &str, name: &str, revision: &str, by: &str) -> Result<bool, StoreError> {
-        let old = self.read(kind, name, revision).await?;
-        self.add(restored(old, by), None).await
     }
 
     /// Whether [`listen`](Self::listen) tells of what others change.
@@ -248,14 +246,6 @@ impl Desk {
     pub async fn revision(&self, kind: &str, name: &str, revision: &str) -> Result<Document, StoreError> {
         read(&self.db, kind, name, revision).await
     }
-
-    /// As [`Revisions::restore`], told to the servers by PostgreSQL; with SQLite they look by themselves.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn restore(&self, kind: &str, name: &str, revision: &str, by: &str) -> Result<bool, StoreError> {
-        self.documents().restore(kind, name, revision, by).await
-    }
 }
 
 /// A revision by as much of its beginning as is no other's.
@@ -274,19 +264,13 @@ async fn read(db: &DatabaseConnection, kind: &str, name: &str, revision: &str) -
     Ok(first)
 }
 
-fn restored(old: Document, by: &str) -> NewDocument {
-    NewDocument {
-        kind: old.kind,
-        name: old.name,
-        revision: old.revision,
-        text: old.text,
-        applied_by: by.to_owned(),
-        way: "restore".to_owned(),
-    }
-}
-
 fn of(kind: &str, name: &str) -> sea_orm::Select<Entity> {
     Entity::find().filter(Column::Kind.eq(kind)).filter(Column::Name.eq(name))
+}
+
+async fn newest<C: ConnectionTrait>(db: &C) -> Result<i64, DbErr> {
+    let last = Entity::find().select_only().column(Column::Seq).order_by_desc(Column::Seq).limit(1);
+    Ok(last.into_tuple::<i64>().one(db).await?.unwrap_or_default())
 }
 
 /// Of each document the newest revision.
@@ -338,17 +322,30 @@ async fn last<C: ConnectionTrait>(db: &C, new: &[NewDocument]) -> Result<BTreeMa
     Ok(all.into_iter().map(last).collect())
 }
 
-async fn apply(
-    db: &DatabaseConnection,
-    new: &[NewDocument],
-    expected: &[Option<Option<&str>>],
-) -> Result<Vec<bool>, StoreError> {
+/// What is to be as whoever changes documents has read it.
+enum Upon<'a> {
+    /// The revision of each; `Some(None)`: there was none, `None`: whatever there is.
+    Each(&'a [Option<Option<&'a str>>]),
+    /// All that there is: nothing came after this one.
+    All(i64),
+}
+
+async fn apply(db: &DatabaseConnection, new: &[NewDocument], upon: &Upon<'_>) -> Result<Vec<bool>, StoreError> {
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::applies_alone(&txn).await?;
+    let expected = match upon {
+        Upon::Each(expected) => *expected,
+        Upon::All(seq) if newest(&txn).await? == *seq => &[],
+        Upon::All(_) => {
+            txn.rollback().await?;
+            return Err(StoreError::Stale);
+        }
+    };
     let before = last(&txn, new).await?;
     let mut done = Vec::with_capacity(new.len());
-    for (document, expected) in new.iter().zip(expected) {
+    for (at, document) in new.iter().enumerate() {
         let last = before.get(&(document.kind.clone(), document.name.clone()));
+        let expected = expected.get(at).copied().flatten();
         if expected.is_some_and(|expected| last.and_then(|last| last.there.as_deref()) != expected) {
             txn.rollback().await?;
             let by = last.map_or("nobody", |last| last.by.as_str());

@@ -5,6 +5,7 @@ mod lists;
 mod numbers;
 mod people;
 mod persons;
+mod requests;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _};
 
@@ -130,7 +131,7 @@ CREATE TABLE documents (
 CREATE INDEX documents_name ON documents (kind, name, seq);
 CREATE INDEX documents_revision ON documents (revision);
 "],
-    &[people::TABLES, numbers::TABLES, deliveries::TABLES, persons::TABLES, lists::TABLES],
+    &[people::TABLES, numbers::TABLES, deliveries::TABLES, persons::TABLES, lists::TABLES, requests::TABLES],
 ];
 
 /// What this program knows.

@@ -158,6 +158,7 @@ impl House {
             listen: None,
             data: Some(data.unwrap_or_else(|| site.data())),
             observer: Some(reports.clone() as Arc<dyn Observer>),
+            web: Some(offhook::web::routes()),
         };
         let running = Server::start(options).await.expect("a server");
         House { site, running, reports }

@@ -16,7 +16,7 @@ async fn a_certificate_that_changes_is_used_from_then_on_and_a_bad_one_is_not() 
     let dir = tempfile::tempdir().expect("a directory");
     let first = certificate(dir.path());
     let source = documents(dir.path());
-    let options = ServeOptions { source, listen: None, data: Some(dir.path().join("data")), observer: None };
+    let options = ServeOptions { source, listen: None, data: Some(dir.path().join("data")), observer: None, web: None };
     let running = Server::start(options).await.expect("a server");
     assert_eq!(presented(running.addr(), &first).await, Ok(first.clone()));
     assert_eq!(health(running.addr(), &first).await, "HTTP/1.1 200 OK");
@@ -42,7 +42,7 @@ async fn a_server_does_not_start_with_a_bad_certificate() {
     certificate(dir.path());
     let source = documents(dir.path());
     write(&dir.path().join("config/key.pem"), "nothing");
-    let options = ServeOptions { source, listen: None, data: None, observer: None };
+    let options = ServeOptions { source, listen: None, data: None, observer: None, web: None };
     match Server::start(options).await {
         Err(error @ ServeError::Tls(_)) => assert!(error.to_string().contains("key.pem"), "{error}"),
         Err(other) => panic!("{other}"),
@@ -98,7 +98,7 @@ async fn a_handshake_says_nothing_yet() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = certificate(dir.path());
     let source = documents(dir.path());
-    let options = ServeOptions { source, listen: None, data: Some(dir.path().join("data")), observer: None };
+    let options = ServeOptions { source, listen: None, data: Some(dir.path().join("data")), observer: None, web: None };
     let running = Server::start(options).await.expect("a server");
     let mut stream = connect(running.addr(), &first).await.expect("a connection");
     let mut nothing = tokio::net::TcpStream::connect(running.addr()).await.expect("a connection");

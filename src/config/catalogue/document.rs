@@ -201,8 +201,12 @@ pub struct Change {
 pub enum By {
     /// Its file.
     File,
-    /// The API, or the console.
+    /// The API.
     Api,
+    /// The console.
+    Console,
+    /// `offhook restore`, or what does the same.
+    Restore,
     /// Another server, by the store.
     Store,
 }

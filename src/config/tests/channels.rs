@@ -357,8 +357,9 @@ fn mod_02_the_catalogue_says_what_is_declared_and_guesses_nothing() {
         ),
     );
     let config = dir.load().unwrap_or_else(|e| panic!("{e}"));
-    let ModelCard { name, kind, facts } = &*config.models["swiss"];
+    let ModelCard { name, kind, facts, price } = &*config.models["swiss"];
     assert_eq!((name.as_str(), *kind), ("swiss", ModelKind::Text));
+    assert_eq!(price.map(|price| (price.text_in_micros, price.text_out_micros)), Some((500_000, 1_000_000)));
     assert_eq!((facts.vendor.as_deref(), facts.trains_on_data), (Some("Alp"), Some(false)));
     assert_eq!((facts.vendor_country.as_deref(), facts.hosting_country.as_deref()), (Some("CH"), Some("CH")));
     assert_eq!(facts.options.as_deref(), Some(&["temperature".to_owned()][..]));

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::config::catalogue::InForce;
+use crate::config::patch::{Others, patched};
 
 /// No rule but the documents' own.
 fn free(_: &Config, _: &Config) -> Vec<Problem> {
@@ -14,14 +15,24 @@ fn reception() -> DocId {
     DocId::Agent("reception".into())
 }
 
-fn patch(value: &Value) -> &Map<String, Value> {
-    value.as_object().unwrap()
+fn map(value: &Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+fn patch(value: &Value) -> Wanted {
+    Wanted::Patched(map(value))
+}
+
+/// Edits one document as nobody, by the API.
+fn edit_one(source: &Source, doc: &DocId, upon: Option<Revision>, to: Wanted) -> Result<Edited, EditError> {
+    source.edit(&[Edit { doc: doc.clone(), upon, to }], None, By::Api, &free)
 }
 
 /// Changes the shipped agent, and returns its text.
 fn change(source: &Source, changes: &Value) -> Result<Edited, EditError> {
     let (_, revision) = source.written(&reception()).unwrap();
-    source.edit(&reception(), Some(revision), &Edit::Patch(patch(changes)), Some("ann@example.com"), &free)
+    let edit = Edit { doc: reception(), upon: Some(revision), to: patch(changes) };
+    source.edit(&[edit], Some("ann@example.com"), By::Api, &free)
 }
 
 #[test]
@@ -39,10 +50,11 @@ fn x_06_an_edit_changes_its_own_lines_and_keeps_comments_order_and_blank_lines()
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("-language = \"en\"") && lines[1].starts_with("+language = \"pl\""), "{lines:?}");
     assert_eq!(lines[0][15..], lines[1][15..], "what stands behind the value stays");
-    assert_eq!(edited.text.as_deref(), Some(text.as_str()));
+    let [written] = &edited.documents[..] else { panic!("{edited:?}") };
+    assert_eq!(written.text.as_deref(), Some(text.as_str()));
     assert_eq!((edited.changes.len(), edited.changes[0].by), (1, By::Api));
     assert_eq!(edited.changes[0].who.as_deref(), Some("ann@example.com"));
-    assert_eq!(edited.changes[0].to, Some(edited.revision));
+    assert_eq!(edited.changes[0].to, written.revision);
     // It is in force at once, and the watcher finds nothing new.
     assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
     assert_ne!(source.current().revision, before);
@@ -74,12 +86,12 @@ fn a_patch_changes_tables_lists_and_new_keys() {
         ("a = 1\n", json!({ "a": null, "z": null }), ""),
     ];
     for (text, changes, expected) in cases {
-        let made = edit::patched(text, patch(&changes)).unwrap();
+        let made = patched(text, &map(&changes), Others::Stay).unwrap();
         assert_eq!(made, expected, "{text:?} {changes}");
     }
-    let wrong = edit::patched("a = 1\n", patch(&json!({ "a": { "b": [null] } }))).unwrap_err();
-    assert_eq!(wrong.to_string(), "a.b: a list cannot hold nothing");
-    assert!(edit::patched("a = ", patch(&json!({}))).is_err());
+    let wrong = patched("a = 1\n", &map(&json!({ "a": { "b": [null] } })), Others::Stay).unwrap_err();
+    assert_eq!(wrong, "a.b: a list cannot hold nothing");
+    assert!(patched("a = ", &map(&json!({})), Others::Stay).is_err());
 }
 
 #[test]
@@ -88,17 +100,17 @@ fn an_edit_that_is_wrong_or_would_break_others_is_not_written() {
     let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
     let said = |error: EditError| error.to_string().lines().next().unwrap().to_owned();
     let (fast, other) = (json!({ "speed": 9 }), json!({ "model": "other" }));
-    let cases: [(DocId, Edit<'_>, &str); 6] = [
-        (reception(), Edit::Patch(patch(&fast)), ": speed = 9: out of range; allowed: 0.25-1.5"),
-        (reception(), Edit::Patch(patch(&other)), "there is no model \"other\""),
-        (reception(), Edit::Text("model = "), "agents/reception.toml:1:"),
-        (reception(), Edit::Delete, "there is no agent \"reception\""),
-        (DocId::Models, Edit::Text("[m]\nurl = \"ws://127.0.0.1/\"\n"), "there is no model \"rehearsal\""),
-        (DocId::Agent("no name".into()), Edit::Text(AGENT), "the file's name is not a name"),
+    let cases: [(DocId, Wanted, &str); 6] = [
+        (reception(), patch(&fast), ": speed = 9: out of range; allowed: 0.25-1.5"),
+        (reception(), patch(&other), "there is no model \"other\""),
+        (reception(), Wanted::Text("model = ".into()), "agents/reception.toml:1:"),
+        (reception(), Wanted::Gone, "there is no agent \"reception\""),
+        (DocId::Models, Wanted::Text("[m]\nurl = \"ws://127.0.0.1/\"\n".into()), "there is no model \"rehearsal\""),
+        (DocId::Agent("no name".into()), Wanted::Text(AGENT.into()), "the file's name is not a name"),
     ];
-    for (doc, edit, expected) in cases {
+    for (doc, to, expected) in cases {
         let revision = source.written(&doc).map(|(_, revision)| revision);
-        let error = source.edit(&doc, revision, &edit, None, &free).expect_err(expected);
+        let error = edit_one(&source, &doc, revision, to).expect_err(expected);
         assert!(matches!(error, EditError::Invalid(_)), "{error:?}");
         let said = said(error);
         assert!(said.contains(expected), "{said}");
@@ -118,8 +130,8 @@ fn x_01_rules_that_are_no_documents_own_can_forbid_an_edit() {
         changed.then(|| Problem::error(&at, "is locked")).into_iter().collect::<Vec<_>>()
     };
     let (_, revision) = source.written(&reception()).unwrap();
-    let edit = json!({ "language": "pl" });
-    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None, &locked).unwrap_err();
+    let edit = Edit { doc: reception(), upon: Some(revision), to: patch(&json!({ "language": "pl" })) };
+    let error = source.edit(&[edit], None, By::Api, &locked).unwrap_err();
     assert_eq!(error.to_string(), "agents/reception.toml: is locked");
     assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
 }
@@ -130,17 +142,104 @@ fn documents_can_be_made_and_deleted() {
     let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
     let doc = DocId::Deployment("second".into());
     let text = DEPLOYMENT.replace("+15550100100", "+15550100177");
-    let made = source.edit(&doc, None, &Edit::Text(&text), None, &free).unwrap();
+    let made = edit_one(&source, &doc, None, Wanted::Text(text.clone())).unwrap();
     assert_eq!(source.current().deployment_for("+15550100177").unwrap().name, "second");
     // Whoever made it at the same time is told that it is there.
-    let error = source.edit(&doc, None, &Edit::Text(&text), None, &free).unwrap_err();
+    let error = edit_one(&source, &doc, None, Wanted::Text(text.clone())).unwrap_err();
     assert!(matches!(error, EditError::Changed { text: Some(_), .. }), "{error:?}");
-    source.edit(&doc, Some(made.revision), &Edit::Delete, None, &free).unwrap();
+    let revision = made.documents[0].revision;
+    edit_one(&source, &doc, revision, Wanted::Gone).unwrap();
     assert!(source.current().deployment_for("+15550100177").is_none());
     assert!(!dir.path().join("deployments/second.toml").exists());
-    let error = source.edit(&doc, Some(made.revision), &Edit::Patch(&Map::new()), None, &free).unwrap_err();
+    let error = edit_one(&source, &doc, revision, patch(&json!({}))).unwrap_err();
     assert_eq!(error.to_string(), "the document was deleted meanwhile");
-    assert!(matches!(source.edit(&doc, None, &Edit::Patch(&Map::new()), None, &free), Err(EditError::Absent)));
+    for to in [patch(&json!({})), Wanted::Gone] {
+        assert!(matches!(edit_one(&source, &doc, None, to), Err(EditError::Absent(_))));
+    }
+}
+
+#[test]
+fn a_document_has_the_keys_that_are_given_and_no_others() {
+    let cases = [
+        ("# head\na = 1 # one\nb = 2\n", json!({ "a": 1, "c": 3 }), "# head\na = 1 # one\nc = 3\n"),
+        ("[t]\na = 1 # one\nb = 2\n[t.u]\nc = 3\n", json!({ "t": { "a": 1 } }), "[t]\na = 1 # one\n"),
+        ("t = { a = 1, b = 2 }\n", json!({ "t": { "b": 2 } }), "t = { b = 2 }\n"),
+        (
+            "[[t]]\n# first\na = 1\n[t.u]\nb = 1\nc = 2\n",
+            json!({ "t": [{ "a": 1, "u": { "c": 2 } }] }),
+            "[[t]]\n# first\na = 1\n[t.u]\nc = 2\n",
+        ),
+        ("", json!({ "a": 1, "t": { "b": null, "c": 2 } }), "a = 1\n\n[t]\nc = 2\n"),
+    ];
+    for (text, keys, expected) in cases {
+        assert_eq!(patched(text, &map(&keys), Others::Go).unwrap(), expected, "{text:?} {keys}");
+    }
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let doc = DocId::Deployment("second".into());
+    let keys = json!({ "agent": "reception", "channel": "phone", "title": "Second", "number": "+15550100177" });
+    edit_one(&source, &doc, None, Wanted::Keys(map(&keys))).unwrap();
+    assert_eq!(source.current().deployment_for("+15550100177").unwrap().name, "second");
+}
+
+#[test]
+fn several_documents_are_edited_together_or_not_at_all() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let edit = |path: &str, to: Wanted| {
+        let doc = DocId::from_path(path).unwrap();
+        let upon = source.written(&doc).map(|(_, revision)| revision);
+        Edit { doc, upon, to }
+    };
+    let (agent, main) = ("agents/reception.toml", "deployments/main-number.toml");
+    // What would not fit alone does together, in whatever order.
+    let other = || edit("agents/other.toml", Wanted::Text(AGENT.into()));
+    let moved = || edit(main, patch(&json!({ "agent": "other" })));
+    let gone = || edit(agent, Wanted::Gone);
+    let all = || [gone(), moved(), other()];
+    let refused = source.edit(&[gone(), other()], None, By::Api, &free).unwrap_err();
+    assert!(matches!(refused, EditError::Invalid(_)), "{refused:?}");
+    let would = source.prepare(&all(), Some("ann"), By::Console, &free).unwrap();
+    assert_eq!((would.documents.len(), would.changes.len()), (3, 3));
+    assert!(would.changes.iter().all(|change| change.who.as_deref() == Some("ann") && change.by == By::Console));
+    assert!(
+        source.refresh().changes.is_empty() && source.current().agents.contains_key("reception"),
+        "nothing is done"
+    );
+    // One that cannot be written takes the others back.
+    let beside = dir.path().join(format!("deployments/.main-number.toml.{}.tmp", std::process::id()));
+    fs::create_dir(&beside).unwrap();
+    let refused = source.edit(&all(), None, By::Api, &free).unwrap_err();
+    assert!(matches!(&refused, EditError::Io(path, _) if path.ends_with(main)), "{refused:?}");
+    fs::remove_dir(&beside).unwrap();
+    assert!(!dir.path().join("agents/other.toml").exists() && source.refresh().changes.is_empty());
+    // So does one that somebody else has changed.
+    let stale = [other(), Edit { upon: Some(Revision::of("")), ..moved() }];
+    let refused = source.edit(&stale, None, By::Api, &free).unwrap_err();
+    assert!(matches!(&refused, EditError::Changed { doc, .. } if doc.to_string() == main), "{refused:?}");
+    assert!(!dir.path().join("agents/other.toml").exists());
+    let twice = source.edit(&[moved(), moved()], None, By::Api, &free).unwrap_err();
+    assert_eq!(twice.to_string(), format!("{main} is to be changed twice at once"));
+    let done = source.edit(&all(), None, By::Api, &free).unwrap();
+    let revisions = |edited: &Edited| edited.documents.iter().map(|document| document.revision).collect::<Vec<_>>();
+    assert_eq!((revisions(&done), done.changes.len()), (revisions(&would), 3));
+    let config = source.current();
+    assert!(config.agents.contains_key("other") && !config.agents.contains_key("reception"));
+    assert!(!dir.path().join(agent).exists() && source.refresh().changes.is_empty());
+}
+
+#[test]
+fn what_cannot_be_a_document_is_not_made_and_one_that_cannot_be_read_can_be_deleted() {
+    let dir = Dir::shipped();
+    dir.write("agents/odd.toml", [0xff, 0xfe]);
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let doc = DocId::from_path("agents/odd.toml").unwrap();
+    let long = Wanted::Text(format!("{AGENT}#{}\n", "x".repeat(1 << 20)));
+    let error = edit_one(&source, &DocId::Agent("long".into()), None, long).unwrap_err();
+    assert!(error.to_string().contains("agents/long.toml: is longer than 1024 KiB"), "{error}");
+    let revision = source.documents().into_iter().find(|state| state.doc == doc).unwrap().written;
+    edit_one(&source, &doc, revision, Wanted::Gone).unwrap();
+    assert!(!dir.path().join("agents/odd.toml").exists() && !source.problems().has_errors());
 }
 
 #[test]
@@ -152,12 +251,12 @@ fn the_later_of_two_writers_is_told_of_the_other() {
     let theirs = AGENT.replace("language = \"en\"", "language = \"de\"");
     dir.write("agents/reception.toml", &theirs);
     let edit = json!({ "speed": 1.25 });
-    let error = source.edit(&reception(), Some(revision), &Edit::Patch(patch(&edit)), None, &free).unwrap_err();
-    let EditError::Changed { text, revision: Some(now), diff } = error else { panic!("{error:?}") };
+    let error = edit_one(&source, &reception(), Some(revision), patch(&edit)).unwrap_err();
+    let EditError::Changed { text, revision: Some(now), diff, .. } = error else { panic!("{error:?}") };
     assert_eq!(text.as_deref(), Some(theirs.as_str()));
     assert!(diff.contains("\n-language = \"en\"") && diff.contains("\n+language = \"de\""), "{diff}");
     assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), theirs);
-    source.edit(&reception(), Some(now), &Edit::Patch(patch(&edit)), None, &free).unwrap();
+    edit_one(&source, &reception(), Some(now), patch(&edit)).unwrap();
     let agent = source.current().agents["reception"].clone();
     assert_eq!((agent.language.as_deref(), agent.speed), (Some("de"), 1.25));
 }
@@ -176,7 +275,7 @@ fn nothing_is_lost_between_writers_at_the_same_time() {
                     let (text, revision) = source.written(&DocId::Server).unwrap();
                     let count: u64 = text.trim().rsplit(' ').next().unwrap().parse().unwrap();
                     let next = json!({ "drain_s": count + 1 });
-                    match source.edit(&DocId::Server, Some(revision), &Edit::Patch(patch(&next)), None, &free) {
+                    match edit_one(&source, &DocId::Server, Some(revision), patch(&next)) {
                         Ok(_) => done += 1,
                         Err(EditError::Changed { .. }) => {}
                         Err(error) => panic!("{error}"),

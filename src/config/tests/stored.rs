@@ -85,9 +85,27 @@ fn documents_of_the_store_are_served_from_a_working_copy() {
     source.refresh();
     assert_eq!(source.current().agents["reception"].model.name, "guarded");
     // What is in the store is changed there.
-    let edit = |doc: DocId| source.edit(&doc, None, &Edit::Text(""), None, &|_, _| Vec::new());
+    let edit = |doc: DocId| {
+        let edit = Edit { doc, upon: None, to: Wanted::Text(String::new()) };
+        source.edit(&[edit], None, By::Api, &|_, _| Vec::new())
+    };
     assert!(matches!(edit(DocId::Agent("reception".into())), Err(EditError::Stored)));
     assert!(!matches!(edit(DocId::Server), Err(EditError::Stored)), "it is a file");
+    // Here it is known whether it would do, and what to write there.
+    let prepare = |text: &str| {
+        let doc = DocId::Agent("reception".into());
+        let upon = source.written(&doc).map(|(_, revision)| revision);
+        let edit = Edit { doc, upon, to: Wanted::Text(text.to_owned()) };
+        source.prepare(&[edit], Some("ann"), By::Api, &|_, _| Vec::new())
+    };
+    assert!(matches!(prepare("model = "), Err(EditError::Invalid(_))));
+    let text = AGENT.replace("\"rehearsal\"", "\"guarded\"").replace("language = \"en\"", "language = \"pl\"");
+    let prepared = prepare(&text).unwrap();
+    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("en"));
+    let taken = source.take_edited(prepared, Some("ann"), By::Api).unwrap();
+    assert_eq!((taken.changes.len(), taken.changes[0].who.as_deref()), (1, Some("ann")));
+    assert_eq!(source.current().agents["reception"].language.as_deref(), Some("pl"));
+    assert!(source.refresh().changes.is_empty(), "it is there already");
     // A start needs no store, nor an offhook.toml that can be read.
     drop(source);
     assert!(answers(&served.open()));

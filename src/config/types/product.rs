@@ -7,6 +7,8 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::Price;
+
 /// Where an agent is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -50,6 +52,27 @@ pub enum Role {
     Builder,
     Admin,
     Owner,
+}
+
+impl Role {
+    /// All of them by name, from the least up.
+    pub const ALL: [(&'static str, Role); 4] =
+        [("member", Role::Member), ("builder", Role::Builder), ("admin", Role::Admin), ("owner", Role::Owner)];
+
+    /// As in documents and in the API.
+    pub fn name(self) -> &'static str {
+        Role::ALL.iter().find(|(_, role)| *role == self).map_or("member", |(name, _)| name)
+    }
+
+    /// As people read it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Role::Member => "Member",
+            Role::Builder => "Builder",
+            Role::Admin => "Admin",
+            Role::Owner => "Owner",
+        }
+    }
 }
 
 /// Who may use a deployment (ACC-01).
@@ -154,6 +177,8 @@ pub struct ModelCard {
     pub kind: ModelKind,
     /// What is declared of it.
     pub facts: ModelFacts,
+    /// What it costs; `None`: not known.
+    pub price: Option<Price>,
 }
 
 /// What a model is for.

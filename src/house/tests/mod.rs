@@ -12,6 +12,7 @@ mod panel;
 mod phone;
 mod residency;
 mod review;
+mod roles;
 mod running;
 mod switches;
 
@@ -30,7 +31,7 @@ fn model(name: &str, kind: ModelKind, hosting: &str, vendor: &str) -> ModelCard 
     let declared = |country: &str| (country != "--").then(|| country.to_owned());
     let facts =
         ModelFacts { hosting_country: declared(hosting), vendor_country: declared(vendor), ..ModelFacts::default() };
-    ModelCard { name: name.to_owned(), kind, facts }
+    ModelCard { name: name.to_owned(), kind, facts, price: None }
 }
 
 fn text(name: &str) -> ModelCard {

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::documents::{AGENT, CHAT, Files, PHONE, SITE, STRICT};
 use super::*;
-use crate::config::{DocId, DocState, Edit, EditError, InForce, LastGoodFolder, Opening, Source, check_by};
+use crate::config::{By, DocId, DocState, Edit, EditError, InForce, LastGoodFolder, Opening, Source, Wanted, check_by};
 use crate::house::review::rulings;
 
 /// A directory, what is kept of it, and who runs by it.
@@ -266,7 +266,8 @@ fn x_06_an_edit_that_would_be_refused_is_not_written() {
     let doc = DocId::from_path("deployments/site.toml").unwrap();
     let (text, revision) = running.source.written(&doc).unwrap();
     let wrong = format!("{SITE}backup_model = \"t-ch\"\n");
-    let edited = running.source.edit(&doc, Some(revision), &Edit::Text(&wrong), None, &|_, _| Vec::new());
+    let edit = Edit { doc: doc.clone(), upon: Some(revision), to: Wanted::Text(wrong) };
+    let edited = running.source.edit(&[edit], None, By::Api, &|_, _| Vec::new());
     let Err(EditError::Invalid(problems)) = edited else { panic!("{edited:?}") };
     assert!(
         problems.to_string().contains("site.toml:3:1: backup_model = \"t-ch\": The backup must be a different model.")

@@ -63,6 +63,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Ticket {
     guest: u64,
+    from: IpAddr,
     doors: Weak<Doors>,
     /// It belongs to a call.
     kept: AtomicBool,
@@ -89,6 +90,7 @@ impl Doors {
         let entered = state.guests.enter(from, bounds).inspect_err(|bound| self.full(*bound, from, false))?;
         let ticket = Arc::new(Ticket {
             guest: entered.guest,
+            from,
             doors: Arc::downgrade(self),
             kept: AtomicBool::new(false),
             shown_out: AtomicBool::new(false),
@@ -255,9 +257,14 @@ where
     }
 }
 
+/// The address that a request comes from: of whoever is connected, which may be a proxy. An extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
 /// Tells a connection's ticket when a request is whole and when it is answered.
-pub(super) async fn attend(request: Request, next: Next) -> Response {
+pub(super) async fn attend(mut request: Request, next: Next) -> Response {
     let Some(ticket) = request.extensions().get::<Arc<Ticket>>().cloned() else { return next.run(request).await };
+    request.extensions_mut().insert(Peer(ticket.from));
     let request = if request.body().is_end_stream() {
         ticket.works();
         request

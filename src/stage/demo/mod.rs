@@ -72,6 +72,7 @@ pub async fn run(args: &Args) -> Result<(), String> {
         listen: None,
         data: Some(data.clone()),
         observer: Some(Arc::clone(&watch) as Arc<dyn Observer>),
+        web: None,
     };
     let server = Server::start(options).await.map_err(|e| e.to_string())?;
     watch.live.header(&format!("server {}   model {}   carrier {rest}", server.addr(), model.addr()), NUMBER);

@@ -56,7 +56,7 @@ on_both! {
     a_call_that_was_let_in_too_late_leaves_nothing_or_is_told_to_be_over,
     what_a_killed_server_had_is_free_for_the_next,
     a_job_is_done_once_after_its_call_and_by_whoever_comes_to_it,
-    revisions_are_kept_read_and_restored,
+    revisions_are_kept_and_read,
     documents_are_applied_all_or_none,
     who_would_wait_for_too_long_hears_the_refusal_and_leaves_nothing,
     admissions_are_counted_by_the_second,
@@ -233,7 +233,7 @@ async fn a_job_is_done_once_after_its_call_and_by_whoever_comes_to_it(place: Pla
     store.stop().await;
 }
 
-async fn revisions_are_kept_read_and_restored(place: Place) {
+async fn revisions_are_kept_and_read(place: Place) {
     let store = place.store().await;
     let revisions = store.revisions();
     let mut near = revisions.listen();
@@ -262,7 +262,8 @@ async fn revisions_are_kept_read_and_restored(place: Place) {
     assert_eq!(revisions.read("agent", "mia", "bb").await.unwrap().text.as_deref(), Some("two"));
     let none = revisions.read("agent", "mia", "cc").await.unwrap_err().to_string();
     assert!(none.contains("agent mia has no revision \"cc\""), "{none}");
-    assert!(revisions.restore("agent", "mia", "aa11", "ben").await.unwrap());
+    let ben = NewDocument { applied_by: "ben".into(), way: "restore".into(), ..new("aa11", Some("one")) };
+    assert!(revisions.add(ben, None).await.unwrap(), "an old one anew");
     let all = revisions.list("agent", "mia", 9).await.unwrap();
     let said: Vec<_> =
         all.iter().map(|one| (one.revision.as_str(), one.applied_by.as_str(), one.way.as_str())).collect();
@@ -312,6 +313,13 @@ async fn documents_are_applied_all_or_none(place: Place) {
         revisions.since(seq, 9).await.unwrap().into_iter().map(|one| (one.name, one.text)).collect()
     };
     assert_eq!(since(first).await, [("a007".to_owned(), Some("two".to_owned()))]);
+    // Upon all that there is: whatever has changed, none is applied.
+    let newest = revisions.newest().await.unwrap();
+    let upon = [new("agent", "a009", "r4", Some("four")), new("agent", "new", "r4", Some("four"))];
+    assert!(matches!(revisions.apply_upon(first, &upon).await, Err(StoreError::Stale)));
+    assert_eq!(revisions.newest().await.unwrap(), newest);
+    assert_eq!(revisions.apply_upon(newest, &upon).await.unwrap(), [true; 2]);
+    assert_eq!(since(newest).await.len(), 2);
     // So long a file may be, and no longer; a document never.
     let long = "A".repeat(1 << 20 | 1);
     for (kind, text, fits) in
@@ -326,7 +334,7 @@ async fn documents_are_applied_all_or_none(place: Place) {
     let same = (new("agent", "a007", "r2", Some("two")), Some("r2".to_owned()));
     assert_eq!(desk.apply_all(vec![gone, same]).await.unwrap(), [true, false]);
     assert_eq!(since(before).await, [("a006".to_owned(), None)]);
-    assert_eq!(revisions.since(0, 1_000).await.unwrap().len(), 252);
+    assert_eq!(revisions.since(0, 1_000).await.unwrap().len(), 253);
     assert_eq!(revisions.hears_others(), place.url.is_some());
     // Of what the command did PostgreSQL tells, of SQLite's only what this process did.
     let what = tokio::time::timeout(Duration::from_secs(5), told.recv()).await.unwrap().unwrap();

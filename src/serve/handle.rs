@@ -1,0 +1,81 @@
+//! What the web side may do with a running server: look at it, change its documents, and command its calls.
+//!
+//! A [`Handle`] is cheap to clone and keeps the server's parts alive. It decides nothing: whether somebody may, is asked
+//! before.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+
+use crate::config::{Config, Source};
+use crate::engine::Control;
+use crate::store::Store;
+
+use super::registry::Command;
+use super::shared::Shared;
+
+/// Makes the routes that are served beside the server's own.
+pub type Web = Box<dyn FnOnce(Handle) -> Router + Send>;
+
+/// A running server, as the web side sees it.
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Handle(Arc::clone(shared))
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.0.config()
+    }
+
+    /// The documents.
+    pub fn source(&self) -> &Source {
+        &self.0.source
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Where calls are kept.
+    pub fn data(&self) -> &Path {
+        &self.0.data
+    }
+
+    /// Ids of the calls that are up, in order of their beginning.
+    pub fn calls(&self) -> Vec<String> {
+        self.0.registry.calls()
+    }
+
+    /// Asks something of a running call. `false`: there is no such call, or it has too much to do.
+    pub fn control(&self, call: &str, control: Control) -> bool {
+        self.0.registry.command(call, Command::Control(control))
+    }
+
+    /// Whether the server is being shut down.
+    pub fn is_draining(&self) -> bool {
+        self.0.registry.is_draining()
+    }
+
+    /// Counts a request to the API, by what it was answered: `ok`, `refused`, `token`, `not_found`, `too_many`, `failed`.
+    pub fn count_answer(&self, answer: &'static str) {
+        self.0.metrics.api.add(answer, 1);
+    }
+
+    /// Counts a request that was refused for coming too soon (RATE-03), by whose it was and which class of requests it was
+    /// of. Of credentials beyond the first thousand no name is kept.
+    pub fn count_refused(&self, credential: &str, class: &str) {
+        self.0.metrics.api_limited.add(&format!("{class} {credential}"), 1);
+    }
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").field("data", &self.0.data).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,19 @@
+//! The resources, a file for each kind of thing.
+//!
+//! A resource is a file here with `fn router() -> OpenApiRouter<Api>`, merged below; a row for each of its requests in
+//! [`ROUTES`](crate::house::routes::ROUTES), by which the gate finds who may ask, and without which nothing is there; and rules in
+//! the house. Handlers take [`Who`](super::Who), [`Json`](super::extract::Json), [`Query`](super::extract::Query) and
+//! [`Path`](super::extract::Path), answer `Result<…, Problem>`, and describe by `#[utoipa::path]` what they answer when it goes
+//! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
+//! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
+
+mod models;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::Api;
+
+/// All of them.
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().merge(models::router())
+}

@@ -1,0 +1,178 @@
+//! What a request says, read so that everything wrong is a [`Problem`] with a pointer: axum's own answers are text.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::{Problem, Wrong};
+
+/// A body of JSON, both ways. What is read must have no unknown fields: derive with `deny_unknown_fields`.
+#[derive(Clone, Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        is_json(&request)?;
+        let body = Bytes::from_request(request, state).await.map_err(unread)?;
+        read(&body).map(Json)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+/// A body of JSON that may be left out.
+#[derive(Clone, Debug)]
+pub(crate) struct Maybe<T>(pub(crate) Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Maybe<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let typed = is_json(&request);
+        let body = Bytes::from_request(request, state).await.map_err(unread)?;
+        if body.is_empty() {
+            return Ok(Maybe(None));
+        }
+        typed?;
+        read(&body).map(|value| Maybe(Some(value)))
+    }
+}
+
+/// The parameters behind `?`. Unknown ones are refused (API-04): derive with `deny_unknown_fields`, and nothing flattened.
+#[derive(Clone, Debug)]
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let uri = joined(&parts.uri).unwrap_or_else(|| parts.uri.clone());
+        match axum::extract::Query::<T>::try_from_uri(&uri) {
+            Ok(axum::extract::Query(value)) => Ok(Query(value)),
+            Err(rejection) => {
+                let said = rejection.body_text();
+                let said = said.strip_prefix("Failed to deserialize query string: ").unwrap_or(&said);
+                let (name, message) = named(said);
+                Err(Problem::wrong(vec![Wrong::parameter(&name, "parameter", message)]))
+            }
+        }
+    }
+}
+
+/// No parameters at all: whatever stands behind `?` is refused.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// The parts of the path. One that cannot be what it stands for is not there.
+#[derive(Clone, Debug)]
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Path(value)),
+            Err(_) => Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")),
+        }
+    }
+}
+
+/// Reads a value of JSON and says where it is wrong.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data => {
+                let (name, message) = named(&inner.to_string());
+                let path = if path == "." { name } else { path };
+                let code = if message.starts_with("missing field") { "missing" } else { "body" };
+                Problem::wrong(vec![Wrong::field(&path.replace('[', ".").replace(']', ""), code, message)])
+            }
+            _ => malformed(&inner),
+        }
+    })?;
+    reader.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "json", format!("The body is not JSON: {error}."))
+}
+
+/// The field that serde's words name, as far as they do, and the words without the place in the text.
+fn named(said: &str) -> (String, String) {
+    let said = said.split(" at line ").next().unwrap_or(said);
+    let field = ["unknown field `", "missing field `", "duplicate field `"].iter().find_map(|begin| {
+        let rest = said.split(begin).nth(1)?;
+        rest.split('`').next()
+    });
+    let field = field.map_or_else(
+        // `limit: invalid digit found in string`, as paths are told.
+        || said.split_once(": ").map(|(name, _)| name).filter(|name| !name.contains(' ')).unwrap_or_default(),
+        |field| field,
+    );
+    (field.to_owned(), said.to_owned())
+}
+
+/// A parameter that stands there several times means any of its values: they are read as one with commas, see [`Several`].
+fn joined(uri: &Uri) -> Option<Uri> {
+    let axum::extract::Query(pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    let mut merged: Vec<(String, String)> = Vec::with_capacity(pairs.len());
+    for (name, value) in pairs {
+        match merged.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, values)) => *values = format!("{values},{value}"),
+            None => merged.push((name, value)),
+        }
+    }
+    let url = reqwest::Url::parse_with_params("http://here/", &merged).ok()?;
+    format!("/?{}", url.query().unwrap_or_default()).parse().ok()
+}
+
+/// Values of a parameter that may have several: with commas between them, or the parameter several times.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(from = "String")]
+pub(crate) struct Several(pub(crate) Vec<String>);
+
+impl From<String> for Several {
+    fn from(text: String) -> Self {
+        Several(text.split(',').map(str::trim).filter(|value| !value.is_empty()).map(str::to_owned).collect())
+    }
+}
+
+fn is_json(request: &Request) -> Result<(), Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is = kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"));
+    if is {
+        return Ok(());
+    }
+    let detail = "A body is JSON: send Content-Type: application/json.";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail))
+}
+
+/// A body that was too large, or broke off.
+fn unread(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        status => Problem::new(status, "body", "The body could not be read to its end."),
+    }
+}
+
+pub(crate) fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is larger than this request may be (64 KiB).")
+}

@@ -1,0 +1,161 @@
+//! What stands before every route: the table of routes, who asks, whether they may, and how often.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::limit::Taken;
+use super::problem::Problem;
+use super::{Api, Who, who};
+use crate::house::principal::Principal;
+use crate::house::routes::{self, Class, ROUTES, Route};
+use crate::serve::Peer;
+
+/// On every answer (web pages say more where they need to).
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+];
+
+/// Which bucket a request took from, for handlers that count more than one item.
+#[derive(Clone, Debug)]
+pub(crate) struct Bucket {
+    credential: String,
+    class: Class,
+}
+
+impl Bucket {
+    /// Takes `more` items beside the one that the request took (RATE-02).
+    ///
+    /// # Errors
+    /// 429: the bucket has not as many, or, where they are more than it holds, is not full.
+    pub(crate) fn take(&self, api: &Api, more: u32) -> Result<(), Problem> {
+        let taken = api.limits.take(&self.credential, self.class, more, Instant::now());
+        match taken.refused() {
+            None => Ok(()),
+            Some(problem) => {
+                api.handle.count_refused(&self.credential, taken.quota.name);
+                Err(problem)
+            }
+        }
+    }
+}
+
+pub(super) async fn gate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let (response, taken) = match enter(&api, &mut request).await {
+        Ok(taken) => (next.run(request).await, taken),
+        Err((problem, taken)) => (problem.into_response(), taken),
+    };
+    api.handle.count_answer(match response.status().as_u16() {
+        401 => "token",
+        404 => "not_found",
+        429 => "too_many",
+        402..=499 | 400 => "refused",
+        500.. => "failed",
+        _ => "ok",
+    });
+    let mut response = response;
+    let headers = response.headers_mut();
+    if let Some(taken) = taken {
+        taken.tell(headers);
+    }
+    for (name, value) in HEADERS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Lets a request in, with who asks; or says why not.
+async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Problem, Option<Taken>)> {
+    let matched = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // Nothing is there, which is said behind us.
+    let Some(path) = matched else { return Ok(None) };
+    let Some(route) = routes::find(request.method().as_str(), &path) else {
+        // What the table does not have does not exist, whatever the router has.
+        return match ROUTES.iter().any(|route| route.path == path) {
+            true if request.method() == Method::OPTIONS => Ok(None),
+            true => Err((not_allowed(&path), None)),
+            false => Err((no_such_thing(), None)),
+        };
+    };
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let (mut parts, body) = std::mem::replace(request, Request::new(axum::body::Body::empty())).into_parts();
+    let who = who::who(api, &mut parts).await;
+    *request = Request::from_parts(parts, body);
+    let stranger = Principal::Nobody;
+    let credential = credential(who.as_ref().unwrap_or(&stranger), address);
+    let class = if who.is_ok() { route.class } else { Class::Other };
+    let taken = api.limits.take(&credential, class, 1, Instant::now());
+    if let Some(problem) = taken.refused() {
+        api.handle.count_refused(&credential, taken.quota.name);
+        return Err((problem, Some(taken)));
+    }
+    let who = who.map_err(|problem| (problem, Some(taken)))?;
+    may(&who, route).map_err(|problem| (problem, Some(taken)))?;
+    request.extensions_mut().insert(Bucket { credential, class });
+    request.extensions_mut().insert(Who(Arc::new(who)));
+    Ok(Some(taken))
+}
+
+fn may(who: &Principal, route: &Route) -> Result<(), Problem> {
+    routes::may(who, route).map_err(Problem::from)
+}
+
+/// Whose bucket it is. Strangers are told apart by their address, as far as it is known.
+fn credential(who: &Principal, address: Option<IpAddr>) -> String {
+    match who {
+        Principal::User { id, .. } | Principal::Key { id, .. } => id.clone(),
+        Principal::Access { id, agent } => format!("{agent}/{id}"),
+        Principal::Embed { deployment, .. } => format!("widget/{deployment}"),
+        Principal::Operator => "operator".to_owned(),
+        Principal::Nobody => match address {
+            Some(IpAddr::V4(address)) => format!("{address}"),
+            // A household has a /64.
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::")
+            }
+            None => "stranger".to_owned(),
+        },
+    }
+}
+
+/// A path that is there, without the method.
+pub(super) async fn no_method(method: Method, matched: Option<MatchedPath>) -> Response {
+    let path = matched.map(|path| path.as_str().to_owned()).unwrap_or_default();
+    if method == Method::OPTIONS {
+        return (StatusCode::NO_CONTENT, [(header::ALLOW, allow(&path))]).into_response();
+    }
+    not_allowed(&path).into_response()
+}
+
+/// A path that is not there.
+pub(super) async fn nothing(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return no_such_thing().into_response();
+    }
+    StatusCode::NOT_FOUND.into_response()
+}
+
+fn no_such_thing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address; /docs/api lists what there is.")
+}
+
+fn not_allowed(path: &str) -> Problem {
+    let allowed = allow(path);
+    let detail = format!("This address answers {allowed}.");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", detail).header(header::ALLOW, allowed)
+}
+
+/// The methods of a path.
+fn allow(path: &str) -> String {
+    let methods = ROUTES.iter().filter(|route| route.path == path).map(|route| route.method);
+    let methods = methods.flat_map(|method| if method == "GET" { vec!["GET", "HEAD"] } else { vec![method] });
+    methods.chain(["OPTIONS"]).collect::<Vec<_>>().join(", ")
+}

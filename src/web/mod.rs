@@ -1,0 +1,101 @@
+//! What people and programs are shown over HTTP beside calls: the API at `/api/v1`, its document and its reference page.
+//!
+//! ```text
+//!   request ─► gate: route × role in one table ─► who asks ─► may they? ─► a bucket ─► once? ─► handler ─► answer
+//!               │            │                        │           │            │          │
+//!              404          401                      401         403          429        409      all of them a Problem
+//! ```
+//!
+//! Handlers are short: extract, ask, answer. Rules are the [`house`](crate::house)'s, rows the [`store`](crate::store)'s, documents
+//! the [`config`](crate::config)'s; what runs is reached by a [`Handle`]. Nobody uses this room but who starts servers.
+//!
+//! - `gate` stands before every route; `who` knows credentials, `limit` buckets, `once` keys of repetitions and ETags.
+//! - `problem` is how everything is refused, `extract` reads requests so, `page` cuts lists.
+//! - `documents` changes documents; `api` has a file for each kind of thing.
+//! - `openapi` makes the API's document, `reference` a page of it.
+
+mod api;
+mod documents;
+mod extract;
+mod gate;
+mod limit;
+mod once;
+mod openapi;
+mod page;
+mod problem;
+mod reference;
+#[cfg(test)]
+mod tests;
+mod who;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::http::request::Parts;
+use axum::middleware;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::house::principal::Principal;
+use crate::serve::{Handle, Web};
+use limit::Limits;
+use problem::Problem;
+
+/// The largest body of a request, unless its route says otherwise (API-08).
+pub(crate) const MAX_BODY_BYTES: usize = 64 << 10;
+
+/// What handlers have at hand.
+#[derive(Clone)]
+pub(crate) struct Api {
+    /// The running server.
+    pub(crate) handle: Handle,
+    /// How often each may ask.
+    pub(crate) limits: Arc<Limits>,
+    /// The API's document, as JSON.
+    document: Arc<str>,
+    /// Its page.
+    reference: Arc<str>,
+}
+
+/// The routes, for [`ServeOptions::web`](crate::serve::ServeOptions::web).
+pub fn routes() -> Web {
+    Box::new(router)
+}
+
+fn router(handle: Handle) -> Router {
+    let (router, document) = all().split_for_parts();
+    let document = openapi::completed(document);
+    let api = Api {
+        handle,
+        limits: Arc::default(),
+        reference: reference::page(&document).into(),
+        document: serde_json::to_string(&document).unwrap_or_default().into(),
+    };
+    router
+        .method_not_allowed_fallback(gate::no_method)
+        .fallback(gate::nothing)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(api.clone(), once::once))
+        .layer(middleware::from_fn_with_state(api.clone(), gate::gate))
+        .with_state(api)
+}
+
+/// Everything there is, with its description.
+fn all() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(openapi::begun())
+        .merge(api::router())
+        .routes(utoipa_axum::routes!(openapi::document))
+        .routes(utoipa_axum::routes!(reference::reference))
+}
+
+/// Who asks, for handlers: the gate has let them through.
+#[derive(Clone, Debug)]
+pub(crate) struct Who(pub(crate) Arc<Principal>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Who>().cloned().ok_or_else(|| Problem::internal(&"a route without a gate"))
+    }
+}
