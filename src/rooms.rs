@@ -24,7 +24,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("web", &["base", "config", "engine", "house", "output", "serve", "store"]),
     ("stage", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "store", "web"]),
     ("cli", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web"]),
-    ("main", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web", "cli"]),
+    (
+        "main",
+        &[
+            "base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web",
+            "cli",
+        ],
+    ),
 ];
 
 /// The parts of `serve` from the bottom up: each may use those before it. What is not named here is part of what it lies in;
@@ -40,12 +46,12 @@ const PARTS: &[&str] = &[
     "pressure",
     "public",
     "recording",
+    "reach",
     "webhooks",
     "metrics",
     "doors",
     "late",
     "keeper",
-    "reach",
     "outgoing",
     "request",
     "text",

@@ -46,7 +46,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     source.log_problems();
     let mut signal = shutdown::signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
     let data = args.data.clone().unwrap_or_else(|| config.server.data_dir.clone());
-    let options = ServeOptions { source, listen: args.listen, data: args.data, observer: None, web: Some(web::routes()) };
+    let options =
+        ServeOptions { source, listen: args.listen, data: args.data, observer: None, web: Some(web::routes()) };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     // What the store has came with the start.
     say(&banner(&running.config(), running.addr(), &data));

@@ -11,6 +11,8 @@ use crate::config::{EventType, MAX_EVENTS_PER_SECOND, MAX_WEBHOOKS, SECRET_PREFI
 
 /// Characters of a name.
 const MAX_NAME: usize = 64;
+/// Characters of a reason.
+const MAX_REASON: usize = 300;
 /// Bytes of a URL.
 const MAX_URL: usize = 1_024;
 /// Agents that one endpoint is told of.
@@ -63,6 +65,51 @@ pub fn may_add(others: usize) -> Result<(), Refusal> {
     }
     let message = format!("There are {MAX_WEBHOOKS} webhooks already, and there can be no more.");
     Err(Refusal::state("too_many_webhooks", message))
+}
+
+/// Whether secrets can be kept that are given over the API (SEC-01).
+///
+/// # Errors
+/// `no_seal_key`.
+pub fn may_seal(has_key: bool) -> Result<(), Refusal> {
+    let message = "Webhooks that are made here keep their secret in the store, sealed with a key of the operator: \
+        [store] seal_key in offhook.toml is not set.";
+    if has_key { Ok(()) } else { Err(Refusal::state("no_seal_key", message)) }
+}
+
+/// Whether an endpoint may be changed over the API. `made_here`: it was made there.
+///
+/// # Errors
+/// `in_file`.
+pub fn may_change(made_here: bool) -> Result<(), Refusal> {
+    let message = "This webhook stands in offhook.toml. Please change it there.";
+    if made_here { Ok(()) } else { Err(Refusal::state("in_file", message)) }
+}
+
+/// Whether events may be sent to an endpoint again (BEYOND-46).
+///
+/// # Errors
+/// `webhook_off`.
+pub fn may_replay(is_on: bool) -> Result<(), Refusal> {
+    let message = "This webhook is switched off. Please switch it on first.";
+    if is_on { Ok(()) } else { Err(Refusal::state("webhook_off", message)) }
+}
+
+/// What an event said is not kept any more.
+pub fn forgotten() -> Refusal {
+    Refusal::state("forgotten", "What this event said is not kept any more, so it cannot be sent again.")
+}
+
+/// Why somebody switches an endpoint off, as it is kept.
+///
+/// # Errors
+/// `reason`.
+pub fn reason(text: &str) -> Result<String, Refusal> {
+    let sound: String = text.trim().chars().filter(|c| !c.is_control()).collect();
+    if !sound.is_empty() && sound.chars().count() <= MAX_REASON {
+        return Ok(sound);
+    }
+    Err(Refusal::wrong("reason", "reason", format!("1 to {MAX_REASON} characters.")))
 }
 
 /// Whether there may be such an endpoint. `was`: what it was before; agents that it had may be gone by now.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::config::{Config, Source};
+use crate::config::{Config, EventType, Source, Webhook};
 use crate::engine::Control;
-use crate::store::Store;
+use crate::store::{Attempt, Sample, Store, StoreError};
 
 use super::registry::Command;
 use super::shared::Shared;
@@ -55,6 +55,18 @@ impl Handle {
     /// Asks something of a running call. `false`: there is no such call, or it has too much to do.
     pub fn control(&self, call: &str, control: Control) -> bool {
         self.0.registry.command(call, Command::Control(control))
+    }
+
+    /// Sends samples of these types to an endpoint, as [`Sender::test`](super::webhooks::Sender::test).
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn test_webhook(
+        &self,
+        hook: &Webhook,
+        kinds: &[EventType],
+    ) -> Result<Vec<(Sample, Attempt)>, StoreError> {
+        self.0.sender.test(hook, kinds).await
     }
 
     /// Whether the server is being shut down.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::base::address::is_public;
@@ -44,6 +44,12 @@ impl Reach {
             tls::http_client().no_proxy().dns_resolver(resolver).connect_timeout(CONNECT).build()
         };
         Ok(Reach { public: client(false)?, private: client(true)? })
+    }
+
+    /// Has a client of somebody else's go by the same check, and by no proxy.
+    pub(super) fn guard(client: ClientBuilder) -> ClientBuilder {
+        let room = Arc::new(Semaphore::new(MAX_LOOKUPS));
+        client.no_proxy().dns_resolver(Resolver { lookup: system(), private: false, room })
     }
 
     /// Who may ask `url`. Addresses that stand in it are checked here, names when they are resolved.

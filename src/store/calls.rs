@@ -259,7 +259,7 @@ pub(super) async fn analyse<C: ConnectionTrait>(
 ) -> Result<(), DbErr> {
     let found = ActiveModel { analysis: Set(Some(analysis.to_string())), ..Default::default() };
     Entity::update_many().set(found).filter(Column::Id.eq(call)).exec(db).await?;
-    note(db, hooks, call, EventType::AnalysisReady, &serde_json::json!({ "analysis": analysis }), Some(id)).await
+    note(db, hooks, call, EventType::AnalysisReady, &event::of_analysis(analysis), Some(id)).await
 }
 
 /// A call of which only the id is known, which has its beginning in it.

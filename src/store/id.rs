@@ -20,6 +20,8 @@ pub enum Kind {
     Server,
     /// A data directory.
     Home,
+    /// An endpoint that was made by the API.
+    Webhook,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Kind::Event => "evt",
             Kind::Server => "srv",
             Kind::Home => "home",
+            Kind::Webhook => "hook",
         }
     }
 }

@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, StoreError, id, now_ms, sql};
+use super::{Core, StoreError, deliveries, id, now_ms, sql};
 
 /// Begins the name of a folder that is being deleted.
 const ASIDE: &str = ".deleted-";
@@ -30,7 +30,7 @@ const DEAD_DAYS: i64 = 30;
 
 /// Finishes what was begun, and deletes what is old by now.
 pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
-    let mut gone = forget_dead(core).await?;
+    let mut gone = forget_dead(core).await? + deliveries::prune(core).await?;
     let path = core.data.join("calls");
     // What cannot be deleted must not keep the rest.
     let mut trouble = Ok(());
@@ -106,6 +106,7 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     calls::Entity::delete_by_id(call.to_owned()).exec(&core.db).await?;
     let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call)).exec(&core.db).await?;
     core.counters.events_deleted.fetch_add(events.rows_affected, Ordering::Relaxed);
+    deliveries::forget_call(&core.db, call).await?;
     drop(turn);
     let path = gone.clone();
     let removed = blocking(move || match fs::remove_dir_all(&path) {

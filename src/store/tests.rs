@@ -35,11 +35,13 @@ macro_rules! on_both {
 #[path = "../../tests/postgres/cluster.rs"]
 mod cluster;
 
+mod hooks;
 mod owners;
 
 use cluster::Cluster;
 
 const HOOK: &str = "crm";
+const SEAL_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A data directory with servers, one after the other, and the database that they use.
 struct Place {
@@ -99,16 +101,12 @@ impl Place {
     }
 
     async fn store_with(&self, keep_days: u64, lease: Duration) -> Result<Store, StoreError> {
-        let hook = Webhook {
-            name: HOOK.to_owned(),
-            url: String::new(),
-            secret: Secret::new(""),
-            events: EventType::ALL.to_vec(),
-            timeout_ms: 1,
-            retry_first_ms: 1,
+        let hook = Webhook::new(HOOK, "", Secret::new(""));
+        let settings = Settings {
+            store: StoreSettings { keep_days, seal_key: Some(Secret::new(SEAL_KEY)), ..StoreSettings::default() },
+            webhooks: vec![Arc::new(hook)],
+            allow_private: false,
         };
-        let settings =
-            Settings { store: StoreSettings { keep_days, ..StoreSettings::default() }, webhooks: vec![Arc::new(hook)] };
         let (data, url) = (self.data().to_owned(), self.url.clone());
         Store::start(StoreOptions { data, url, address: String::new(), lease }, settings, Arc::default()).await
     }
@@ -181,6 +179,11 @@ async fn outbox(store: &Store) -> Vec<OutboxRow> {
     let mut rows = entity::outbox::Entity::find().all(store.db()).await.unwrap();
     rows.sort_by_key(|row| row.seq);
     rows
+}
+
+/// An attempt that failed.
+fn refused(why: &str) -> Attempt {
+    Attempt { status: Some(500), took_ms: 7, answer: "no".to_owned(), error: Some(why.to_owned()) }
 }
 
 async fn told(store: &Store) -> Vec<(String, String)> {
@@ -310,16 +313,17 @@ async fn of_each_call_only_the_first_that_waits_is_due(place: Place) {
     assert_eq!(store.next_due_ms(HOOK).await.unwrap(), None);
     let rows = outbox(&store).await;
     // One waits for its next attempt: its call waits with it, the other goes on.
-    let of = |call: &str| rows.iter().find(|row| row.call == call).unwrap().seq;
-    store.failed(of("a"), "500", Some(60_000)).await.unwrap();
+    let of = |call: &str| rows.iter().find(|row| row.call == call).unwrap();
+    store.failed(of("a"), &refused("500"), Some(60_000)).await.unwrap();
     assert!(store.next_due_ms(HOOK).await.unwrap().is_some_and(|ms| (50_000..=60_000).contains(&ms)));
-    store.delivered(of("b")).await.unwrap();
+    store.delivered(of("b"), &Attempt::default()).await.unwrap();
     assert_eq!(due(9).await, pairs("b", &["call.ended"]));
     // A clock that has jumped back since puts nothing off for ever.
     place.sql("UPDATE outbox SET next_at_ms = next_at_ms + 86400000 WHERE attempts > 0").await;
     assert_eq!(due(9).await, pairs("a", &["call.started"]));
     // One that was given up holds up nothing.
-    store.failed(of("a"), "500", None).await.unwrap();
+    let again = OutboxRow { attempts: 1, ..of("a").clone() };
+    store.failed(&again, &refused("500"), None).await.unwrap();
     assert_eq!(due(9).await, pairs("a", &["call.ended"]));
     let desk = place.desk().await.unwrap();
     let dead = desk.dead(10).await.unwrap();
@@ -468,10 +472,10 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
     store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
     store.flush().await;
     let events = outbox(&store).await;
-    let of = |call: &str| events.iter().filter(|event| event.call == call).map(|event| event.seq).collect::<Vec<_>>();
+    let of = |call: &str| events.iter().filter(|event| event.call == call).collect::<Vec<_>>();
     assert_eq!((of(&old).len(), of(&orphan).len()), (3, 1));
     // Given up after the call's end, as the last of its events are.
-    store.failed(of(&old)[2], "HTTP 500", None).await.unwrap();
+    store.failed(of(&old)[2], &refused("HTTP 500"), None).await.unwrap();
     let aged = now_ms() - 45 * 86_400_000;
     store.insert_dial("k", "hash", "failed").await.unwrap();
     let error = format!("the number +1555{old} is not valid");

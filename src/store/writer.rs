@@ -13,7 +13,7 @@ use crate::config::EventType;
 
 use super::calls::{self, Ended, EndedCall, NewCall};
 use super::lock::Lock;
-use super::{Core, StoreError, admit, chores, id, lease, reconcile, schema, sql};
+use super::{Core, StoreError, admit, chores, endpoints, id, lease, reconcile, schema, sql};
 
 /// What is handed over.
 #[derive(Debug)]
@@ -163,6 +163,7 @@ impl Writer {
         self.core.in_time(schema::migrate(&self.core.db)).await?;
         lease::dismiss_former(&self.core).await?;
         lease::register(&self.core.db, &self.core.me).await?;
+        self.core.in_time(endpoints::refresh(&self.core)).await?;
         reconcile::settle(&self.core).await
     }
 
@@ -200,7 +201,7 @@ impl Writer {
     }
 
     async fn transact_by(&self, db: &DatabaseConnection, works: &[Shaped]) -> Result<(), StoreError> {
-        let hooks = self.core.settings.borrow().webhooks.clone();
+        let hooks = self.core.hooks();
         let txn = db.begin_with_options(sql::immediate()).await?;
         for work in works {
             match work {

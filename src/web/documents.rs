@@ -10,14 +10,15 @@ use crate::config::EditError;
 pub(super) fn refused(error: EditError, _file: &str) -> Problem {
     match error {
         EditError::Changed { revision, .. } => stale(revision.map(|revision| revision.to_string()).as_deref()),
-        EditError::Absent => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such document."),
+        EditError::Absent(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such document."),
         EditError::Invalid(problems) => {
             let said = problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join(" ");
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "document", said)
         }
         EditError::Patch(why) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why),
         error @ EditError::Io(..) => Problem::internal(&error),
-        error @ (EditError::Fixed | EditError::Stored) => {
+        EditError::Unavailable(why) => Problem::unavailable("documents", why, 1),
+        error @ (EditError::Fixed | EditError::Stored | EditError::Mixed) => {
             Problem::new(StatusCode::CONFLICT, "fixed", error.to_string())
         }
     }

@@ -231,7 +231,8 @@ impl Upon {
         }
         match said(header::IF_MATCH) {
             None => {
-                let detail = "Say which version the change is made upon: If-Match with the ETag that GET gave, or * for any.";
+                let detail =
+                    "Say which version the change is made upon: If-Match with the ETag that GET gave, or * for any.";
                 Err(Problem::new(StatusCode::PRECONDITION_REQUIRED, "if_match", detail))
             }
             Some("*") => Ok(Upon::Any),
@@ -283,4 +284,3 @@ fn unquoted(tag: &str) -> Option<&str> {
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.strip_prefix('"')?.strip_suffix('"')
 }
-

@@ -5,8 +5,12 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Header, Info, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Response as Described};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{
+    ContentBuilder, Header, Info, OpenApi, OpenApiBuilder, Paths, Ref, RefOr, Response as Described,
+};
 use utoipa::{PartialSchema as _, ToSchema as _};
 
 use super::Api;
@@ -95,7 +99,10 @@ fn complete(operation: &mut Operation, route: &Route) {
         answers.push(("415", "The body is not JSON"));
     }
     if route.method == "POST" {
-        answers.push(("409", "The state of things forbids it; the Idempotency-Key was used for something else, or is in use"));
+        answers.push((
+            "409",
+            "The state of things forbids it; the Idempotency-Key was used for something else, or is in use",
+        ));
     }
     for (status, description) in answers {
         let said = operation.responses.responses.entry(status.to_owned());

@@ -56,12 +56,7 @@ impl Wrong {
 
     /// Of a parameter of the address.
     pub(crate) fn parameter(name: &str, code: &str, message: impl Into<String>) -> Wrong {
-        Wrong {
-            pointer: format!("?{name}"),
-            field: name.to_owned(),
-            code: code.to_owned(),
-            message: message.into(),
-        }
+        Wrong { pointer: format!("?{name}"), field: name.to_owned(), code: code.to_owned(), message: message.into() }
     }
 }
 

@@ -20,5 +20,6 @@ pub(super) async fn reference(State(api): State<Api>, _: Query<Nothing>) -> Html
 }
 
 pub(super) fn page(document: &OpenApi) -> String {
-    html! { (DOCTYPE) html lang="en" { head { title { "offhook" } } body { h1 { (document.info.title) } } } }.into_string()
+    html! { (DOCTYPE) html lang="en" { head { title { "offhook" } } body { h1 { (document.info.title) } } } }
+        .into_string()
 }

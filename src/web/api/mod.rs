@@ -8,6 +8,7 @@
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
 mod models;
+mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -15,5 +16,5 @@ use super::Api;
 
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(models::router())
+    OpenApiRouter::default().merge(models::router()).merge(webhooks::router())
 }
