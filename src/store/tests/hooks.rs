@@ -250,6 +250,22 @@ async fn endpoints_of_the_api_are_sealed_told_and_changed(place: Place) {
     store.stop().await;
 }
 
+#[tokio::test]
+async fn an_endpoint_made_by_one_server_is_told_by_all_within_two_seconds() {
+    let Some(place) = Place::postgres().await else { return };
+    let (store, other) = (place.store().await, place.beside().store().await);
+    let began = Instant::now();
+    let id = add(&store, "Other").await;
+    while !other.webhooks().iter().any(|hook| hook.id == id) {
+        assert!(began.elapsed() < Duration::from_secs(10), "it is not there yet");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!((store.endpoints().await.unwrap().len(), other.servers()), (2, 2));
+    other.stop().await;
+    store.stop().await;
+}
+
 async fn hook_03_a_deployment_that_changed_is_told_once(place: Place) {
     let store = place.store().await;
     let document = |name: &str, revision: &str, text: Option<&str>| NewDocument {
