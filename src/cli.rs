@@ -12,7 +12,9 @@ mod push;
 mod rehearse;
 mod revisions;
 mod serve;
+mod tokens;
 mod tune;
+mod users;
 mod webhooks;
 
 use std::future::Future;
@@ -65,6 +67,10 @@ enum Command {
     Calls(calls::Args),
     /// Receive webhooks on this machine, and see to those that were given up.
     Webhooks(webhooks::Args),
+    /// Make, list, change and remove users, and print links by which they set their passwords.
+    Users(users::Args),
+    /// Make, list and end API keys.
+    Tokens(tokens::Args),
     /// List every version of each document that was applied: which, when, by whom.
     Revisions(revisions::ListArgs),
     /// Show what is different between two versions of a document.
@@ -99,6 +105,8 @@ fn run_command(command: Command) -> ExitCode {
         Command::LoadTarget(role) => run_async(load::play(role)),
         Command::Calls(args) => run_async(calls::run(args)),
         Command::Webhooks(args) => run_async(webhooks::run(args)),
+        Command::Users(args) => run_async(users::run(args)),
+        Command::Tokens(args) => run_async(tokens::run(args)),
         Command::Revisions(args) => run_async(revisions::list(args)),
         Command::Diff(args) => run_async(revisions::diff(args)),
         Command::Restore(args) => run_async(revisions::restore(args)),

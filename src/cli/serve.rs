@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use offhook::config::{Config, LastGoodFolder, Opening, Problems, Source};
 use offhook::house::review::rulings;
 use offhook::output::log;
-use offhook::serve::{ServeOptions, Server, shutdown};
+use offhook::serve::{Running, ServeOptions, Server, shutdown};
 use offhook::web;
 
 use super::{Failure, say};
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         ServeOptions { source, listen: args.listen, data: args.data, observer: None, web: Some(web::routes()) };
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     // What the store has came with the start.
-    say(&banner(&running.config(), running.addr(), &data));
+    say(&(banner(&running.config(), running.addr(), &data) + &first_owner(&running).await));
     signal().await;
     tracing::info!("asked to end; once more ends all calls at once");
     let again = signal();
@@ -73,9 +73,26 @@ fn opened(config: &Path, data: Option<&Path>) -> Result<Source, Problems> {
     opening.stored(data.join("from-store")).open()
 }
 
+/// The link that makes the first owner, where there is no user yet (ROLE-07): to people, and to no log.
+async fn first_owner(running: &Running) -> String {
+    match running.store().people().first_link().await {
+        Ok(Some(new)) => {
+            let base = base(&running.config(), running.addr());
+            format!("  first owner     {base}/welcome/{} (once, within a day)\n", new.secret.expose())
+        }
+        Ok(None) => String::new(),
+        Err(error) => format!("  first owner     no link can be made: {error}; later: offhook users link\n"),
+    }
+}
+
+fn base(config: &Config, addr: SocketAddr) -> String {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"))
+}
+
 fn banner(config: &Config, addr: SocketAddr, data: &Path) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let public = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"));
+    let public = base(config, addr);
     let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");
     for deployment in config.deployments.values() {
         let active = if deployment.standing.active { "" } else { " (inactive)" };

@@ -166,12 +166,13 @@ pub(super) fn read(name: &str, mut table: Table<'_, '_>, world: &dyn World) -> A
     };
     let model = named(&mut table, "model");
     let text_model = named(&mut table, "text_model");
+    let title = standing::title(&mut table).unwrap_or_else(|| name.to_owned());
     let active = table.boolean("active", true);
     let visibilities = [("public", Visibility::Public), ("internal", Visibility::Internal)];
     let visibility = table.choice("visibility", Visibility::Public, &visibilities);
     let schedule = standing::schedule(table.table("schedule"));
     let max_calls = table.take("max_calls").and_then(|f| f.integer(1..=10_000)).map(|n| n as u32);
-    let standing = AgentStanding { name: name.to_owned(), active, schedule, visibility, max_calls };
+    let standing = AgentStanding { name: name.to_owned(), title, active, schedule, visibility, max_calls };
     let hours = table.take("hours").and_then(|field| hours::read(field));
     let mut secrets = Secrets::new(world);
     let mut declared = Declared::read(table.table("variables"));

@@ -136,7 +136,7 @@ pub(super) fn check_deployment(
                 true => "model = \"…\" here, or in the agent's document",
                 false => "model = \"…\" here, or text_model = \"…\" in the agent's document",
             };
-            problems.push(Problem::error(&place, "Choose a model.").allowed(allowed));
+            problems.push(Problem::error(&place.of("model"), "Choose a model.").allowed(allowed));
         }
         Some((model, _)) => {
             asked.push(model);

@@ -77,6 +77,7 @@ mod values;
 mod watch;
 mod webhooks;
 mod world;
+mod written;
 
 use std::path::Path;
 
@@ -97,6 +98,7 @@ pub use turns::candidate;
 pub use types::*;
 pub(crate) use values::is_e164;
 pub use watch::{Opening, Refreshed, Source};
+pub use written::{keys_of, with_keys};
 
 /// Reads the directory `dir`; secrets come from the process's environment. Warnings are left to [`check()`] and
 /// [`Source`].
@@ -147,6 +149,14 @@ pub fn data_dir_of(dir: &Path) -> std::path::PathBuf {
     let (tree, _) = toml::de::DeTable::parse_recoverable(&text);
     let said = tree.get_ref().get("data_dir").and_then(|value| value.get_ref().as_str().map(std::path::PathBuf::from));
     said.unwrap_or_else(server::default_data_dir)
+}
+
+/// What `public_url` says in the `offhook.toml` in `dir`, whatever else stands there.
+pub fn public_url_of(dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(dir.join("offhook.toml")).ok()?;
+    let tree = toml::de::DeTable::parse(&text).ok()?;
+    let said = tree.get_ref().get("public_url")?.get_ref().as_str()?;
+    Some(said.trim_end_matches('/').to_owned())
 }
 
 /// PostgreSQL's URL in `[store]` of the `offhook.toml` in `dir`, whatever else stands there; `None`: the store is SQLite's.

@@ -38,6 +38,13 @@ pub struct Problem {
     /// What is allowed, when that can be said in a few words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed: Option<String>,
+    /// The key that is wrong or missing, as a dotted path such as `turn_detection.threshold`; empty when it is none in
+    /// particular.
+    #[serde(skip)]
+    pub key: String,
+    /// The rule that says so, where it has a code: stable, in snake case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
     /// The source line up to the offending text's end.
     #[serde(skip)]
     excerpt: Option<Excerpt>,
@@ -56,6 +63,8 @@ impl Problem {
             text: place.text.clone(),
             message: message.into(),
             allowed: None,
+            key: place.key.clone(),
+            code: None,
             excerpt: place.excerpt.clone(),
             relative: false,
         }
@@ -68,7 +77,7 @@ impl Problem {
         let table = key.split('.').next().unwrap_or_default();
         let at = [key, table, "agent"].into_iter().find_map(|key| locate(source, key));
         let place = at.map_or_else(|| Place::file(file), |at| Place::new(&file.into(), source, at.clone(), at));
-        Problem::new(severity, &place, message)
+        Problem::new(severity, &place.of(key), message)
     }
 
     pub(super) fn error(place: &Place, message: impl Into<String>) -> Self {
@@ -81,6 +90,12 @@ impl Problem {
 
     pub(super) fn allowed(mut self, allowed: impl Into<String>) -> Self {
         self.allowed = Some(allowed.into());
+        self
+    }
+
+    /// The same, as a rule says it that has a code.
+    pub(super) fn coded(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
         self
     }
 
@@ -203,13 +218,15 @@ pub(super) struct Place {
     pub(super) line: usize,
     pub(super) column: usize,
     text: String,
+    /// See [`Problem::key`].
+    key: String,
     excerpt: Option<Excerpt>,
 }
 
 impl Place {
     /// The file itself.
     pub(super) fn file(file: &str) -> Self {
-        Place { file: file.into(), line: 0, column: 0, text: String::new(), excerpt: None }
+        Place { file: file.into(), line: 0, column: 0, text: String::new(), key: String::new(), excerpt: None }
     }
 
     /// `at` in `source`; `shown` is the wider text that is quoted (a whole `key = value`).
@@ -232,8 +249,15 @@ impl Place {
             line: source[..start].matches('\n').count() + 1,
             column: before + 1,
             text: quote(&source[floor(source, shown.start)..floor(source, shown.end).max(floor(source, shown.start))]),
+            key: String::new(),
             excerpt,
         }
+    }
+
+    /// The same, as the place of a key by its dotted path.
+    pub(super) fn of(mut self, key: &str) -> Self {
+        key.clone_into(&mut self.key);
+        self
     }
 
     /// The same place with no source text, for what must not be shown or is not there.

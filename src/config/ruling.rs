@@ -41,7 +41,7 @@ pub type CatalogueRules = dyn Fn(Option<(&Config, Timestamp)>, &Config, Timestam
 impl Ruling {
     /// As it is told, at its place in the document, whose path for people is `file`, and whose text is `source`.
     pub fn problem(&self, file: &str, source: &str) -> Problem {
-        Problem::of_key(self.severity, file, source, self.key, self.message.as_str())
+        Problem::of_key(self.severity, file, source, self.key, self.message.as_str()).coded(self.code)
     }
 }
 

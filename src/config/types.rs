@@ -1,5 +1,6 @@
 //! Configuration as meant: every default filled in, every range checked, every reference resolved.
 
+mod call;
 mod chat;
 mod hearing;
 mod http;
@@ -9,14 +10,13 @@ mod origins;
 mod outbound;
 mod product;
 mod secrets;
+mod server;
 mod tool_sound;
 mod tools;
 mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::back_channels::BackChannels;
 use crate::base::audio::AudioFormat;
 use crate::base::template::Variables;
+pub use call::CallSettings;
 pub use chat::*;
 pub use hearing::*;
 pub use http::*;
@@ -33,6 +34,7 @@ pub use origins::{Origins, ValueOrigin};
 pub use outbound::*;
 pub use product::*;
 pub use secrets::{NamedSecret, SecretBook};
+pub use server::*;
 pub use tool_sound::ToolSound;
 pub use tools::*;
 pub use webhooks::*;
@@ -128,127 +130,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(secret)")
     }
-}
-
-/// `offhook.toml` as meant.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Where to listen for webhooks, media and operations.
-    pub listen: SocketAddr,
-    /// How the world reaches the server (`https://host[:port]`, no trailing slash). `None`: taken from each request's
-    /// `Host` (fit for loopback only, since signatures are checked against it).
-    pub public_url: Option<String>,
-    /// Where calls' folders are kept.
-    pub data_dir: PathBuf,
-    /// Calls at once; one more is refused by a spoken line.
-    pub max_calls: usize,
-    /// Connections at once of one address that belong to no call.
-    pub max_connections_per_address: usize,
-    /// Milliseconds that the server's threads may be late, as the median of a second, before new calls are refused
-    /// likewise; 0: never.
-    pub max_lag_ms: u64,
-    /// Seconds that running calls get after SIGTERM before they are ended politely.
-    pub drain_s: u64,
-    /// Certificate and key when the server does TLS itself.
-    pub tls: Option<Tls>,
-    /// The carrier's account.
-    pub twilio: Twilio,
-    /// The control API; `None`: there is none.
-    pub api: Option<Api>,
-    /// How others are asked.
-    pub outgoing: Outgoing,
-    /// How long calls are kept.
-    pub store: StoreSettings,
-    /// Who is told of calls.
-    pub webhooks: Vec<Arc<Webhook>>,
-    /// What goes for all who are told.
-    pub deliveries: DeliverySettings,
-    /// Who says what the agents, deployments and models are.
-    pub source: DocumentSource,
-    /// What the organization may have.
-    pub plan: Plan,
-    /// Where data may go.
-    pub residency: Residency,
-    /// How cost is shown.
-    pub billing: Billing,
-    /// Secrets that agents' documents may name.
-    pub secrets: Arc<SecretBook>,
-    /// Logs.
-    pub log: Log,
-}
-
-/// Who says what the agents, deployments and models are: `[config] source`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DocumentSource {
-    /// The configuration directory.
-    #[default]
-    Files,
-    /// The store, for several servers.
-    Store,
-}
-
-/// TLS by files, read again when they change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM certificate chain, leaf first.
-    pub cert: PathBuf,
-    /// PEM private key.
-    pub key: PathBuf,
-}
-
-/// By which proxy other servers are asked.
-#[derive(Clone, Debug, Default)]
-pub struct Outgoing {
-    /// The proxies, by what is asked.
-    pub proxies: Proxies,
-    /// Hosts, with all below them, addresses and networks that are asked without one; `*`: all.
-    pub no_proxy: Vec<String>,
-}
-
-/// Proxies as URLs, with what they ask for of user name and password.
-#[derive(Clone, Debug, Default)]
-pub struct Proxies {
-    /// For `http://` and `ws://`.
-    pub http: Option<Secret>,
-    /// For `https://` and `wss://`.
-    pub https: Option<Secret>,
-}
-
-/// Twilio account and how its requests are trusted.
-#[derive(Clone, Debug)]
-pub struct Twilio {
-    /// `AC…`; needed for REST.
-    pub account_sid: Option<String>,
-    /// Signs webhooks and authenticates REST.
-    pub auth_token: Option<Secret>,
-    /// Base of the REST API, no trailing slash.
-    pub rest_url: String,
-    /// Whether X-Twilio-Signature is demanded on webhooks and the media upgrade. Off only for loopback trials.
-    pub check_signatures: bool,
-    /// Milliseconds for one REST request.
-    pub rest_timeout_ms: u64,
-    /// Seconds after the webhook in which the media stream must present its token.
-    pub token_ttl_s: u64,
-    /// Spoken by the carrier when the server is full.
-    pub refuse_full: String,
-    /// Spoken by the carrier when the number has no active deployment.
-    pub refuse_inactive: String,
-}
-
-/// The control API.
-#[derive(Clone, Debug)]
-pub struct Api {
-    /// What its users must present.
-    pub token: Secret,
-}
-
-/// Logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// `text` or `json`.
-    pub json: bool,
-    /// A tracing filter such as `info` or `offhook=debug`.
-    pub filter: String,
 }
 
 /// A realtime model's endpoint, from `models.toml`.
@@ -553,136 +434,4 @@ pub enum JournalKeep {
     Decisions,
     /// Everything.
     Audio,
-}
-
-/// What the engine needs to know of the configuration; kept in the journal, so it holds no secret.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CallSettings {
-    /// The deployment's name.
-    pub deployment: String,
-    /// The agent's name.
-    pub agent: String,
-    /// [`Config::revision`].
-    pub revision: String,
-    /// Seeds what the call leaves to chance (the jitter of redials), so that a replay decides alike.
-    pub seed: u64,
-    /// The line's format, both ways.
-    pub format: AudioFormat,
-    /// See [`Agent::turn_detection`].
-    pub turn_detection: TurnDetection,
-    /// See [`Agent::shadows`].
-    pub shadows: Vec<Shadow>,
-    /// See [`Agent::interruptions`].
-    pub interruptions: Interruptions,
-    /// See [`Agent::false_interruptions`].
-    pub false_interruptions: FalseInterruptions,
-    /// See [`Agent::back_channels`].
-    #[serde(default)]
-    pub back_channels: Arc<BackChannels>,
-    /// Noise reduction by this server; none when the provider does it.
-    pub noise_reduction: NoiseReduction,
-    /// See [`Agent::echo_guard`].
-    pub echo_guard: bool,
-    /// Whether the model sends transcripts of the caller.
-    pub transcribed: bool,
-    /// See [`Agent::disclaimer`].
-    pub disclaimer: Option<Sound>,
-    /// See [`Agent::greeting`].
-    pub greeting: Spoken,
-    /// See [`Agent::greeting_interruptible`].
-    pub greeting_interruptible: bool,
-    /// See [`Agent::farewell`].
-    pub farewell: Spoken,
-    /// See [`Agent::tools`].
-    pub tools: Arc<[Tool]>,
-    /// See [`Agent::destinations`].
-    pub destinations: Arc<[Destination]>,
-    /// What `{{name.field}}` stands for in what is said, as far as it is known when the call begins.
-    pub variables: BTreeMap<String, String>,
-    /// Whether further variables are being fetched while the call begins.
-    pub fetches: bool,
-    /// See [`Agent::on_failure`].
-    pub on_failure: OnFailure,
-    /// See [`Agent::hold_sound`].
-    pub hold_sound: Option<Sound>,
-    /// See [`Agent::filler`].
-    pub filler: Option<Sound>,
-    /// See [`Agent::keys`].
-    #[serde(default)]
-    pub keys: Option<Keys>,
-    /// See [`Agent::idle`].
-    #[serde(default)]
-    pub idle: Option<Idle>,
-    /// See [`Deployment::limits`].
-    pub limits: Limits,
-    /// See [`Deployment::playout`].
-    pub playout: Playout,
-    /// See [`Model::price`].
-    pub price: Option<Price>,
-    /// What the model may cost in this call.
-    pub budget: Option<Budget>,
-    /// Whether that is a share of a budget, so that more may be asked for.
-    #[serde(default)]
-    pub budget_grows: bool,
-    /// See [`Deployment::tool_sound`].
-    #[serde(default)]
-    pub tool_sound: Option<ToolSound>,
-    /// See [`Model::max_session_min`].
-    pub max_session_min: u64,
-    /// See [`Model::dial_timeout_ms`].
-    pub dial_timeout_ms: u64,
-    /// See [`Deployment::outbound`]; `None`: the call came in.
-    #[serde(default)]
-    pub outbound: Option<Outbound>,
-    /// See [`Origins::elsewhere`]. For whoever reads the journal; the engine has no use for it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub elsewhere: Vec<String>,
-}
-
-impl CallSettings {
-    /// What a call to `deployment` over a line of `format` runs by.
-    pub fn new(deployment: &Deployment, revision: &str, format: AudioFormat, seed: u64) -> Self {
-        let agent = &deployment.agent;
-        CallSettings {
-            deployment: deployment.name.clone(),
-            agent: agent.name.clone(),
-            revision: revision.to_owned(),
-            seed,
-            format,
-            turn_detection: agent.turn_detection.clone(),
-            shadows: agent.shadows.clone(),
-            interruptions: agent.interruptions,
-            false_interruptions: agent.false_interruptions,
-            back_channels: agent.back_channels.clone(),
-            noise_reduction: match agent.noise_engine {
-                NoiseEngine::Local => agent.noise_reduction,
-                NoiseEngine::Provider => NoiseReduction::None,
-            },
-            echo_guard: agent.echo_guard,
-            transcribed: agent.transcription.is_some(),
-            disclaimer: agent.disclaimer.clone(),
-            greeting: agent.greeting.clone(),
-            greeting_interruptible: agent.greeting_interruptible,
-            farewell: agent.farewell.clone(),
-            tools: agent.tools.clone(),
-            destinations: agent.destinations.clone(),
-            variables: BTreeMap::new(),
-            fetches: false,
-            on_failure: agent.on_failure.clone(),
-            hold_sound: agent.hold_sound.clone(),
-            filler: agent.filler.clone(),
-            keys: agent.keys.clone(),
-            idle: agent.idle.clone(),
-            limits: deployment.limits.clone(),
-            playout: deployment.playout.clone(),
-            price: agent.model.price,
-            budget: None,
-            budget_grows: false,
-            tool_sound: deployment.tool_sound.clone(),
-            max_session_min: agent.model.max_session_min,
-            dial_timeout_ms: agent.model.dial_timeout_ms,
-            outbound: None,
-            elsewhere: deployment.origins.elsewhere(),
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Budget, Price};
+use crate::engine::report::Cost;
 
 /// Of a budget, in percent, after which the agent is told to come to an end.
 const WARN_PERCENT: u64 = 80;
@@ -164,6 +165,20 @@ impl Price {
         let time = u128::from(open_ms) * u128::from(self.minute_micros) / 60_000;
         u64::try_from(tokens / 1_000_000 + time).unwrap_or(u64::MAX)
     }
+
+    /// The same by what it is for; the parts add up to the whole.
+    pub fn parts(&self, usage: &Usage, open_ms: u64) -> Cost {
+        let cached_tokens = usage.cached_tokens.min(usage.input_tokens);
+        let input_audio_tokens = usage.input_audio_tokens.min(usage.input_tokens - cached_tokens);
+        let input_tokens = usage.input_tokens - cached_tokens;
+        let cached = Usage { input_tokens: cached_tokens, cached_tokens, ..Usage::default() };
+        let input = Usage { input_tokens, input_audio_tokens, ..Usage::default() };
+        let whole = self.of(usage, open_ms);
+        let [cached, input, time] =
+            [(cached, 0), (input, 0), (Usage::default(), open_ms)].map(|(u, ms)| self.of(&u, ms));
+        let said = whole.saturating_sub(cached).saturating_sub(input).saturating_sub(time);
+        Cost { input_micros: input, cached_micros: cached, output_micros: said, time_micros: time }
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +205,8 @@ mod tests {
         // 300 cached, 500 audio, 200 text; 80 spoken, 20 written.
         assert_eq!(price.of(&usage, 0), 120 + 16_000 + 800 + 5_120 + 320);
         assert_eq!(price.of(&Usage::default(), 90_000), 90_000);
+        let cost = Cost { input_micros: 16_800, cached_micros: 120, output_micros: 5_440, time_micros: 90_000 };
+        assert_eq!(price.parts(&usage, 90_000), cost);
         let all = Usage { input_tokens: u64::MAX, ..Usage::default() };
         assert_eq!(Price { text_in_micros: u64::MAX, ..price }.of(&all, u64::MAX), u64::MAX);
     }

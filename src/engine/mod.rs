@@ -319,6 +319,7 @@ impl CallEngine {
             deployment: self.settings.deployment.clone(),
             agent: self.settings.agent.clone(),
             revision: self.settings.revision.clone(),
+            model: None,
             rate_hz,
             duration_ms: over_at.as_ms(),
             media_start_at_ms: self.uplink.started_at().map(CallTime::as_ms),
@@ -348,6 +349,7 @@ impl CallEngine {
             usage: self.stats.usage,
             model_ms: self.model_open_ms(),
             cost_micros: self.cost_micros(),
+            cost: self.settings.price.map(|price| price.parts(&self.stats.usage, self.model_open_ms())),
             recording: None,
             journal: None,
         }

@@ -41,6 +41,9 @@ pub struct Report {
     pub agent: String,
     /// The configuration's revision.
     pub revision: String,
+    /// The model's name in models.toml; `None` in reports of earlier versions, and when none was asked.
+    #[serde(default)]
+    pub model: Option<String>,
     /// Samples per second of the line and the recording.
     pub rate_hz: u32,
     /// From the webhook to the end.
@@ -92,6 +95,9 @@ pub struct Report {
     /// What the model cost by the price in models.toml, in millionths of its currency; 0 without a price.
     #[serde(default)]
     pub cost_micros: u64,
+    /// The same by what it was for; `None` without a price, and in reports of earlier versions.
+    #[serde(default)]
+    pub cost: Option<Cost>,
     /// The recording, when there is one.
     pub recording: Option<Recording>,
     /// The journal, when one is kept.
@@ -100,6 +106,11 @@ pub struct Report {
 }
 
 impl Report {
+    /// Whether no model was ever asked: then it has cost nothing, whatever its price.
+    pub fn is_without_model(&self) -> bool {
+        self.model_ms == 0 && self.usage == Usage::default()
+    }
+
     /// How long the media time line is.
     pub fn media_length_ms(&self) -> u64 {
         self.media_ms.unwrap_or_else(|| self.open_ms())
@@ -121,6 +132,19 @@ impl Report {
     fn open_ms(&self) -> u64 {
         self.media_start_at_ms.map_or(0, |start| self.duration_ms.saturating_sub(start))
     }
+}
+
+/// What a model's usage cost, in millionths of its currency. The parts add up to the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// What it read, without what was cached.
+    pub input_micros: u64,
+    /// What it read again.
+    pub cached_micros: u64,
+    /// What it said and wrote.
+    pub output_micros: u64,
+    /// The minutes for which sessions were open.
+    pub time_micros: u64,
 }
 
 /// Something said.

@@ -8,13 +8,17 @@
 //! goes on and is flagged. Only what is new is refused.
 
 pub mod access;
+pub mod attempts;
+pub mod calls;
 pub mod caps;
 pub mod deployments;
 mod facts;
 pub mod force;
 pub mod hours;
+pub mod locks;
 pub mod models;
 pub mod panel;
+pub mod people;
 pub mod phone;
 pub mod principal;
 pub mod rates;

@@ -126,36 +126,66 @@ impl Resource {
 /// All routes, sorted by path.
 #[rustfmt::skip] // a table
 pub const ROUTES: &[Route] = &[
+    row("GET", "/api/v1/agents", Some(Role::Builder), Resource::Agents, false, Class::Other),
+    row("POST", "/api/v1/agents", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("GET", "/api/v1/agents/{id}", Some(Role::Builder), Resource::Agents, false, Class::Other),
+    row("PUT", "/api/v1/agents/{id}", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("PATCH", "/api/v1/agents/{id}", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("DELETE", "/api/v1/agents/{id}", Some(Role::Admin), Resource::Agents, true, Class::Agents),
     row("GET", "/api/v1/agents/{id}/access-tokens", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("POST", "/api/v1/agents/{id}/access-tokens", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("DELETE", "/api/v1/agents/{id}/access-tokens/{token}", Some(Role::Admin), Resource::Tokens, true, Class::Other),
+    row("POST", "/api/v1/agents/{id}/clone", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("GET", "/api/v1/agents/{id}/deployments", Some(Role::Builder), Resource::Deployments, false, Class::Other),
+    row("POST", "/api/v1/agents/{id}/emergency-off", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("GET", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("PUT", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("DELETE", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, true, Class::Other),
+    row("POST", "/api/v1/agents/{id}/switch", Some(Role::Builder), Resource::Agents, true, Class::Agents),
     row("GET", "/api/v1/audit", Some(Role::Admin), Resource::Audit, false, Class::Other),
+    row("GET", "/api/v1/deployments", Some(Role::Builder), Resource::Deployments, false, Class::Other),
+    row("POST", "/api/v1/deployments", Some(Role::Admin), Resource::Deployments, true, Class::Other),
+    row("GET", "/api/v1/deployments/{id}", Some(Role::Builder), Resource::Deployments, false, Class::Other),
+    row("PUT", "/api/v1/deployments/{id}", Some(Role::Admin), Resource::Deployments, true, Class::Other),
+    row("PATCH", "/api/v1/deployments/{id}", Some(Role::Admin), Resource::Deployments, true, Class::Other),
+    row("DELETE", "/api/v1/deployments/{id}", Some(Role::Admin), Resource::Deployments, true, Class::Other),
+    row("GET", "/api/v1/deployments/{id}/assessment", Some(Role::Builder), Resource::Deployments, false, Class::Other),
+    row("POST", "/api/v1/deployments/{id}/clone", Some(Role::Admin), Resource::Deployments, true, Class::Other),
+    row("POST", "/api/v1/deployments/{id}/key/rotate", Some(Role::Admin), Resource::Deployments, true, Class::Other),
+    row("POST", "/api/v1/deployments/{id}/switch", Some(Role::Admin), Resource::Deployments, true, Class::Other),
     row("GET", "/api/v1/invitations", Some(Role::Admin), Resource::Members, false, Class::Other),
     row("POST", "/api/v1/invitations", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("DELETE", "/api/v1/invitations/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("POST", "/api/v1/log-in", None, Resource::Session, true, Class::LogIn),
     row("POST", "/api/v1/log-out", Some(Role::Member), Resource::Session, true, Class::Other),
     row("GET", "/api/v1/members", Some(Role::Admin), Resource::Members, false, Class::Other),
+    row("GET", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, false, Class::Other),
     row("PATCH", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("DELETE", "/api/v1/members/{id}", Some(Role::Admin), Resource::Members, true, Class::Other),
+    row("POST", "/api/v1/members/{id}/link", Some(Role::Admin), Resource::Members, true, Class::Other),
     row("GET", "/api/v1/models", Some(Role::Builder), Resource::Models, false, Class::Other),
     row("GET", "/api/v1/openapi.json", None, Resource::Reference, false, Class::Other),
     row("GET", "/api/v1/org", Some(Role::Admin), Resource::Org, false, Class::Other),
     row("PATCH", "/api/v1/org", Some(Role::Admin), Resource::Org, true, Class::Other),
+    row("GET", "/api/v1/org/residency", Some(Role::Admin), Resource::Org, false, Class::Other),
+    row("PATCH", "/api/v1/org/residency", Some(Role::Admin), Resource::Org, true, Class::Other),
+    row("GET", "/api/v1/revisions", Some(Role::Builder), Resource::Agents, false, Class::Other),
+    row("GET", "/api/v1/revisions/{id}", Some(Role::Builder), Resource::Agents, false, Class::Other),
+    row("GET", "/api/v1/revisions/{id}/diff", Some(Role::Builder), Resource::Agents, false, Class::Other),
+    row("POST", "/api/v1/revisions/{id}/restore", Some(Role::Admin), Resource::Agents, true, Class::Agents),
     row("GET", "/api/v1/session", Some(Role::Member), Resource::Session, false, Class::Other),
     row("GET", "/api/v1/session/all", Some(Role::Member), Resource::Session, false, Class::Other),
     row("DELETE", "/api/v1/session/all", Some(Role::Member), Resource::Session, true, Class::Other),
     row("DELETE", "/api/v1/session/all/{id}", Some(Role::Member), Resource::Session, true, Class::Other),
     row("POST", "/api/v1/session/factor", Some(Role::Member), Resource::Session, true, Class::LogIn),
-    row("DELETE", "/api/v1/session/factor", Some(Role::Member), Resource::Session, true, Class::LogIn),
     row("POST", "/api/v1/session/factor/confirm", Some(Role::Member), Resource::Session, true, Class::LogIn),
+    row("POST", "/api/v1/session/factor/drop", Some(Role::Member), Resource::Session, true, Class::LogIn),
     row("POST", "/api/v1/session/password", Some(Role::Member), Resource::Session, true, Class::LogIn),
     row("GET", "/api/v1/tokens", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("POST", "/api/v1/tokens", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("GET", "/api/v1/tokens/{id}", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("DELETE", "/api/v1/tokens/{id}", Some(Role::Admin), Resource::Tokens, true, Class::Other),
+    row("POST", "/api/v1/validate", Some(Role::Builder), Resource::Agents, true, Class::Other),
     row("GET", "/api/v1/webhooks", Some(Role::Admin), Resource::Webhooks, false, Class::Other),
     row("POST", "/api/v1/webhooks", Some(Role::Admin), Resource::Webhooks, true, Class::Other),
     row("GET", "/api/v1/webhooks/{id}", Some(Role::Admin), Resource::Webhooks, false, Class::Other),
@@ -173,6 +203,9 @@ pub const ROUTES: &[Route] = &[
     row("GET", "/api/v1/welcome/{token}", None, Resource::Session, false, Class::LogIn),
     row("POST", "/api/v1/welcome/{token}", None, Resource::Session, true, Class::LogIn),
     row("GET", "/docs/api", None, Resource::Reference, false, Class::Other),
+    row("GET", "/docs/api.css", None, Resource::Reference, false, Class::Other),
+    row("GET", "/welcome/{token}", None, Resource::Session, false, Class::LogIn),
+    row("POST", "/welcome/{token}", None, Resource::Session, true, Class::LogIn),
 ];
 
 const fn row(
@@ -248,6 +281,7 @@ pub fn needs(least: Role) -> Refusal {
     Refusal::forbidden("role", format!("This needs the role {roles}."))
 }
 
-fn personal() -> Refusal {
+/// What who is no user is told about what only users have.
+pub fn personal() -> Refusal {
     Refusal::forbidden("role", "This is for a user who is logged in.")
 }

@@ -99,7 +99,7 @@ async fn place(Axum(shared): Axum<Arc<Shared>>, headers: HeaderMap, body: Bytes)
             let call = wall::new_id(SystemTime::now(), &shared.random, &calls, is_up).await;
             let call = call.map_err(|_| unavailable(Refused::NoRandomness))?;
             // Before the carrier is asked: whoever finds the key finds the call.
-            shared.ledger.name(key, &call).await.map_err(no_ledger)?;
+            shared.ledger.name(key, &wanted.new_call(&call, &config.revision)).await.map_err(no_ledger)?;
             call
         }
     };

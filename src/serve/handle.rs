@@ -4,14 +4,16 @@
 //! before.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::Router;
 
-use crate::config::{Config, EventType, Source, Webhook};
-use crate::engine::Control;
+use crate::config::{By, Config, Edit, EditError, Edited, EventType, Source, Webhook};
+use crate::engine::{Control, EndReason};
+use crate::house::locks::Lock;
 use crate::store::{Attempt, Sample, Store, StoreError};
 
+use super::edit;
 use super::registry::Command;
 use super::shared::Shared;
 
@@ -45,6 +47,35 @@ impl Handle {
     /// Where calls are kept.
     pub fn data(&self) -> &Path {
         &self.0.data
+    }
+
+    /// Changes documents: see [`Running::edit`](super::Running::edit).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn edit(&self, edits: Vec<Edit>, who: &str, by: By, dry_run: bool) -> Result<Edited, EditError> {
+        edit::edit(&self.0, edits, who, by, dry_run).await
+    }
+
+    /// What holds documents at this moment.
+    pub fn locks(&self) -> Vec<Lock> {
+        let locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.values().cloned().collect()
+    }
+
+    /// Locks documents under an id of whoever holds them, until they are [unlocked](Self::unlock).
+    pub fn lock(&self, id: &str, lock: Lock) {
+        self.0.locks.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), lock);
+    }
+
+    /// Lets go of what is locked under this id.
+    pub fn unlock(&self, id: &str) {
+        self.0.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Ends calls of this server politely, with their farewell; tells how many there were.
+    pub fn end_calls<'a>(&self, calls: impl IntoIterator<Item = &'a str>) -> usize {
+        calls.into_iter().filter(|call| self.control(call, Control::End(EndReason::Operator))).count()
     }
 
     /// Ids of the calls that are up, in order of their beginning.

@@ -89,7 +89,7 @@ use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{By, Config, Edit, EditError, Edited, Source};
+use crate::config::{By, Config, DocId, DocState, Edit, EditError, Edited, Revision, Source};
 use crate::engine::Control;
 use crate::serve::webhooks::Sender;
 use crate::store::{self, Store, StoreError, StoreOptions};
@@ -238,6 +238,7 @@ impl Server {
             dials: dial::Book::default(),
             ledger: dial::Ledger::new(store.clone()),
             api_rate: api::Rate::default(),
+            locks: Default::default(),
             store,
             reviser: Reviser::new(),
             stored: Default::default(),
@@ -347,6 +348,11 @@ impl Running {
         self.shared.source.current()
     }
 
+    /// Its store.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
     /// Ids of the calls that are up, in order of their beginning.
     pub fn calls(&self) -> Vec<String> {
         self.shared.registry.calls()
@@ -355,6 +361,11 @@ impl Running {
     /// Asks something of a running call. `false`: there is no such call, or it has too much to do.
     pub fn control(&self, call: &str, control: Control) -> bool {
         self.shared.registry.command(call, Command::Control(control))
+    }
+
+    /// As the web side sees it.
+    pub fn handle(&self) -> Handle {
+        Handle::new(&self.shared)
     }
 
     /// The page of `/metrics`.
@@ -371,6 +382,16 @@ impl Running {
     /// Looks at the configuration's files now, and not only within the next two seconds.
     pub async fn look(&self) {
         self.shared.look().await;
+    }
+
+    /// How it is with each document.
+    pub fn documents(&self) -> Vec<DocState> {
+        self.shared.source.documents()
+    }
+
+    /// A document as it is written, with the revision to name in an [edit](Self::edit). Blocks for a moment.
+    pub fn document(&self, doc: &DocId) -> Option<(Arc<str>, Revision)> {
+        self.shared.source.written(doc)
     }
 
     /// Changes documents, whoever has them, and applies the change to calls from now on: all of `edits` or none. Each is

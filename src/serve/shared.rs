@@ -1,13 +1,15 @@
 //! What all parts of one server share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Source};
+use crate::house::locks::Lock;
 use crate::store::Store;
 
 use super::after::AfterCalls;
@@ -47,6 +49,8 @@ pub(super) struct Shared {
     pub(super) dials: Book,
     pub(super) ledger: Ledger,
     pub(super) api_rate: Rate,
+    /// What holds documents, by an id of its own.
+    pub(super) locks: Mutex<BTreeMap<String, Lock>>,
     pub(super) sender: Sender,
     pub(super) client: reqwest::Client,
     /// What agents ask of other servers.

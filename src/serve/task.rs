@@ -87,6 +87,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     report.call = id.clone();
     report.carrier_call = carrier_call;
     report.started = rfc3339(started);
+    report.model = Some(deployment.agent.model.name.clone());
     (report.direction, report.from, report.to) = (Some(about.direction.name().to_owned()), about.from, about.to);
     let end = report.end.clone();
     // Waits for no look at the files that is under way.
@@ -183,6 +184,7 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         deployment: settings.deployment.clone(),
         agent: settings.agent.clone(),
         revision: settings.revision.clone(),
+        model: None,
         rate_hz: settings.format.rate_hz,
         duration_ms: lasted.as_millis() as u64,
         media_start_at_ms: None,
@@ -204,6 +206,7 @@ fn bare(settings: &CallSettings, lasted: Duration, end: EndReason) -> Report {
         usage: Default::default(),
         model_ms: 0,
         cost_micros: 0,
+        cost: None,
         recording: None,
         journal: None,
     }

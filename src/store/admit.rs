@@ -20,7 +20,7 @@ use crate::config::{Budget, EventType, Webhook};
 use super::calls::{self, NewCall};
 use super::entity::{calls as rows, holds, outbox as events};
 use super::share::{self, Limits, Pot};
-use super::{Core, Direction, Spender, Store, StoreError, event, outbox, sql};
+use super::{Core, Direction, Spender, Store, StoreError, event, lists, outbox, sql};
 
 /// How long the caller waits for it, all in all; then he hears the refusal.
 pub const LONGEST: Duration = Duration::from_millis(500);
@@ -382,6 +382,7 @@ pub(super) async fn take_back<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>]
     let untold = untold.and(events::Column::Attempts.eq(0));
     let unsaid = events::Entity::delete_many().filter(untold).exec(db).await?.rows_affected;
     if unsaid >= wanted {
+        lists::gone(db, &call.id).await?;
         return rows::Entity::delete_by_id(call.id.clone()).exec(db).await.map(drop);
     }
     let over = rows::Entity::update_many()
@@ -390,6 +391,7 @@ pub(super) async fn take_back<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>]
         .col_expr(rows::Column::EndedMs, Expr::col(rows::Column::StartedMs))
         .filter(rows::Column::Id.eq(call.id.as_str()));
     over.exec(db).await?;
+    lists::failed(db, &row, event::NOT_ADMITTED, None).await?;
     let (kind, data) = event::of_refusal();
     outbox::add(db, hooks, &row, kind, &data, None).await
 }

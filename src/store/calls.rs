@@ -17,7 +17,7 @@ use crate::report::Report;
 
 use super::entity::calls::{ActiveModel, Column, Direction, Entity, Model, State};
 use super::entity::holds;
-use super::{Core, Desk, Store, StoreError, admit, event, id, ms_of, outbox};
+use super::{Core, Desk, Store, StoreError, admit, event, id, lists, ms_of, outbox, usage};
 
 /// A call that has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +95,7 @@ pub(super) async fn begin<C: ConnectionTrait>(
         return Ok(false);
     }
     if call.answered {
+        lists::begun(db, std::slice::from_ref(&row)).await?;
         outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default()), None).await?;
     }
     Ok(true)
@@ -114,6 +115,7 @@ pub(super) async fn begin_all<C: ConnectionTrait>(
     let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
     let new = all.iter().map(|row| row.clone().into_active_model().reset_all());
     Entity::insert_many(new).on_conflict(none_yet).exec_without_returning(db).await?;
+    lists::begun(db, &all).await?;
     let nothing = Value::Object(Default::default());
     outbox::add_all(db, hooks, all.iter().map(|row| (row, EventType::CallStarted, &nothing, None))).await
 }
@@ -192,11 +194,13 @@ pub(super) async fn end<C: ConnectionTrait>(
     } else {
         Entity::insert(row).exec_without_returning(db).await?;
     }
+    let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
+    lists::ended(db, &row, report).await?;
+    usage::ended(db, &row, report, found.as_ref()).await?;
     // Of a lost call its loss was told already.
     if quiet || state == Some(State::Lost) {
         return Ok(());
     }
-    let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
     if state.is_none() && answered {
         outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default()), None).await?;
     }
@@ -225,11 +229,14 @@ pub(super) async fn lose<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], row
         end_kind: Set(Some(event::LOST.to_owned())),
         owner: Set(None),
         // What it said that it had cost, and else nobody knows.
-        cost_micros: spent.map_or(NotSet, |hold| Set(hold.spent_micros)),
+        cost_micros: spent.as_ref().map_or(NotSet, |hold| Set(hold.spent_micros)),
         ..Default::default()
     };
     let running = Column::Id.eq(row.id.as_str()).and(Column::State.eq(State::Running));
     if Entity::update_many().set(lost).filter(running).exec(db).await?.rows_affected > 0 {
+        let spent = spent.map(|hold| hold.spent_micros);
+        lists::failed(db, row, event::LOST, spent).await?;
+        usage::lost(db, row, spent.unwrap_or(0)).await?;
         let (kind, data) = event::of_loss();
         outbox::add(db, hooks, row, kind, &data, None).await?;
     }
@@ -259,6 +266,7 @@ pub(super) async fn analyse<C: ConnectionTrait>(
 ) -> Result<(), DbErr> {
     let found = ActiveModel { analysis: Set(Some(analysis.to_string())), ..Default::default() };
     Entity::update_many().set(found).filter(Column::Id.eq(call)).exec(db).await?;
+    lists::analysed(db, call, analysis).await?;
     note(db, hooks, call, EventType::AnalysisReady, &event::of_analysis(analysis), Some(id)).await
 }
 
@@ -290,6 +298,17 @@ pub(super) fn unknown(call: &str) -> Model {
 }
 
 impl Store {
+    /// Ids of the calls of an agent that this server has, as far as they are not over.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn running_calls_of(&self, agent: &str) -> Result<Vec<String>, StoreError> {
+        let running = Column::State.eq(State::Running).and(Column::Owner.eq(self.core.me.id.as_str()));
+        let running = Entity::find().select_only().column(Column::Id).filter(running).filter(Column::Agent.eq(agent));
+        let running = running.into_tuple::<String>();
+        self.in_time(async { Ok(running.all(self.db()).await?) }).await
+    }
+
     /// What calls that began at `since_ms` (milliseconds since 1970) or later have cost, in millionths of the currency's
     /// unit. Calls that are up count with nothing, since their cost is noted at their end.
     ///

@@ -7,7 +7,7 @@ use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use tokio::time::sleep;
 
 use super::entity::dials;
-use super::{Core, StoreError, jobs, now_ms, reconcile, requests, retention};
+use super::{Core, StoreError, jobs, now_ms, people, reconcile, requests, retention};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(3_600);
@@ -53,7 +53,7 @@ async fn all(core: &Core) -> (Result<(), StoreError>, Result<(), StoreError>) {
     let (made_up, swept) = (reconcile::folders(core).await, retention::sweep(core).await);
     let old = dials::Column::CreatedMs.lt(now_ms() - DIALS.as_millis() as i64);
     let forgotten = dials::Entity::delete_many().filter(old).exec(&core.db).await;
-    let done = jobs::forget(core).await.and(requests::forget(core).await);
+    let done = jobs::forget(core).await.and(requests::forget(core).await).and(people::forget(core).await);
     (made_up, swept.and(forgotten.map(drop).map_err(StoreError::from)).and(done))
 }
 

@@ -13,9 +13,10 @@ use sea_orm::{
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
+use super::calls::NewCall;
 pub use super::entity::dials::Model as Dial;
 use super::entity::dials::{ActiveModel, Column, Entity};
-use super::{Core, Store, StoreError, lease, now_ms, sql};
+use super::{Core, Store, StoreError, lease, lists, now_ms, sql};
 
 /// What of a dial has changed; `None` leaves what there is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,6 +134,20 @@ impl Store {
         written
     }
 
+    /// Gives a request its call, durably, before anything is dialled: from now on it is listed.
+    ///
+    /// # Errors
+    /// The store cannot be written: nothing must be dialled then.
+    pub async fn name_dial(&self, key: &str, call: &NewCall) -> Result<(), StoreError> {
+        self.in_time(async {
+            let _turn = self.core.turn.lock().await;
+            let change = DialChange { call: Some(call.id.clone()), ..DialChange::default() };
+            update(&self.core, key, change).await?;
+            Ok(lists::placed(&self.core.db, call).await?)
+        })
+        .await
+    }
+
     /// Notes what has become of a request. `false`: there is none with this key.
     ///
     /// # Errors
@@ -242,6 +257,7 @@ async fn write(core: &Core, key: &str) -> Result<(), StoreError> {
 
 /// `false`: there is no such request. Who asks has the turn.
 async fn update(core: &Core, key: &str, change: DialChange) -> Result<bool, StoreError> {
+    let state = change.state.clone();
     let some = |value: Option<String>| value.map_or(NotSet, |value| Set(Some(value)));
     let dial = ActiveModel {
         key: Unchanged(key.to_owned()),
@@ -254,5 +270,8 @@ async fn update(core: &Core, key: &str, change: DialChange) -> Result<bool, Stor
         owner: Set(Some(core.me.id.clone())),
     };
     let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(&core.db).await?;
+    if let Some(state) = state {
+        lists::dialled(&core.db, key, &state).await?;
+    }
     Ok(updated.rows_affected > 0)
 }

@@ -343,3 +343,88 @@ pub mod documents {
 
     impl ActiveModelBehavior for ActiveModel {}
 }
+
+/// `listed`: each call as lists show, filter and count it.
+pub mod listed {
+    use sea_orm::entity::prelude::*;
+
+    /// A call in a list. It keeps its place: `began_ms` never changes.
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "listed")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        /// When it was placed or came in, in milliseconds since 1970.
+        pub began_ms: i64,
+        pub ended_ms: Option<i64>,
+        /// One of `house::calls::Status`.
+        pub status: String,
+        pub direction: super::calls::Direction,
+        pub agent: String,
+        pub deployment: String,
+        pub from_number: Option<String>,
+        pub to_number: Option<String>,
+        /// The `end.kind` of its report; of a placed call without one `not_placed` or `unknown`.
+        pub end_kind: Option<String>,
+        /// One of `house::calls::CallResult`.
+        pub result: String,
+        pub duration_ms: Option<i64>,
+        /// In millionths of the currency's unit; none when nobody knows.
+        pub cost_micros: Option<i64>,
+        pub turns: Option<i64>,
+        pub interruptions: Option<i64>,
+        /// Whether there is a recording.
+        pub recording: bool,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `usage_hours`: what calls used up, by the hour in which they ended.
+pub mod usage_hours {
+    use sea_orm::entity::prelude::*;
+
+    /// The calls of an hour that are alike in the first five.
+    #[derive(Clone, Debug, Default, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "usage_hours")]
+    pub struct Model {
+        /// Its beginning, in milliseconds since 1970.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub hour_ms: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub agent: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub deployment: String,
+        /// Its name in `models.toml`; empty: not known.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub model: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub direction: String,
+        pub calls: i64,
+        pub failed: i64,
+        pub duration_ms: i64,
+        /// How long sessions with the model were open.
+        pub model_ms: i64,
+        pub turns: i64,
+        pub interruptions: i64,
+        pub transfers: i64,
+        /// Answers that callers waited for, of which it is known how long.
+        pub waits: i64,
+        pub waited_ms: i64,
+        pub input_tokens: i64,
+        /// Of those, the ones that were cached.
+        pub cached_tokens: i64,
+        pub output_tokens: i64,
+        pub cost_micros: i64,
+        /// Calls that had a model and no price: what they cost is not in the sum.
+        pub unpriced: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

@@ -22,6 +22,16 @@ pub enum Kind {
     Home,
     /// An endpoint that was made by the API.
     Webhook,
+    /// A user.
+    User,
+    /// A session.
+    Session,
+    /// A one-time link.
+    Link,
+    /// An API key; not what it says.
+    Key,
+    /// An access token; not what it says.
+    Token,
 }
 
 impl Kind {
@@ -32,6 +42,11 @@ impl Kind {
             Kind::Server => "srv",
             Kind::Home => "home",
             Kind::Webhook => "hook",
+            Kind::User => "usr",
+            Kind::Session => "ses",
+            Kind::Link => "link",
+            Kind::Key => "key",
+            Kind::Token => "tok",
         }
     }
 }

@@ -15,7 +15,9 @@
 //!   tells of documents, `seal` keeps secrets that are in rows.
 //! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
 //!   write it; `chores` makes up for what is missing and deletes what is old.
+//! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
 //! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
+//! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
 
 mod admit;
 mod calls;
@@ -26,11 +28,14 @@ mod dials;
 mod endpoints;
 mod entity;
 mod event;
+mod history;
 mod id;
 mod jobs;
 mod lease;
+mod lists;
 mod lock;
 mod outbox;
+pub mod people;
 mod reconcile;
 mod requests;
 mod retention;
@@ -41,6 +46,8 @@ mod share;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod whose;
 mod writer;
 
 use std::fmt;
@@ -57,6 +64,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::time::date;
 use crate::config::{EventType, Secret, StoreSettings, Webhook};
+use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
@@ -68,11 +76,14 @@ pub use endpoints::{Endpoint, EndpointRow, EndpointState, NOTICE_DAYS, NewEndpoi
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
+pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{Job, NewJob};
+pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
+pub use usage::{MAX_USAGE_ROWS, Spent, Usage, UsageBy, UsageFilter};
 
 use lease::Me;
 use sql::{Mode, Place};
@@ -137,6 +148,8 @@ struct Core {
     missing: Notify,
     /// States of placed calls that wait to be written.
     unwritten: dials::Unwritten,
+    /// Where passwords are looked at.
+    hasher: people::Hasher,
     /// When trouble was last said.
     said: Mutex<Option<Instant>>,
     /// When this server began, in milliseconds since 1970.
@@ -236,6 +249,8 @@ pub enum StoreError {
     Slow,
     /// A row is gone that was there a moment ago.
     Gone,
+    /// A rule of the house forbids it, by what there is.
+    Rule(Refusal),
 }
 
 impl fmt::Display for StoreError {
@@ -268,12 +283,19 @@ impl fmt::Display for StoreError {
             StoreError::Db(error) => write!(f, "the database: {error}"),
             StoreError::Slow => f.write_str("the database does not answer in time"),
             StoreError::Gone => f.write_str("the database: a row is gone"),
+            StoreError::Rule(refusal) => refusal.fmt(f),
             StoreError::Stale => f.write_str("something has changed meanwhile: read it again"),
         }
     }
 }
 
 impl std::error::Error for StoreError {}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        StoreError::Rule(refusal)
+    }
+}
 
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
@@ -329,6 +351,7 @@ impl Store {
             fresh: Notify::new(),
             missing: Notify::new(),
             unwritten: dials::Unwritten::default(),
+            hasher: people::Hasher::default(),
             said: Mutex::new(None),
             since_ms: now_ms(),
         });

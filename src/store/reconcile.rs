@@ -19,7 +19,7 @@ use crate::report::Report;
 use super::calls::{self, Ended};
 use super::entity::calls::{Column, Entity, Model, State};
 use super::entity::holds;
-use super::{Core, StoreError, id, lease, ms_of, schema, sql};
+use super::{Core, StoreError, id, lease, lists, ms_of, schema, sql};
 
 /// Folders that are looked at in one go.
 const CHUNK: usize = 200;
@@ -44,6 +44,7 @@ pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
         counter.fetch_add(1, Ordering::Relaxed);
         core.fresh.notify_one();
     }
+    lists::lose_sight(core).await?;
     let places = holds::Entity::delete_many().filter(lease::is_free(holds::Column::Owner));
     let _turn = core.turn.lock().await;
     core.in_time(async { Ok(places.exec(&core.db).await?) }).await.map(drop)
@@ -146,6 +147,7 @@ async fn make(
             let row = Model { home: Some(core.me.home.clone()), ..calls::unknown(name) };
             if Entity::find_by_id(name.to_owned()).one(&txn).await?.is_none() {
                 sea_orm::IntoActiveModel::into_active_model(row.clone()).reset_all().insert(&txn).await?;
+                lists::begun(&txn, std::slice::from_ref(&row)).await?;
                 calls::lose(&txn, hooks, &row).await?;
             }
         }

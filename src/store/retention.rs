@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, StoreError, deliveries, id, now_ms, sql};
+use super::{Core, StoreError, deliveries, id, lists, now_ms, sql};
 
 /// Begins the name of a folder that is being deleted.
 const ASIDE: &str = ".deleted-";
@@ -56,6 +56,10 @@ async fn sweep_before(core: &Core, before: i64) -> (u64, Result<(), StoreError>)
         Ok(gone) => (gone, Ok(())),
         Err(error) => (0, Err(error)),
     };
+    match lists::forget_unplaced(core, before).await {
+        Ok(unplaced) => gone += unplaced,
+        Err(error) => trouble = trouble.and(Err(error)),
+    }
     let old = match old_calls(core, before).await {
         Ok(old) => old,
         Err(error) => return (gone, trouble.and(Err(error))),
@@ -104,6 +108,7 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     }
     let turn = core.turn.lock().await;
     calls::Entity::delete_by_id(call.to_owned()).exec(&core.db).await?;
+    lists::gone(&core.db, call).await?;
     let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call)).exec(&core.db).await?;
     core.counters.events_deleted.fetch_add(events.rows_affected, Ordering::Relaxed);
     deliveries::forget_call(&core.db, call).await?;

@@ -1,9 +1,7 @@
 //! Revisions of documents: what each said whenever it was in force, who applied it, by which way, and when.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
@@ -15,7 +13,8 @@ use tokio::sync::{broadcast, mpsc};
 
 pub use super::entity::documents::Model as Document;
 use super::entity::documents::{ActiveModel, Column, Entity};
-use super::{Core, Desk, PATIENCE, Store, StoreError, sql};
+use super::whose::Whose;
+use super::{Desk, Store, StoreError, sql};
 
 /// The largest document, and the largest file that documents name, as base64.
 const MAX_BYTES: usize = 1 << 20;
@@ -24,8 +23,6 @@ const MAX_FILE_BYTES: usize = 8 << 20;
 const FILE: &str = "file";
 /// Rows that are written by one statement.
 const ROWS: usize = 100;
-/// How long a command may take: it is on nobody's way.
-const COMMAND: Duration = Duration::from_secs(60);
 /// Notices that may wait for who listens; when there are more, one says that all is to be read.
 const NOTICES: usize = 256;
 
@@ -50,32 +47,10 @@ pub struct NewDocument {
 #[derive(Clone)]
 pub struct Revisions(Whose);
 
-/// Whose store it is.
-#[derive(Clone)]
-enum Whose {
-    Server(Arc<Core>),
-    Command(DatabaseConnection),
-}
-
 impl Store {
     /// The revisions of documents.
     pub fn revisions(&self) -> Revisions {
         Revisions(Whose::Server(Arc::clone(&self.core)))
-    }
-}
-
-impl Whose {
-    fn db(&self) -> &DatabaseConnection {
-        match self {
-            Whose::Server(core) => &core.db,
-            Whose::Command(db) => db,
-        }
-    }
-
-    /// The answer to a question, if it comes in time.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let patience = if matches!(self, Whose::Server(_)) { PATIENCE } else { COMMAND };
-        tokio::time::timeout(patience, work).await.unwrap_or(Err(StoreError::Slow))
     }
 }
 
@@ -274,7 +249,7 @@ async fn newest<C: ConnectionTrait>(db: &C) -> Result<i64, DbErr> {
 }
 
 /// Of each document the newest revision.
-const NEWEST: &str = "NOT EXISTS (SELECT 1 FROM documents AS later WHERE later.kind = documents.kind \
+pub(super) const NEWEST: &str = "NOT EXISTS (SELECT 1 FROM documents AS later WHERE later.kind = documents.kind \
     AND later.name = documents.name AND later.seq > documents.seq)";
 
 impl NewDocument {

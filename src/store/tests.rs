@@ -36,7 +36,9 @@ macro_rules! on_both {
 mod cluster;
 
 mod hooks;
+mod lists;
 mod owners;
+mod people;
 
 use cluster::Cluster;
 

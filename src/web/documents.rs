@@ -1,25 +1,305 @@
 //! Documents over the API: the same files, or rows of the store, that people edit, changed by the same function.
 
-use axum::http::StatusCode;
+use std::sync::Arc;
 
-use super::once::stale;
-use super::problem::Problem;
-use crate::config::EditError;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
-/// Why a change of a document was refused, as the API says it.
-pub(super) fn refused(error: EditError, _file: &str) -> Problem {
+use super::extract::Json;
+use super::once::{Upon, etag, stale};
+use super::problem::{Problem, Wrong};
+use super::{Api, Who};
+use crate::config::{self, By, DocId, DocState, Edit, EditError, Edited, InForce, Revision, Wanted, Written, keys_of};
+use crate::house::locks;
+use crate::store::{Version, written};
+
+/// Whether it is only asked what would be.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Dry {
+    /// `true`: checks everything, answers as it would, and changes nothing.
+    pub(crate) dry_run: Option<bool>,
+}
+
+impl Dry {
+    pub(crate) fn is(self) -> bool {
+        self.dry_run == Some(true)
+    }
+}
+
+/// A document after a change, or as it would be.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct DocumentAnswer {
+    /// Its name.
+    id: String,
+    /// Its revision, which is its ETag.
+    revision: Option<String>,
+    /// Its keys.
+    #[schema(value_type = Object)]
+    document: Map<String, Value>,
+    /// Nothing was changed: it was only asked what would be.
+    dry_run: bool,
+}
+
+/// How it is with a document.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Standing {
+    /// Of what is written: its ETag.
+    pub(crate) revision: Option<String>,
+    /// `as_written`, `last_good` (an earlier version answers) or `nothing`.
+    pub(crate) in_force: &'static str,
+    /// Why it is not what is written.
+    pub(crate) why: Option<String>,
+    /// Names of the campaigns that lock it; empty: it may be changed.
+    pub(crate) locked_by: Vec<String>,
+    /// When it was last changed, as far as that is known.
+    pub(crate) changed: Option<Changed>,
+}
+
+/// A change of a document.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Changed {
+    /// When, RFC 3339 in UTC.
+    at: String,
+    /// Who.
+    by: String,
+    /// By which way: `folder`, `api`, `console`, `push`, `restore`.
+    way: String,
+}
+
+impl From<&Version> for Changed {
+    fn from(version: &Version) -> Self {
+        Changed { at: written(version.applied_ms), by: version.applied_by.clone(), way: version.way.clone() }
+    }
+}
+
+/// How it is with a document; `changed`: its newest version.
+pub(crate) fn standing(api: &Api, doc: &DocId, state: Option<&DocState>, changed: Option<&Version>) -> Standing {
+    let locks = api.handle.locks();
+    Standing {
+        revision: state.and_then(|state| state.written).map(|revision| revision.to_string()),
+        in_force: match state.map(|state| state.in_force) {
+            Some(InForce::AsWritten) => "as_written",
+            Some(InForce::LastGood) => "last_good",
+            Some(InForce::Nothing) | None => "nothing",
+        },
+        why: state.and_then(|state| state.why.clone()),
+        locked_by: locks::holders(doc, &locks).into_iter().map(str::to_owned).collect(),
+        changed: changed.map(Changed::from),
+    }
+}
+
+/// What is flagged of a document, in amber: it stops nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Flagged {
+    /// Stable, in snake case.
+    pub(crate) code: &'static str,
+    /// The key, with dots; empty: the document itself.
+    pub(crate) field: String,
+    /// In words.
+    pub(crate) message: String,
+}
+
+/// A document as it is written, off the async threads.
+///
+/// # Errors
+/// 404: there is none.
+pub(crate) async fn read(api: &Api, doc: &DocId) -> Result<(Arc<str>, Revision), Problem> {
+    found(api, doc).await?.ok_or_else(|| Problem::absent(doc.kind(), doc.name()))
+}
+
+/// The same; `None`: there is none.
+pub(crate) async fn found(api: &Api, doc: &DocId) -> Result<Option<(Arc<str>, Revision)>, Problem> {
+    let (handle, doc) = (api.handle.clone(), doc.clone());
+    let read = tokio::task::spawn_blocking(move || handle.source().written(&doc)).await;
+    read.map_err(|error| Problem::internal(&error))
+}
+
+/// A change of one document, made upon what the request says, or upon what there is.
+pub(crate) struct Change<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) who: &'a Who,
+    pub(crate) doc: DocId,
+    pub(crate) dry: Dry,
+    /// What it is called in the audit log, such as `agent.change`.
+    pub(crate) action: &'static str,
+}
+
+impl Change<'_> {
+    /// Changes it upon the version that `If-Match` names.
+    ///
+    /// # Errors
+    /// 428 without `If-Match`, 412 when it is another version, 404, 409 `locked`, 422.
+    pub(crate) async fn upon(&self, headers: &HeaderMap, to: Wanted) -> Result<Response, Problem> {
+        let upon = Upon::of(headers)?;
+        let now = found(self.api, &self.doc).await?;
+        // What is not there was perhaps never there: that is worth saying before versions are spoken of.
+        if now.is_none() && upon != Upon::None {
+            return Err(Problem::absent(self.doc.kind(), self.doc.name()));
+        }
+        let revision = now.map(|(_, revision)| revision);
+        upon.check(revision.map(|revision| revision.to_string()).as_deref())?;
+        let edited = self.make(vec![Edit { doc: self.doc.clone(), upon: revision, to }]).await?;
+        let status = if revision.is_none() && !self.dry.is() { StatusCode::CREATED } else { StatusCode::OK };
+        self.answer(status, &edited)
+    }
+
+    /// Changes its keys, whatever version there is: what is meant is one switch, and not the document.
+    ///
+    /// # Errors
+    /// 404, 409 `locked`, 422.
+    pub(crate) async fn keys(&self, keys: Map<String, Value>) -> Result<Edited, Problem> {
+        self.locked()?;
+        self.keys_of_locked(keys).await
+    }
+
+    /// The same, locked or not.
+    ///
+    /// # Errors
+    /// 404, 422.
+    pub(crate) async fn keys_of_locked(&self, keys: Map<String, Value>) -> Result<Edited, Problem> {
+        let (_, revision) = read(self.api, &self.doc).await?;
+        let edit = Edit { doc: self.doc.clone(), upon: Some(revision), to: Wanted::Patched(keys) };
+        self.write(vec![edit]).await
+    }
+
+    /// Makes edits, unless one is of a locked document: all of them or none.
+    ///
+    /// # Errors
+    /// 409 `locked`, 412, 422.
+    pub(crate) async fn make(&self, edits: Vec<Edit>) -> Result<Edited, Problem> {
+        let held = self.api.handle.locks();
+        for edit in &edits {
+            locks::may_change(&edit.doc, &held)?;
+        }
+        self.write(edits).await
+    }
+
+    /// Whether its document is locked.
+    ///
+    /// # Errors
+    /// 409 `locked`.
+    pub(crate) fn locked(&self) -> Result<(), Problem> {
+        Ok(locks::may_change(&self.doc, &self.api.handle.locks())?)
+    }
+
+    async fn write(&self, edits: Vec<Edit>) -> Result<Edited, Problem> {
+        let name = self.who.0.name();
+        let edited = self.api.handle.edit(edits, &name, By::Api, self.dry.is()).await;
+        let edited = edited.map_err(|error| refused(error, &self.doc))?;
+        if !self.dry.is() {
+            for written in edited.documents.iter().filter(|written| written.is_different()) {
+                self.api.audit(self.who, self.action, &written.doc.to_string(), Some(versions(written))).await;
+            }
+        }
+        Ok(edited)
+    }
+
+    /// What is answered to a change.
+    pub(crate) fn answer(&self, status: StatusCode, edited: &Edited) -> Result<Response, Problem> {
+        let written = edited.documents.iter().find(|written| written.doc == self.doc);
+        let written = written.ok_or_else(|| Problem::internal(&"an edit without its document"))?;
+        let answer = DocumentAnswer {
+            id: self.doc.name().to_owned(),
+            revision: written.revision.map(|revision| revision.to_string()),
+            document: written.text.as_deref().and_then(keys_of).unwrap_or_default(),
+            dry_run: self.dry.is(),
+        };
+        let mut response = (status, Json(answer)).into_response();
+        if let Some(revision) = written.revision {
+            let (name, value) = etag(revision);
+            super::problem::set(&mut response, name, &value);
+        }
+        if status == StatusCode::CREATED {
+            let place = format!("/api/v1/{}s/{}", self.doc.kind(), self.doc.name());
+            super::problem::set(&mut response, header::LOCATION, &place);
+        }
+        Ok(response)
+    }
+}
+
+/// From which version to which.
+fn versions(written: &Written) -> Value {
+    let of = |revision: Option<Revision>| revision.map(|revision| revision.to_string());
+    serde_json::json!({ "from": of(written.from), "to": of(written.revision) })
+}
+
+/// Why a change of a document was refused, as the API says it: all that is wrong at once.
+pub(crate) fn refused(error: EditError, doc: &DocId) -> Problem {
     match error {
         EditError::Changed { revision, .. } => stale(revision.map(|revision| revision.to_string()).as_deref()),
-        EditError::Absent(_) => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such document."),
+        EditError::Absent(doc) => Problem::absent(doc.kind(), doc.name()),
         EditError::Invalid(problems) => {
-            let said = problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join(" ");
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "document", said)
+            let errors = problems.iter().filter(|problem| problem.is_error());
+            invalid(errors.map(|problem| wrong(problem, doc)).collect())
         }
         EditError::Patch(why) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why),
         error @ EditError::Io(..) => Problem::internal(&error),
-        EditError::Unavailable(why) => Problem::unavailable("documents", why, 1),
+        EditError::Unavailable(why) => Problem::unavailable("documents", format!("{}.", capital(&why)), 1),
         error @ (EditError::Fixed | EditError::Stored | EditError::Mixed) => {
-            Problem::new(StatusCode::CONFLICT, "fixed", error.to_string())
+            Problem::new(StatusCode::CONFLICT, "fixed", format!("{}.", capital(&error.to_string())))
         }
     }
+}
+
+/// Fields that are wrong. What forbids it whatever is said is told as such.
+pub(crate) fn invalid(errors: Vec<Wrong>) -> Problem {
+    match errors.iter().find(|wrong| CONFLICTS.contains(&wrong.code.as_str())) {
+        Some(conflict) if errors.len() == 1 => {
+            let problem = Problem::new(StatusCode::CONFLICT, conflict.code.as_str(), conflict.message.as_str());
+            problem.with(errors)
+        }
+        _ => Problem::wrong(errors),
+    }
+}
+
+/// A problem of a document as a wrong field. Places in files are nothing to whoever has none.
+pub(crate) fn wrong(problem: &config::Problem, doc: &DocId) -> Wrong {
+    let mut message = problem.message.clone();
+    if let Some(allowed) = &problem.allowed
+        && code_of(&problem.message).is_none()
+    {
+        message = format!("{message}; allowed: {allowed}");
+    }
+    if !problem.file.ends_with(&doc.to_string()) {
+        let file = problem.file.rsplit('/').take(2).collect::<Vec<_>>();
+        let file = file.into_iter().rev().collect::<Vec<_>>().join("/");
+        return Wrong::field("", problem.code.unwrap_or("document"), format!("{file}: {message}"));
+    }
+    let code = problem.code.or_else(|| code_of(&problem.message)).unwrap_or("document");
+    Wrong::field(&problem.key, code, message)
+}
+
+/// The code that the house has for words that a document by itself, or what it names, is refused in when it is read.
+fn code_of(message: &str) -> Option<&'static str> {
+    let known = CODES.iter().find(|(words, _)| message.starts_with(words));
+    known.map(|(_, code)| *code)
+}
+
+const CODES: [(&str, &str); 13] = [
+    ("Choose a model.", "model_required"),
+    ("Phone deployments require a voice model", "model_not_voice"),
+    ("Voice models can only be used for phone deployments", "model_not_text"),
+    ("The backup must be a text model.", "backup_not_text"),
+    ("Phone deployments cannot have a backup model.", "backup_on_phone"),
+    ("Website deployments have no access mode.", "access_on_website"),
+    ("Public is not available for internal chat.", "access_public"),
+    ("Select at least one member.", "access_nobody"),
+    ("there is no model", "model_unknown"),
+    ("there is no agent", "agent_unknown"),
+    ("another deployment answers this number", "number_taken"),
+    ("another deployment has this key", "key_taken"),
+    ("must be a", "type"),
+];
+
+/// Codes of what the state of things forbids, whatever the field says.
+const CONFLICTS: [&str; 5] = ["already_configured", "deployment_limit", "no_number_quota", "key_taken", "number_taken"];
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -14,7 +14,6 @@ use super::problem::Problem;
 use super::{Api, Who, who};
 use crate::house::principal::Principal;
 use crate::house::routes::{self, Class, ROUTES, Route};
-use crate::serve::Peer;
 
 /// On every answer (web pages say more where they need to).
 const HEADERS: [(HeaderName, &str); 3] = [
@@ -84,8 +83,8 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
             false => Err((no_such_thing(), None)),
         };
     };
-    let address = request.extensions().get::<Peer>().map(|peer| peer.0);
     let (mut parts, body) = std::mem::replace(request, Request::new(axum::body::Body::empty())).into_parts();
+    let address = who::address(&parts);
     let who = who::who(api, &mut parts).await;
     *request = Request::from_parts(parts, body);
     let stranger = Principal::Nobody;
@@ -97,7 +96,10 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
         return Err((problem, Some(taken)));
     }
     let who = who.map_err(|problem| (problem, Some(taken)))?;
-    may(&who, route).map_err(|problem| (problem, Some(taken)))?;
+    if let Err(problem) = may(&who, route) {
+        api.note_refusal(&who, route.method, route.path, &problem.code).await;
+        return Err((problem, Some(taken)));
+    }
     request.extensions_mut().insert(Bucket { credential, class });
     request.extensions_mut().insert(Who(Arc::new(who)));
     Ok(Some(taken))
@@ -115,12 +117,7 @@ fn credential(who: &Principal, address: Option<IpAddr>) -> String {
         Principal::Embed { deployment, .. } => format!("widget/{deployment}"),
         Principal::Operator => "operator".to_owned(),
         Principal::Nobody => match address {
-            Some(IpAddr::V4(address)) => format!("{address}"),
-            // A household has a /64.
-            Some(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::")
-            }
+            Some(address) => who::network(address),
             None => "stranger".to_owned(),
         },
     }

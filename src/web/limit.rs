@@ -39,7 +39,8 @@ pub(crate) fn quota(class: Class) -> Quota {
         Class::Listing => quota("listing", 50, 50),
         Class::Placing => quota("placing", 100, 100),
         Class::Agents => quota("agents", 10, 10),
-        Class::LogIn => quota("login", 1, 5),
+        // Wrong passwords are bounded by account and address elsewhere; a household, or an office, logs in from one address.
+        Class::LogIn => quota("login", 10, 20),
         Class::Other => quota("default", 50, 50),
     }
 }

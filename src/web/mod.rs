@@ -51,10 +51,23 @@ pub(crate) struct Api {
     pub(crate) handle: Handle,
     /// How often each may ask.
     pub(crate) limits: Arc<Limits>,
+    /// Passwords that were tried.
+    pub(crate) attempts: who::Attempts,
+    /// Refusals that were noted.
+    refusals: Arc<who::Noted>,
     /// The API's document, as JSON.
     document: Arc<str>,
     /// Its page.
     reference: Arc<str>,
+}
+
+impl Api {
+    /// Notes in the audit log what was done.
+    pub(crate) async fn audit(&self, who: &Who, action: &str, object: &str, detail: Option<serde_json::Value>) {
+        if let Err(error) = self.handle.store().audit(&who.0.name(), action, object, detail).await {
+            tracing::warn!(%error, action, object, "what was done is not in the audit log");
+        }
+    }
 }
 
 /// The routes, for [`ServeOptions::web`](crate::serve::ServeOptions::web).
@@ -68,6 +81,8 @@ fn router(handle: Handle) -> Router {
     let api = Api {
         handle,
         limits: Arc::default(),
+        attempts: Arc::default(),
+        refusals: Arc::default(),
         reference: reference::page(&document).into(),
         document: serde_json::to_string(&document).unwrap_or_default().into(),
     };
@@ -86,6 +101,7 @@ fn all() -> OpenApiRouter<Api> {
         .merge(api::router())
         .routes(utoipa_axum::routes!(openapi::document))
         .routes(utoipa_axum::routes!(reference::reference))
+        .routes(utoipa_axum::routes!(reference::style))
 }
 
 /// Who asks, for handlers: the gate has let them through.
@@ -98,4 +114,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Who>().cloned().ok_or_else(|| Problem::internal(&"a route without a gate"))
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as i64
 }

@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::EditError;
 use crate::house::Refusal;
 use crate::store::StoreError;
 
@@ -111,6 +110,13 @@ impl Problem {
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    /// The same, with the fields that are wrong.
+    #[must_use]
+    pub(crate) fn with(mut self, errors: Vec<Wrong>) -> Problem {
+        self.errors = errors;
+        self
+    }
+
     /// The same, with a header.
     #[must_use]
     pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Problem {
@@ -121,6 +127,13 @@ impl Problem {
     /// Its HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// Sets a header of an answer.
+pub(crate) fn set(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        response.headers_mut().insert(name, value);
     }
 }
 
@@ -166,18 +179,13 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Refused(why) => Problem::new(StatusCode::CONFLICT, "refused", why),
+            StoreError::Rule(refusal) => refusal.into(),
             StoreError::Gone => Problem::new(StatusCode::CONFLICT, "gone", "It is gone meanwhile."),
             error => {
                 tracing::error!(%error, "a request failed: the store");
                 Problem::unavailable("store", "The store cannot be used right now. Try again in a moment.", 1)
             }
         }
-    }
-}
-
-impl From<EditError> for Problem {
-    fn from(error: EditError) -> Self {
-        super::documents::refused(error, "")
     }
 }
 

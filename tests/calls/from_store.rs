@@ -8,18 +8,18 @@ use crate::survival::signal;
 use crate::two_servers::{cluster, spawn, until};
 
 /// A server that has only its own document, and a folder with the others.
-struct Served {
-    site: Site,
-    folder: PathBuf,
-    database: String,
+pub(crate) struct Served {
+    pub(crate) site: Site,
+    pub(crate) folder: PathBuf,
+    pub(crate) database: String,
     running: Option<(Child, String)>,
 }
 
 /// The number that replaces the usual one.
-const OTHER: &str = "+15550100177";
+pub(crate) const OTHER: &str = "+15550100177";
 
 impl Served {
-    async fn build(database: &str) -> Served {
+    pub(crate) async fn build(database: &str) -> Served {
         let url = if database.is_empty() { "" } else { "[store]\nurl = { env = \"DATABASE_URL\" }\n" };
         let site = Site::build(&Plan {
             twilio: format!("{url}[config]\nsource = \"store\"\n"),
@@ -64,7 +64,7 @@ impl Served {
         request.send().await.expect("an answer").text().await.expect("TwiML").contains("<Stream")
     }
 
-    fn offhook(&self, args: &[&str]) -> Output {
+    pub(crate) fn offhook(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
         command.args(args).arg("--config").arg(self.site.config()).arg("--data").arg(self.site.data());
         let env = [("DATABASE_URL", self.database.as_str()), ("TOKEN", TOKEN), ("USER", "ann")];
@@ -72,7 +72,7 @@ impl Served {
     }
 
     /// What `offhook push` says, and whether it did.
-    fn push(&self, more: &[&str]) -> (bool, String) {
+    pub(crate) fn push(&self, more: &[&str]) -> (bool, String) {
         let folder = self.folder.display().to_string();
         let pushed = self.offhook(&[&["push", folder.as_str()], more].concat());
         let said = [pushed.stdout, pushed.stderr].concat();
@@ -80,7 +80,7 @@ impl Served {
     }
 
     /// All that was ever applied of this kind.
-    fn revisions(&self, kind: &str) -> usize {
+    pub(crate) fn revisions(&self, kind: &str) -> usize {
         let listed = self.offhook(&["revisions", "--json"]);
         let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
         let rows = listed.as_array().expect("a list").iter();

@@ -271,6 +271,8 @@ pub struct Standing {
 pub struct AgentStanding {
     /// Its name.
     pub name: String,
+    /// What people call it, 1–80 characters; its name where nobody says otherwise.
+    pub title: String,
     /// Whether it is switched on (VIS-05).
     pub active: bool,
     /// When it is switched by itself.

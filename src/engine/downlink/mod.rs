@@ -18,6 +18,7 @@
 //! little faster or slower than its clock says is found out by its marks, too ([`Pace`]).
 
 mod bed;
+mod item;
 mod reckoning;
 
 use std::collections::VecDeque;
@@ -30,6 +31,7 @@ use crate::engine::clock::Pace;
 use crate::engine::io::MarkId;
 use crate::engine::outbox::{Outbox, Piece};
 use bed::Bed;
+pub(super) use item::{Cut, Item, ItemKind, Progress};
 use reckoning::{Late, Run};
 
 /// Unplayed audio beyond the lead at which no more is sent until marks come back.
@@ -38,89 +40,6 @@ const STALL_AFTER_MS: u64 = 1_000;
 const TINY_MS: u64 = 20;
 /// Items in the ledger at once; audio for more is refused.
 const ITEMS_MAX: usize = 64;
-
-/// What an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ItemKind {
-    /// The model's own words: truncated at the model when interrupted.
-    Reply,
-    /// A recording that speaks for the agent: a greeting, a fallback, a farewell, a filler.
-    Line,
-    /// Not speech: a hold sound. Nobody interrupts it.
-    Sound,
-}
-
-/// One stretch of agent audio.
-#[derive(Clone, Debug)]
-pub(super) struct Item {
-    pub(super) kind: ItemKind,
-    /// The model's item id, or the name of a recording.
-    pub(super) name: String,
-    /// The turn of the caller that it answers; 0 for none.
-    pub(super) turn: u32,
-    /// Its line in the conversation.
-    pub(super) line: usize,
-    /// Audio of the same item that came earlier, with another item's between.
-    earlier: Samples,
-    start: Samples,
-    end: Samples,
-    /// Up to here it can be heard; what follows is silence.
-    audible: Samples,
-    complete: bool,
-    /// The caller may not interrupt it.
-    pub(super) protected: bool,
-    /// When its first sample is played, by reckoning, once it went to the line.
-    pub(super) begins_at: Option<LineTime>,
-    /// When its last sample so far was played, by reckoning, once it was heard.
-    pub(super) ended_at: Option<LineTime>,
-}
-
-impl Item {
-    /// Audio of it that has arrived, with this stretch.
-    pub(super) fn received(&self) -> Samples {
-        self.earlier + (self.end - self.start)
-    }
-
-    /// Whether no audio of it came before this stretch.
-    pub(super) fn is_first(&self) -> bool {
-        self.earlier == Samples::ZERO
-    }
-
-    /// Audio of it before `position`.
-    fn before(&self, position: Samples) -> Samples {
-        self.earlier + position.min(self.end).saturating_sub(self.start)
-    }
-}
-
-/// What was cut off by a clear.
-#[derive(Clone, Debug)]
-pub(super) struct Cut {
-    pub(super) item: Item,
-    /// Of all of the item's audio, in however many stretches it came.
-    pub(super) heard: Samples,
-    pub(super) received: Samples,
-}
-
-/// What feeding or a mark brought about.
-#[derive(Clone, Debug)]
-pub(super) enum Progress {
-    /// The first audio of an item went to the line.
-    Begun(Item),
-    /// Audio went to the line, which plays it from `at` on.
-    Sent { at: LineTime, piece: Piece },
-    /// The first audio of an item was heard by now; by reckoning back from the mark it began to be audible then.
-    FirstHeard { item: Item, audible_at: LineTime },
-    /// An item was heard to its end.
-    Heard(Item),
-    /// No more is sent until marks come back.
-    Stalled { unplayed: Samples },
-    /// Marks came back.
-    Resumed,
-    /// The line had nothing left to play in the middle of an item.
-    Underrun { ms: u64 },
-    /// The [`bed`] was cleared to make room for agent audio; `was_on`: it was not on its way out.
-    BedCut { was_on: bool },
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Mark {

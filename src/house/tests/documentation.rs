@@ -6,7 +6,9 @@ use crate::house::access::{self, Door, Visitor};
 use crate::house::caps::Cap;
 use crate::house::deployments::{self, Have};
 use crate::house::models::{self, Pair};
-use crate::house::{Refusal, hours, residency, switches};
+use crate::house::people::{self, KeyWish};
+use crate::house::principal::{Principal, Scopes};
+use crate::house::{Refusal, hours, residency, routes, switches};
 
 /// One of each that a rule gives out by itself.
 fn refusals() -> Vec<Refusal> {
@@ -58,6 +60,63 @@ fn refusals() -> Vec<Refusal> {
         Door::Access.refusal(Visitor::Unknown),
         Door::Access.refusal(Visitor::Token),
         Cap::Agent(2).refusal(),
+    ]
+    .into_iter()
+    .chain(of_people())
+    .collect()
+}
+
+/// The same of users and keys.
+fn of_people() -> Vec<Refusal> {
+    let scopes = |names: &[&str]| Scopes::parse(names);
+    let key = |agents: Option<Vec<String>>| Principal::Key {
+        id: String::new(),
+        name: String::new(),
+        role: Role::Owner,
+        scopes: scopes(&["calls:read", "tokens:read"]).unwrap(),
+        agents,
+    };
+    let bound = key(Some(vec!["anna".to_owned()]));
+    let (id, email, session) = (String::new(), String::new(), String::new());
+    let lacking = Principal::User { id, email, role: Role::Owner, session, lacks_factor: true };
+    let tokens = |method| routes::find(method, "/api/v1/tokens").unwrap();
+    let wish = |scope: &str| KeyWish {
+        name: String::new(),
+        role: Role::Member,
+        scopes: scopes(&[scope]).unwrap(),
+        agents: None,
+        expires_ms: None,
+    };
+    let expiry = |at| people::expiry(Some(at), 5).unwrap_err();
+    vec![
+        Refusal::unauthenticated(),
+        routes::may(&key(None), tokens("POST")).unwrap_err(),
+        routes::may(&bound, tokens("GET")).unwrap_err(),
+        routes::may(&lacking, tokens("GET")).unwrap_err(),
+        bound.may_ask_for("ben").unwrap_err(),
+        people::may_make(&key(None), &wish("*:write"), 0).unwrap_err(),
+        people::may_make(&Principal::Operator, &KeyWish { agents: Some(vec![]), ..wish("*:read") }, 0).unwrap_err(),
+        people::owners_left(0).unwrap_err(),
+        people::email("ann").unwrap_err(),
+        people::email_free(true).unwrap_err(),
+        people::password("short", None).unwrap_err(),
+        people::password("aaaaaaaaaaaa", None).unwrap_err(),
+        people::name("").unwrap_err(),
+        scopes(&[]).unwrap_err(),
+        scopes(&["all"]).unwrap_err(),
+        expiry(4),
+        expiry(i64::MAX),
+        people::room(3, 3, "API keys").unwrap_err(),
+        people::not_known(),
+        people::wrong_password(),
+        people::factor_needed(),
+        people::wrong_code(),
+        people::factor_demanded(),
+        people::no_factor(),
+        people::not_found("user"),
+        people::link_over(),
+        people::too_many_attempts(9),
+        people::busy(),
     ]
 }
 

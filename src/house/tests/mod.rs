@@ -9,6 +9,7 @@ mod force;
 mod hours;
 mod models;
 mod panel;
+mod people;
 mod phone;
 mod residency;
 mod review;
@@ -50,6 +51,7 @@ fn of(mut card: ModelCard, vendor: &str) -> ModelCard {
 fn agent() -> AgentStanding {
     AgentStanding {
         name: "reception".to_owned(),
+        title: "Reception".to_owned(),
         active: true,
         schedule: Schedule::default(),
         visibility: Visibility::Public,

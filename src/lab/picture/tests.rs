@@ -53,6 +53,7 @@ fn report() -> Report {
         deployment: "harbour".into(),
         agent: "front-desk".into(),
         revision: "abc123".into(),
+        model: None,
         rate_hz: 8_000,
         duration_ms: 14_400,
         media_start_at_ms: Some(400),
@@ -86,6 +87,7 @@ fn report() -> Report {
         usage: Usage { input_tokens: 120, output_tokens: 90, ..Usage::default() },
         model_ms: 0,
         cost_micros: 0,
+        cost: None,
         recording: Some(Recording { frames: 112_000, missing_from_ms: None, error: None }),
         journal: None,
     }

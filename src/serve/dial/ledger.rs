@@ -1,6 +1,6 @@
 //! Idempotency keys and what became of them, kept by the [store](crate::store).
 
-use crate::store::{Dial, DialChange, DialInserted, Store, StoreError};
+use crate::store::{Dial, DialChange, DialInserted, NewCall, Store, StoreError};
 
 use super::{State, View};
 
@@ -39,9 +39,8 @@ impl Ledger {
     }
 
     /// Gives the request its call, before the carrier is asked.
-    pub(in crate::serve) async fn name(&self, key: &str, call: &str) -> Result<(), StoreError> {
-        let change = DialChange { call: Some(call.to_owned()), ..DialChange::default() };
-        self.0.update_dial(key, change).await.map(drop)
+    pub(in crate::serve) async fn name(&self, key: &str, call: &NewCall) -> Result<(), StoreError> {
+        self.0.name_dial(key, call).await
     }
 
     /// Notes how it is; what cannot be kept now is kept once it can.

@@ -34,13 +34,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::base::audio::AudioFormat;
 use crate::config::{Budget, CallSettings, Config, Deployment};
-use crate::link::twilio::rest::NewCall;
-
 use crate::store::Direction;
 
 use super::about::About;
 use super::lines::twilio::Way;
-use super::lines::twilio::placing::Carrier;
+use super::lines::twilio::placing::{Carrier, Order};
 use super::lines::{Answer, Entry};
 use super::public::Public;
 use super::registry::{Admission, UNNAMED};
@@ -106,7 +104,7 @@ pub(super) fn place(
     let began = Instant::now();
     let started = std::time::SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
-    let way = Way::new(Public::from_base(public.clone()), call.to_owned(), &deployment.limits);
+    let way = Way::new(Public::from_base(public), call.to_owned(), &deployment.limits);
     let answer = Answer::Twilio(way.connect(&token));
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
@@ -133,15 +131,9 @@ pub(super) fn place(
         About { direction: Direction::Outbound, from: Some(from.clone()), to: Some(to.clone()), variables, budget };
     about.prepare(&mut settings, call, &deployment, started);
     let limits = &deployment.limits;
-    let new = NewCall {
-        to: to.clone(),
-        from,
-        url: format!("{public}/twilio/voice?call={call}"),
-        status_callback: format!("{public}/twilio/call-status?call={call}"),
-        ring_s: deployment.outbound.ring_s,
-        time_limit_s: (limits.max_duration_s > 0).then(|| limits.max_duration_s + limits.farewell_s + SPARE_S),
-        answered_by_callback: deployment.outbound.detect.carrier().then(|| format!("{public}/twilio/amd?call={call}")),
-    };
+    let (ring_s, detects) = (deployment.outbound.ring_s, deployment.outbound.detect.carrier());
+    let time_limit_s = (limits.max_duration_s > 0).then(|| limits.max_duration_s + limits.farewell_s + SPARE_S);
+    let order = Order::new(&way, from, to.clone(), ring_s, time_limit_s, detects);
     // Taken back before this server was: the wish still holds.
     let unwanted = record.state == State::Canceling.name();
     let state = if unwanted { State::Canceling } else { State::Queued };
@@ -157,7 +149,7 @@ pub(super) fn place(
             since_s: (record.created_ms / 1_000).max(0) as u64,
             call: call.to_owned(),
             slot,
-            new,
+            order,
             carrier: Carrier::new(shared.client.clone(), config.server.twilio.clone()),
             twilio: config.server.twilio.clone(),
             about,

@@ -10,12 +10,11 @@ use tracing::Instrument as _;
 
 use crate::config::{CallSettings, Deployment, Twilio};
 use crate::engine::{Control, EndReason, NotAnswered};
-use crate::link::twilio::rest::{Listed, NewCall};
 
 use super::{State, Told, View};
 use crate::serve::Shared;
 use crate::serve::about::About;
-use crate::serve::lines::twilio::placing::{Asked, Carrier};
+use crate::serve::lines::twilio::placing::{Asked, Carrier, Known, Order};
 use crate::serve::lines::twilio::{self, Way};
 use crate::serve::lines::{self, Slot, Socket};
 use crate::serve::registry::Command;
@@ -51,7 +50,7 @@ pub(super) struct Ringing {
     pub(super) since_s: u64,
     pub(super) call: String,
     pub(super) slot: Slot,
-    pub(super) new: NewCall,
+    pub(super) order: Order,
     pub(super) carrier: Carrier,
     pub(super) twilio: Twilio,
     pub(super) about: About,
@@ -142,8 +141,8 @@ impl Ringing {
 
     /// Asks for the call; who takes it back meanwhile is heard, but what is asked is asked.
     async fn create(&mut self) -> Asked {
-        let (carrier, new) = (self.carrier.clone(), self.new.clone());
-        let mut creating = pin!(async move { carrier.create(&new).await });
+        let (carrier, order) = (self.carrier.clone(), self.order.clone());
+        let mut creating = pin!(async move { carrier.create(&order).await });
         loop {
             tokio::select! {
                 asked = &mut creating => return asked,
@@ -197,10 +196,10 @@ impl Ringing {
     }
 
     /// Calls of the carrier's that may be this one.
-    async fn candidates(&self) -> Result<Vec<Listed>, String> {
+    async fn candidates(&self) -> Result<Vec<Known>, String> {
         let mut ours = Vec::new();
-        for call in self.carrier.find(&self.new, self.since_s).await? {
-            let taken = self.shared.ledger.is_taken(&call.sid, &self.key).await;
+        for call in self.carrier.find(&self.order, self.since_s).await? {
+            let taken = self.shared.ledger.is_taken(&call.name, &self.key).await;
             if may_be_ours(taken)? {
                 ours.push(call);
             }
@@ -241,8 +240,8 @@ impl Ringing {
     }
 
     /// The carrier has it, and says how it is.
-    async fn adopt(&mut self, call: Listed) -> Option<Outcome> {
-        self.know(&call.sid).await;
+    async fn adopt(&mut self, call: Known) -> Option<Outcome> {
+        self.know(&call.name).await;
         self.on_status(&call.status, "").await
     }
 
@@ -451,7 +450,7 @@ impl Ringing {
     }
 
     fn ring_time(&self) -> Duration {
-        Duration::from_secs(self.new.ring_s) + SPARE
+        Duration::from_secs(self.order.ring_s()) + SPARE
     }
 
     fn leave(self) {

@@ -7,7 +7,16 @@
 //! well, with what is refused for reasons of their own; what every request may be answered is added to the document. Whoever
 //! changes something says so in the audit log. A POST with an `Idempotency-Key` is carried out once without their doing.
 
+mod agents;
+mod audit;
+mod deployments;
+mod members;
 mod models;
+mod organization;
+mod residency;
+mod revisions;
+mod session;
+mod tokens;
 mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -16,5 +25,16 @@ use super::Api;
 
 /// All of them.
 pub(super) fn router() -> OpenApiRouter<Api> {
-    OpenApiRouter::default().merge(models::router()).merge(webhooks::router())
+    OpenApiRouter::default()
+        .merge(agents::router())
+        .merge(audit::router())
+        .merge(deployments::router())
+        .merge(members::router())
+        .merge(models::router())
+        .merge(organization::router())
+        .merge(residency::router())
+        .merge(revisions::router())
+        .merge(session::router())
+        .merge(tokens::router())
+        .merge(webhooks::router())
 }

@@ -100,7 +100,7 @@ async fn create(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let id = store.add_endpoint(&written(&wish)?, &Secret::new(secret.as_str()), &who.0.name()).await?;
-    noted(&who, "webhook.add", &id);
+    api.audit(&who, "webhook.add", &id, None).await;
     let webhook = WebhookItem::of(&found(&api, &id).await?);
     let location = [(header::LOCATION, format!("/api/v1/webhooks/{id}")), once::etag(webhook.version())];
     Ok((StatusCode::CREATED, location, Json(Made { webhook, secret })).into_response())
@@ -160,7 +160,7 @@ async fn change(
     }
     let version = Some(version).filter(|_| upon);
     api.handle.store().change_endpoint(&id, &written(&wish)?, version, &who.0.name()).await?;
-    noted(&who, "webhook.change", &id);
+    api.audit(&who, "webhook.change", &id, None).await;
     let webhook = WebhookItem::of(&found(&api, &id).await?);
     Ok(([once::etag(webhook.version())], Json(webhook)).into_response())
 }
@@ -188,7 +188,7 @@ async fn delete(
     if !api.handle.store().delete_endpoint(&id).await? {
         return Err(absent(&id));
     }
-    noted(&who, "webhook.delete", &id);
+    api.audit(&who, "webhook.delete", &id, None).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -221,7 +221,7 @@ async fn rotate(
         None => signature::new_secret().ok_or_else(|| Problem::internal(&"no randomness for a secret"))?,
     };
     let until = api.handle.store().rotate_secret(&id, &Secret::new(secret.as_str()), &who.0.name()).await?;
-    noted(&who, "webhook.rotate", &id);
+    api.audit(&who, "webhook.rotate", &id, None).await;
     Ok(Json(Rotated { secret, previous_until: crate::store::written(until) }))
 }
 
@@ -252,7 +252,7 @@ async fn test(
         None => endpoint.hook.events.clone(),
     };
     let tried = api.handle.test_webhook(&endpoint.hook, &kinds).await?;
-    noted(&who, "webhook.test", &id);
+    api.audit(&who, "webhook.test", &id, None).await;
     Ok(Json(Tested::of(tried)))
 }
 
@@ -274,7 +274,7 @@ async fn enable(
 ) -> Result<Json<WebhookItem>, Problem> {
     found(&api, &id).await?;
     api.handle.store().switch_endpoint(&id, None, &who.0.name()).await?;
-    noted(&who, "webhook.enable", &id);
+    api.audit(&who, "webhook.enable", &id, None).await;
     Ok(Json(WebhookItem::of(&found(&api, &id).await?)))
 }
 
@@ -301,7 +301,7 @@ async fn disable(
     let reason = off.and_then(|off| off.reason).map(|reason| rules::reason(&reason)).transpose()?;
     let reason = reason.unwrap_or_else(|| format!("switched off by {name}"));
     api.handle.store().switch_endpoint(&id, Some(&reason), &name).await?;
-    noted(&who, "webhook.disable", &id);
+    api.audit(&who, "webhook.disable", &id, None).await;
     Ok(Json(WebhookItem::of(&found(&api, &id).await?)))
 }
 
@@ -360,9 +360,4 @@ fn written(wish: &Wish) -> Result<NewEndpoint, Problem> {
         timeout_ms: wish.timeout_ms,
         retry_first_ms: wish.retry_first_ms,
     })
-}
-
-/// Who did what to which.
-fn noted(who: &Who, action: &str, id: &str) {
-    tracing::info!(who = who.0.name(), action, webhook = id, "done over the API");
 }

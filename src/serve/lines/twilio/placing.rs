@@ -3,7 +3,54 @@
 use crate::config::Twilio;
 use crate::link::twilio::rest::{self, Listed, NewCall, RestErrorKind};
 
+use super::Way;
 use super::rest::{Answer, Rest};
+
+/// A call as the carrier is asked for it.
+#[derive(Clone, Debug)]
+pub(in crate::serve) struct Order(NewCall);
+
+impl Order {
+    /// From a number of ours `to` another, as `way` leads to us: it rings for `ring_s` and is ended after `time_limit_s`
+    /// (`None`: the carrier's own limit). `detects`: the carrier says who picks up.
+    pub(in crate::serve) fn new(
+        way: &Way,
+        from: String,
+        to: String,
+        ring_s: u64,
+        time_limit_s: Option<u64>,
+        detects: bool,
+    ) -> Self {
+        Order(NewCall {
+            to,
+            from,
+            url: way.of_call("voice"),
+            status_callback: way.of_call("call-status"),
+            ring_s,
+            time_limit_s,
+            answered_by_callback: detects.then(|| way.of_call("amd")),
+        })
+    }
+
+    pub(in crate::serve) fn ring_s(&self) -> u64 {
+        self.0.ring_s
+    }
+}
+
+/// A call that the carrier has.
+#[derive(Debug)]
+pub(in crate::serve) struct Known {
+    /// As the carrier names it.
+    pub(in crate::serve) name: String,
+    /// How it is, in the carrier's word.
+    pub(in crate::serve) status: String,
+}
+
+impl From<Listed> for Known {
+    fn from(call: Listed) -> Self {
+        Known { name: call.sid, status: call.status }
+    }
+}
 
 /// The carrier's REST API.
 #[derive(Clone, Debug)]
@@ -13,7 +60,7 @@ pub(in crate::serve) struct Carrier(Rest);
 #[derive(Debug)]
 pub(in crate::serve) enum Asked {
     /// The carrier has it.
-    Placed(Listed),
+    Placed(Known),
     /// There is certainly no call. `retry`: asking again can help. Two ways to say why: the second fit for logs.
     NotPlaced { why: String, brief: String, retry: bool },
     /// There may be one.
@@ -25,7 +72,7 @@ impl Carrier {
         Carrier(Rest::new(client, twilio))
     }
 
-    pub(in crate::serve) async fn create(&self, call: &NewCall) -> Asked {
+    pub(in crate::serve) async fn create(&self, Order(call): &Order) -> Asked {
         let answer = match self.0.account() {
             Ok(account) => self.0.send(&rest::create_call(account, call)).await,
             Err(why) => Answer::Unsent(why),
@@ -34,7 +81,7 @@ impl Carrier {
             Answer::Unsent(why) => Asked::NotPlaced { brief: why.clone(), why, retry: true },
             Answer::Lost(why) => Asked::Unknown { why },
             Answer::Here(status, body) => match rest::created(status, &body) {
-                Ok(call) => Asked::Placed(call),
+                Ok(call) => Asked::Placed(call.into()),
                 // It may have failed after the call was placed.
                 Err(error) if error.kind == RestErrorKind::Carrier => Asked::Unknown { why: error.to_string() },
                 Err(error) => Asked::NotPlaced {
@@ -47,12 +94,13 @@ impl Carrier {
     }
 
     /// Calls between these numbers that were made since then, the newest first.
-    pub(in crate::serve) async fn find(&self, call: &NewCall, since_s: u64) -> Result<Vec<Listed>, String> {
+    pub(in crate::serve) async fn find(&self, Order(call): &Order, since_s: u64) -> Result<Vec<Known>, String> {
         match self.0.send(&rest::list_calls(self.0.account()?, &call.to, &call.from)).await {
             Answer::Here(status, body) => {
                 let listed = rest::listed(status, &body).map_err(|error| error.brief())?;
                 let recent = |call: &Listed| call.created_s.is_none_or(|at| at + CLOCKS_DIFFER_S >= since_s);
-                Ok(listed.into_iter().filter(|call| recent(call) && call.direction != "inbound").collect())
+                let ours = listed.into_iter().filter(|call| recent(call) && call.direction != "inbound");
+                Ok(ours.map(Known::from).collect())
             }
             Answer::Unsent(why) | Answer::Lost(why) => Err(why),
         }

@@ -26,6 +26,11 @@ impl Way {
         self.leads_back
     }
 
+    /// Where the carrier tells and asks of a call that we place.
+    pub(super) fn of_call(&self, what: &str) -> String {
+        self.public.url(&format!("/twilio/{what}?call={}", self.call))
+    }
+
     /// TwiML that connects the stream which presents `token`.
     pub(in crate::serve) fn connect(&self, token: &str) -> Twiml {
         let media = self.public.media(&Uri::from_static("/twilio/media"));

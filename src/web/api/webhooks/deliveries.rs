@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{absent, found, noted};
+use super::{absent, found};
 use crate::house::webhooks as rules;
 use crate::store::{self, Delivery, DeliveryFilter, OutboxRow, Outcome, written};
 use crate::web::extract::{Json, Nothing, Path, Query};
@@ -203,7 +203,7 @@ async fn again(
     if !api.handle.store().replay(&id, &row.event).await? {
         return Err(rules::forgotten().into());
     }
-    noted(&who, "webhook.replay", &id);
+    api.audit(&who, "webhook.replay", &id, None).await;
     Ok((StatusCode::ACCEPTED, Json(Again { events: 1, more_from: None })))
 }
 
@@ -311,7 +311,7 @@ async fn window(
     };
     rules::may_replay(endpoint.hook.off.is_none())?;
     let done = api.handle.store().replay_window(&id, since_ms, until_ms, only_dead).await?;
-    noted(&who, "webhook.replay", &id);
+    api.audit(&who, "webhook.replay", &id, None).await;
     Ok((StatusCode::ACCEPTED, Json(Again { events: done.events, more_from: done.more_from_ms.map(written) })))
 }
 

@@ -1,0 +1,103 @@
+//! `audit`: who did what to which object and when.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::members::page;
+use crate::store::people::{AuditFilter, AuditRow};
+use crate::store::{read, written};
+use crate::web::Api;
+use crate::web::extract::Query;
+use crate::web::page::{Page, limit, no_cursor, place};
+use crate::web::problem::{Problem, Wrong};
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::default().routes(routes!(list))
+}
+
+/// Which entries are wanted; all that is said must be true.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Done to this: an id, an e-mail address, or a document's name.
+    object: Option<String>,
+    /// Done by them: `user ann@example.com`, `key production`, `terminal`.
+    who: Option<String>,
+    /// Of this kind: `user.role`; or all of `user`.
+    action: Option<String>,
+    /// Not before, RFC 3339 in UTC.
+    since: Option<String>,
+    /// Before, RFC 3339 in UTC.
+    until: Option<String>,
+    /// Entries on a page: 1 to 100; 25 if it is left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// Something that somebody did.
+#[derive(Serialize, ToSchema)]
+struct AuditItem {
+    /// When.
+    at: String,
+    /// Who: `user ann@example.com`, `key production`, `terminal`.
+    who: String,
+    /// What: a thing, a point, and a verb.
+    action: String,
+    /// To what: its id or its name.
+    object: String,
+    /// What there is to say beside.
+    #[schema(value_type = Option<Object>)]
+    detail: Option<Value>,
+}
+
+/// What was done, the newest first
+///
+/// Kept for 400 days.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    tag = "Audit",
+    params(Filter),
+    responses((status = 200, description = "Entries", body = Page<AuditItem>))
+)]
+async fn list(State(api): State<Api>, uri: Uri, Query(filter): Query<Filter>) -> Result<Response, Problem> {
+    let limit = limit(filter.limit)?;
+    let before = place(filter.cursor.as_deref())?.map(|place| place.parse::<i64>().map_err(|_| no_cursor()));
+    let before = before.transpose()?;
+    let wanted = AuditFilter {
+        object: filter.object,
+        who: filter.who,
+        action: filter.action,
+        since_ms: moment("since", filter.since.as_deref())?,
+        until_ms: moment("until", filter.until.as_deref())?,
+    };
+    let rows = api.handle.store().people().audited(&wanted, before, u64::from(limit) + 1).await?;
+    Ok(page(rows, limit, |row| row.seq.to_string(), item).answer(&uri))
+}
+
+fn item(row: AuditRow) -> AuditItem {
+    AuditItem {
+        at: written(row.at_ms),
+        who: row.who,
+        action: row.action,
+        object: row.object,
+        detail: row.detail.and_then(|text| serde_json::from_str(&text).ok()),
+    }
+}
+
+fn moment(name: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    read(text).map(Some).ok_or_else(|| {
+        let message = "A moment is written as 2026-11-20T23:14:55Z, or as a date.";
+        Problem::wrong(vec![Wrong::parameter(name, "moment", message)])
+    })
+}
