@@ -73,6 +73,7 @@ const PARTS: &[&str] = &[
     "force",
     "budget",
     "after",
+    "pictures",
     "call",
     "task",
     "dial",

@@ -43,8 +43,8 @@ static LOG: OnceLock<Queue> = OnceLock::new();
 /// It was started before, or the system gives no thread; in words.
 pub fn start(log: &Log) -> Result<(), String> {
     let cannot = |why: &dyn std::fmt::Display| format!("logs cannot be started: {why}");
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| format!("log.filter {:?} is not a tracing filter: {error}", log.filter))?;
+    let filter =
+        filter(&log.filter).map_err(|error| format!("log.filter {:?} is not a tracing filter: {error}", log.filter))?;
     // A descriptor of our own: who waits for a reader while it holds the lock of `std::io::stderr` would make others wait.
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(|error| cannot(&error))?;
     let said = |lines| tracing::warn!(lines, "lines of the log were lost: nobody read them, or not fast enough");
@@ -60,6 +60,12 @@ pub fn start(log: &Log) -> Result<(), String> {
     let _ = LOG.set(queue);
     std::panic::set_hook(Box::new(panicked));
     Ok(())
+}
+
+/// What is logged. The database's driver says of each connection that it is broken; the store says it once a minute.
+fn filter(wanted: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    // What comes later wins: who names it hears it.
+    EnvFilter::try_new(format!("sqlx=error,sqlx_core=error,{wanted}"))
 }
 
 /// Waits until what was logged is written, for a second at most. Called as the process ends.
@@ -232,6 +238,21 @@ mod tests {
         let note = Arc::clone(&said);
         let reader = Reader { allowed, read: Arc::clone(&read) };
         (Queue::start(reader, move |n| note.lock().unwrap().push(n)).unwrap(), allow, read, said)
+    }
+
+    #[test]
+    fn what_the_databases_driver_says_of_a_broken_connection_is_left_out_unless_it_is_asked_for() {
+        for (wanted, heard) in [("info", 1), ("info,sqlx=info,sqlx_core=info", 3)] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let logs = tracing_subscriber::fmt().with_env_filter(filter(wanted).unwrap());
+            let logs = logs.with_writer(Mutex::new(file.reopen().unwrap())).finish();
+            tracing::subscriber::with_default(logs, || {
+                tracing::info!(target: "sqlx_core::pool::inner", "ping on idle connection returned error");
+                tracing::warn!(target: "sqlx::pool::acquire", "acquired connection, but time to acquire was long");
+                tracing::info!("our own");
+            });
+            assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), heard, "{wanted}");
+        }
     }
 
     #[test]

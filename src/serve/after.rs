@@ -259,7 +259,7 @@ pub(super) async fn work(shared: Arc<Shared>) {
         Ok(http) => http,
         Err(error) => return tracing::error!(%error, "no HTTP client: nothing is found out about calls"),
     };
-    let mut stopped = shared.after.stopped.subscribe();
+    let (mut stopped, mut fresh) = (shared.after.stopped.subscribe(), shared.store.fresh_jobs());
     let mut tasks = JoinSet::new();
     loop {
         let files = match shared.after.take_over(&shared.store).await {
@@ -286,7 +286,7 @@ pub(super) async fn work(shared: Arc<Shared>) {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             Some(_) = tasks.join_next() => {}
             () = shared.after.more.notified() => {}
-            () = shared.store.jobs_are_fresh() => {}
+            () = fresh.wait() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }
@@ -311,7 +311,7 @@ async fn one(shared: &Arc<Shared>, http: &reqwest::Client, row: store::Job) {
 }
 
 /// Notes something however long it takes.
-async fn noted<F: Future<Output = Result<(), StoreError>>>(note: impl Fn() -> F) {
+pub(super) async fn noted<F: Future<Output = Result<(), StoreError>>>(note: impl Fn() -> F) {
     let mut pause = Duration::from_millis(100);
     while note().await.is_err() {
         tokio::time::sleep(pause).await;

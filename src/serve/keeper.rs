@@ -22,7 +22,6 @@ use crate::base::audio::AudioFormat;
 use crate::base::time::Samples;
 use crate::config::Keep;
 use crate::engine::Record;
-use crate::lab::picture;
 use crate::report::Report;
 
 use super::late::Late;
@@ -33,8 +32,6 @@ use writer::Writer;
 
 /// Batches that may wait for one thread; at 16 KiB each that is 16 MiB.
 const QUEUE_JOBS: usize = 1_024;
-/// Calls whose pictures may wait to be drawn.
-const QUEUE_PICTURES: usize = 256;
 /// Threads that write.
 const WRITERS: usize = 2;
 /// A batch is handed over when it is this old or this big. A hand-over wakes a thread and writes two files, so there are
@@ -47,7 +44,6 @@ const FINISH: Duration = Duration::from_secs(10);
 /// The threads.
 pub(super) struct Keeper {
     writers: Vec<mpsc::Sender<Job>>,
-    /// In the order in which they end: the last draws pictures.
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     late: Arc<Late>,
     metrics: Arc<Metrics>,
@@ -118,13 +114,11 @@ impl Keeper {
         written: impl Fn() + Send + Sync + 'static,
     ) -> io::Result<Keeper> {
         let written: Arc<dyn Fn() + Send + Sync> = Arc::new(written);
-        let (pictures, wanted) = std::sync::mpsc::sync_channel::<PathBuf>(QUEUE_PICTURES);
         let (mut writers, mut threads) = (Vec::new(), Vec::new());
         for n in 0..WRITERS {
             let (jobs, mut handed_over) = mpsc::channel(QUEUE_JOBS);
             let mut writer = Writer {
                 open: HashMap::new(),
-                pictures: pictures.clone(),
                 metrics: Arc::clone(&metrics),
                 late: Arc::clone(&late),
                 written: Arc::clone(&written),
@@ -133,16 +127,6 @@ impl Keeper {
             threads.push(thread::Builder::new().name(format!("files-{n}")).spawn(work)?);
             writers.push(jobs);
         }
-        let failed = Arc::clone(&metrics);
-        let draw = move || {
-            for folder in wanted {
-                if let Err(error) = picture::draw(&folder) {
-                    failed.files_failed.add("pictures", 1);
-                    tracing::warn!(folder = %folder.display(), %error, "pictures could not be drawn");
-                }
-            }
-        };
-        threads.push(thread::Builder::new().name("pictures".to_owned()).spawn(draw)?);
         Ok(Keeper { writers, threads: Mutex::new(threads), late, metrics })
     }
 
@@ -167,14 +151,9 @@ impl Keeper {
             let _ = jobs.blocking_send(Job::Stop);
         }
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let pictures = threads.pop();
         // A thread that panicked has said so already.
         threads.drain(..).for_each(|thread| drop(thread.join()));
-        // Reports that are late are drawn too, so the last thread ends after theirs.
         self.late.stop();
-        if let Some(thread) = pictures {
-            let _ = thread.join();
-        }
     }
 }
 
@@ -337,8 +316,7 @@ mod tests {
             late: Arc::clone(&late),
             metrics: Arc::clone(&metrics),
         };
-        let (pictures, _) = std::sync::mpsc::sync_channel(1);
-        (files, Writer { open: HashMap::new(), pictures, metrics, late, written: Arc::new(|| {}) }, handed_over)
+        (files, Writer { open: HashMap::new(), metrics, late, written: Arc::new(|| {}) }, handed_over)
     }
 
     /// Half a second of the caller, handed over at once.

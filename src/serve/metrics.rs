@@ -191,6 +191,12 @@ impl Metrics {
             "Calls that could not be kept in time, and were refused.",
             &store.not_admitted,
         );
+        page.number(
+            "store_jobs_dropped_total",
+            "counter",
+            "Jobs that were not put in, because too many of their kind wait.",
+            &store.jobs_dropped,
+        );
         page.number("store_lapsed_total", "counter", "How often another server took this one for gone.", &store.lapsed);
         page.number("store_deleted_total", "counter", "Calls deleted for their age.", &store.deleted);
         page.number(

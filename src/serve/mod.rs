@@ -23,7 +23,7 @@
 //! - [`registry`] knows calls, claims and commands, [`former`] what former servers have had to do with, [`about`] what is
 //!   known of a call before it begins, [`budget`] what it may cost.
 //! - [`tools`] asks other servers: by [`request`], as far as [`reach`] lets it; all that goes out goes by [`outgoing`].
-//! - [`after`] finds out about calls that are over, from the models of [`text`].
+//! - [`after`] finds out about calls that are over, from the models of [`text`]; [`pictures`] are drawn of them.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
 //!   when there is too much to do, [`shutdown`] ends it all politely.
@@ -57,6 +57,7 @@ mod models;
 mod observer;
 mod outgoing;
 mod outlet;
+mod pictures;
 mod pressure;
 mod public;
 mod reach;
@@ -109,6 +110,7 @@ use late::Late;
 use lines::Registry;
 use metrics::Metrics;
 use outgoing::Outgoing;
+use pictures::Pictures;
 use pressure::Pressure;
 use reach::Reach;
 use registry::Command;
@@ -304,6 +306,7 @@ impl Server {
         let revise = tokio::spawn(async move { revised.reviser.work(&revised.source, &revised.store).await });
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
+        let (pictures, draw) = Pictures::start(Arc::clone(&shared));
         let unwanted = Arc::clone(&shared);
         let unwanted = tokio::spawn(async move { dial::unseen::go_on(&unwanted).await });
         let looked = Arc::clone(&shared);
@@ -312,7 +315,19 @@ impl Server {
             addr,
             shared,
             handle,
-            tasks: vec![watch_server(server), watch, documents, from_store, revise, look, after, former, unwanted],
+            tasks: vec![
+                watch_server(server),
+                watch,
+                documents,
+                from_store,
+                revise,
+                look,
+                after,
+                draw,
+                former,
+                unwanted,
+            ],
+            pictures,
             hurried: watch::Sender::new(false),
         })
     }
@@ -324,6 +339,7 @@ pub struct Running {
     shared: Arc<Shared>,
     handle: axum_server::Handle<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    pictures: Pictures,
     hurried: watch::Sender<bool>,
 }
 

@@ -62,6 +62,9 @@ pub(super) async fn run(running: &Running) {
     let _ = tokio::task::spawn_blocking(move || keeper.keeper.stop()).await;
     // What the last calls had to tell is written, then told, as far as that goes; the outbox keeps the rest.
     shared.store.flush().await;
+    if timeout(AFTERWARDS, running.pictures.finish()).await.is_err() {
+        tracing::warn!("pictures of calls are left to be drawn; that goes on after the next start");
+    }
     shared.sender.stop().await;
     shared.store.stop().await;
 }

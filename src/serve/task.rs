@@ -98,7 +98,7 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
     let pinned = pinned.await.ok().flatten();
     shared.after.add(&shared.store, &id, &deployment, &settings.revision, pinned, &variables).await;
     let ended = started + Duration::from_millis(report.duration_ms);
-    finish(&shared, files, journal, report, ended).instrument(span).await;
+    finish(&shared, files, journal, report, ended, deployment.keep.pictures).instrument(span).await;
     drop(slot);
     shared.after.ready();
     end
@@ -139,11 +139,11 @@ pub(super) async fn keep_unanswered(
     report.started = rfc3339(started);
     report.direction = Some(about.direction.name().to_owned());
     (report.from, report.to) = (about.from.clone(), about.to.clone());
-    finish(shared, files, Vec::new(), report, SystemTime::now()).await;
+    finish(shared, files, Vec::new(), report, SystemTime::now(), false).await;
 }
 
 /// `ended`: when the line was over, which is before its last words were there.
-async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report, ended: SystemTime) {
+async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report, ended: SystemTime, pictures: bool) {
     let path = files.path().to_owned();
     let report = files.finish(journal, report).await;
     shared.metrics.ended.add(report.end.kind(), 1);
@@ -168,7 +168,7 @@ async fn finish(shared: &Shared, files: Files, journal: Vec<u8>, report: Report,
     if let Some(observer) = &shared.observer {
         observer.ended(&report, &path);
     }
-    shared.store.end_call(EndedCall { report, ended });
+    shared.store.end_call(EndedCall { report, ended, pictures });
 }
 
 /// The report of a call whose engine cannot be asked: it failed, or there was none.

@@ -33,7 +33,7 @@ const DAY_MS: i64 = 86_400_000;
 /// A call that wants to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
-    /// The call. One that was not answered yet gets no row and is not told of: only its place is kept.
+    /// The call. One that was placed and nobody has answered yet is not told of.
     pub call: NewCall,
     /// How many calls of the agent may be up at once, ringing ones included, on all servers.
     pub agent_max: Option<u64>,
@@ -191,11 +191,11 @@ async fn transact_by(
     sql::admits_alone(&txn).await?;
     let mut found = Found::ask(&txn, waiting).await?;
     let mut answers = Vec::with_capacity(waiting.len());
-    let mut begun = Vec::new();
+    let (mut begun, mut placed) = (Vec::new(), Vec::new());
     for Waiting { wish, .. } in waiting {
         let answer = found.decide(&txn, core, wish).await?;
-        if answer.is_ok() && wish.call.answered {
-            begun.push(&wish.call);
+        if answer.is_ok() {
+            if wish.call.answered { &mut begun } else { &mut placed }.push(&wish.call);
         }
         answers.push(answer);
     }
@@ -205,6 +205,7 @@ async fn transact_by(
         taken.exec_without_returning(&txn).await?;
     }
     calls::begin_all(&txn, core, &hooks, &begun).await?;
+    calls::place_all(&txn, core, &placed).await?;
     *unsure = true;
     txn.commit().await?;
     Ok(answers)
@@ -364,6 +365,12 @@ pub(super) async fn release<C: ConnectionTrait>(db: &C, call: &str) -> Result<()
     holds::Entity::delete_by_id(call.to_owned()).exec(db).await.map(drop)
 }
 
+/// A call that was placed comes to nothing, and leaves no row.
+pub(super) async fn forget<C: ConnectionTrait>(db: &C, call: &str) -> Result<(), DbErr> {
+    release(db, call).await?;
+    rows::Entity::delete_many().filter(calls::unanswered(call)).exec(db).await.map(drop)
+}
+
 /// Its line is over: it counts for no cap any more, and what it may still cost stays reserved until its report is there.
 pub(super) async fn hang_up<C: ConnectionTrait>(db: &C, call: &str) -> Result<(), DbErr> {
     let counts = holds::Entity::update_many().col_expr(holds::Column::Counts, Expr::value(0));
@@ -372,6 +379,9 @@ pub(super) async fn hang_up<C: ConnectionTrait>(db: &C, call: &str) -> Result<()
 
 /// What was written of a call whose caller has heard the refusal meanwhile: it goes, unless somebody was told of it already.
 pub(super) async fn take_back<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>], call: &NewCall) -> Result<(), DbErr> {
+    if !call.answered {
+        return forget(db, &call.id).await;
+    }
     release(db, &call.id).await?;
     let Some(row) = rows::Entity::find_by_id(call.id.clone()).one(db).await? else { return Ok(()) };
     if row.state != rows::State::Running {

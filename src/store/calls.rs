@@ -17,6 +17,7 @@ use crate::report::Report;
 
 use super::entity::calls::{ActiveModel, Column, Direction, Entity, Model, State};
 use super::entity::holds;
+use super::jobs::{self, NewJob, PICTURES};
 use super::{Core, Desk, Store, StoreError, admit, event, id, lists, ms_of, outbox, usage};
 
 /// A call that has begun.
@@ -51,6 +52,8 @@ pub struct EndedCall {
     pub report: Box<Report>,
     /// When it ended.
     pub ended: SystemTime,
+    /// Whether its pictures are to be drawn.
+    pub pictures: bool,
 }
 
 /// Whose calls are added up.
@@ -81,7 +84,7 @@ pub struct CallFilter {
     pub limit: u64,
 }
 
-/// Adds the row, unless it is there. `true`: it was not.
+/// Adds the row, unless it is there, or notes that a call that was placed is answered. `true`: it was not so before.
 pub(super) async fn begin<C: ConnectionTrait>(
     db: &C,
     core: &Core,
@@ -92,7 +95,17 @@ pub(super) async fn begin<C: ConnectionTrait>(
     let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
     let new = row.clone().into_active_model().reset_all();
     if Entity::insert(new).on_conflict(none_yet).exec_without_returning(db).await? == 0 {
-        return Ok(false);
+        if !call.answered {
+            return Ok(false);
+        }
+        let answered = Entity::update_many()
+            .col_expr(Column::CarrierCall, Expr::value(row.carrier_call.as_str()))
+            .col_expr(Column::StartedMs, Expr::value(row.started_ms))
+            .filter(unanswered(&call.id));
+        // Written once more after an answer that was lost, it is noted, and told, already.
+        if answered.exec(db).await?.rows_affected == 0 {
+            return Ok(false);
+        }
     }
     if call.answered {
         lists::begun(db, std::slice::from_ref(&row)).await?;
@@ -118,6 +131,26 @@ pub(super) async fn begin_all<C: ConnectionTrait>(
     lists::begun(db, &all).await?;
     let nothing = Value::Object(Default::default());
     outbox::add_all(db, hooks, all.iter().map(|row| (row, EventType::CallStarted, &nothing, None))).await
+}
+
+/// Adds the rows of calls that are placed, of which nobody is told yet. One that was lost, which was told, and is found again
+/// at the carrier stays so until its report is there.
+pub(super) async fn place_all<C: ConnectionTrait>(db: &C, core: &Core, calls: &[&NewCall]) -> Result<(), DbErr> {
+    if calls.is_empty() {
+        return Ok(());
+    }
+    let new = calls.iter().map(|call| new_row(core, call).into_active_model().reset_all());
+    let none_yet = OnConflict::column(Column::Id).do_nothing().to_owned();
+    Entity::insert_many(new).on_conflict(none_yet).exec_without_returning(db).await.map(drop)
+}
+
+/// A call that was placed and is not answered yet: the carrier's name for it is noted then.
+pub(super) fn unanswered(call: &str) -> Condition {
+    Condition::all()
+        .add(Column::Id.eq(call))
+        .add(Column::State.eq(State::Running))
+        .add(Column::Direction.eq(Direction::Outbound))
+        .add(Column::CarrierCall.eq(""))
 }
 
 fn new_row(core: &Core, call: &NewCall) -> Model {
@@ -147,6 +180,8 @@ pub(super) struct Ended {
     pub(super) report: Box<Report>,
     pub(super) text: String,
     pub(super) ended_ms: i64,
+    /// Whether its pictures are to be drawn; `None`: by what its deployment says, which only others know.
+    pub(super) pictures: Option<bool>,
 }
 
 /// Notes the end in the row, which is made if there is none, with its events. A call that has ended already is left
@@ -197,11 +232,23 @@ pub(super) async fn end<C: ConnectionTrait>(
     let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
     lists::ended(db, &row, report).await?;
     usage::ended(db, &row, report, found.as_ref()).await?;
+    if !quiet && answered && ended.pictures != Some(false) {
+        let deployment = ended.pictures.is_none().then_some(report.deployment.as_str());
+        let draw = NewJob {
+            kind: PICTURES.to_owned(),
+            key: report.call.clone(),
+            payload: serde_json::json!({ "deployment": deployment }).to_string(),
+            here: true,
+            ..NewJob::default()
+        };
+        jobs::add(db, core, draw).await?;
+    }
     // Of a lost call its loss was told already.
     if quiet || state == Some(State::Lost) {
         return Ok(());
     }
-    if state.is_none() && answered {
+    let told = found.is_some_and(|row| row.direction == Direction::Inbound || !row.carrier_call.is_empty());
+    if answered && !told {
         outbox::add(db, hooks, &row, EventType::CallStarted, &Value::Object(Default::default()), None).await?;
     }
     for (kind, data) in event::of_end(&row, report) {
@@ -359,6 +406,7 @@ impl Store {
             .select_only()
             .column(Column::CarrierCall)
             .filter(Column::State.eq(State::Ended).or(theirs))
+            .filter(Column::CarrierCall.ne(""))
             .order_by_desc(Column::StartedMs)
             .limit(limit)
             .into_tuple::<String>();
@@ -447,6 +495,6 @@ impl Ended {
     pub(super) fn new(call: EndedCall) -> Ended {
         // Strings, numbers and lists only: it cannot fail.
         let text = serde_json::to_string(&call.report).unwrap_or_default();
-        Ended { report: call.report, text, ended_ms: ms_of(call.ended) }
+        Ended { report: call.report, text, ended_ms: ms_of(call.ended), pictures: Some(call.pictures) }
     }
 }

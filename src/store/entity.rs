@@ -303,6 +303,8 @@ pub mod jobs {
         pub owner: Option<String>,
         /// Why it was put off or given up.
         pub last_error: Option<String>,
+        /// The data directory that it is about: whoever has that does it; none: anybody.
+        pub home: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

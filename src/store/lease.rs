@@ -101,7 +101,8 @@ async fn round(core: &Core, others: &mut Others) -> Result<(), StoreError> {
         let same = Column::Id.eq(id.as_str()).and(Column::Beat.eq(beat));
         let _turn = core.turn.lock().await;
         // One of several that see it does it; and one that has counted on meanwhile is alive.
-        if Entity::delete_many().filter(same).exec(&core.db).await?.rows_affected > 0 {
+        let deleted = Entity::delete_many().filter(same);
+        if core.in_time(async { Ok(deleted.exec(&core.db).await?) }).await?.rows_affected > 0 {
             tracing::warn!(server = id, "a server is gone: what it had is settled by this one");
         }
     }

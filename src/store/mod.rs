@@ -14,7 +14,8 @@
 //! - `endpoints` has who is told, and switches off whom nothing reaches; `deliveries` logs attempts and sends again, `changes`
 //!   tells of documents, `seal` keeps secrets that are in rows.
 //! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
-//!   write it; `chores` makes up for what is missing and deletes what is old.
+//!   write it.
+//! - `chores` are jobs that the store does itself, by `reconcile` and `retention`.
 //! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
 //! - `outbox`, `dials`, `jobs` and `revisions` are also the ways in for who sends webhooks, dials, works, and keeps documents.
 //! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
@@ -78,7 +79,7 @@ pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
-pub use jobs::{Job, NewJob};
+pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
 pub use revisions::{Document, NewDocument, Revisions};
@@ -100,6 +101,8 @@ const CHANGES: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Connections for the outbox and for questions, beside the one for transactions.
 const CONNECTIONS: u32 = 4;
+/// How long a statement may take that nobody waits for: a way to the database that was cut tells nobody so.
+const LONGEST: Duration = Duration::from_secs(15);
 /// How long the end of a server waits for what was handed over.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -141,7 +144,9 @@ struct Core {
     /// Documents that this process has changed, where nobody else changes any.
     changed: broadcast::Sender<String>,
     /// Jobs may be new, or their calls over.
-    work: Notify,
+    work: watch::Sender<()>,
+    /// What this process has claimed.
+    in_hand: Claims,
     /// The outbox may have something new.
     fresh: Notify,
     /// Something could not be written: the folders have it.
@@ -154,6 +159,13 @@ struct Core {
     said: Mutex<Option<Instant>>,
     /// When this server began, in milliseconds since 1970.
     since_ms: i64,
+}
+
+/// Rows that a process has claimed, of each table that has any.
+#[derive(Debug, Default)]
+struct Claims {
+    jobs: jobs::InHand,
+    events: jobs::InHand,
 }
 
 /// What a store is started with.
@@ -195,6 +207,8 @@ pub struct Counters {
     pub lost: AtomicU64,
     /// Calls that could not be let in, or not in time.
     pub not_admitted: AtomicU64,
+    /// Jobs that were not put in, because too many of their kind wait.
+    pub jobs_dropped: AtomicU64,
     /// How often another server took this one for gone.
     pub lapsed: AtomicU64,
     /// Calls that were deleted for their age.
@@ -347,7 +361,8 @@ impl Store {
             tried: watch::Sender::new(false),
             ill: Mutex::new(None),
             changed: broadcast::Sender::new(CHANGES),
-            work: Notify::new(),
+            work: watch::Sender::new(()),
+            in_hand: Claims::default(),
             fresh: Notify::new(),
             missing: Notify::new(),
             unwritten: dials::Unwritten::default(),
@@ -469,9 +484,12 @@ impl Store {
             }
         }
         // Nothing depends on it: a database that is left open is as good.
-        for pool in [&*self.core.turn.lock().await, &*self.core.door.lock().await, &self.core.db] {
-            let _ = tokio::time::timeout(STOP, pool.close_by_ref()).await;
+        for held in [&self.core.turn, &self.core.door] {
+            // Whoever has it may wait for a database that stands still.
+            let close = async { held.lock().await.close_by_ref().await };
+            let _ = tokio::time::timeout(STOP, close).await;
         }
+        let _ = tokio::time::timeout(STOP, self.core.db.close_by_ref()).await;
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -496,7 +514,16 @@ pub struct Desk {
 impl Core {
     /// The answer to a question, if it comes in time.
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        tokio::time::timeout(PATIENCE, work).await.unwrap_or(Err(StoreError::Slow))
+        self.within(PATIENCE, work).await
+    }
+
+    /// The same for who may take longer.
+    async fn within<T>(
+        &self,
+        longest: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::time::timeout(longest, work).await.unwrap_or(Err(StoreError::Slow))
     }
 
     fn is_ready(&self) -> bool {

@@ -17,7 +17,7 @@ use super::deliveries::{self, Attempt, Outcome};
 use super::endpoints;
 use super::entity::{calls, outbox};
 use super::event::{About, Event};
-use super::{Core, Desk, Store, StoreError, lease, now_ms, sql};
+use super::{Core, Desk, Store, StoreError, now_ms, sql};
 use outbox::{ActiveModel, Column, Entity, Model, State};
 
 /// Events that may wait for one endpoint; a further one is given up at once.
@@ -132,8 +132,9 @@ impl Store {
         self.in_time(async {
             let mut turn = core.turn.lock().await;
             let claimed = claim(core, &turn, endpoint, limit).await;
-            if claimed.is_err() {
-                core.renew(&mut turn).await;
+            match &claimed {
+                Ok(events) => core.in_hand.events.take(events.iter().map(|event| event.seq)),
+                Err(_) => core.renew(&mut turn).await,
             }
             claimed
         })
@@ -153,7 +154,7 @@ impl Store {
         let next = Entity::find()
             .select_only()
             .expr(Expr::cust(format!("min(next_at_ms) - {}", sql::clock_text(self.db()))))
-            .filter(waiting(endpoint))
+            .filter(waiting(&self.core, endpoint))
             .into_tuple::<Option<i64>>();
         self.in_time(async { Ok(next.one(self.db()).await?.flatten()) }).await
     }
@@ -204,7 +205,9 @@ impl Store {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.core.in_hand.events.let_go(row.seq);
+        Ok(())
     }
 
     /// An attempt has failed, and the event is nobody's again. `pause_ms`: how long it waits; `None`: it is given up.
@@ -230,7 +233,9 @@ impl Store {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.core.in_hand.events.let_go(row.seq);
+        Ok(())
     }
 
     /// Writes in one transaction what came of an attempt.
@@ -253,11 +258,11 @@ impl Store {
 }
 
 /// What waits for an endpoint, is nobody's, and is the first of its call.
-fn waiting(endpoint: &str) -> Condition {
+fn waiting(core: &Core, endpoint: &str) -> Condition {
     Condition::all()
         .add(Column::State.eq(State::Waiting))
         .add(Column::Endpoint.eq(endpoint))
-        .add(lease::is_free(Column::Owner))
+        .add(core.in_hand.events.free(core, Column::Owner, Column::Seq))
         .add(Expr::cust(FIRST))
 }
 
@@ -269,7 +274,7 @@ async fn claim(core: &Core, db: &DatabaseConnection, endpoint: &str, limit: u64)
         .add(Expr::cust(format!("next_at_ms <= {clock}")))
         .add(Expr::cust(format!("next_at_ms > {clock} + {LONGEST_PAUSE_MS}")));
     let due = Entity::find()
-        .filter(waiting(endpoint))
+        .filter(waiting(core, endpoint))
         .filter(due)
         .order_by_asc(Column::NextAtMs)
         .order_by_asc(Column::Seq)

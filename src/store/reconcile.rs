@@ -19,7 +19,7 @@ use crate::report::Report;
 use super::calls::{self, Ended};
 use super::entity::calls::{Column, Entity, Model, State};
 use super::entity::holds;
-use super::{Core, StoreError, id, lease, lists, ms_of, schema, sql};
+use super::{Core, LONGEST, StoreError, id, lease, lists, ms_of, schema, sql};
 
 /// Folders that are looked at in one go.
 const CHUNK: usize = 200;
@@ -69,7 +69,7 @@ async fn end(
 /// Makes rows for folders that have none: from their reports, or as lost when no server will write one. Calls from
 /// before there was a database are nobody's news, so their events are left out.
 pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
-    let born_ms = schema::born_ms(&core.db).await?;
+    let born_ms = core.in_time(async { Ok(schema::born_ms(&core.db).await?) }).await?;
     let path = core.data.join("calls");
     let names = blocking(move || call_folders(&path)).await;
     let mut from = 0;
@@ -77,13 +77,12 @@ pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
         let to = (from + CHUNK).min(names.len());
         let some = names[from..to].to_vec();
         from = to;
-        let known: Vec<(String, State)> = Entity::find()
+        let known = Entity::find()
             .select_only()
             .columns([Column::Id, Column::State])
             .filter(Column::Id.is_in(some.clone()))
-            .into_tuple()
-            .all(&core.db)
-            .await?;
+            .into_tuple::<(String, State)>();
+        let known = core.within(LONGEST, async { Ok(known.all(&core.db).await?) }).await?;
         for (name, is_known) in not_over(some, known) {
             one(core, &name, is_known, born_ms).await?;
         }
@@ -119,7 +118,7 @@ async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<()
     let quiet = began_ms < born_ms;
     let hooks = if quiet { Arc::default() } else { core.hooks() };
     let mut turn = core.turn.lock().await;
-    let done = make(core, &turn, &hooks, ended.as_ref(), name, quiet).await;
+    let done = core.within(LONGEST, make(core, &turn, &hooks, ended.as_ref(), name, quiet)).await;
     if done.is_err() {
         core.renew(&mut turn).await;
     }
@@ -170,7 +169,7 @@ async fn report(core: &Core, call: &str) -> Option<Ended> {
             .or_else(|| id::began(&call).map(|(ms, _)| ms))
             .unwrap_or_else(|| ms_of(written));
         let ended_ms = began_ms + report.duration_ms as i64;
-        Some(Ended { text: serde_json::to_string(&report).ok()?, report, ended_ms })
+        Some(Ended { text: serde_json::to_string(&report).ok()?, report, ended_ms, pictures: None })
     })
     .await
 }

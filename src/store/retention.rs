@@ -16,7 +16,7 @@ use sea_orm::{
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, StoreError, deliveries, id, lists, now_ms, sql};
+use super::{Core, LONGEST, StoreError, deliveries, id, jobs, lists, now_ms, people, requests, revisions, sql};
 
 /// Begins the name of a folder that is being deleted.
 const ASIDE: &str = ".deleted-";
@@ -27,50 +27,72 @@ const DAY_MS: i64 = 86_400_000;
 const STRANGE_DAYS: i64 = 7;
 /// Days that events which were given up are kept.
 const DEAD_DAYS: i64 = 30;
+/// Days that requests to dial are remembered.
+const DIAL_DAYS: i64 = 7;
 
-/// Finishes what was begun, and deletes what is old by now.
-pub(super) async fn sweep(core: &Core) -> Result<(), StoreError> {
-    let mut gone = forget_dead(core).await? + deliveries::prune(core).await?;
+/// Finishes what was begun in this data directory, and deletes calls that are old by now.
+pub(super) async fn folders(core: &Core) -> Result<(), StoreError> {
     let path = core.data.join("calls");
     // What cannot be deleted must not keep the rest.
-    let mut trouble = Ok(());
+    let (mut gone, mut trouble) = (0, Ok(()));
     for call in blocking(move || aside(&path)).await {
         gone += 1;
         trouble = trouble.and(delete(core, &call).await);
     }
-    let keep_days = core.settings.borrow().store.keep_days;
-    if keep_days > 0 {
-        let (more, deleted) = sweep_before(core, now_ms() - keep_days as i64 * DAY_MS).await;
-        gone += more;
-        trouble = trouble.and(deleted);
+    if let Some(before) = before(core) {
+        match old_calls(core, before).await {
+            Ok(old) => {
+                for call in old {
+                    let deleted = delete(core, &call).await;
+                    gone += 1;
+                    core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
+                    trouble = trouble.and(deleted);
+                }
+            }
+            Err(error) => trouble = trouble.and(Err(error)),
+        }
     }
-    if gone > 0 {
-        sql::forget(&core.db).await?;
-    }
+    forget_bytes(core, gone).await?;
     trouble
 }
 
-/// Deletes what is older than this. Answers how many rows may have gone, also where something fails.
-async fn sweep_before(core: &Core, before: i64) -> (u64, Result<(), StoreError>) {
-    let (mut gone, mut trouble) = match forget_untaken(core, before).await {
-        Ok(gone) => (gone, Ok(())),
-        Err(error) => (0, Err(error)),
+/// Deletes what is old of the rows that servers share, whoever's calls they are about.
+pub(super) async fn rows(core: &Core) -> Result<(), StoreError> {
+    let untaken = match before(core) {
+        Some(before) => forget_untaken(core, before).await,
+        None => Ok(0),
     };
-    match lists::forget_unplaced(core, before).await {
-        Ok(unplaced) => gone += unplaced,
-        Err(error) => trouble = trouble.and(Err(error)),
+    let all = [
+        forget_dead(core).await,
+        untaken,
+        match before(core) {
+            Some(before) => lists::forget_unplaced(core, before).await,
+            None => Ok(0),
+        },
+        deliveries::prune(core).await,
+        requests::forget(core).await.map(|()| 0),
+        people::forget(core).await.map(|()| 0),
+        forget_dials(core).await,
+        jobs::forget(core).await,
+        revisions::prune(core).await,
+    ];
+    let gone = all.iter().map(|gone| gone.as_ref().copied().unwrap_or(1)).sum();
+    forget_bytes(core, gone).await?;
+    all.into_iter().try_for_each(|gone| gone.map(drop))
+}
+
+/// What is older than this is old; `None`: nothing ever is.
+fn before(core: &Core) -> Option<i64> {
+    let keep_days = core.settings.borrow().store.keep_days;
+    (keep_days > 0).then(|| now_ms() - keep_days as i64 * DAY_MS)
+}
+
+/// Of so many rows that may have gone nothing is to be left.
+async fn forget_bytes(core: &Core, gone: u64) -> Result<(), StoreError> {
+    if gone == 0 {
+        return Ok(());
     }
-    let old = match old_calls(core, before).await {
-        Ok(old) => old,
-        Err(error) => return (gone, trouble.and(Err(error))),
-    };
-    for call in old {
-        let deleted = delete(core, &call).await;
-        gone += 1;
-        core.counters.deleted.fetch_add(u64::from(deleted.is_ok()), Ordering::Relaxed);
-        trouble = trouble.and(deleted);
-    }
-    (gone, trouble)
+    core.within(LONGEST, async { Ok(sql::forget(&core.db).await?) }).await
 }
 
 /// Calls that were over before this.
@@ -88,10 +110,8 @@ async fn old_calls(core: &Core, before: i64) -> Result<Vec<String>, StoreError> 
         .filter(Expr::from(over).lt(before))
         .order_by_asc(Column::StartedMs)
         .limit(MAX_CALLS)
-        .into_tuple()
-        .all(&core.db)
-        .await?;
-    Ok(old)
+        .into_tuple();
+    core.within(LONGEST, async { Ok(old.all(&core.db).await?) }).await
 }
 
 /// Deletes a call.
@@ -107,11 +127,15 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
         return Err(StoreError::Io(format!("{}: cannot be deleted: {why}", folder.display())));
     }
     let turn = core.turn.lock().await;
-    calls::Entity::delete_by_id(call.to_owned()).exec(&core.db).await?;
-    lists::gone(&core.db, call).await?;
-    let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call)).exec(&core.db).await?;
-    core.counters.events_deleted.fetch_add(events.rows_affected, Ordering::Relaxed);
-    deliveries::forget_call(&core.db, call).await?;
+    let row = calls::Entity::delete_by_id(call.to_owned());
+    let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call));
+    let deleted = core.within(LONGEST, async {
+        row.exec(&core.db).await?;
+        lists::gone(&core.db, call).await?;
+        deliveries::forget_call(&core.db, call).await?;
+        Ok(events.exec(&core.db).await?.rows_affected)
+    });
+    core.counters.events_deleted.fetch_add(deleted.await?, Ordering::Relaxed);
     drop(turn);
     let path = gone.clone();
     let removed = blocking(move || match fs::remove_dir_all(&path) {
@@ -140,12 +164,13 @@ fn aside(calls: &Path) -> Vec<String> {
 async fn forget_untaken(core: &Core, before_ms: i64) -> Result<u64, StoreError> {
     let _turn = core.turn.lock().await;
     let old = outbox::Entity::delete_many().filter(outbox::Column::CreatedMs.lt(before_ms));
-    let deleted = old.exec(&core.db).await?.rows_affected;
+    let deleted = core.within(LONGEST, async { Ok(old.exec(&core.db).await?.rows_affected) }).await?;
     core.counters.events_deleted.fetch_add(deleted, Ordering::Relaxed);
     // Keys of placed calls are remembered for longer than they may be; what the carrier said of one may quote its number.
     let words = dials::Entity::update_many().col_expr(dials::Column::Error, Expr::value(None::<String>));
     let said = dials::Column::CreatedMs.lt(before_ms).and(dials::Column::Error.is_not_null());
-    let silenced = words.filter(said).exec(&core.db).await?.rows_affected;
+    let silenced = words.filter(said);
+    let silenced = core.within(LONGEST, async { Ok(silenced.exec(&core.db).await?.rows_affected) }).await?;
     if deleted > 0 {
         tracing::warn!(
             events = deleted,
@@ -161,7 +186,6 @@ async fn forget_dead(core: &Core) -> Result<u64, StoreError> {
     let _turn = core.turn.lock().await;
     let dead = Column::State.eq(State::Dead);
     let old = Column::CreatedMs.lt(now_ms() - DEAD_DAYS * DAY_MS);
-    let mut gone = Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?.rows_affected;
     let newest_beyond = Entity::find()
         .select_only()
         .column(Column::Seq)
@@ -170,11 +194,22 @@ async fn forget_dead(core: &Core) -> Result<u64, StoreError> {
         .offset(MAX_DEAD)
         .limit(1)
         .into_tuple::<i64>();
-    if let Some(seq) = newest_beyond.one(&core.db).await? {
-        let oldest = Entity::delete_many().filter(dead.and(Column::Seq.lte(seq)));
-        gone += oldest.exec(&core.db).await?.rows_affected;
-    }
-    Ok(gone)
+    core.within(LONGEST, async {
+        let mut gone = Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?.rows_affected;
+        if let Some(seq) = newest_beyond.one(&core.db).await? {
+            let oldest = Entity::delete_many().filter(dead.and(Column::Seq.lte(seq)));
+            gone += oldest.exec(&core.db).await?.rows_affected;
+        }
+        Ok(gone)
+    })
+    .await
+}
+
+/// Requests to dial are remembered for a while: who repeats one later means another call.
+async fn forget_dials(core: &Core) -> Result<u64, StoreError> {
+    let old = dials::Entity::delete_many().filter(dials::Column::CreatedMs.lt(now_ms() - DIAL_DAYS * DAY_MS));
+    let _turn = core.turn.lock().await;
+    core.within(LONGEST, async { Ok(old.exec(&core.db).await?.rows_affected) }).await
 }
 
 async fn blocking<T: Send + Default + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

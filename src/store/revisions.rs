@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 pub use super::entity::documents::Model as Document;
 use super::entity::documents::{ActiveModel, Column, Entity};
 use super::whose::Whose;
-use super::{Desk, Store, StoreError, sql};
+use super::{Core, Desk, LONGEST, Store, StoreError, sql};
 
 /// The largest document, and the largest file that documents name, as base64.
 const MAX_BYTES: usize = 1 << 20;
@@ -23,6 +23,16 @@ const MAX_FILE_BYTES: usize = 8 << 20;
 const FILE: &str = "file";
 /// Rows that are written by one statement.
 const ROWS: usize = 100;
+/// Revisions of a document that are kept however old they are, and days that all are kept.
+const KEPT: u64 = 100;
+const KEPT_DAYS: i64 = 90;
+const DAY_MS: i64 = 86_400_000;
+/// A server runs by what another has applied some time later.
+const SLACK_MS: i64 = 300_000;
+/// Revisions that go at once, so that nobody waits for long: what is deleted is written over, and may be a recording. And
+/// those that go in one sweep; the next goes on.
+const AT_ONCE: usize = 8;
+const MOST: usize = 1_000;
 /// Notices that may wait for who listens; when there are more, one says that all is to be read.
 const NOTICES: usize = 256;
 
@@ -354,3 +364,61 @@ async fn apply(db: &DatabaseConnection, new: &[NewDocument], upon: &Upon<'_>) ->
     txn.commit().await?;
     Ok(done)
 }
+
+/// Deletes revisions that are old, superseded and nobody's: of each document the newest [`KEPT`] stay, those of the last
+/// [`KEPT_DAYS`] days, and those that were in force when a call began that is still kept, or for a job that waits. Answers how
+/// many went.
+pub(super) async fn prune(core: &Core) -> Result<u64, StoreError> {
+    let many = Entity::find()
+        .select_only()
+        .columns([Column::Kind, Column::Name])
+        .group_by(Column::Kind)
+        .group_by(Column::Name)
+        .having(Expr::cust(format!("count(*) > {KEPT}")))
+        .into_tuple::<(String, String)>();
+    let mut gone = 0;
+    for (kind, name) in core.within(LONGEST, async { Ok(many.all(&core.db).await?) }).await? {
+        let old = core.within(LONGEST, async { Ok(prunable(core, &kind, &name).await?) }).await?;
+        for some in old.chunks(AT_ONCE) {
+            let delete = Entity::delete_many().filter(Column::Seq.is_in(some.iter().copied()));
+            let _turn = core.turn.lock().await;
+            gone += core.within(LONGEST, async { Ok(delete.exec(&core.db).await?.rows_affected) }).await?;
+        }
+        if gone >= MOST as u64 {
+            break;
+        }
+    }
+    Ok(gone)
+}
+
+/// Revisions of a document that nobody needs, the oldest first.
+async fn prunable(core: &Core, kind: &str, name: &str) -> Result<Vec<i64>, DbErr> {
+    let db = &core.db;
+    let oldest_kept = of(kind, name).select_only().column(Column::Seq).order_by_desc(Column::Seq);
+    let oldest_kept = oldest_kept.offset(KEPT - 1).limit(1).into_tuple::<i64>().one(db).await?;
+    let Some(oldest_kept) = oldest_kept else { return Ok(Vec::new()) };
+    let clock = sql::clock_text(db);
+    of(kind, name)
+        .select_only()
+        .column(Column::Seq)
+        .filter(Column::Seq.lt(oldest_kept))
+        .filter(Expr::cust(format!("applied_ms < {clock} - {}", KEPT_DAYS * DAY_MS)))
+        .filter(Expr::cust(format!(
+            "NOT EXISTS (SELECT 1 FROM calls WHERE calls.started_ms >= documents.applied_ms \
+             AND calls.started_ms < {UNTIL} + {SLACK_MS})"
+        )))
+        // A job is put in when its call ends, which began within the day before.
+        .filter(Expr::cust(format!(
+            "NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.state = 'waiting' AND jobs.revision IS NOT NULL \
+             AND jobs.created_ms >= documents.applied_ms AND jobs.created_ms < {UNTIL} + {DAY_MS})"
+        )))
+        .order_by_asc(Column::Seq)
+        .limit(MOST as u64)
+        .into_tuple::<i64>()
+        .all(db)
+        .await
+}
+
+/// When a revision was superseded.
+const UNTIL: &str = "(SELECT later.applied_ms FROM documents AS later WHERE later.kind = documents.kind \
+    AND later.name = documents.name AND later.seq > documents.seq ORDER BY later.seq LIMIT 1)";

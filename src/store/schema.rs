@@ -1,6 +1,7 @@
 //! The tables' versions: each is a step from the one before, applied once, in one transaction.
 
 mod deliveries;
+mod jobs;
 mod lists;
 mod numbers;
 mod people;
@@ -131,7 +132,15 @@ CREATE TABLE documents (
 CREATE INDEX documents_name ON documents (kind, name, seq);
 CREATE INDEX documents_revision ON documents (revision);
 "],
-    &[people::TABLES, numbers::TABLES, deliveries::TABLES, persons::TABLES, lists::TABLES, requests::TABLES],
+    &[
+        people::TABLES,
+        numbers::TABLES,
+        deliveries::TABLES,
+        persons::TABLES,
+        lists::TABLES,
+        jobs::TABLES,
+        requests::TABLES,
+    ],
 ];
 
 /// What this program knows.

@@ -13,7 +13,7 @@ use crate::config::EventType;
 
 use super::calls::{self, Ended, EndedCall, NewCall};
 use super::lock::Lock;
-use super::{Core, StoreError, admit, chores, endpoints, id, lease, reconcile, schema, sql};
+use super::{Core, LONGEST, StoreError, admit, chores, endpoints, id, lease, reconcile, schema, sql};
 
 /// What is handed over.
 #[derive(Debug)]
@@ -65,8 +65,6 @@ const BATCH: usize = 64;
 /// Pauses after failures: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// A transaction that takes longer is given up, and begun again by another connection: the other end is gone.
-const LONGEST: Duration = Duration::from_secs(15);
 
 pub(super) struct Writer {
     core: Arc<Core>,
@@ -161,8 +159,8 @@ impl Writer {
             self.lock = Some(Lock::take(&self.core.data)?);
         }
         self.core.in_time(schema::migrate(&self.core.db)).await?;
-        lease::dismiss_former(&self.core).await?;
-        lease::register(&self.core.db, &self.core.me).await?;
+        self.core.in_time(lease::dismiss_former(&self.core)).await?;
+        self.core.in_time(async { Ok(lease::register(&self.core.db, &self.core.me).await?) }).await?;
         self.core.in_time(endpoints::refresh(&self.core)).await?;
         reconcile::settle(&self.core).await
     }
@@ -192,8 +190,8 @@ impl Writer {
 
     async fn transact(&self, works: &[Shaped]) -> Result<(), StoreError> {
         let mut turn = self.core.turn.lock().await;
-        let done = tokio::time::timeout(LONGEST, self.transact_by(&turn, works)).await;
-        let done = done.unwrap_or(Err(StoreError::Slow));
+        // One that takes longer is begun again by another connection: the other end is gone.
+        let done = self.core.within(LONGEST, self.transact_by(&turn, works)).await;
         if done.is_err() {
             self.core.renew(&mut turn).await;
         }
@@ -216,7 +214,7 @@ impl Writer {
                     calls::analyse(&txn, &hooks, call, analysis, id).await?;
                 }
                 Shaped::HangUp(call) => admit::hang_up(&txn, call).await?,
-                Shaped::Release(call) => admit::release(&txn, call).await?,
+                Shaped::Release(call) => admit::forget(&txn, call).await?,
                 Shaped::TakeBack(calls) => {
                     for call in calls {
                         admit::take_back(&txn, &hooks, call).await?;
@@ -227,7 +225,7 @@ impl Writer {
         txn.commit().await?;
         self.core.fresh.notify_one();
         if works.iter().any(|work| matches!(work, Shaped::End(_))) {
-            self.core.work.notify_one();
+            self.core.work.send_replace(());
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ mod model;
 mod operations;
 mod outgoing;
 mod people;
+mod pictures;
 mod revisions;
 mod street;
 mod survival;

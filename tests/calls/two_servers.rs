@@ -50,6 +50,11 @@ impl Process {
         request.send().await.expect("an answer").text().await.expect("TwiML")
     }
 
+    /// What it has logged.
+    fn log(&self) -> String {
+        std::fs::read_to_string(log(&self.site)).expect("a log")
+    }
+
     fn end(&mut self, how: &str) {
         signal(&self.child, how);
         self.child.wait().expect("an end");
@@ -72,8 +77,14 @@ impl Drop for Process {
     }
 }
 
+/// Where a site's servers log.
+fn log(site: &Site) -> std::path::PathBuf {
+    site.dir.path().join("log")
+}
+
 pub(crate) fn spawn(site: &Site, database: &str) -> (Child, String) {
     use std::io::BufRead as _;
+    let log = std::fs::File::options().create(true).append(true).open(log(site)).expect("a log");
     let mut child = Command::new(env!("CARGO_BIN_EXE_offhook"))
         .args(["serve", "--config"])
         .arg(site.config())
@@ -83,6 +94,7 @@ pub(crate) fn spawn(site: &Site, database: &str) -> (Child, String) {
         .env("TOKEN_OF_EVENTS", "a secret of some length")
         .env("DATABASE_URL", database)
         .stdout(Stdio::piped())
+        .stderr(log)
         .spawn()
         .expect("the binary");
     let mut first = String::new();
@@ -184,6 +196,54 @@ async fn while_postgresql_is_gone_calls_that_are_up_go_on_and_new_ones_hear_the_
     until("its end is kept", async || cluster.sql(&name, ended) == "1").await;
     assert_eq!(cluster.sql(&name, "SELECT count(*) FROM calls"), "1", "who was refused leaves nothing");
     assert!(server.ring("CA-again").await.contains("<Stream"));
+    says_it_once(&server.log());
+    server.end("TERM");
+    assert_eq!(cluster.sql(&name, "SELECT count(*) FROM servers"), "0");
+}
+
+/// Of a database that is away the log has our own message, now and then, and no word of the driver's.
+fn says_it_once(log: &str) {
+    let said =
+        log.lines().filter(|line| line.contains("calls go on, and what is missing is made up for later")).count();
+    assert!((1..=2).contains(&said), "{said} times:\n{log}");
+    assert!(!log.contains("sqlx"), "{log}");
+}
+
+#[tokio::test]
+async fn while_postgresql_is_frozen_calls_that_are_up_go_on_and_nothing_is_lost_when_it_goes_on() {
+    let Some(cluster) = cluster().await else { return };
+    let name = cluster.database(None);
+    let database = cluster.url(&name);
+    let (events, taken) = receiver().await;
+    let mut server = Process::start(&database, Some(&events)).await;
+    until("it is ready", async || server.get("/readyz").await.0 == 200).await;
+    let up = tokio::spawn(place(server.site.caller(server.url.clone(), vec![Step::Silence(9_000), Step::HangUp])));
+    let page = async || server.get("/metrics").await.1;
+    until("it talks", async || page().await.contains("offhook_calls{phase=\"talking\"} 1\n")).await;
+    cluster.freeze();
+    for call in ["CA-refused", "CA-refused-too"] {
+        let began = std::time::Instant::now();
+        let refused = server.ring(call).await;
+        assert!(refused.contains("<Say>") && !refused.contains("<Stream"), "{refused}");
+        // After 500 ms, and what a machine with other work adds.
+        assert!((400..1_500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    }
+    let (status, why) = server.get("/readyz").await;
+    assert_eq!((status, why.trim_end()), (503, "the store lets no call in: the database does not answer in time"));
+    // It ends while nothing can be written.
+    let heard = up.await.expect("a call");
+    assert_eq!((heard.ended_by, heard.frames_dropped), (EndedBy::Caller, 0), "it goes on, and waits for nothing");
+    cluster.thaw();
+    until("it is ready again", async || server.get("/readyz").await.0 == 200).await;
+    let ended = "SELECT count(*) FROM calls WHERE state = 'ended' AND report IS NOT NULL";
+    until("its end is kept", async || cluster.sql(&name, ended) == "1").await;
+    until("all is told", async || cluster.sql(&name, "SELECT count(*) FROM outbox") == "0").await;
+    let kinds = || taken.lock().expect("a list").iter().map(|(_, kind)| kind.clone()).collect::<Vec<_>>();
+    assert_eq!(kinds(), ["call.started", "call.ended", "recording.ready"], "once, and nothing of who was refused");
+    assert_eq!(cluster.sql(&name, "SELECT count(*) FROM calls"), "1", "who was refused leaves nothing");
+    assert_eq!(cluster.sql(&name, "SELECT count(*) FROM holds"), "0");
+    assert!(server.ring("CA-again").await.contains("<Stream"));
+    says_it_once(&server.log());
     server.end("TERM");
     assert_eq!(cluster.sql(&name, "SELECT count(*) FROM servers"), "0");
 }

@@ -80,9 +80,41 @@ impl Cluster {
     /// Ends it at once, as a machine that fails does.
     pub(crate) fn stop(&mut self) {
         if let Some((mut child, stdin)) = self.running.take() {
+            self.thaw();
             std::fs::write(self.folder.join("keep"), "").expect("a file");
             drop(stdin);
             child.wait().expect("an end");
+        }
+    }
+
+    /// Lets it stand still, as a machine without time or a disk that does not answer does: who is connected stays so.
+    pub(crate) fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on after [`freeze`](Self::freeze).
+    pub(crate) fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// All its processes, the one that makes others first.
+    fn signal(&self, name: &str) {
+        let about = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).unwrap_or_default();
+        let Some(first) = about.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else { return };
+        let send = |pid: u32| {
+            // The shell's own: a bare system has no program of that name. One that has ended meanwhile needs none.
+            let _ = Command::new("sh").args(["-c", &format!("kill -{name} {pid} 2>/dev/null")]).status();
+        };
+        send(first);
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // After the program's name, which may hold anything: its state, and who made it.
+            let parent =
+                stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+            if parent == Some(first) {
+                send(pid);
+            }
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::gaps::{self, Lost};
@@ -18,7 +17,6 @@ use crate::serve::recording::RecordingFile;
 /// One thread's work.
 pub(super) struct Writer {
     pub(super) open: HashMap<String, Open>,
-    pub(super) pictures: std::sync::mpsc::SyncSender<PathBuf>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) late: Arc<Late>,
     /// Told of reports that are written later than they should be.
@@ -88,15 +86,11 @@ impl Writer {
         }
     }
 
-    /// Writes `report.json`, later if there is no room now; then the pictures can be drawn.
+    /// Writes `report.json`, later if there is no room now.
     fn write_report(&self, folder: &Folder, report: &Report) {
         let Some(text) = text(report) else { return };
-        let (pictures, metrics, path) = (self.pictures.clone(), Arc::clone(&self.metrics), folder.path.clone());
-        let (draw, written) = (folder.keep.pictures, Arc::clone(&self.written));
+        let written = Arc::clone(&self.written);
         let then: Then = Box::new(move |late| {
-            if draw && pictures.try_send(path).is_err() {
-                metrics.files_failed.add("pictures", 1);
-            }
             if late {
                 written();
             }
