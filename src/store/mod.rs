@@ -11,6 +11,8 @@
 //!
 //! - `schema` has the tables and their versions, `entity` their types, `sql` all that differs between the two databases,
 //!   `lock` keeps a second server away from a data directory.
+//! - `endpoints` has who is told, and switches off whom nothing reaches; `deliveries` logs attempts and sends again, `changes`
+//!   tells of documents, `seal` keeps secrets that are in rows.
 //! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
 //!   write it.
 //! - `chores` are jobs that the store does itself, by `reconcile` and `retention`.
@@ -22,8 +24,11 @@
 
 mod admit;
 mod calls;
+mod changes;
 mod chores;
+mod deliveries;
 mod dials;
+mod endpoints;
 mod entity;
 mod event;
 mod history;
@@ -42,6 +47,7 @@ mod requests;
 mod retention;
 mod revisions;
 mod schema;
+mod seal;
 mod share;
 mod sql;
 #[cfg(test)]
@@ -69,7 +75,11 @@ use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
+pub use deliveries::{
+    ANSWER_BYTES, Attempt, Delivery, DeliveryFilter, KEPT_DAYS as DELIVERIES_DAYS, Outcome, Replayed, Sample,
+};
 pub use dials::{Dial, DialChange, DialInserted};
+pub use endpoints::{Endpoint, EndpointRow, EndpointState, NOTICE_DAYS, NewEndpoint, OFF_DAYS, ROTATION_MS};
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
@@ -128,6 +138,10 @@ struct Core {
     queue: mpsc::Sender<Work>,
     counters: Arc<Counters>,
     settings: watch::Sender<Settings>,
+    /// Endpoints of the store, and how all fare, as last read.
+    known: watch::Sender<endpoints::Known>,
+    /// Who is told, by both.
+    hooks: watch::Sender<Arc<[Arc<Webhook>]>>,
     /// Whose turn it is to write, with the connection for transactions. SQLite lets who finds it busy sleep and try again,
     /// which is nobody's turn; this is in the order of asking.
     turn: tokio::sync::Mutex<DatabaseConnection>,
@@ -188,8 +202,10 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Agents whose calls are kept for another time, by name.
     pub keep: BTreeMap<String, KeepDays>,
-    /// Who is told.
+    /// Who is told, by `offhook.toml`.
     pub webhooks: Vec<Arc<Webhook>>,
+    /// Whether endpoints that were made by the API may be on private networks.
+    pub allow_private: bool,
 }
 
 /// What the store counts.
@@ -219,6 +235,8 @@ pub struct Counters {
     pub passwords_busy: AtomicU64,
     /// Attempts to log in that were not heard, after too many that were wrong.
     pub attempts_refused: AtomicU64,
+    /// Webhooks that were switched off because they took nothing for days.
+    pub endpoints_off: AtomicU64,
 }
 
 /// Why the store does not do what it should.
@@ -358,6 +376,8 @@ impl Store {
             hasher: people::Hasher::new(Arc::clone(&counters)),
             counters,
             settings: watch::Sender::new(settings),
+            known: watch::Sender::default(),
+            hooks: watch::Sender::new(Arc::default()),
             ready: AtomicBool::new(false),
             tried: watch::Sender::new(false),
             ill: Mutex::new(None),
@@ -371,6 +391,7 @@ impl Store {
             said: Mutex::new(None),
             since_ms: now_ms(),
         });
+        core.join_hooks();
         if lock.is_some() {
             match core.in_time(schema::migrate(&core.db)).await {
                 Err(never @ (StoreError::Newer { .. } | StoreError::Unsuitable(_))) => return Err(never),
@@ -384,6 +405,7 @@ impl Store {
         store.spawn(writer.run());
         store.spawn(admit::run(Arc::clone(&store.core), wanted, store.stopping.subscribe()));
         store.spawn(dials::write_later(Arc::clone(&store.core), store.stopping.subscribe()));
+        store.spawn(endpoints::keep(Arc::clone(&store.core), store.stopping.subscribe()));
         // The first caller finds it ready, unless it cannot be.
         let _ = tokio::time::timeout(PATIENCE, store.core.tried.subscribe().wait_for(|tried| *tried)).await;
         Ok(store)
@@ -419,6 +441,7 @@ impl Store {
     /// What the store runs by from now on.
     pub fn set(&self, settings: Settings) {
         self.core.settings.send_replace(settings);
+        self.core.join_hooks();
     }
 
     /// A call has begun: its row, and `call.started`. Never waits.
