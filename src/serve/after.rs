@@ -565,7 +565,12 @@ mod tests {
             address: String::new(),
             lease: Duration::from_secs(15),
         };
-        let settings = store::Settings { store: Default::default(), keep: Default::default(), webhooks: Vec::new(), allow_private: false };
+        let settings = store::Settings {
+            store: Default::default(),
+            keep: Default::default(),
+            webhooks: Vec::new(),
+            allow_private: false,
+        };
         let store = Store::start(options, settings, Arc::default()).await.expect("a store");
         let metrics = Arc::new(Metrics::default());
         let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));

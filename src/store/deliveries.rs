@@ -6,8 +6,9 @@
 
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _, ExprTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement, TransactionTrait as _, Value,
+    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _,
+    ExprTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Statement,
+    TransactionTrait as _, Value,
 };
 
 pub use super::entity::deliveries::{Model as Delivery, Outcome};

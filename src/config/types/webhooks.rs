@@ -211,7 +211,14 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        StoreSettings { keep_days: 0, keep_recordings_days: 0, max_keep_days: 0, url: None, lease_s: 15, seal_key: None }
+        StoreSettings {
+            keep_days: 0,
+            keep_recordings_days: 0,
+            max_keep_days: 0,
+            url: None,
+            lease_s: 15,
+            seal_key: None,
+        }
     }
 }
 

@@ -301,7 +301,11 @@ fn missing(listed: &Listed, error: &io::Error) -> Problem {
 }
 
 fn busy() -> Problem {
-    Problem::unavailable("recordings_busy", "So many recordings are read right now that this one has to wait. Try again.", 2)
+    Problem::unavailable(
+        "recordings_busy",
+        "So many recordings are read right now that this one has to wait. Try again.",
+        2,
+    )
 }
 
 #[cfg(test)]
