@@ -26,6 +26,7 @@ struct QuestionDraft {
     model: (String, Place),
     prompt: Template,
     schema: Schema,
+    success: Option<String>,
     timeout_ms: u64,
     max_tokens: u32,
 }
@@ -39,8 +40,8 @@ impl AfterDraft {
     /// As meant.
     pub(super) fn resolve(&self, models: &BTreeMap<String, Arc<TextModel>>) -> AfterCall {
         let meant = |draft: &Option<QuestionDraft>| {
-            let QuestionDraft { model, prompt, schema, timeout_ms, max_tokens } = draft.clone()?;
-            Some(Question { model: models.get(&model.0)?.clone(), prompt, schema, timeout_ms, max_tokens })
+            let QuestionDraft { model, prompt, schema, success, timeout_ms, max_tokens } = draft.clone()?;
+            Some(Question { model: models.get(&model.0)?.clone(), prompt, schema, success, timeout_ms, max_tokens })
         };
         AfterCall { analysis: meant(&self.analysis), qc: meant(&self.qc), push: self.push.clone() }
     }
@@ -48,16 +49,16 @@ impl AfterDraft {
 
 /// Reads `[analysis]`, `[qc]` and `[push]`; what the first two find out is declared.
 pub(super) fn read(table: &mut Table<'_, '_>, declared: &mut Declared, secrets: &mut Secrets<'_>) -> AfterDraft {
-    let (analysis, names) = question(table.table("analysis"), &declared.scope(Stage::Analysis));
+    let (analysis, names) = question(table.table("analysis"), &declared.scope(Stage::Analysis), true);
     declared.analysis = names;
-    let (qc, names) = question(table.table("qc"), &declared.scope(Stage::Qc));
+    let (qc, names) = question(table.table("qc"), &declared.scope(Stage::Qc), false);
     declared.qc = names;
     let push = push(table.table("push"), &declared.scope(Stage::Push), secrets);
     AfterDraft { analysis, qc, push }
 }
 
-/// The question, and the names of what its answer has.
-fn question(mut table: Table<'_, '_>, scope: &Scope) -> (Option<QuestionDraft>, Vec<String>) {
+/// The question, and the names of what its answer has. `judges`: one of them may say whether the call served its purpose.
+fn question(mut table: Table<'_, '_>, scope: &Scope, judges: bool) -> (Option<QuestionDraft>, Vec<String>) {
     let (model, prompt, schema) = match table.is_present() {
         true => (
             table.need("model", "the name of a table of kind = \"text\" in models.toml"),
@@ -69,14 +70,28 @@ fn question(mut table: Table<'_, '_>, scope: &Scope) -> (Option<QuestionDraft>, 
     let model = model.and_then(|field| Some((field.string(MAX_NAME)?, field.place())));
     let prompt = prompt.and_then(|field| scope.template(&field, MAX_PROMPT));
     let schema = schema.and_then(|field| tools::schema(&field));
+    let success = if judges { table.take("success") } else { None };
+    let success = success.and_then(|field| criterion(&field, schema.as_ref()));
     let timeout_ms = table.integer("timeout_ms", 60_000, 1_000..=600_000);
     let max_tokens = table.integer("max_tokens", 2_000, 16..=32_768) as u32;
     table.finish();
     let names = schema.as_ref().map(tools::properties).unwrap_or_default();
     // `json` is the whole answer.
     let names: Vec<_> = names.into_iter().chain(schema.is_some().then(|| "json".to_owned())).collect();
-    let draft = || Some(QuestionDraft { model: model?, prompt: prompt?, schema: schema?, timeout_ms, max_tokens });
+    let draft =
+        || Some(QuestionDraft { model: model?, prompt: prompt?, schema: schema?, success, timeout_ms, max_tokens });
     (draft(), names)
+}
+
+/// The property of the answer that says whether the call served its purpose (AGT-12).
+fn criterion(field: &Field<'_, '_>, schema: Option<&Schema>) -> Option<String> {
+    let name = field.string(MAX_NAME)?;
+    let property = &schema?.document()["properties"][name.as_str()];
+    if property["type"] == "boolean" {
+        return Some(name);
+    }
+    field.wrong_allowed("is no boolean of the schema", "the name of a property of type = \"boolean\"");
+    None
 }
 
 fn push(mut table: Table<'_, '_>, scope: &Scope, secrets: &mut Secrets<'_>) -> Option<Push> {

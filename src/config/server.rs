@@ -69,6 +69,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         outgoing: outgoing::read(table.table("outgoing"), world),
         store: webhooks::store(table.table("store"), world),
         webhooks: webhooks::webhooks(table.take("webhooks"), world),
+        deliveries: webhooks::deliveries(table.table("deliveries")),
         log: log(table.table("log")),
         source,
         plan: organization::plan(table.table("plan")),

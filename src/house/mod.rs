@@ -33,6 +33,7 @@ pub mod settings;
 pub mod switches;
 #[cfg(test)]
 mod tests;
+pub mod webhooks;
 
 pub use refusal::{Flag, Refusal};
 pub use review::review;

@@ -352,7 +352,10 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, row: &store::Job
         None => agent(shared, &job).await.ok_or("agent")?,
     };
     let result = result(&report);
-    let mut found = json!({ "schema": SCHEMA, "call": call, "analysis": null, "qc": null, "errors": {}, "usage": {} });
+    let mut found = json!({
+        "schema": SCHEMA, "call": call, "result": { "status": "unknown" }, "analysis": null, "qc": null, "errors": {},
+        "usage": {},
+    });
     let questions = [("analysis", &agent.after.analysis), ("qc", &agent.after.qc)];
     for (name, question) in questions {
         let Some(question) = question else { continue };
@@ -372,6 +375,10 @@ async fn find_out(shared: &Arc<Shared>, http: &reqwest::Client, row: &store::Job
             }
             Err(why) => found["errors"][name] = why.into(),
         }
+    }
+    let criterion = agent.after.analysis.as_ref().and_then(|question| question.success.as_deref());
+    if let Some(served) = criterion.and_then(|name| found["analysis"][name].as_bool()) {
+        found["result"]["status"] = if served { "success" } else { "failure" }.into();
     }
     keep(shared, call, &job.agent, &found).await;
     if let Some(push) = &agent.after.push {
@@ -558,7 +565,12 @@ mod tests {
             address: String::new(),
             lease: Duration::from_secs(15),
         };
-        let settings = store::Settings { store: Default::default(), keep: Default::default(), webhooks: Vec::new() };
+        let settings = store::Settings {
+            store: Default::default(),
+            keep: Default::default(),
+            webhooks: Vec::new(),
+            allow_private: false,
+        };
         let store = Store::start(options, settings, Arc::default()).await.expect("a store");
         let metrics = Arc::new(Metrics::default());
         let late = Arc::new(Late::start(Arc::clone(&metrics)).expect("a thread"));

@@ -57,7 +57,12 @@ mod tests {
     use super::*;
 
     async fn store(data: &Path) -> Store {
-        let settings = Settings { store: StoreSettings::default(), keep: Default::default(), webhooks: Vec::new() };
+        let settings = Settings {
+            store: StoreSettings::default(),
+            keep: Default::default(),
+            webhooks: Vec::new(),
+            allow_private: false,
+        };
         let lease = Duration::from_secs(15);
         let options = StoreOptions { data: data.to_owned(), url: None, address: String::new(), lease };
         Store::start(options, settings, Arc::default()).await.expect("a store")

@@ -10,10 +10,10 @@ use std::sync::{Arc, PoisonError};
 
 use axum::Router;
 
-use crate::config::{By, Config, Edit, EditError, Edited, Source};
+use crate::config::{By, Config, Edit, EditError, Edited, EventType, Source, Webhook};
 use crate::engine::{Control, EndReason};
 use crate::house::locks::Lock;
-use crate::store::Store;
+use crate::store::{Attempt, Sample, Store, StoreError};
 
 use super::edit;
 use super::numbers::Numbers;
@@ -96,6 +96,18 @@ impl Handle {
     /// Phone numbers.
     pub fn numbers(&self) -> Numbers {
         Numbers(Arc::clone(&self.0))
+    }
+
+    /// Sends samples of these types to an endpoint, as [`Sender::test`](super::webhooks::Sender::test).
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn test_webhook(
+        &self,
+        hook: &Webhook,
+        kinds: &[EventType],
+    ) -> Result<Vec<(Sample, Attempt)>, StoreError> {
+        self.0.sender.test(hook, kinds).await
     }
 
     /// Whether the server is being shut down.

@@ -238,6 +238,8 @@ impl Metrics {
         page.number("webhooks_delivered_total", "counter", "Events that an endpoint took.", &hooks.delivered);
         page.number("webhooks_failed_total", "counter", "Attempts to deliver an event that failed.", &hooks.failed);
         page.number("webhooks_dead_total", "counter", "Events that were given up.", &hooks.dead);
+        let off = "Webhooks that were switched off because they took nothing for days.";
+        page.number("webhooks_switched_off_total", "counter", off, &store.endpoints_off);
         page.number("webhooks_waiting", "gauge", "Events that wait for an endpoint.", &hooks.waiting);
         page.head("log_lines_dropped_total", "counter", "Lines of the log that nobody read, or not fast enough.");
         page.bare("log_lines_dropped_total", output::log::dropped());

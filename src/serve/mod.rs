@@ -228,8 +228,10 @@ impl Server {
         };
         let keeper = Keeper::start(Arc::clone(&metrics), Arc::clone(&late), written).map_err(no_threads)?;
         let outgoing = Outgoing::new(config.server.outgoing.clone());
-        let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks), |client| outgoing.apply(client));
-        let sender = sender.map_err(no_client)?;
+        let by = outgoing.clone();
+        let by_proxy = move |url: &reqwest::Url| by.is_by_proxy(url);
+        let way = |client| outgoing.apply(client);
+        let sender = Sender::start(store.clone(), Arc::clone(&metrics.webhooks), way, by_proxy).map_err(no_client)?;
         let shared = Arc::new(Shared {
             source: options.source,
             after,
@@ -476,6 +478,7 @@ fn settings(config: &Config) -> store::Settings {
         store: config.server.store.clone(),
         keep: keep.collect(),
         webhooks: config.server.webhooks.clone(),
+        allow_private: config.server.deliveries.allow_private,
     }
 }
 

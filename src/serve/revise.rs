@@ -57,6 +57,10 @@ impl Reviser {
         let mut told = self.told.lock().await;
         // Documents may have changed while no server ran.
         self.again(source, store).await;
+        while let Err(error) = store.tell_changes().await {
+            tracing::debug!(%error, "the store does not take yet that changes are to be told");
+            sleep(PAUSES[1]).await;
+        }
         while let Some(new) = told.recv().await {
             self.keep(store, new).await;
             if told.is_empty() && self.missed.swap(false, Ordering::Relaxed) {

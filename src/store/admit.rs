@@ -186,7 +186,7 @@ async fn transact_by(
     waiting: &[Waiting],
     unsure: &mut bool,
 ) -> Result<Vec<Answer>, StoreError> {
-    let hooks = core.settings.borrow().webhooks.clone();
+    let hooks = core.hooks();
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::admits_alone(&txn).await?;
     let mut found = Found::ask(&txn, waiting).await?;
@@ -387,7 +387,7 @@ pub(super) async fn take_back<C: ConnectionTrait>(db: &C, hooks: &[Arc<Webhook>]
     if row.state != rows::State::Running {
         return Ok(());
     }
-    let wanted = hooks.iter().filter(|hook| hook.events.contains(&EventType::CallStarted)).count() as u64;
+    let wanted = hooks.iter().filter(|hook| hook.wants(EventType::CallStarted, Some(&call.agent))).count() as u64;
     let untold = events::Column::Call.eq(call.id.as_str()).and(events::Column::Owner.is_null());
     let untold = untold.and(events::Column::Attempts.eq(0));
     let unsaid = events::Entity::delete_many().filter(untold).exec(db).await?.rows_affected;

@@ -229,6 +229,9 @@ pub(super) async fn end<C: ConnectionTrait>(
     } else {
         Entity::insert(row).exec_without_returning(db).await?;
     }
+    let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
+    lists::ended(db, &row, report).await?;
+    usage::ended(db, &row, report, found.as_ref()).await?;
     if !quiet && answered && ended.pictures != Some(false) {
         let deployment = ended.pictures.is_none().then_some(report.deployment.as_str());
         let draw = NewJob {
@@ -240,9 +243,6 @@ pub(super) async fn end<C: ConnectionTrait>(
         };
         jobs::add(db, core, draw).await?;
     }
-    let Some(row) = Entity::find_by_id(report.call.clone()).one(db).await? else { return Ok(()) };
-    lists::ended(db, &row, report).await?;
-    usage::ended(db, &row, report, found.as_ref()).await?;
     // Of a lost call its loss was told already.
     if quiet || state == Some(State::Lost) {
         return Ok(());
@@ -314,7 +314,7 @@ pub(super) async fn analyse<C: ConnectionTrait>(
     let found = ActiveModel { analysis: Set(Some(analysis.to_string())), ..Default::default() };
     Entity::update_many().set(found).filter(Column::Id.eq(call)).exec(db).await?;
     lists::analysed(db, call, analysis).await?;
-    note(db, hooks, call, EventType::AnalysisReady, &serde_json::json!({ "analysis": analysis }), Some(id)).await
+    note(db, hooks, call, EventType::AnalysisReady, &event::of_analysis(analysis), Some(id)).await
 }
 
 /// A call of which only the id is known, which has its beginning in it.

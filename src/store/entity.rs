@@ -1,6 +1,10 @@
 //! The tables as types.
 #![allow(missing_docs, unreachable_pub)] // what the derives write
 
+mod hooks;
+
+pub use hooks::{bodies, deliveries, endpoint_states, endpoints, told};
+
 /// `calls`: one row per call.
 pub mod calls {
     use sea_orm::entity::prelude::*;

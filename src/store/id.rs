@@ -24,6 +24,8 @@ pub enum Kind {
     Erasure,
     /// A phone number.
     Number,
+    /// An endpoint that was made by the API.
+    Webhook,
     /// A user.
     User,
     /// A session.
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Home => "home",
             Kind::Erasure => "era",
             Kind::Number => "num",
+            Kind::Webhook => "hook",
             Kind::User => "usr",
             Kind::Session => "ses",
             Kind::Link => "link",

@@ -11,6 +11,8 @@
 //!
 //! - `schema` has the tables and their versions, `entity` their types, `sql` all that differs between the two databases,
 //!   `lock` keeps a second server away from a data directory.
+//! - `endpoints` has who is told, and switches off whom nothing reaches; `deliveries` logs attempts and sends again, `changes`
+//!   tells of documents, `seal` keeps secrets that are in rows.
 //! - `admit` lets calls in, `share` says what they may cost; `writer` takes what calls hand over, `calls` and `outbox`
 //!   write it.
 //! - `chores` are jobs that the store does itself, by `reconcile` and `retention`.
@@ -22,8 +24,12 @@
 
 mod admit;
 mod calls;
+mod changes;
 mod chores;
+mod counters;
+mod deliveries;
 mod dials;
+mod endpoints;
 mod entity;
 mod event;
 mod history;
@@ -42,6 +48,7 @@ mod requests;
 mod retention;
 mod revisions;
 mod schema;
+mod seal;
 mod share;
 mod sql;
 #[cfg(test)]
@@ -54,7 +61,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -69,7 +76,12 @@ use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
+pub use counters::Counters;
+pub use deliveries::{
+    ANSWER_BYTES, Attempt, Delivery, DeliveryFilter, KEPT_DAYS as DELIVERIES_DAYS, Outcome, Replayed, Sample,
+};
 pub use dials::{Dial, DialChange, DialInserted};
+pub use endpoints::{Endpoint, EndpointRow, EndpointState, NOTICE_DAYS, NewEndpoint, OFF_DAYS, ROTATION_MS};
 pub use entity::calls::{Direction, Model as CallRow, State as CallState};
 pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
@@ -128,6 +140,10 @@ struct Core {
     queue: mpsc::Sender<Work>,
     counters: Arc<Counters>,
     settings: watch::Sender<Settings>,
+    /// Endpoints of the store, and how all fare, as last read.
+    known: watch::Sender<endpoints::Known>,
+    /// Who is told, by both.
+    hooks: watch::Sender<Arc<[Arc<Webhook>]>>,
     /// Whose turn it is to write, with the connection for transactions. SQLite lets who finds it busy sleep and try again,
     /// which is nobody's turn; this is in the order of asking.
     turn: tokio::sync::Mutex<DatabaseConnection>,
@@ -188,37 +204,10 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Agents whose calls are kept for another time, by name.
     pub keep: BTreeMap<String, KeepDays>,
-    /// Who is told.
+    /// Who is told, by `offhook.toml`.
     pub webhooks: Vec<Arc<Webhook>>,
-}
-
-/// What the store counts.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// What was handed over and is not written yet, when the writer last looked.
-    pub waiting: AtomicU64,
-    /// What was handed over and found no room.
-    pub dropped: AtomicU64,
-    /// Attempts to write that failed.
-    pub failed: AtomicU64,
-    /// Calls whose rows were made from their folders.
-    pub repaired: AtomicU64,
-    /// Calls whose server was gone before they ended.
-    pub lost: AtomicU64,
-    /// Calls that could not be let in, or not in time.
-    pub not_admitted: AtomicU64,
-    /// Jobs that were not put in, because too many of their kind wait.
-    pub jobs_dropped: AtomicU64,
-    /// How often another server took this one for gone.
-    pub lapsed: AtomicU64,
-    /// Calls that were deleted for their age.
-    pub deleted: AtomicU64,
-    /// Events that were deleted with them, or for their own age, before anybody took them.
-    pub events_deleted: AtomicU64,
-    /// Passwords that found no room to be looked at.
-    pub passwords_busy: AtomicU64,
-    /// Attempts to log in that were not heard, after too many that were wrong.
-    pub attempts_refused: AtomicU64,
+    /// Whether endpoints that were made by the API may be on private networks.
+    pub allow_private: bool,
 }
 
 /// Why the store does not do what it should.
@@ -358,6 +347,8 @@ impl Store {
             hasher: people::Hasher::new(Arc::clone(&counters)),
             counters,
             settings: watch::Sender::new(settings),
+            known: watch::Sender::default(),
+            hooks: watch::Sender::new(Arc::default()),
             ready: AtomicBool::new(false),
             tried: watch::Sender::new(false),
             ill: Mutex::new(None),
@@ -371,6 +362,7 @@ impl Store {
             said: Mutex::new(None),
             since_ms: now_ms(),
         });
+        core.join_hooks();
         if lock.is_some() {
             match core.in_time(schema::migrate(&core.db)).await {
                 Err(never @ (StoreError::Newer { .. } | StoreError::Unsuitable(_))) => return Err(never),
@@ -384,6 +376,7 @@ impl Store {
         store.spawn(writer.run());
         store.spawn(admit::run(Arc::clone(&store.core), wanted, store.stopping.subscribe()));
         store.spawn(dials::write_later(Arc::clone(&store.core), store.stopping.subscribe()));
+        store.spawn(endpoints::keep(Arc::clone(&store.core), store.stopping.subscribe()));
         // The first caller finds it ready, unless it cannot be.
         let _ = tokio::time::timeout(PATIENCE, store.core.tried.subscribe().wait_for(|tried| *tried)).await;
         Ok(store)
@@ -419,6 +412,7 @@ impl Store {
     /// What the store runs by from now on.
     pub fn set(&self, settings: Settings) {
         self.core.settings.send_replace(settings);
+        self.core.join_hooks();
     }
 
     /// A call has begun: its row, and `call.started`. Never waits.

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
-    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, ExprTrait as _,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, TransactionTrait as _,
+    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _,
+    ExprTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, TransactionTrait as _,
 };
 use serde_json::Value;
 
 use crate::config::{EventType, Webhook};
 
+use super::deliveries::{self, Attempt, Outcome};
+use super::endpoints;
 use super::entity::{calls, outbox};
-use super::event::Event;
+use super::event::{About, Event};
 use super::{Core, Desk, Store, StoreError, now_ms, sql};
 use outbox::{ActiveModel, Column, Entity, Model, State};
 
 /// Events that may wait for one endpoint; a further one is given up at once.
-const MAX_WAITING: u64 = 100_000;
+pub(super) const MAX_WAITING: u64 = 100_000;
 /// Events that were given up and are kept; the oldest go first.
 pub(super) const MAX_DEAD: u64 = 100_000;
 
@@ -41,23 +43,39 @@ pub(super) async fn add_all<'a, C: ConnectionTrait>(
     hooks: &[Arc<Webhook>],
     events: impl Iterator<Item = (&'a calls::Model, EventType, &'a Value, Option<&'a str>)>,
 ) -> Result<(), DbErr> {
+    tell(db, hooks, events.map(|(call, kind, data, id)| (About::Call(call), kind, data, id))).await
+}
+
+/// The same of whatever there is.
+pub(super) async fn tell<'a, C: ConnectionTrait>(
+    db: &C,
+    hooks: &[Arc<Webhook>],
+    events: impl Iterator<Item = (About<'a>, EventType, &'a Value, Option<&'a str>)>,
+) -> Result<(), DbErr> {
     let mut waiting: BTreeMap<&str, u64> = BTreeMap::new();
     let mut rows = Vec::new();
     let now_ms = now_ms();
-    for (call, kind, data, id) in events {
-        let wanted: Vec<&str> =
-            hooks.iter().filter(|hook| hook.events.contains(&kind)).map(|hook| hook.name.as_str()).collect();
+    for (about, kind, data, id) in events {
+        let wanted: Vec<&Webhook> =
+            hooks.iter().filter(|hook| hook.wants(kind, about.agent())).map(Arc::as_ref).collect();
         if wanted.is_empty() {
             continue;
         }
-        let event = Event::new(id, call, kind, data, now_ms);
-        for endpoint in wanted {
+        let event = Event::new(id, about, kind, data, now_ms);
+        for hook in wanted {
+            let endpoint = hook.id.as_str();
+            if let Some(why) = &hook.off {
+                rows.push(row(&event, about.key(), endpoint, Some(why.clone()), now_ms));
+                continue;
+            }
             let before = match waiting.get(endpoint) {
                 Some(before) => *before,
                 None => waiting_for(db, endpoint).await?,
             };
             waiting.insert(endpoint, before + 1);
-            rows.push(row(&event, &call.id, endpoint, before >= MAX_WAITING, now_ms));
+            let full =
+                (before >= MAX_WAITING).then(|| format!("more than {MAX_WAITING} events wait for this endpoint"));
+            rows.push(row(&event, about.key(), endpoint, full, now_ms));
         }
     }
     if rows.is_empty() {
@@ -67,11 +85,12 @@ pub(super) async fn add_all<'a, C: ConnectionTrait>(
     Entity::insert_many(rows).on_conflict(there).exec_without_returning(db).await.map(drop)
 }
 
-fn row(event: &Event, call: &str, endpoint: &str, full: bool, now_ms: i64) -> ActiveModel {
+/// `dead`: why it is given up at once.
+fn row(event: &Event, about: &str, endpoint: &str, dead: Option<String>, now_ms: i64) -> ActiveModel {
     ActiveModel {
         seq: NotSet,
         id: Set(event.id.clone()),
-        call: Set(call.to_owned()),
+        call: Set(about.to_owned()),
         endpoint: Set(endpoint.to_owned()),
         kind: Set(event.kind.name().to_owned()),
         body: Set(event.body.clone()),
@@ -79,13 +98,13 @@ fn row(event: &Event, call: &str, endpoint: &str, full: bool, now_ms: i64) -> Ac
         attempts: Set(0),
         // At once, whatever the clock does meanwhile.
         next_at_ms: Set(0),
-        state: Set(if full { State::Dead } else { State::Waiting }),
-        last_error: Set(full.then(|| format!("more than {MAX_WAITING} events wait for this endpoint"))),
+        state: Set(if dead.is_some() { State::Dead } else { State::Waiting }),
+        last_error: Set(dead),
         owner: Set(None),
     }
 }
 
-async fn waiting_for<C: ConnectionTrait>(db: &C, endpoint: &str) -> Result<u64, DbErr> {
+pub(super) async fn waiting_for<C: ConnectionTrait>(db: &C, endpoint: &str) -> Result<u64, DbErr> {
     let waiting = Column::Endpoint.eq(endpoint).and(Column::State.eq(State::Waiting));
     Entity::find().filter(waiting).count(db).await
 }
@@ -122,9 +141,9 @@ impl Store {
         .await
     }
 
-    /// Who is told of calls, as configured now.
-    pub fn webhooks(&self) -> Vec<Arc<Webhook>> {
-        self.core.settings.borrow().webhooks.clone()
+    /// Who is told of calls now: the endpoints of `offhook.toml`, then those that were made by the API.
+    pub fn webhooks(&self) -> Arc<[Arc<Webhook>]> {
+        self.core.hooks()
     }
 
     /// In how many milliseconds something will be due for `endpoint` that nobody has yet; `None`: there is nothing.
@@ -173,39 +192,66 @@ impl Store {
         .await
     }
 
-    /// An event was delivered.
+    /// An event was delivered, by `attempt`.
     ///
     /// # Errors
     /// The store cannot be written: the event is not to be sent again before it can.
-    pub async fn delivered(&self, seq: i64) -> Result<(), StoreError> {
-        self.in_time(async {
-            let _turn = self.core.turn.lock().await;
-            Entity::delete_by_id(seq).exec(self.db()).await?;
-            self.core.in_hand.events.let_go(seq);
+    pub async fn delivered(&self, row: &Model, attempt: &Attempt) -> Result<(), StoreError> {
+        self.note(async |txn| {
+            deliveries::keep_body(txn, row).await?;
+            if Entity::delete_by_id(row.seq).exec(txn).await?.rows_affected > 0 {
+                deliveries::log(txn, row, attempt, Outcome::Delivered).await?;
+                endpoints::took(txn, &self.core.hooks(), &row.endpoint).await?;
+            }
             Ok(())
         })
-        .await
+        .await?;
+        self.core.in_hand.events.let_go(row.seq);
+        Ok(())
     }
 
     /// An attempt has failed, and the event is nobody's again. `pause_ms`: how long it waits; `None`: it is given up.
     ///
     /// # Errors
     /// The store cannot be written.
-    pub async fn failed(&self, seq: i64, why: &str, pause_ms: Option<i64>) -> Result<(), StoreError> {
+    pub async fn failed(&self, row: &Model, attempt: &Attempt, pause_ms: Option<i64>) -> Result<(), StoreError> {
+        let why = attempt.error.as_deref().unwrap_or_default().replace('\0', "");
         let change = Entity::update_many()
             .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-            .col_expr(Column::LastError, Expr::value(why.replace('\0', "")))
+            .col_expr(Column::LastError, Expr::value(why.as_str()))
             .col_expr(Column::Owner, Expr::value(None::<String>))
-            .filter(Column::Seq.eq(seq));
-        let change = match pause_ms {
-            Some(ms) => change.col_expr(Column::NextAtMs, sql::clock(self.db()).add(ms)),
-            None => change.col_expr(Column::State, Expr::value(State::Dead)),
+            // What was noted, and of which the answer was lost, is not noted again.
+            .filter(Column::Seq.eq(row.seq).and(Column::Attempts.eq(row.attempts)));
+        let (change, outcome) = match pause_ms {
+            Some(ms) => (change.col_expr(Column::NextAtMs, sql::clock(self.db()).add(ms)), Outcome::Failed),
+            None => (change.col_expr(Column::State, Expr::value(State::Dead)), Outcome::GivenUp),
         };
-        self.in_time(async {
-            let _turn = self.core.turn.lock().await;
-            change.exec(self.db()).await?;
-            self.core.in_hand.events.let_go(seq);
+        self.note(async |txn| {
+            if change.clone().exec(txn).await?.rows_affected > 0 {
+                deliveries::log(txn, row, attempt, outcome).await?;
+                endpoints::refused(txn, &self.core.hooks(), &row.endpoint, &why, outcome).await?;
+            }
             Ok(())
+        })
+        .await?;
+        self.core.in_hand.events.let_go(row.seq);
+        Ok(())
+    }
+
+    /// Writes in one transaction what came of an attempt.
+    async fn note(&self, work: impl AsyncFnOnce(&DatabaseTransaction) -> Result<(), DbErr>) -> Result<(), StoreError> {
+        self.in_time(async {
+            let mut turn = self.core.turn.lock().await;
+            let noted = async {
+                let txn = turn.begin_with_options(sql::immediate()).await?;
+                work(&txn).await?;
+                Ok(txn.commit().await?)
+            };
+            let noted = noted.await;
+            if noted.is_err() {
+                self.core.renew(&mut turn).await;
+            }
+            noted
         })
         .await
     }

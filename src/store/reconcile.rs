@@ -32,7 +32,7 @@ pub(super) async fn settle(core: &Core) -> Result<(), StoreError> {
     let running = Entity::find().filter(Column::State.eq(State::Running)).filter(lease::is_free(Column::Owner));
     for row in core.in_time(async { Ok(running.all(&core.db).await?) }).await? {
         let report = report(core, &row.id).await;
-        let hooks = core.settings.borrow().webhooks.clone();
+        let hooks = core.hooks();
         let mut turn = core.turn.lock().await;
         let done = core.in_time(end(core, &turn, &hooks, report.as_ref(), &row)).await;
         if done.is_err() {
@@ -120,7 +120,7 @@ async fn one(core: &Core, name: &str, is_known: bool, born_ms: i64) -> Result<()
         return Ok(());
     }
     let quiet = began_ms < born_ms;
-    let hooks = if quiet { Vec::new() } else { core.settings.borrow().webhooks.clone() };
+    let hooks = if quiet { Arc::default() } else { core.hooks() };
     let mut turn = core.turn.lock().await;
     let done = core.within(LONGEST, make(core, &turn, &hooks, ended.as_ref(), name, quiet)).await;
     if done.is_err() {

@@ -16,7 +16,9 @@ use sea_orm::{
 
 use super::entity::{calls, dials, outbox};
 use super::outbox::MAX_DEAD;
-use super::{Core, LONGEST, StoreError, id, jobs, kept, lists, now_ms, people, persons, requests, revisions, sql};
+use super::{
+    Core, LONGEST, StoreError, deliveries, id, jobs, kept, lists, now_ms, people, persons, requests, revisions, sql,
+};
 
 /// Begins the name of a folder that is being deleted.
 pub(super) const ASIDE: &str = ".deleted-";
@@ -65,6 +67,7 @@ pub(super) async fn rows(core: &Core) -> Result<(), StoreError> {
         forget_dead(core).await,
         untaken,
         unplaced,
+        deliveries::prune(core).await,
         forget_dials(core).await,
         jobs::forget(core).await,
         revisions::prune(core).await,
@@ -130,6 +133,7 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     let deleted = core.within(LONGEST, async {
         row.exec(&core.db).await?;
         lists::gone(&core.db, call).await?;
+        deliveries::forget_call(&core.db, call).await?;
         Ok(events.exec(&core.db).await?.rows_affected)
     });
     core.counters.events_deleted.fetch_add(deleted.await?, Ordering::Relaxed);

@@ -41,6 +41,7 @@ mod dials;
 mod documents;
 mod erase;
 mod found;
+mod hooks;
 mod jobs;
 mod kept;
 mod lists;
@@ -56,6 +57,7 @@ mod trouble;
 use cluster::Cluster;
 
 const HOOK: &str = "crm";
+const SEAL_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A data directory with servers, one after the other, and the database that they use.
 struct Place {
@@ -115,18 +117,12 @@ impl Place {
     }
 
     async fn store_with(&self, keep_days: u64, lease: Duration) -> Result<Store, StoreError> {
-        let hook = Webhook {
-            name: HOOK.to_owned(),
-            url: String::new(),
-            secret: Secret::new(""),
-            events: EventType::ALL.to_vec(),
-            timeout_ms: 1,
-            retry_first_ms: 1,
-        };
+        let hook = Webhook::new(HOOK, "", Secret::new(""));
         let settings = Settings {
-            store: StoreSettings { keep_days, ..StoreSettings::default() },
+            store: StoreSettings { keep_days, seal_key: Some(Secret::new(SEAL_KEY)), ..StoreSettings::default() },
             keep: BTreeMap::new(),
             webhooks: vec![Arc::new(hook)],
+            allow_private: false,
         };
         let (data, url) = (self.data().to_owned(), self.url.clone());
         Store::start(StoreOptions { data, url, address: String::new(), lease }, settings, Arc::default()).await
@@ -200,6 +196,11 @@ async fn outbox(store: &Store) -> Vec<OutboxRow> {
     let mut rows = entity::outbox::Entity::find().all(store.db()).await.unwrap();
     rows.sort_by_key(|row| row.seq);
     rows
+}
+
+/// An attempt that failed.
+fn refused(why: &str) -> Attempt {
+    Attempt { status: Some(500), took_ms: 7, answer: "no".to_owned(), error: Some(why.to_owned()) }
 }
 
 async fn told(store: &Store) -> Vec<(String, String)> {

@@ -13,7 +13,7 @@ use crate::config::EventType;
 
 use super::calls::{self, Ended, EndedCall, NewCall};
 use super::lock::Lock;
-use super::{Core, LONGEST, StoreError, admit, chores, id, lease, persons, reconcile, schema, sql};
+use super::{Core, LONGEST, StoreError, admit, chores, endpoints, id, lease, persons, reconcile, schema, sql};
 
 /// What is handed over.
 #[derive(Debug)]
@@ -162,6 +162,7 @@ impl Writer {
         self.core.in_time(schema::migrate(&self.core.db)).await?;
         self.core.in_time(lease::dismiss_former(&self.core)).await?;
         self.core.in_time(async { Ok(lease::register(&self.core.db, &self.core.me).await?) }).await?;
+        self.core.in_time(endpoints::refresh(&self.core)).await?;
         reconcile::settle(&self.core).await
     }
 
@@ -199,7 +200,7 @@ impl Writer {
     }
 
     async fn transact_by(&self, db: &DatabaseConnection, works: &[Shaped]) -> Result<(), StoreError> {
-        let hooks = self.core.settings.borrow().webhooks.clone();
+        let hooks = self.core.hooks();
         let txn = db.begin_with_options(sql::immediate()).await?;
         for work in works {
             match work {

@@ -39,3 +39,4 @@ mod tools;
 mod trust;
 mod two_servers;
 mod webhooks;
+mod webhooks_api;

@@ -216,7 +216,7 @@ async fn last_words_are_awaited_without_a_slot_and_reach_whoever_is_told_of_the_
 }
 
 #[tokio::test]
-async fn what_was_pending_when_the_server_was_killed_comes_with_the_same_ids() {
+async fn hook_05_what_was_pending_when_the_server_was_killed_comes_with_the_same_ids() {
     let receiver = Receiver::new();
     receiver.answers(|_, _| 500);
     receiver.up().await;
@@ -331,7 +331,7 @@ async fn what_was_given_up_is_listed_and_sent_again_while_the_server_runs() {
 }
 
 #[tokio::test]
-async fn the_command_that_receives_verifies_and_knows_what_it_had() {
+async fn hook_02_the_command_that_receives_verifies_and_knows_what_it_had() {
     let (mut command, addr) = listen(&["--secret", SECRET, "--fail-first", "1"]);
     let lines = BufReader::new(command.0.stdout.take().expect("a pipe")).lines();
     let house = House::open(site(addr, "retry_first_ms = 100\n").await, None).await;

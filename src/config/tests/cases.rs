@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log, plan, residency, billing, secrets",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, log, plan, residency, billing, secrets",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
@@ -92,7 +92,7 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "offhook.toml:2:8: name = \"a b\": is not valid; allowed: 1 to 64 letters, digits, - and _",
             "offhook.toml:3:7: url = \"ftp://x.example\": cannot be of ftp:; allowed: http://, https://",
             "offhook.toml:4:10: secret = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" }, { file = \"path\" }",
-            "offhook.toml:5:11: \"call.endet\": unknown value; did you mean call.ended?; allowed: call.started, call.transferred, call.ended, call.failed, recording.ready, analysis.ready",
+            "offhook.toml:5:11: \"call.endet\": unknown value; did you mean call.ended?; allowed: call.started, call.transferred, call.ended, call.failed, recording.ready, analysis.ready, deployment.changed, alert.fired, alert.resolved",
         ]),
         ("offhook.toml", "[[webhooks]]\nname = \"a\"\nurl = \"http://x.example\"\nsecret = { env = \"KEY\" }\nevents = \"most\"".into(), &[
             "offhook.toml:4:10: secret = { env = \"KEY\" }: the secret is too short: 16 bytes at least, such as whsec_ and `openssl rand -base64 32`",
@@ -103,6 +103,18 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
             "offhook.toml:1:1: webhooks.url is missing: where events are posted",
             "offhook.toml:1:1: webhooks.secret is missing: what events are signed with, { env = \"NAME\" } or { file = \"path\" }",
             "offhook.toml:2:10: events = []: names no event; allowed: \"all\", or a list of names",
+        ]),
+        ("offhook.toml", "[[webhooks]]\nname = \"a\"\nurl = \"https://x.example\"\nsecret = { env = \"KEY\" }\nprevious_secret = \"old\"\nagents = []\nper_second = 1001".into(), &[
+            "offhook.toml:4:10: secret = { env = \"KEY\" }: the secret is too short: 16 bytes at least, such as whsec_ and `openssl rand -base64 32`",
+            "offhook.toml:5:19: previous_secret = (hidden): a secret is never written in a document; allowed: { env = \"NAME\" }, { file = \"path\" }",
+            "offhook.toml:6:10: agents = []: names no agent; allowed: a list of agents' names; left out, all agents'",
+            "offhook.toml:7:14: per_second = 1001: out of range; allowed: 1-1000",
+        ]),
+        ("offhook.toml", "[deliveries]\naddresses = [\"203.0.113.7\", \"203.0.113.7/24\"]".into(), &[
+            "offhook.toml:2:29: \"203.0.113.7/24\": is no address; allowed: such as \"203.0.113.7\", or \"203.0.113.0/24\" for all of a network",
+        ]),
+        ("offhook.toml", "[store]\nseal_key = { env = \"KEY\" }".into(), &[
+            "offhook.toml:2:12: seal_key = { env = \"KEY\" }: the key is too short: 32 bytes at least, such as the output of `openssl rand -base64 32`",
         ]),
         ("offhook.toml", "[log]\nformat = \"jsno\"".into(), &[
             "offhook.toml:2:10: format = \"jsno\": unknown value; did you mean json?; allowed: text, json",

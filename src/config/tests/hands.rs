@@ -153,6 +153,18 @@ fn bad_questions_and_fetches_are_told() {
             ],
         ),
         (
+            format!(
+                "{head}[analysis]\nmodel = \"rehearsal-text\"\nprompt = \"x\"\nsuccess = \"mood\"\nschema = {{ type = \"object\", properties = {{ mood = {{ type = \"string\" }} }} }}\n[qc]\nsuccess = \"mood\""
+            ),
+            &[
+                "6:11: success = \"mood\": is no boolean of the schema; allowed: the name of a property of type = \"boolean\"",
+                "8:1: qc.model is missing: the name of a table of kind = \"text\" in models.toml",
+                "8:1: qc.prompt is missing: what is asked about the call, with {{result.transcript}} in it",
+                "8:1: qc.schema is missing: the JSON Schema of the answer",
+                "9:1: success: unknown key; allowed: model, prompt, schema, timeout_ms, max_tokens",
+            ],
+        ),
+        (
             format!("{}[qc]", head.replace("rehearsal", "rehearsal-text")),
             &[
                 "1:9: model = \"rehearsal-text\": is a text model, and a call needs one that speaks; allowed: openai, rehearsal",
@@ -230,7 +242,7 @@ fn tools_and_variables_mean_what_they_say() {
         [[tool]]\nname = \"book\"\ndescription = \"Books.\"\nparameters = '{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}}}'\n\
         timeout_ms = 100\nhttp = { method = \"PUT\", url = \"https://{{crm.name}}.a.example/{{args.n}}\", hosts = [\"*.a.example\"], retries = 5 }\n\
         [[mcp]]\nlabel = \"stock\"\nurl = \"https://mcp.example/\"\nauthorization = { env = \"KEY\" }\n\
-        [analysis]\nmodel = \"rehearsal-text\"\nprompt = \"{{result.transcript}}\"\nschema = { type = \"object\", properties = { mood = {} } }\n\
+        [analysis]\nmodel = \"rehearsal-text\"\nprompt = \"{{result.transcript}}\"\nschema = { type = \"object\", properties = { mood = {}, good = { type = \"boolean\" } } }\nsuccess = \"good\"\n\
         [qc]\nmodel = \"rehearsal-text\"\nprompt = \"{{analysis.mood}} {{analysis.json}}\"\nschema = { type = \"object\" }\n\
         [push]\nurl = \"https://a.example/\"\nbody = '{\"m\": \"{{analysis.mood}}\", \"q\": {{qc.json}} }'\n";
     dir.write("agents/reception.toml", text);
@@ -249,6 +261,7 @@ fn tools_and_variables_mean_what_they_say() {
     assert!(request.may_ask("eu.a.example") && !request.may_ask("a.example") && !request.may_ask("b.example"));
     assert_eq!(agent.mcp[0].authorization.as_ref().unwrap().expose(), "sk-very-secret");
     assert_eq!(agent.after.analysis.as_ref().unwrap().model.base_url, "http://127.0.0.1:8765/v1");
+    assert_eq!(agent.after.analysis.as_ref().unwrap().success.as_deref(), Some("good"));
     assert!(agent.after.qc.is_some() && agent.after.push.is_some() && agent.fetch.is_none());
 }
 

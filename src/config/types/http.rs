@@ -191,6 +191,8 @@ pub struct Question {
     pub prompt: Template,
     /// What the answer must be.
     pub schema: Schema,
+    /// Which of its properties, a boolean, says whether the call served its purpose.
+    pub success: Option<String>,
     /// Milliseconds for one answer.
     pub timeout_ms: u64,
     /// Tokens of one answer.

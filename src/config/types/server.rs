@@ -36,6 +36,8 @@ pub struct Server {
     pub store: StoreSettings,
     /// Who is told of calls.
     pub webhooks: Vec<Arc<Webhook>>,
+    /// What goes for all who are told.
+    pub deliveries: DeliverySettings,
     /// Who says what the agents, deployments and models are.
     pub source: DocumentSource,
     /// What the organization may have.

@@ -72,6 +72,11 @@ impl Outgoing {
         client.proxy(Proxy::custom(move |url: &Url| rules.proxy_for(&url.as_str().parse().ok()?)))
     }
 
+    /// Whether a proxy stands before a URL.
+    pub(super) fn is_by_proxy(&self, url: &Url) -> bool {
+        url.as_str().parse().is_ok_and(|uri| self.rules.proxy_for(&uri).is_some())
+    }
+
     /// Connects to the host of a URL.
     pub(super) async fn connect(&self, uri: &Uri) -> Result<Stream, Failed> {
         match self.rules.proxy_for(uri) {

@@ -4,8 +4,9 @@
 //! receivers' side of it.
 //!
 //! - [`signature`] signs and verifies, as Standard Webhooks do; [`schedule`] says when to try again.
-//! - `sender` takes from the outbox what is due, `post` is one attempt.
+//! - `sender` takes from the outbox what is due, as fast as `pace` lets it; `post` is one attempt.
 
+mod pace;
 mod post;
 pub mod schedule;
 mod sender;

@@ -11,16 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, ClientBuilder};
+use futures_util::future::join_all;
+use reqwest::{ClientBuilder, Url};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-use crate::config::Webhook;
-use crate::store::{OutboxRow, Store, StoreError};
+use crate::config::{EventType, MAX_EVENTS_PER_SECOND, Webhook};
+use crate::store::{Attempt, OutboxRow, Sample, Store, StoreError};
 
-use super::post::{self, Outcome};
+use super::pace::Pace;
+use super::post::{self, Next, Ways};
 use super::{Counters, schedule};
 
 /// Events on their way to one endpoint at once.
@@ -34,12 +36,15 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// The task that sends.
 pub struct Sender {
+    store: Store,
+    ways: Arc<Ways>,
     stopping: watch::Sender<bool>,
     task: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Sender {
-    /// Starts sending what is in the outbox of `store`. `way`: has the client go by a proxy, where there is one.
+    /// Starts sending what is in the outbox of `store`. `way`: has the client go by a proxy, where there is one; `by_proxy`:
+    /// whether there is one before a URL.
     ///
     /// # Errors
     /// There is no TLS for the client.
@@ -47,18 +52,40 @@ impl Sender {
         store: Store,
         counters: Arc<Counters>,
         way: impl FnOnce(ClientBuilder) -> ClientBuilder,
+        by_proxy: impl Fn(&Url) -> bool + Send + Sync + 'static,
     ) -> Result<Sender, reqwest::Error> {
         let stopping = watch::Sender::new(false);
+        let ways = Arc::new(Ways::new(way, by_proxy)?);
         let work = Work {
-            store,
-            client: way(post::client()).build()?,
+            store: store.clone(),
+            ways: Arc::clone(&ways),
             counters,
             on_the_way: HashMap::new(),
+            paces: HashMap::new(),
+            all: Pace::default(),
             failing: HashMap::new(),
             tasks: JoinSet::new(),
         };
         let task = tokio::spawn(work.run(stopping.subscribe()));
-        Ok(Sender { stopping, task: std::sync::Mutex::new(Some(task)) })
+        Ok(Sender { store, ways, stopping, task: std::sync::Mutex::new(Some(task)) })
+    }
+
+    /// Sends a sample of each of these types, signed and marked `test`, once, all at the same time, whether the endpoint is
+    /// on or off. Answers what came of each; that is in the log of attempts too.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn test(&self, hook: &Webhook, kinds: &[EventType]) -> Result<Vec<(Sample, Attempt)>, StoreError> {
+        let one = async |kind: &EventType| {
+            let sample = Sample::new(*kind);
+            let (attempt, _) = post::post(&self.ways, hook, &sample.id, &sample.body).await;
+            (sample, attempt)
+        };
+        let tried = join_all(kinds.iter().map(one)).await;
+        for (sample, attempt) in &tried {
+            self.store.log_test(&hook.id, sample, attempt).await?;
+        }
+        Ok(tried)
     }
 
     /// Gives what is due a moment, and ends. What is left is sent by the next server.
@@ -83,10 +110,13 @@ impl Drop for Sender {
 
 struct Work {
     store: Store,
-    client: Client,
+    ways: Arc<Ways>,
     counters: Arc<Counters>,
     /// By endpoint, the events that are on their way.
     on_the_way: HashMap<String, Vec<i64>>,
+    /// By endpoint, how soon it may be sent more; and all of them together.
+    paces: HashMap<String, Pace>,
+    all: Pace,
     /// Endpoints that took nothing at the last attempt, and since when.
     failing: HashMap<String, Instant>,
     tasks: JoinSet<Done>,
@@ -128,42 +158,69 @@ impl Work {
     /// Sends what is due and has room; gives how long nothing else will be.
     async fn start_due(&mut self) -> Result<Duration, StoreError> {
         let hooks = self.store.webhooks();
-        let (mut waiting, mut next_ms) = (0, i64::MAX);
-        for (endpoint, count) in self.store.waiting().await? {
-            waiting += count;
-            let Some(hook) = hooks.iter().find(|hook| hook.name == endpoint) else {
-                let given_up = self.store.give_up(&endpoint, "there is no such webhook in offhook.toml").await?;
-                self.counters.dead.fetch_add(given_up, Ordering::Relaxed);
-                tracing::warn!(
-                    endpoint,
-                    events = given_up,
-                    "events given up: there is no such webhook in offhook.toml"
-                );
-                continue;
-            };
-            let on_the_way = self.on_the_way.entry(endpoint.clone()).or_default();
-            let room = PER_ENDPOINT.saturating_sub(on_the_way.len());
-            if room == 0 {
-                continue;
-            }
-            let rows = self.store.claim(&endpoint, room as u64).await?;
-            for row in rows {
-                on_the_way.push(row.seq);
-                self.tasks.spawn(attempt(
-                    self.store.clone(),
-                    self.client.clone(),
-                    Arc::clone(hook),
-                    row,
-                    Arc::clone(&self.counters),
-                ));
-            }
-            if let Some(ms) = self.store.next_due_ms(&endpoint).await? {
-                next_ms = next_ms.min(ms);
+        // Servers that share the outbox share what may be sent.
+        let servers = self.store.servers() as f64;
+        let (mut all_waiting, mut next) = (0, LOOK);
+        for (endpoint, waiting) in self.store.waiting().await? {
+            all_waiting += waiting;
+            match hooks.iter().find(|hook| hook.id == endpoint) {
+                Some(hook) if hook.off.is_none() => {
+                    next = next.min(self.start_due_of(hook, servers).await?);
+                }
+                Some(hook) => self.give_up(&endpoint, hook.off.as_deref().unwrap_or_default()).await?,
+                None => {
+                    // Another server may have made it just now.
+                    self.store.look_at_endpoints().await?;
+                    if self.store.webhooks().iter().any(|hook| hook.id == endpoint) {
+                        next = SHORTEST;
+                    } else {
+                        self.give_up(&endpoint, "there is no such webhook any more").await?;
+                    }
+                }
             }
         }
-        self.counters.waiting.store(waiting, Ordering::Relaxed);
-        let pause = u64::try_from(next_ms).unwrap_or(0);
-        Ok(Duration::from_millis(pause).min(LOOK))
+        self.counters.waiting.store(all_waiting, Ordering::Relaxed);
+        Ok(next)
+    }
+
+    /// The same of one endpoint.
+    async fn start_due_of(&mut self, hook: &Arc<Webhook>, servers: f64) -> Result<Duration, StoreError> {
+        let own = hook.per_second as f64 / servers;
+        let everybodys = MAX_EVENTS_PER_SECOND as f64 / servers;
+        let now = Instant::now();
+        let on_the_way = self.on_the_way.entry(hook.id.clone()).or_default();
+        let pace = self.paces.entry(hook.id.clone()).or_default();
+        let free = PER_ENDPOINT.saturating_sub(on_the_way.len());
+        let may = pace.room(now, own).min(self.all.room(now, everybodys));
+        let mut sent = 0;
+        if free > 0 && may > 0 {
+            let rows = self.store.claim(&hook.id, free.min(may) as u64).await?;
+            sent = rows.len();
+            for row in rows {
+                on_the_way.push(row.seq);
+                let (store, ways, counters) = (self.store.clone(), Arc::clone(&self.ways), Arc::clone(&self.counters));
+                self.tasks.spawn(attempt(store, ways, Arc::clone(hook), row, counters));
+            }
+            pace.take(now, sent, own);
+            self.all.take(now, sent, everybodys);
+        }
+        if sent >= free {
+            // Whoever comes back says so.
+            return Ok(LOOK);
+        }
+        if sent >= may {
+            return Ok(pace.wait(now, own).max(self.all.wait(now, everybodys)));
+        }
+        let due_ms = self.store.next_due_ms(&hook.id).await?.unwrap_or(i64::MAX);
+        Ok(Duration::from_millis(u64::try_from(due_ms).unwrap_or(0)))
+    }
+
+    /// Gives up what waits for an endpoint that is sent nothing.
+    async fn give_up(&self, endpoint: &str, why: &str) -> Result<(), StoreError> {
+        let given_up = self.store.give_up(endpoint, why).await?;
+        self.counters.dead.fetch_add(given_up, Ordering::Relaxed);
+        tracing::warn!(endpoint, events = given_up, why, "events given up");
+        Ok(())
     }
 
     fn done(&mut self, done: Option<Done>) {
@@ -188,25 +245,28 @@ impl Work {
 }
 
 /// Tries once, and notes what came of it.
-async fn attempt(store: Store, client: Client, hook: Arc<Webhook>, row: OutboxRow, counters: Arc<Counters>) -> Done {
-    let outcome = post::post(&client, &hook, &row).await;
-    let done = Done { endpoint: hook.name.clone(), seq: row.seq, delivered: outcome == Outcome::Delivered };
+async fn attempt(store: Store, ways: Arc<Ways>, hook: Arc<Webhook>, row: OutboxRow, counters: Arc<Counters>) -> Done {
+    let (tried, next) = post::post(&ways, &hook, &row.id, &row.body).await;
+    let done = Done { endpoint: hook.id.clone(), seq: row.seq, delivered: next == Next::Nothing };
     let attempts = row.attempts.max(0) as u64 + 1;
-    let (why, pause_ms) = match outcome {
-        Outcome::Delivered => {
+    let pause_ms = match next {
+        Next::Nothing => {
+            noted(|| store.delivered(&row, &tried)).await;
             counters.delivered.fetch_add(1, Ordering::Relaxed);
-            noted(|| store.delivered(row.seq)).await;
             return done;
         }
-        Outcome::Refused { why } => (why, None),
-        Outcome::Failed { why, asked_s } => (why, schedule::pause_ms(hook.retry_first_ms, attempts, asked_s, chance())),
+        Next::Never => None,
+        Next::Again { asked_s } => schedule::pause_ms(hook.retry_first_ms, attempts, asked_s, chance()),
     };
+    let why = tried.error.as_deref().unwrap_or_default();
+    let pause_ms = pause_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
+    noted(|| store.failed(&row, &tried, pause_ms)).await;
     counters.failed.fetch_add(1, Ordering::Relaxed);
-    tracing::debug!(endpoint = hook.name, event = row.id, kind = row.kind, attempts, why, "event not delivered");
+    tracing::debug!(endpoint = hook.id, event = row.id, kind = row.kind, attempts, why, "event not delivered");
     if pause_ms.is_none() {
         counters.dead.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
-            endpoint = hook.name,
+            endpoint = hook.id,
             event = row.id,
             kind = row.kind,
             attempts,
@@ -214,8 +274,6 @@ async fn attempt(store: Store, client: Client, hook: Arc<Webhook>, row: OutboxRo
             "event given up (`offhook webhooks dead`)"
         );
     }
-    let pause_ms = pause_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX));
-    noted(|| store.failed(row.seq, &why, pause_ms)).await;
     done
 }
 

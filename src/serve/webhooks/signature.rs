@@ -2,13 +2,15 @@
 //!
 //! `webhook-signature` is `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`, with the id and the timestamp
 //! (seconds since 1970) of the headers beside it. The key is what follows `whsec_` in the secret, decoded from base64; a
-//! secret without that prefix is the key itself. Comparisons take constant time.
+//! secret without that prefix is the key itself. While a secret is being changed there are two signatures, parted by a space.
+//! An endpoint may ask for `x-offhook-signature` too: the same key's HMAC-SHA256 over the body alone, as hexadecimal digits.
+//! Comparisons take constant time.
 
 use base64_simd::STANDARD;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::config::{SECRET_PREFIX, Secret};
+use crate::config::{SECRET_PREFIX, Secret, Webhook};
 
 /// The header with the event's id, the same at every attempt.
 pub const ID: &str = "webhook-id";
@@ -16,6 +18,8 @@ pub const ID: &str = "webhook-id";
 pub const TIMESTAMP: &str = "webhook-timestamp";
 /// The header with the signatures.
 pub const SIGNATURE: &str = "webhook-signature";
+/// The header with the plain signature.
+pub const PLAIN: &str = "x-offhook-signature";
 
 /// How far a timestamp may be off, in seconds, either way.
 pub const TOLERANCE_S: u64 = 300;
@@ -42,6 +46,28 @@ pub enum Refusal {
 pub fn sign(secret: &Secret, id: &str, timestamp_s: u64, body: &[u8]) -> Result<String, Refusal> {
     let tag = hmac::sign(&key(secret)?, &signed(id, &timestamp_s.to_string(), body));
     Ok(format!("{VERSION}{}", STANDARD.encode_to_string(tag)))
+}
+
+/// The signatures of an event for an endpoint at `now_ms`: by its secret, and by the former one for as long as that counts.
+///
+/// # Errors
+/// [`Refusal::Secret`].
+pub fn sign_by_all(hook: &Webhook, now_ms: i64, id: &str, timestamp_s: u64, body: &[u8]) -> Result<String, Refusal> {
+    let mut all = sign(&hook.secret, id, timestamp_s, body)?;
+    if let Some(previous) = hook.previous_at(now_ms) {
+        all.push(' ');
+        all.push_str(&sign(previous, id, timestamp_s, body)?);
+    }
+    Ok(all)
+}
+
+/// The signature of a body alone, as hexadecimal digits. Nothing in it keeps a body from being sent twice.
+///
+/// # Errors
+/// [`Refusal::Secret`].
+pub fn plain(secret: &Secret, body: &[u8]) -> Result<String, Refusal> {
+    let tag = hmac::sign(&key(secret)?, body);
+    Ok(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether one of the signatures in `given`, which spaces part, is that of the event, and it was signed about `now_s`.
@@ -108,6 +134,31 @@ mod tests {
             let several = format!("v1a,xyz v1,AAAA {signature}");
             assert_eq!(check(secret, "evt_0001", "1795216495", BODY, &several), Ok(()));
         }
+    }
+
+    #[test]
+    fn c_19_a_plain_signature_is_the_hex_hmac_of_the_body() {
+        // By Python's hmac module.
+        let secret = Secret::new("a plain secret of some length");
+        let plain = plain(&secret, b"{\"a\":1}").unwrap();
+        assert_eq!(plain, "af684de0562f876a5025f13add2c5b37ed69eeb429d171b4123d58ffc5de9fa4");
+    }
+
+    #[test]
+    fn beyond_47_while_a_secret_is_changed_either_one_verifies() {
+        let [(now, _), (before, _)] = CASES;
+        let hook = Webhook {
+            previous: Some(Secret::new(before)),
+            previous_until_ms: Some(AT as i64 * 1_000 + 1),
+            ..Webhook::new("crm", "", Secret::new(now))
+        };
+        let both = sign_by_all(&hook, AT as i64 * 1_000, "evt_0001", AT, BODY.as_bytes()).unwrap();
+        assert_eq!(both, format!("{} {}", CASES[0].1, CASES[1].1));
+        for secret in [now, before] {
+            assert_eq!(check(secret, "evt_0001", "1795216495", BODY, &both), Ok(()));
+        }
+        let one = sign_by_all(&hook, AT as i64 * 1_000 + 1, "evt_0001", AT, BODY.as_bytes()).unwrap();
+        assert_eq!(one, CASES[0].1);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::rows::{erased, erasures};
 use crate::house::callers;
 use crate::store::entity::{calls, dials, holds, jobs, outbox};
 use crate::store::people::add_audit;
-use crate::store::{Core, Desk, LONGEST, Store, StoreError, id, lease, lists, lock, retention, sql};
+use crate::store::{Core, Desk, LONGEST, Store, StoreError, deliveries, id, lease, lists, lock, retention, sql};
 
 /// How often a server looks whether there is something to erase.
 const EVERY: Duration = Duration::from_secs(5);
@@ -284,6 +284,8 @@ pub(in crate::store) async fn tidy(core: &Core) -> Result<u64, StoreError> {
     // Whoever was in the middle of something may have written of a call after that was gone.
     let again = "UPDATE erased SET state = 'listed' WHERE state = 'gone' AND (EXISTS (SELECT 1 FROM calls WHERE \
                  calls.id = erased.call) OR EXISTS (SELECT 1 FROM listed WHERE listed.id = erased.call) \
+                 OR EXISTS (SELECT 1 FROM deliveries WHERE deliveries.call = erased.call) \
+                 OR EXISTS (SELECT 1 FROM bodies WHERE bodies.call = erased.call) \
                  OR call IN (SELECT call FROM outbox))";
     core.within(LONGEST, async { Ok(core.db.execute_unprepared(again).await?) }).await?;
     let old = sql::clock(&core.db).sub(REMEMBERED_DAYS * DAY_MS);
@@ -435,7 +437,7 @@ async fn delete_rows<C: ConnectionTrait>(db: &C, call: &erased::Model) -> Result
         return Ok(false);
     }
     let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(name)).exec(db).await?.rows_affected;
-    let attempts = 0;
+    let attempts = deliveries::forget_call(db, name).await?;
     // A key that was used stays used: the request must not ring again.
     let request = dials::ActiveModel {
         key: NotSet,

@@ -1,6 +1,9 @@
 //! Who was erased is gone, everywhere, whatever came in between.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::store::DeliveryFilter;
 use crate::store::persons::erase::Erasure;
 
 const THEIRS: &str = "+15550100001";
@@ -85,6 +88,10 @@ async fn sec_06_all_of_a_person_is_gone_and_nothing_of_others_is(place: Place) {
     fs::create_dir_all(place.data().join("after")).unwrap();
     fs::write(place.data().join(format!("after/{}.json", id(1))), THEIRS).unwrap();
 
+    for event in store.claim(HOOK, 9).await.unwrap() {
+        store.failed(&event, &refused("500"), Some(60_000)).await.unwrap();
+    }
+
     let found = store.found(THEIRS).await.unwrap();
     assert_eq!((found.calls, found.running, found.recordings, found.events), (2, 0, 2, 8));
     assert_eq!(store.found(OURS).await.unwrap().calls, 0, "our own number is nobody");
@@ -103,6 +110,9 @@ async fn sec_06_all_of_a_person_is_gone_and_nothing_of_others_is(place: Place) {
         assert!(row(&store, &id(n)).await.is_some() && place.folder(&id(n)).join("recording.wav").exists());
     }
     assert_eq!(told(&store).await.len(), 8, "others' events");
+    let log = store.deliveries(&DeliveryFilter { limit: 9, ..DeliveryFilter::default() }).await.unwrap();
+    let log = log.into_iter().map(|attempt| attempt.call).collect::<BTreeSet<_>>();
+    assert_eq!((done.attempts, log), (2, BTreeSet::from([id(3), id(4)])), "others' attempts");
     assert_eq!(store.waiting_jobs("after").await.unwrap(), 2);
     let dial = store.dial("key-2").await.unwrap().unwrap();
     assert_eq!((dial.carrier_call, dial.error, dial.request_hash.as_str()), (None, None, ""), "it rings nobody again");

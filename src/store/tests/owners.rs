@@ -21,7 +21,7 @@ async fn what_a_killed_server_had_is_free_for_the_next(place: Place) {
     let again = store.claim(HOOK, 9).await.unwrap();
     assert_eq!(again.iter().map(|row| &row.id).collect::<Vec<_>>(), sent.iter().map(|row| &row.id).collect::<Vec<_>>());
     assert_eq!(store.claim(HOOK, 9).await.unwrap(), [], "its end waits for its start");
-    store.delivered(again[0].seq).await.unwrap();
+    store.delivered(&again[0], &Attempt::default()).await.unwrap();
     assert_eq!(store.claim(HOOK, 9).await.unwrap()[0].kind, "call.failed");
     let jobs = store.claim_jobs("k", 9).await.unwrap();
     assert_eq!((jobs.len(), jobs[0].attempts), (1, 1), "begun once before");

@@ -67,10 +67,10 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
     store.event(&orphan, EventType::CallTransferred, json!({ "end": { "to": format!("+1555{orphan}") } }));
     store.flush().await;
     let events = outbox(&store).await;
-    let of = |call: &str| events.iter().filter(|event| event.call == call).map(|event| event.seq).collect::<Vec<_>>();
+    let of = |call: &str| events.iter().filter(|event| event.call == call).collect::<Vec<_>>();
     assert_eq!((of(&old).len(), of(&orphan).len()), (3, 1));
     // Given up after the call's end, as the last of its events are.
-    store.failed(of(&old)[2], "HTTP 500", None).await.unwrap();
+    store.failed(of(&old)[2], &refused("HTTP 500"), None).await.unwrap();
     let aged = now_ms() - 45 * 86_400_000;
     store.insert_dial("k", "hash", "failed").await.unwrap();
     let error = format!("the number +1555{old} is not valid");

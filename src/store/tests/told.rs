@@ -102,16 +102,17 @@ async fn of_each_call_only_the_first_that_waits_is_due(place: Place) {
     assert_eq!(store.next_due_ms(HOOK).await.unwrap(), None);
     let rows = outbox(&store).await;
     // One waits for its next attempt: its call waits with it, the other goes on.
-    let of = |call: &str| rows.iter().find(|row| row.call == call).unwrap().seq;
-    store.failed(of("a"), "500", Some(60_000)).await.unwrap();
+    let of = |call: &str| rows.iter().find(|row| row.call == call).unwrap();
+    store.failed(of("a"), &refused("500"), Some(60_000)).await.unwrap();
     assert!(store.next_due_ms(HOOK).await.unwrap().is_some_and(|ms| (50_000..=60_000).contains(&ms)));
-    store.delivered(of("b")).await.unwrap();
+    store.delivered(of("b"), &Attempt::default()).await.unwrap();
     assert_eq!(due(9).await, pairs("b", &["call.ended"]));
     // A clock that has jumped back since puts nothing off for ever.
     place.sql("UPDATE outbox SET next_at_ms = next_at_ms + 86400000 WHERE attempts > 0").await;
     assert_eq!(due(9).await, pairs("a", &["call.started"]));
     // One that was given up holds up nothing.
-    store.failed(of("a"), "500", None).await.unwrap();
+    let again = OutboxRow { attempts: 1, ..of("a").clone() };
+    store.failed(&again, &refused("500"), None).await.unwrap();
     assert_eq!(due(9).await, pairs("a", &["call.ended"]));
     let desk = place.desk().await.unwrap();
     let dead = desk.dead(10).await.unwrap();

@@ -23,6 +23,7 @@ mod session;
 mod statistics;
 mod tokens;
 mod usage;
+mod webhooks;
 mod when;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -48,4 +49,5 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .merge(statistics::router())
         .merge(tokens::router())
         .merge(usage::router())
+        .merge(webhooks::router())
 }
