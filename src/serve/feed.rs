@@ -206,6 +206,10 @@ impl Feed {
     pub(super) fn dialled(&self, call: &str, state: &str) {
         let Some(status) = Status::of_dial(state).filter(|status| *status != Status::InProgress) else { return };
         let Some(listed) = self.live(call) else { return };
+        // The carrier's word may be late: a call that was answered rings no more.
+        if status.is_live() && listed.status == Status::InProgress.name() {
+            return;
+        }
         let (live, end_kind) = (status.is_live(), (!status.is_live()).then(|| state.to_owned()));
         // A call that nobody answered leaves a report, which says more.
         if !live && status != Status::Failed {

@@ -22,7 +22,7 @@ pub(crate) const NUMBER: &str = "+15550100100";
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 pub(crate) const TOKEN: &str = "12345";
 /// What other servers are shown.
-pub(crate) const SECRET: &str = "hush-hush-4711";
+pub(crate) const SECRET: &str = "hush-hush-4711-0815";
 
 /// What a house is built of: the documents, and the model's script.
 pub(crate) struct Plan {

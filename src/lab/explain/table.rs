@@ -286,6 +286,7 @@ pub(super) const TABLE: &[Row] = &[
     ("LineQueued", "message", "the message for a machine", MESSAGE),
     ("ResponseAsked", "greeting", "the agent speaks first", &["greeting"]),
     ("ResponseAsked", "farewell", "the agent says goodbye", &["farewell"]),
+    ("ResponseAsked", "operator", "somebody who runs the server has the agent say a line", &[]),
     ("ResponseAsked", "turn_committed", "nobody but us asks for a response in this mode", &["turn_detection.mode"]),
     (
         "ResponseAsked",

@@ -136,12 +136,12 @@ async fn sec_06_a_call_that_is_up_is_erased_when_it_is_over(place: Place) {
     let store = place.store().await;
     let id = |n: u8| format!("call_20261120T231455123-00000000000000{n:02x}");
     store.begin_call(call(&id(1)));
-    // One rings at theirs, and has no row yet.
+    // One rings at theirs.
     let rings =
         NewCall { direction: Direction::Outbound, answered: false, to: Some(THEIRS.to_owned()), ..call(&id(2)) };
     store.admit(Wish { call: rings.clone(), agent_max: None, limits: Limits::default() }).await.unwrap();
     until_row(&store, &id(1), Some(CallState::Running)).await;
-    assert_eq!(store.found(THEIRS).await.unwrap().running, 1);
+    assert_eq!(store.found(THEIRS).await.unwrap().running, 2);
     let begun = store.erase(THEIRS, "terminal").await.unwrap();
     assert_eq!(begun.calls_left, 2);
     crate::store::persons::erase::tidy(&store.core).await.unwrap();

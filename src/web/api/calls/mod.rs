@@ -189,9 +189,9 @@ pub(super) async fn seen(api: &Api, who: &Principal, id: &str) -> Result<Listed,
     if id.is_empty() || id.len() > 80 || !id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
         return Err(Problem::absent("call", id));
     }
-    // A call that has just begun here may not be in the store yet.
-    let listed = match api.handle.store().listed(id).await? {
-        None => api.handle.feed().live(id),
+    // What has just happened to a call that is up here may not be in the store yet.
+    let listed = match api.handle.feed().live(id) {
+        None => api.handle.store().listed(id).await?,
         listed => listed,
     };
     listed.filter(|listed| who.sees(&listed.agent)).ok_or_else(|| Problem::absent("call", id))
