@@ -38,7 +38,12 @@ async fn measure(name: &str, url: Option<Secret>, calls: usize) -> Result<(), Fa
     let data = tempfile::tempdir()?;
     let options =
         StoreOptions { data: data.path().to_owned(), url, address: String::new(), lease: Duration::from_secs(60) };
-    let settings = Settings { store: StoreSettings::default(), keep: Default::default(), webhooks: Vec::new() };
+    let settings = Settings {
+        store: StoreSettings::default(),
+        keep: Default::default(),
+        webhooks: Vec::new(),
+        allow_private: false,
+    };
     let store = Store::start(options, settings, Arc::default()).await?;
     let began = Instant::now();
     for n in 0..calls {
@@ -159,7 +164,7 @@ fn ended(n: usize) -> EndedCall {
     .unwrap_or_else(|error| panic!("a report: {error}"));
     report.cost = Some(Cost { time_micros: duration_ms / 10, ..Cost::default() });
     let ended = UNIX_EPOCH + Duration::from_millis(began_ms as u64 + duration_ms);
-    EndedCall { report: Box::new(report), ended: SystemTime::min(ended, SystemTime::now()), pictures: Some(false) }
+    EndedCall { report: Box::new(report), ended: SystemTime::min(ended, SystemTime::now()), pictures: false }
 }
 
 fn line_of(n: usize) -> serde_json::Value {

@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
                 expires_ms: expires_days.map(|days| now_ms() + days * DAY_MS),
             };
             let (key, secret) = people.add_key(&who, wish).await.map_err(|error| error.to_string())?;
-            remark(&format!("{} ({}): shown this once", key.name, key.id));
+            remark(format!("{} ({}): shown this once", key.name, key.id));
             say(&format!("{}\n", secret.expose()));
         }
         What::List { json } => {

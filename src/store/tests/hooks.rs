@@ -306,6 +306,7 @@ async fn hook_03_a_deployment_that_changed_is_told_once(place: Place) {
 
 async fn attempts_and_bodies_go_with_their_call_and_by_age(place: Place) {
     let store = place.store().await;
+    until_quiet(&store).await;
     for id in ["a", "b", "c"] {
         store.begin_call(call(id));
     }

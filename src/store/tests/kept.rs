@@ -28,6 +28,7 @@ async fn over(store: &Store, place: &Place, agent: &str, days_ago: i64) -> Strin
 
 async fn sec_06_each_agents_calls_go_by_its_own_days_within_the_bound(place: Place) {
     let store = place.store().await;
+    until_quiet(&store).await;
     let mut settings = store.core.settings.borrow().clone();
     settings.store = StoreSettings { keep_days: 30, max_keep_days: 60, ..settings.store };
     let days = |days: u64| KeepDays { calls: Some(days), recordings: None };
@@ -68,6 +69,7 @@ async fn sec_06_each_agents_calls_go_by_its_own_days_within_the_bound(place: Pla
 
 async fn sec_06_the_sound_of_a_call_goes_before_its_words(place: Place) {
     let store = place.store().await;
+    until_quiet(&store).await;
     let mut settings = store.core.settings.borrow().clone();
     settings.store = StoreSettings { keep_days: 30, keep_recordings_days: 7, ..settings.store };
     let own = KeepDays { calls: None, recordings: Some(2) };

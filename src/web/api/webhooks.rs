@@ -132,8 +132,8 @@ async fn get(State(api): State<Api>, Path(id): Path<String>, _: Query<Nothing>) 
     responses(
         (status = 200, description = "What it is now", body = WebhookItem),
         (status = 204, description = "With dry_run: it may be changed so"),
-        (status = 409, description = "It stands in offhook.toml, or its new name is another's", body = Problem),
-        (status = 412, description = "It was changed meanwhile", body = Problem)
+        (status = 409, description = "It stands in offhook.toml, or its new name is another's", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json")
     )
 )]
 async fn change(
@@ -175,7 +175,7 @@ async fn change(
     params(("id" = String, Path, description = "Its id")),
     responses(
         (status = 204, description = "It is gone"),
-        (status = 409, description = "It stands in offhook.toml", body = Problem)
+        (status = 409, description = "It stands in offhook.toml", body = Problem, content_type = "application/problem+json")
     )
 )]
 async fn delete(
