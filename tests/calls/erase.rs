@@ -54,7 +54,7 @@ async fn sec_06_offhook_erase_leaves_nothing_of_a_person_and_a_receipt() {
         }
         of_others += usize::from(has(OTHERS));
     });
-    assert_eq!(of_them, [PathBuf::new(); 0], "no file has the number, the database included");
+    assert_eq!(of_them, Vec::<PathBuf>::new(), "no file has the number, the database included");
     assert!(of_others > 1);
 }
 

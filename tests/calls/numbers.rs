@@ -18,9 +18,9 @@ const NEXT: &str = "+14155550101";
 async fn site(server: &str) -> Site {
     let plan = Plan {
         server: server.to_owned(),
-        twilio: format!(
-            "rest_timeout_ms = 1500\nfallback_url = \"https://handler.example/down\"\n[api]\ntoken = {{ file = \"api-token\" }}\n"
-        ),
+        twilio: "rest_timeout_ms = 1500\nfallback_url = \"https://handler.example/down\"\n\
+                 [api]\ntoken = { file = \"api-token\" }\n"
+            .to_owned(),
         ..Plan::default()
     };
     let site = Site::build(&plan).await;
