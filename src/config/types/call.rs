@@ -15,30 +15,30 @@ pub struct CallSettings {
     pub seed: u64,
     /// The line's format, both ways.
     pub format: AudioFormat,
-    /// See [`Agent::turn_detection`].
+    /// See [`Manner::turn_detection`].
     pub turn_detection: TurnDetection,
-    /// See [`Agent::shadows`].
+    /// See [`Manner::shadows`].
     pub shadows: Vec<Shadow>,
-    /// See [`Agent::interruptions`].
+    /// See [`Manner::interruptions`].
     pub interruptions: Interruptions,
-    /// See [`Agent::false_interruptions`].
+    /// See [`Manner::false_interruptions`].
     pub false_interruptions: FalseInterruptions,
-    /// See [`Agent::back_channels`].
+    /// See [`Manner::back_channels`].
     #[serde(default)]
     pub back_channels: Arc<BackChannels>,
     /// Noise reduction by this server; none when the provider does it.
     pub noise_reduction: NoiseReduction,
-    /// See [`Agent::echo_guard`].
+    /// See [`Manner::echo_guard`].
     pub echo_guard: bool,
     /// Whether the model sends transcripts of the caller.
     pub transcribed: bool,
-    /// See [`Agent::disclaimer`].
+    /// See [`Manner::disclaimer`].
     pub disclaimer: Option<Sound>,
-    /// See [`Agent::greeting`].
+    /// See [`Manner::greeting`].
     pub greeting: Spoken,
-    /// See [`Agent::greeting_interruptible`].
+    /// See [`Manner::greeting_interruptible`].
     pub greeting_interruptible: bool,
-    /// See [`Agent::farewell`].
+    /// See [`Manner::farewell`].
     pub farewell: Spoken,
     /// See [`Agent::tools`].
     pub tools: Arc<[Tool]>,
@@ -48,16 +48,16 @@ pub struct CallSettings {
     pub variables: BTreeMap<String, String>,
     /// Whether further variables are being fetched while the call begins.
     pub fetches: bool,
-    /// See [`Agent::on_failure`].
+    /// See [`Manner::on_failure`].
     pub on_failure: OnFailure,
-    /// See [`Agent::hold_sound`].
+    /// See [`Manner::hold_sound`].
     pub hold_sound: Option<Sound>,
-    /// See [`Agent::filler`].
+    /// See [`Manner::filler`].
     pub filler: Option<Sound>,
-    /// See [`Agent::keys`].
+    /// See [`Manner::keys`].
     #[serde(default)]
     pub keys: Option<Keys>,
-    /// See [`Agent::idle`].
+    /// See [`Manner::idle`].
     #[serde(default)]
     pub idle: Option<Idle>,
     /// See [`Deployment::limits`].

@@ -14,7 +14,7 @@ pub struct Urls {
     pub voice_url: String,
     /// Told when a call is over.
     pub status_callback: String,
-    /// Asked when `voice_url` fails; `None`: nothing is set for that ([twilio] fallback_url).
+    /// Asked when `voice_url` fails; `None`: nothing is set for that (`fallback_url` of `[twilio]`).
     pub fallback_url: Option<String>,
 }
 
