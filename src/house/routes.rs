@@ -293,8 +293,9 @@ fn within(scopes: &Scopes, agents: Option<&[String]>, route: &Route) -> Result<(
     let reach = if route.write { Reach::Write } else { Reach::Read };
     match route.resource {
         Resource::Reference => Ok(()),
-        Resource::Session if route.write => Err(personal()),
-        Resource::Session => Ok(()),
+        // Who it is, a key may ask; the rest is somebody's.
+        Resource::Session if route.path == "/api/v1/session" => Ok(()),
+        Resource::Session => Err(personal()),
         resource if !scopes.reach(resource, reach) => {
             let message = format!("This key needs the scope {}:{}.", resource.name(), reach.name());
             Err(Refusal::forbidden("scope", message))
