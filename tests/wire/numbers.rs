@@ -21,7 +21,7 @@ const BERLIN: &str = "+49305550100";
 const DRIVER: &str = r#"
 import json, sys
 from urllib.parse import urlsplit, urlunsplit, parse_qsl
-from twilio.base.exceptions import TwilioRestException
+from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
@@ -44,6 +44,9 @@ def refused(do):
         do()
     except TwilioRestException as error:
         return [error.status, error.code]
+    except TwilioException as error: # of a page
+        answer = json.loads(error.args[1].text)
+        return [answer["status"], answer["code"]]
     return None
 
 twilio = client(case["token"])
