@@ -120,7 +120,8 @@ fn api_03_a_key_needs_the_scope_and_is_told_which() {
         (route("POST", Resource::Calls, Builder), ""),
         (route("POST", Resource::Agents, Builder), "403 scope This key needs the scope agents:write."),
         (route("DELETE", Resource::Org, Owner), "403 role This needs the role Owner."),
-        (route("GET", Resource::Session, Member), ""),
+        (*find("GET", "/api/v1/session").unwrap(), ""),
+        (*find("GET", "/api/v1/session/all").unwrap(), "403 role This is for a user who is logged in."),
         (route("POST", Resource::Session, Member), "403 role This is for a user who is logged in."),
     ];
     for (route, expected) in table {
