@@ -144,7 +144,6 @@ fn joined(uri: &Uri) -> Option<Uri> {
 /// Values of a parameter that may have several: with commas between them, or the parameter several times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(from = "String")]
-#[allow(dead_code, reason = "for filters of lists")]
 pub(crate) struct Several(pub(crate) Vec<String>);
 
 impl From<String> for Several {

@@ -22,32 +22,6 @@ const HEADERS: [(HeaderName, &str); 3] = [
     (header::REFERRER_POLICY, "same-origin"),
 ];
 
-/// Which bucket a request took from, for handlers that count more than one item.
-#[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for requests of many items")]
-pub(crate) struct Bucket {
-    credential: String,
-    class: Class,
-}
-
-#[allow(dead_code, reason = "for requests of many items")]
-impl Bucket {
-    /// Takes `more` items beside the one that the request took (RATE-02).
-    ///
-    /// # Errors
-    /// 429: the bucket has not as many, or, where they are more than it holds, is not full.
-    pub(crate) fn take(&self, api: &Api, more: u32) -> Result<(), Problem> {
-        let taken = api.limits.take(&self.credential, self.class, more, Instant::now());
-        match taken.refused() {
-            None => Ok(()),
-            Some(problem) => {
-                api.handle.count_refused(&self.credential, taken.quota.name);
-                Err(problem)
-            }
-        }
-    }
-}
-
 pub(super) async fn gate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let (response, taken) = match enter(&api, &mut request).await {
         Ok(taken) => (next.run(request).await, taken),
@@ -102,7 +76,6 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
         api.note_refusal(&who, route.method, route.path, &problem.code).await;
         return Err((problem, Some(taken)));
     }
-    request.extensions_mut().insert(Bucket { credential, class });
     request.extensions_mut().insert(Who(Arc::new(who)));
     Ok(Some(taken))
 }

@@ -135,7 +135,6 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 ///
 /// # Errors
 /// There is none.
-#[allow(dead_code, reason = "for requests that ring somebody or cost money")]
 pub(crate) fn required_key(headers: &HeaderMap) -> Result<&str, Problem> {
     key(headers)?.ok_or_else(|| {
         let detail = format!(

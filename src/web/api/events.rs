@@ -60,7 +60,7 @@ struct Wanted {
 
 /// One event: `id` is its number, `event` its name, and `data` this.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[allow(dead_code)] // described here, written by hand below
+#[allow(dead_code)] // its shape in the API's document: what is sent has more, by the event's name
 struct CallEventItem {
     /// When: RFC 3339, UTC.
     at: String,
