@@ -16,7 +16,7 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -41,6 +41,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 const DRAINING: Duration = Duration::from_secs(2);
 /// How often it is looked whether it is.
 const LOOK: Duration = Duration::from_secs(1);
+/// What comes within this is sent together: many watchers of many calls would else be woken for each word of each.
+const GATHER: Duration = Duration::from_millis(20);
 /// Events that are taken from the ring in one go.
 const SOME: usize = 64;
 
@@ -218,7 +220,9 @@ impl Watcher {
                 }
                 News::Events(events) if events.is_empty() => {
                     // Whoever tells lives as long as the server; a look now and then is for its end.
-                    let _ = timeout(LOOK, self.latest.changed()).await;
+                    if timeout(LOOK, self.latest.changed()).await.is_ok() {
+                        sleep(GATHER).await;
+                    }
                 }
                 News::Events(events) => {
                     for told in events {
