@@ -105,15 +105,15 @@ fn way(args: &Args) -> Result<(String, String), Failure> {
         )
     })?;
     let own = || {
-        let listen = config.server.listen;
+        let listen = config.server.listen_admin.unwrap_or(config.server.listen);
         let ip = match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
             ip => ip,
         };
-        match (&config.server.tls, &config.server.public_url) {
+        match (&config.server.tls, config.server.people_url()) {
             // The certificate is for the name by which the world knows it.
-            (Some(_), Some(url)) => url.clone(),
+            (Some(_), Some(url)) => url.to_owned(),
             (Some(_), None) => format!("https://{}", std::net::SocketAddr::new(ip, listen.port())),
             (None, _) => format!("http://{}", std::net::SocketAddr::new(ip, listen.port())),
         }

@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let running = Server::start(options).await.map_err(|error| error.to_string())?;
     // What the store has came with the start.
     let first_owner = first_owner(&running).await;
-    say(&banner(&running.config(), running.addr(), &data, &first_owner));
+    say(&banner(&running, &data, &first_owner));
     signal().await;
     tracing::info!("asked to end; once more ends all calls at once");
     let again = signal();
@@ -78,7 +78,7 @@ fn opened(config: &Path, data: Option<&Path>) -> Result<Source, Problems> {
 async fn first_owner(running: &Running) -> String {
     match running.store().people().first_link().await {
         Ok(Some(new)) => {
-            let base = base(&running.config(), running.addr());
+            let base = people(&running.config(), running.admin_addr().unwrap_or(running.addr()));
             format!("  first owner     {base}/welcome/{} (once, within a day)\n", new.secret.expose())
         }
         Ok(None) => String::new(),
@@ -86,16 +86,24 @@ async fn first_owner(running: &Running) -> String {
     }
 }
 
-fn base(config: &Config, addr: SocketAddr) -> String {
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"))
+fn scheme(config: &Config) -> &'static str {
+    if config.server.tls.is_some() { "https" } else { "http" }
 }
 
-fn banner(config: &Config, addr: SocketAddr, data: &Path, first_owner: &str) -> String {
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let public = base(config, addr);
-    let mut text =
-        format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n{first_owner}");
+/// Where people find the API.
+fn people(config: &Config, addr: SocketAddr) -> String {
+    config.server.people_url().map_or_else(|| format!("{}://{addr}", scheme(config)), str::to_owned)
+}
+
+fn banner(running: &Running, data: &Path, first_owner: &str) -> String {
+    let (config, addr) = (running.config(), running.addr());
+    let scheme = scheme(&config);
+    let public = config.server.public_url.clone().unwrap_or_else(|| format!("{scheme}://{addr}"));
+    let mut text = format!("offhook listens on {scheme}://{addr}\n  voice webhook   {public}/twilio/voice\n");
+    if let Some(admin) = running.admin_addr() {
+        text += &format!("  API             {} (listens on {scheme}://{admin})\n", people(&config, admin));
+    }
+    text += first_owner;
     for deployment in config.deployments.values() {
         let active = if deployment.standing.active { "" } else { " (inactive)" };
         let number = deployment.number.as_deref().unwrap_or("No number");

@@ -166,7 +166,7 @@ async fn user(people: &People, email: &str) -> Result<User, Failure> {
 
 /// Where a link leads, as far as the configuration says where the server is.
 fn address(kept: &Kept, new: &NewLink) -> String {
-    let base = offhook::config::public_url_of(&kept.config).unwrap_or_default();
+    let base = offhook::config::people_url_of(&kept.config).unwrap_or_default();
     format!("{base}/welcome/{}\n", new.secret.expose())
 }
 

@@ -92,6 +92,7 @@ pub use migrate::{Migrated, Migration, migrate};
 pub use pinned::Pinned;
 pub use problem::{Problem, Problems, Severity};
 pub use ruling::{CatalogueRules, Ruling};
+pub(crate) use scope::{CALL as CALL_VARIABLES, RESULT as RESULT_VARIABLES, SYSTEM as SYSTEM_VARIABLES};
 pub use stored::{FILE as STORED_FILE, Pushed, Stored, for_store, write_stored};
 pub use sweep::{Choose, Grid, Prefer, Sweep, parse_sweep};
 pub use turns::candidate;
@@ -151,11 +152,12 @@ pub fn data_dir_of(dir: &Path) -> std::path::PathBuf {
     said.unwrap_or_else(server::default_data_dir)
 }
 
-/// What `public_url` says in the `offhook.toml` in `dir`, whatever else stands there.
-pub fn public_url_of(dir: &Path) -> Option<String> {
+/// How people reach the server of the directory `dir`, as far as its `offhook.toml` says so, whatever else stands there.
+pub fn people_url_of(dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(dir.join("offhook.toml")).ok()?;
     let tree = toml::de::DeTable::parse(&text).ok()?;
-    let said = tree.get_ref().get("public_url")?.get_ref().as_str()?;
+    let key = if tree.get_ref().contains_key("listen_admin") { "admin_url" } else { "public_url" };
+    let said = tree.get_ref().get(key)?.get_ref().as_str()?;
     Some(said.trim_end_matches('/').to_owned())
 }
 

@@ -39,10 +39,11 @@ pub(super) struct Declared {
 }
 
 /// What the server knows of every call.
-const CALL: [&str; 7] = ["agent", "deployment", "direction", "from", "id", "started", "to"];
-const SYSTEM: [&str; 7] = ["date", "now", "open", "opens_at", "time", "timezone", "weekday"];
+pub(crate) const CALL: [&str; 7] = ["agent", "deployment", "direction", "from", "id", "started", "to"];
+/// The time where the deployment is, and its hours.
+pub(crate) const SYSTEM: [&str; 7] = ["date", "now", "open", "opens_at", "time", "timezone", "weekday"];
 /// What is known once the call is over.
-const RESULT: [&str; 8] = ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
+pub(crate) const RESULT: [&str; 8] = ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
 
 impl Declared {
     /// Reads `[variables]`, and the names in the schemas of the questions.

@@ -10,7 +10,7 @@ use super::named;
 use super::organization;
 use super::outgoing;
 use super::problem::{Place, Problem};
-use super::reader::Table;
+use super::reader::{Field, Table};
 use super::tls;
 use super::types::{Api, DocumentSource, Log, SecretBook, Server, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
@@ -19,45 +19,45 @@ use super::world::World;
 
 /// Reads the document.
 pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
-    let listen = table.take("listen").and_then(|field| {
-        let text = field.string(MAX_NAME)?;
-        let address = text.parse::<SocketAddr>().ok();
-        if address.is_none() {
-            field.wrong_allowed("is not an address and port", "such as \"127.0.0.1:8080\" or \"[::]:8080\"");
-        }
-        address
-    });
+    let listen = table.take("listen").and_then(|field| address(&field));
+    let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
     let public_url = table.take("public_url").and_then(|field| {
-        let mut url = values::url(&field, &["http", "https"])?;
-        // A host's name may end with the root's dot, which the carrier and certificates leave out.
-        if let Some(name) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned)
-            && (name.ends_with('.') || url.set_host(Some(&name)).is_err())
-        {
-            field.wrong_allowed("has no host", "scheme, host and port only, such as \"https://calls.example.com\"");
-            return None;
+        origin(
+            &field,
+            "the carrier would tell of calls in the clear, and connects their audio by TLS only; use https://",
+        )
+    });
+    let apart = table.take("listen_admin");
+    let listen_admin = apart.as_ref().and_then(address);
+    if let Some(field) = &apart {
+        if listen_admin.is_some_and(|admin| admin == listen && admin.port() != 0) {
+            field.wrong_allowed("is where `listen` is", "an address of its own, or none");
         }
-        if url.path() != "/" || url.query().is_some() {
-            field.wrong_allowed("has a path", "scheme, host and port only, such as \"https://calls.example.com\"");
-            return None;
+        if public_url.is_none() {
+            // Whoever asks here says another host than the one that the carrier is to call.
+            field.wrong_allowed("needs public_url", "public_url = \"https://calls.example.com\", where the carrier calls");
         }
-        if url.scheme() == "http" && !values::is_loopback(&url) {
-            field.doubtful(
-                "the carrier would tell of calls in the clear, and connects their audio by TLS only; use https://",
-            );
+    }
+    let admin_url = table.take("admin_url").and_then(|field| {
+        if apart.is_none() {
+            field.wrong_allowed("goes with listen_admin", "public_url, which is for all when there is one address");
         }
-        Some(url)
+        origin(&field, "passwords and keys would go in the clear; use https://")
     });
     let known_as = public_url.as_ref().filter(|url| url.scheme() == "https");
     let host = known_as.and_then(|url| url.host_str()).map(|host| host.trim_matches(['[', ']']).to_owned());
     // As the carrier writes it: host in lower case and ASCII, no port that the scheme implies, no slash.
-    let public_url = public_url.map(|url| url.origin().ascii_serialization());
+    let written = |url: reqwest::Url| url.origin().ascii_serialization();
+    let (public_url, admin_url) = (public_url.map(written), admin_url.map(written));
     let mut config = table.table("config");
     let sources = [("files", DocumentSource::Files), ("store", DocumentSource::Store)];
     let source = config.choice("source", DocumentSource::Files, &sources);
     config.finish();
     let mut server = Server {
-        listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        listen,
+        listen_admin,
         public_url,
+        admin_url,
         data_dir: table.string("data_dir", MAX_NAME).map_or_else(default_data_dir, PathBuf::from),
         max_calls: table.integer("max_calls", 100, 1..=10_000) as usize,
         max_connections_per_address: table.integer("max_connections_per_address", 256, 16..=100_000) as usize,
@@ -81,6 +81,35 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
     server.secrets = Arc::new(SecretBook { named, own: table.kept().into_iter().collect() });
     table.finish();
     server
+}
+
+fn address(field: &Field<'_, '_>) -> Option<SocketAddr> {
+    let text = field.string(MAX_NAME)?;
+    let address = text.parse::<SocketAddr>().ok();
+    if address.is_none() {
+        field.wrong_allowed("is not an address and port", "such as \"127.0.0.1:8080\" or \"[::]:8080\"");
+    }
+    address
+}
+
+/// How a server is reached: scheme, host and port. `in_the_clear`: what would be, by plain HTTP to another machine.
+fn origin(field: &Field<'_, '_>, in_the_clear: &'static str) -> Option<reqwest::Url> {
+    let mut url = values::url(field, &["http", "https"])?;
+    // A host's name may end with the root's dot, which the carrier and certificates leave out.
+    if let Some(name) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned)
+        && (name.ends_with('.') || url.set_host(Some(&name)).is_err())
+    {
+        field.wrong_allowed("has no host", "scheme, host and port only, such as \"https://calls.example.com\"");
+        return None;
+    }
+    if url.path() != "/" || url.query().is_some() {
+        field.wrong_allowed("has a path", "scheme, host and port only, such as \"https://calls.example.com\"");
+        return None;
+    }
+    if url.scheme() == "http" && !values::is_loopback(&url) {
+        field.doubtful(in_the_clear);
+    }
+    Some(url)
 }
 
 /// Where calls are kept when the document does not say.

@@ -16,6 +16,7 @@ pub mod deployments;
 mod facts;
 pub mod force;
 pub mod hours;
+pub mod integration;
 pub mod locks;
 pub mod models;
 pub mod numbers;

@@ -138,6 +138,7 @@ pub const ROUTES: &[Route] = &[
     row("POST", "/api/v1/agents/{id}/clone", Some(Role::Builder), Resource::Agents, true, Class::Agents),
     row("GET", "/api/v1/agents/{id}/deployments", Some(Role::Builder), Resource::Deployments, false, Class::Other),
     row("POST", "/api/v1/agents/{id}/emergency-off", Some(Role::Builder), Resource::Agents, true, Class::Agents),
+    row("GET", "/api/v1/agents/{id}/integration", Some(Role::Builder), Resource::Agents, false, Class::Other),
     row("GET", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, false, Class::Other),
     row("PUT", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, true, Class::Other),
     row("DELETE", "/api/v1/agents/{id}/password", Some(Role::Admin), Resource::Tokens, true, Class::Other),

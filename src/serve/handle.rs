@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use axum::Router;
+use axum::http::HeaderMap;
 
 use crate::config::{By, Config, Edit, EditError, Edited, EventType, Source, Webhook};
 use crate::engine::{Control, EndReason};
@@ -17,6 +18,7 @@ use crate::store::{Attempt, Sample, Store, StoreError};
 
 use super::edit;
 use super::numbers::Numbers;
+use super::public::Public;
 use super::registry::Command;
 use super::shared::Shared;
 
@@ -37,6 +39,11 @@ impl Handle {
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.0.config()
+    }
+
+    /// How people and programs reach this server for a request with these headers: scheme, host and port.
+    pub fn base(&self, headers: &HeaderMap) -> String {
+        Public::of_people(&self.config().server, headers).into_base()
     }
 
     /// The documents.

@@ -18,9 +18,19 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time for one request with its body. A media stream is no longer a request once it is upgraded.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// All routes; `web`: those that are not the server's own.
-pub(super) fn router(shared: Arc<Shared>, web: Option<Router>) -> Router {
-    Router::new()
+/// The routes of each address that is listened on.
+pub(super) struct Faces {
+    /// What the world may ask: the carrier's webhooks and media, and whether the server is well; where there is one address,
+    /// everything.
+    pub(super) public: Router,
+    /// API, console and operations, where they have an address of their own.
+    pub(super) people: Option<Router>,
+}
+
+/// All routes; `web`: those that are not the server's own. `apart`: people come by an address of their own, and find nothing of
+/// theirs at the other.
+pub(super) fn faces(shared: &Arc<Shared>, web: Option<Router>, apart: bool) -> Faces {
+    let carrier = Router::new()
         .route("/twilio/voice", post(webhook::voice).get(webhook::voice))
         .route(gate::PATH, post(webhook::access))
         .route("/twilio/media", get(media::upgrade))
@@ -30,14 +40,27 @@ pub(super) fn router(shared: Arc<Shared>, web: Option<Router>) -> Router {
         .route("/twilio/transfer", post(back::transfer))
         .route("/twilio/transfer-answered", post(back::answered))
         .route("/twilio/amd", post(webhook::answered_by))
-        .merge(api::router(&shared))
+        .with_state(Arc::clone(shared));
+    let people = Router::new()
+        .merge(api::router(shared))
         .route("/metrics", get(metrics))
+        .with_state(Arc::clone(shared))
+        .merge(web.unwrap_or_default());
+    match apart {
+        false => Faces { public: bounded(shared, carrier.merge(people)), people: None },
+        true => Faces { public: bounded(shared, carrier), people: Some(bounded(shared, people)) },
+    }
+}
+
+/// With what every address has: whether the server is well, and bounds.
+fn bounded(shared: &Arc<Shared>, routes: Router) -> Router {
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .with_state(Arc::clone(&shared))
-        .merge(web.unwrap_or_default())
+        .with_state(Arc::clone(shared))
+        .merge(routes)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(middleware::from_fn_with_state(shared, in_time))
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), in_time))
         .layer(middleware::from_fn(doors::attend))
 }
 

@@ -86,7 +86,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum_server::tls_rustls::RustlsAcceptor;
+use axum::Router;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use ring::rand::SystemRandom;
@@ -152,7 +153,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Listen(addr, error) => {
-                write!(f, "cannot listen on {addr} (`listen` in offhook.toml, or --listen): {error}")
+                write!(f, "cannot listen on {addr} (`listen`, `listen_admin` in offhook.toml, or --listen): {error}")
             }
             ServeError::Tls(why) => write!(f, "{why} (`tls` in offhook.toml)"),
             ServeError::Store(error) => error.fmt(f),
@@ -190,11 +191,9 @@ impl Server {
     pub async fn start(options: ServeOptions) -> Result<Running, ServeError> {
         tls::install_crypto();
         let config = options.source.current();
-        let addr = options.listen.unwrap_or(config.server.listen);
-        let listener = TcpListener::bind(addr).map_err(|error| ServeError::Listen(addr, error))?;
-        let refused = |error: io::Error| ServeError::Listen(addr, error);
-        listener.set_nonblocking(true).map_err(refused)?;
-        let addr = listener.local_addr().map_err(refused)?;
+        let (listener, addr) = listen(options.listen.unwrap_or(config.server.listen))?;
+        let people = config.server.listen_admin.map(listen).transpose()?;
+        let admin_addr = people.as_ref().map(|(_, addr)| *addr);
         // Now, lest the first caller wait for it.
         crate::ears::vad::silero::load().map_err(|error| ServeError::System(error.to_string()))?;
         let mut certificates = match &config.server.tls {
@@ -263,21 +262,15 @@ impl Server {
         });
         from_store::begin(&shared).await;
         let from_store = tokio::spawn(from_store::go_on(Arc::clone(&shared)));
-        let handle = axum_server::Handle::new();
         let doors = Doors::new(Arc::clone(&shared.metrics));
         bound(&doors, &config);
-        let outer = doors::Outer(Arc::clone(&doors));
         let web = options.web.map(|web| web(Handle::new(&shared)));
-        let app = http::router(Arc::clone(&shared), web).into_make_service();
-        let mut server = axum_server::from_tcp(listener).map_err(refused)?.handle(handle.clone());
-        *server.http_builder() = builder();
-        let server = match &certificates {
-            None => tokio::spawn(server.acceptor(outer).serve(app)),
-            Some(certificates) => {
-                let tls = RustlsAcceptor::new(certificates.config()).handshake_timeout(HANDSHAKE).acceptor(outer);
-                tokio::spawn(server.acceptor(doors::Inner(tls)).serve(app))
-            }
-        };
+        let faces = http::faces(&shared, web, people.is_some());
+        let tls = certificates.as_ref().map(tls::Certificates::config);
+        let mut fronts = vec![Front::open(listener, addr, faces.public, &doors, tls.clone())?];
+        if let (Some((listener, addr)), Some(routes)) = (people, faces.people) {
+            fronts.push(Front::open(listener, addr, routes, &doors, tls)?);
+        }
         let watched = Arc::clone(&shared);
         let watch = tokio::spawn(async move {
             loop {
@@ -323,32 +316,60 @@ impl Server {
         let look = tokio::spawn(async move { looked.pressure.watch().await });
         Ok(Running {
             addr,
+            admin_addr,
             shared,
-            handle,
-            tasks: vec![
-                watch_server(server),
-                watch,
-                documents,
-                from_store,
-                revise,
-                look,
-                after,
-                draw,
-                former,
-                unwanted,
-                numbers,
-            ],
+            fronts,
+            tasks: vec![watch, documents, from_store, revise, look, after, draw, former, unwanted, numbers],
             pictures,
             hurried: watch::Sender::new(false),
         })
     }
 }
 
+/// Who comes in by one address.
+struct Front {
+    handle: axum_server::Handle<SocketAddr>,
+    task: JoinHandle<()>,
+}
+
+impl Front {
+    fn open(
+        listener: TcpListener,
+        addr: SocketAddr,
+        routes: Router,
+        doors: &Arc<Doors>,
+        tls: Option<RustlsConfig>,
+    ) -> Result<Front, ServeError> {
+        let handle = axum_server::Handle::new();
+        let server = axum_server::from_tcp(listener).map_err(|error| ServeError::Listen(addr, error))?;
+        let mut server = server.handle(handle.clone());
+        *server.http_builder() = builder();
+        let (outer, app) = (doors::Outer(Arc::clone(doors)), routes.into_make_service());
+        let server = match tls {
+            None => tokio::spawn(server.acceptor(outer).serve(app)),
+            Some(tls) => {
+                let tls = RustlsAcceptor::new(tls).handshake_timeout(HANDSHAKE).acceptor(outer);
+                tokio::spawn(server.acceptor(doors::Inner(tls)).serve(app))
+            }
+        };
+        Ok(Front { handle, task: watch_server(server) })
+    }
+}
+
+fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let refused = |error: io::Error| ServeError::Listen(addr, error);
+    let listener = TcpListener::bind(addr).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    let addr = listener.local_addr().map_err(refused)?;
+    Ok((listener, addr))
+}
+
 /// A server that answers calls.
 pub struct Running {
     addr: SocketAddr,
+    admin_addr: Option<SocketAddr>,
     shared: Arc<Shared>,
-    handle: axum_server::Handle<SocketAddr>,
+    fronts: Vec<Front>,
     tasks: Vec<JoinHandle<()>>,
     pictures: Pictures,
     hurried: watch::Sender<bool>,
@@ -368,6 +389,11 @@ impl Running {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it listens for API, console and operations, if they have an address of their own.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin_addr
     }
 
     /// The configuration in force.
@@ -453,7 +479,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.handle.shutdown();
+        for front in &self.fronts {
+            front.handle.shutdown();
+            front.task.abort();
+        }
         for task in &self.tasks {
             task.abort();
         }

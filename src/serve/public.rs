@@ -14,12 +14,25 @@ pub(super) struct Public {
 impl Public {
     /// As configured, or from the request's `Host`.
     pub(super) fn of(server: &Server, headers: &HeaderMap) -> Public {
-        if let Some(url) = &server.public_url {
-            return Public { base: url.clone() };
+        match &server.public_url {
+            Some(url) => Public { base: url.clone() },
+            None => Public::asked(server, headers),
         }
+    }
+
+    /// As the request has it.
+    fn asked(server: &Server, headers: &HeaderMap) -> Public {
         let scheme = if server.tls.is_some() { "https" } else { "http" };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         Public { base: format!("{scheme}://{host}") }
+    }
+
+    /// How people and programs reach API and console, as configured or from the request's `Host`.
+    pub(super) fn of_people(server: &Server, headers: &HeaderMap) -> Public {
+        match server.people_url() {
+            Some(url) => Public { base: url.to_owned() },
+            None => Public::asked(server, headers),
+        }
     }
 
     /// Scheme, host and port; no slash at the end.

@@ -56,7 +56,9 @@ pub(super) async fn run(running: &Running) {
     if let Some(closed) = shared.registry.last_closed() {
         tokio::time::sleep(ASKED.saturating_sub(closed.elapsed())).await;
     }
-    running.handle.graceful_shutdown(Some(CONNECTIONS));
+    for front in &running.fronts {
+        front.handle.graceful_shutdown(Some(CONNECTIONS));
+    }
     let keeper = std::sync::Arc::clone(shared);
     // Fails only if a thread of the keeper's panicked, which it has said.
     let _ = tokio::task::spawn_blocking(move || keeper.keeper.stop()).await;

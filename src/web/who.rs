@@ -85,8 +85,8 @@ fn is_forged(config: &Config, parts: &Parts, has_cookie: bool) -> bool {
     let Some(origin) = said(header::ORIGIN) else { return has_cookie };
     let Ok(origin) = origin.parse::<Uri>() else { return true };
     let Some(origin) = origin.authority() else { return true };
-    let public = config.server.public_url.as_ref().and_then(|url| url.parse::<Uri>().ok());
-    let ours = [host(&parts.headers, &parts.uri), public.and_then(|url| url.authority().cloned())];
+    let known = config.server.people_url().and_then(|url| url.parse::<Uri>().ok());
+    let ours = [host(&parts.headers, &parts.uri), known.and_then(|url| url.authority().cloned())];
     !ours.iter().flatten().any(|ours| ours == origin)
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // helpers of tests fail like tests
 
 mod access;
+mod admin_address;
 mod api_calls;
 mod api_documents;
 mod api_judged;
@@ -22,6 +23,7 @@ mod hands;
 mod hearing;
 mod house;
 mod in_force;
+mod integration;
 mod load;
 mod model;
 mod numbers;

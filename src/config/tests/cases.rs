@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
@@ -33,6 +33,15 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ]),
         ("offhook.toml", "public_url = \"calls.example.com\"".into(), &[
             "offhook.toml:1:14: public_url = \"calls.example.com\": is not a URL (relative URL without a base); allowed: a URL such as https://example.com",
+        ]),
+        ("offhook.toml", "listen_admin = \"127.0.0.1:9090\"".into(), &[
+            "offhook.toml:1:16: listen_admin = \"127.0.0.1:9090\": needs public_url; allowed: public_url = \"https://calls.example.com\", where the carrier calls",
+        ]),
+        ("offhook.toml", "public_url = \"https://x.example\"\nlisten = \"[::1]:90\"\nlisten_admin = \"[::1]:90\"".into(), &[
+            "offhook.toml:3:16: listen_admin = \"[::1]:90\": is where `listen` is; allowed: an address of its own, or none",
+        ]),
+        ("offhook.toml", "admin_url = \"https://x.example\"".into(), &[
+            "offhook.toml:1:13: admin_url = \"https://x.example\": goes with listen_admin; allowed: public_url, which is for all when there is one address",
         ]),
         ("offhook.toml", "[twilio]\ncheck_signatures = 1".into(), &[
             "offhook.toml:2:20: check_signatures = 1: must be a boolean, not an integer; allowed: true, false",

@@ -8,11 +8,15 @@ use super::*;
 /// `offhook.toml` as meant.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Where to listen for webhooks, media and operations.
+    /// Where to listen for the carrier's webhooks and media, and for everything else that has no address of its own.
     pub listen: SocketAddr,
+    /// Where to listen for API, console and operations; `None`: at `listen`, too.
+    pub listen_admin: Option<SocketAddr>,
     /// How the world reaches the server (`https://host[:port]`, no trailing slash). `None`: taken from each request's
     /// `Host` (fit for loopback only, since signatures are checked against it).
     pub public_url: Option<String>,
+    /// How people reach `listen_admin`, likewise. `None`: taken from each request's `Host`.
+    pub admin_url: Option<String>,
     /// Where calls' folders are kept.
     pub data_dir: PathBuf,
     /// Calls at once; one more is refused by a spoken line.
@@ -50,6 +54,16 @@ pub struct Server {
     pub secrets: Arc<SecretBook>,
     /// Logs.
     pub log: Log,
+}
+
+impl Server {
+    /// How people and programs reach API and console; `None`: each request's `Host` says it.
+    pub fn people_url(&self) -> Option<&str> {
+        match self.listen_admin {
+            Some(_) => self.admin_url.as_deref(),
+            None => self.public_url.as_deref(),
+        }
+    }
 }
 
 /// Who says what the agents, deployments and models are: `[config] source`.

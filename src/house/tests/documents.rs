@@ -73,7 +73,7 @@ impl Files {
         }
     }
 
-    fn config(&self) -> Config {
+    pub(super) fn config(&self) -> Config {
         config::from_memory(&self.0, &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
     }
 

@@ -8,6 +8,7 @@ mod documentation;
 mod documents;
 mod force;
 mod hours;
+mod integration;
 mod models;
 mod numbers;
 mod panel;

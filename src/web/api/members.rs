@@ -240,8 +240,9 @@ async fn uninvite(State(api): State<Api>, who: Who, Path(id): Path<String>) -> R
 }
 
 fn made(api: &Api, new: NewLink) -> InvitationItem {
-    let base = api.handle.config().server.public_url.clone().unwrap_or_default();
-    let link = format!("{}/welcome/{}", base.trim_end_matches('/'), new.secret.expose());
+    let config = api.handle.config();
+    let base = config.server.people_url().unwrap_or_default();
+    let link = format!("{base}/welcome/{}", new.secret.expose());
     invitation(new.link, Some(link))
 }
 

@@ -1,6 +1,7 @@
-//! `agents`: who talks. Their documents; [`acts`] has switches, copies and deletion.
+//! `agents`: who talks. Their documents; [`acts`] has switches, copies and deletion, [`integration`] what programs need.
 
 mod acts;
+mod integration;
 
 use std::collections::HashMap;
 
@@ -34,6 +35,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(acts::clone))
         .routes(routes!(acts::switch))
         .routes(routes!(acts::emergency_off))
+        .routes(routes!(integration::integration))
 }
 
 /// Which agents are wanted.
@@ -201,9 +203,7 @@ async fn get(
     let Some(agent) = config.personas.get(&id) else {
         // It is written, and has never been in force.
         let standing = documents::standing(&api, &doc, facts.states.get(&doc), facts.changed.get(&id));
-        let why = standing.why.unwrap_or_else(|| "offhook check says what is wrong".to_owned());
-        let detail = format!("The agent {id} is written, and not in force: {why}.");
-        return Err(Problem::new(StatusCode::CONFLICT, "not_in_force", detail));
+        return Err(not_in_force(&id, standing.why));
     };
     let flags = api.handle.source().findings().remove(&doc).unwrap_or_default();
     let flags = flags.into_iter().map(|ruling| Flagged {
@@ -223,6 +223,12 @@ async fn get(
     let (name, value) = etag(revision);
     set(&mut response, name, &value);
     Ok(response)
+}
+
+fn not_in_force(id: &str, why: Option<String>) -> Problem {
+    let why = why.unwrap_or_else(|| "offhook check says what is wrong".to_owned());
+    let detail = format!("The agent {id} is written, and not in force: {why}.");
+    Problem::new(StatusCode::CONFLICT, "not_in_force", detail)
 }
 
 pub(super) fn schedule(schedule: &Schedule) -> Value {
