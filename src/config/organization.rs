@@ -1,8 +1,8 @@
-//! `[plan]`, `[residency]` and `[billing]` of `offhook.toml`: what goes for all agents.
+//! `[plan]`, `[residency]`, `[billing]` and `[budget]` of `offhook.toml`: what goes for all agents.
 
 use super::countries;
 use super::reader::Table;
-use super::types::{Billing, Plan, Residency, Tier};
+use super::types::{Billing, OrganizationBudget, Plan, Residency, Tier};
 use super::values;
 
 /// Reads `[plan]`: a preset, and numbers that are otherwise.
@@ -51,6 +51,14 @@ pub(super) fn billing(mut table: Table<'_, '_>) -> Billing {
         table.take("currency").and_then(|f| f.string_that(values::MAX_NAME, "ISO 4217, such as \"USD\"", code));
     table.finish();
     Billing { credit_micros, currency }
+}
+
+/// Reads `[budget]`.
+pub(super) fn budget(mut table: Table<'_, '_>) -> OrganizationBudget {
+    let month = table.take("max_cost_per_month").and_then(|field| field.number(0.0..=1_000_000.0));
+    table.finish();
+    let month_micros = month.filter(|amount| *amount > 0.0).map(|amount| (f64::from(amount) * 1e6).round() as u64);
+    OrganizationBudget { month_micros }
 }
 
 /// Calls of one agent at once.

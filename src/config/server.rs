@@ -75,6 +75,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         plan: organization::plan(table.table("plan")),
         residency: organization::residency(table.table("residency")),
         billing: organization::billing(table.table("billing")),
+        budget: organization::budget(table.table("budget")),
         secrets: Arc::default(),
     };
     let named = named::read(table.table("secrets"), world);

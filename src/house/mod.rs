@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod attempts;
+pub mod budgets;
 pub mod callers;
 pub mod calls;
 pub mod caps;

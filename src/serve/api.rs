@@ -439,6 +439,11 @@ fn not_admitted(denied: Denied) -> Problem {
                  max_cost_per_number_and_day of the deployment)";
     let (status, message) = match denied {
         Denied::DayBudget | Denied::NumberBudget => (StatusCode::TOO_MANY_REQUESTS, spent.to_owned()),
+        Denied::MonthBudget => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "this month's budget is used up, or held by calls that are up ([budget] max_cost_per_month in offhook.toml)"
+                .to_owned(),
+        ),
         Denied::AgentFull => (
             StatusCode::TOO_MANY_REQUESTS,
             "the agent has as many calls as it may; try again with the same key".to_owned(),

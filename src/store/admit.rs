@@ -7,20 +7,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, OnConflict, SimpleExpr};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, ExprTrait as _, QueryFilter as _,
+    ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, ExprTrait as _, QueryFilter as _,
     QuerySelect as _, TransactionTrait as _,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Budget, EventType, Webhook};
+use crate::house::budgets;
 
 use super::calls::{self, NewCall};
 use super::entity::{calls as rows, holds, outbox as events};
 use super::share::{self, Limits, Pot};
-use super::{Core, Direction, Spender, Store, StoreError, event, lists, outbox, sql};
+use super::{Core, Direction, Spender, Store, StoreError, event, lists, near, outbox, sql, usage};
 
 /// How long the caller waits for it, all in all; then he hears the refusal.
 pub const LONGEST: Duration = Duration::from_millis(500);
@@ -28,7 +29,6 @@ pub const LONGEST: Duration = Duration::from_millis(500);
 pub(super) const QUEUE: usize = 1_024;
 /// Calls in one transaction.
 const BATCH: usize = 64;
-const DAY_MS: i64 = 86_400_000;
 
 /// A call that wants to be let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub enum Denied {
     AgentFull,
     /// What calls of the deployment may cost in a day is spent, or held by calls that are up.
     DayBudget,
+    /// What all calls may cost in a month.
+    MonthBudget,
     /// The same of the person's number.
     NumberBudget,
     /// The carrier's call was here before, and is over.
@@ -100,7 +102,7 @@ impl Store {
     pub async fn raise(&self, call: &str, spent_micros: u64, limits: &Limits) -> Result<Option<Budget>, StoreError> {
         self.in_time(async {
             let mut door = self.core.door().await;
-            let done = raise(&door, call, spent_micros, limits).await;
+            let done = raise(&self.core, &door, call, spent_micros, limits).await;
             if done.is_err() {
                 self.core.renew(&mut door).await;
             }
@@ -206,6 +208,9 @@ async fn transact_by(
     }
     calls::begin_all(&txn, core, &hooks, &begun).await?;
     calls::place_all(&txn, core, &placed).await?;
+    for (whose, pot) in &found.pots {
+        near::tell(&txn, &hooks, pot, &whose.1, found.now_ms).await?;
+    }
     *unsure = true;
     txn.commit().await?;
     Ok(answers)
@@ -281,7 +286,9 @@ impl Found {
         }
         let (budget, reserved) = match share::first(limits, &pots) {
             Ok(share) => share,
-            Err(of) => return Ok(Err(if of == "day" { Denied::DayBudget } else { Denied::NumberBudget })),
+            Err("month") => return Ok(Err(Denied::MonthBudget)),
+            Err("day") => return Ok(Err(Denied::DayBudget)),
+            Err(_) => return Ok(Err(Denied::NumberBudget)),
         };
         *self.up.entry(call.agent.clone()).or_default() += 1;
         // A call without limits of its own takes nothing that is counted.
@@ -310,28 +317,40 @@ fn shared<'a>(limits: &Limits, deployment: &'a str, number: Option<&'a str>) -> 
     }
     let day = limits.day_micros.map(|limit| ("day", deployment, limit));
     let number = limits.number_day_micros.and_then(|limit| Some(("number", number?, limit)));
-    day.into_iter().chain(number).collect()
+    let month = limits.month_micros.map(|limit| ("month", "", limit));
+    day.into_iter().chain(number).chain(month).collect()
 }
 
 /// What is left of a budget.
 async fn pot<C: ConnectionTrait>(db: &C, of: &'static str, whose: &str, limit: u64, now_ms: i64) -> Result<Pot, DbErr> {
-    let midnight_ms = now_ms - now_ms.rem_euclid(DAY_MS);
-    let (spender, held) = match of {
-        "day" => (Spender::Deployment(whose.to_owned()), holds::Column::Deployment),
-        _ => (Spender::Number(whose.to_owned()), holds::Column::Number),
+    let midnight_ms = budgets::day(now_ms).begin_ms;
+    let (spent, held) = match of {
+        "month" => (usage::spent_since(db, budgets::month(now_ms).begin_ms).await?, None),
+        "day" => {
+            let spender = Spender::Deployment(whose.to_owned());
+            (calls::spent(db, &spender, midnight_ms).await?, Some(holds::Column::Deployment))
+        }
+        _ => {
+            let spender = Spender::Number(whose.to_owned());
+            (calls::spent(db, &spender, midnight_ms).await?, Some(holds::Column::Number))
+        }
     };
-    let spent = calls::spent(db, &spender, midnight_ms).await?;
-    let reserved = holds::Entity::find()
+    let reserved = reserved(db, held.map(|held| held.eq(whose))).await?;
+    Ok(Pot { of, limit, spent, reserved })
+}
+
+/// What calls that go on may cost: all of them, or those that are meant.
+pub(super) async fn reserved<C: ConnectionTrait>(db: &C, which: Option<SimpleExpr>) -> Result<u64, DbErr> {
+    let sum = holds::Entity::find()
         .select_only()
         .expr(Expr::cust("CAST(coalesce(sum(reserved_micros), 0) AS BIGINT)"))
-        .filter(held.eq(whose))
-        .into_tuple::<i64>()
-        .one(db)
-        .await?;
-    Ok(Pot { of, limit, spent, reserved: u64::try_from(reserved.unwrap_or(0)).unwrap_or(0) })
+        .filter(Condition::all().add_option(which))
+        .into_tuple::<i64>();
+    Ok(u64::try_from(sum.one(db).await?.unwrap_or(0)).unwrap_or(0))
 }
 
 async fn raise(
+    core: &Core,
     db: &DatabaseConnection,
     call: &str,
     spent_micros: u64,
@@ -350,6 +369,11 @@ async fn raise(
     }
     let had = u64::try_from(hold.reserved_micros).unwrap_or(0);
     let (budget, reserved) = share::more(limits, &pots, spent_micros, had).unwrap_or((None, had));
+    for pot in &pots {
+        let used = Pot { reserved: pot.reserved.saturating_add(reserved.saturating_sub(had)), ..*pot };
+        let whose = if pot.of == "day" { hold.deployment.as_str() } else { "" };
+        near::tell(&txn, &core.hooks(), &used, whose, now_ms).await?;
+    }
     holds::Entity::update_many()
         .col_expr(holds::Column::ReservedMicros, Expr::value(signed(reserved)))
         .col_expr(holds::Column::SpentMicros, Expr::value(signed(spent_micros)))

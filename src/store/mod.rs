@@ -39,6 +39,7 @@ mod kept;
 mod lease;
 mod lists;
 mod lock;
+mod near;
 mod numbers;
 mod outbox;
 pub mod people;

@@ -17,6 +17,8 @@ pub struct Limits {
     pub number_day_micros: Option<u64>,
     /// In all calls of the deployment, in a day (UTC).
     pub day_micros: Option<u64>,
+    /// In all calls of the organization, in a month (UTC).
+    pub month_micros: Option<u64>,
     /// What a minute costs, about; 0: nothing that is known.
     pub minute_micros: u64,
 }
@@ -30,7 +32,7 @@ pub fn minute_micros(price: &Price) -> u64 {
 /// A budget that calls share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pot {
-    /// Whose it is, as budgets name it: `day` or `number`.
+    /// Whose it is, as budgets name it: `month`, `day` or `number`.
     pub(super) of: &'static str,
     pub(super) limit: u64,
     /// What calls that are over have cost.
@@ -40,6 +42,11 @@ pub(super) struct Pot {
 }
 
 impl Pot {
+    /// What is spent, or may be.
+    pub(super) fn used(&self) -> u64 {
+        self.spent.saturating_add(self.reserved)
+    }
+
     fn left(&self) -> u64 {
         self.limit.saturating_sub(self.spent).saturating_sub(self.reserved)
     }

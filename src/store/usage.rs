@@ -8,13 +8,14 @@ use sea_orm::{
     FromQueryResult, IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 
+use crate::house::budgets::{self, Period};
 use crate::house::calls::Status;
 use crate::report::Report;
 
 use super::calls::{self, Spender};
 use super::entity::usage_sums::{Column, Entity, Model};
 use super::entity::{calls as rows, holds};
-use super::{Store, StoreError, lists, sql};
+use super::{Store, StoreError, admit, lists, sql};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
@@ -95,10 +96,10 @@ impl Usage {
     }
 }
 
-/// What is used of a deployment's day.
+/// What is used of a budget: of a deployment's day, or of the organization's month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// What calls that are over have cost since midnight (UTC).
+    /// What calls that are over have cost since the day or the month began (UTC).
     pub spent_micros: u64,
     /// What calls that go on may cost.
     pub reserved_micros: u64,
@@ -169,7 +170,7 @@ impl Store {
     pub async fn spent_today(&self, deployments: &[String]) -> Result<BTreeMap<String, Spent>, StoreError> {
         self.in_time(async {
             let now_ms = sql::clock_ms(self.db()).await?;
-            let midnight_ms = now_ms - now_ms.rem_euclid(DAY_MS);
+            let midnight_ms = budgets::day(now_ms).begin_ms;
             let mut found = BTreeMap::new();
             for name in deployments {
                 let spent_micros = calls::spent(self.db(), &Spender::Deployment(name.clone()), midnight_ms).await?;
@@ -190,6 +191,32 @@ impl Store {
         })
         .await
     }
+}
+
+impl Store {
+    /// What is used of this month (UTC) by all calls, and the month.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn spent_this_month(&self) -> Result<(Spent, Period), StoreError> {
+        self.in_time(async {
+            let month = budgets::month(sql::clock_ms(self.db()).await?);
+            let spent_micros = spent_since(self.db(), month.begin_ms).await?;
+            let reserved_micros = admit::reserved(self.db(), None).await?;
+            Ok((Spent { spent_micros, reserved_micros }, month))
+        })
+        .await
+    }
+}
+
+/// What calls have cost that ended on this day (UTC) or later, whether their rows are there or not.
+pub(super) async fn spent_since<C: ConnectionTrait>(db: &C, midnight_ms: i64) -> Result<u64, DbErr> {
+    let sums = Entity::find()
+        .select_only()
+        .expr(sum(Column::CostMicros))
+        .filter(Column::WidthMs.eq(DAY_MS).and(Column::BeginMs.gte(midnight_ms)))
+        .into_tuple::<i64>();
+    Ok(u64::try_from(sums.one(db).await?.unwrap_or(0)).unwrap_or(0))
 }
 
 /// A call is over: adds what it used up. `was`: its row before, of which more was known already if it was lost.

@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, budget, secrets",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, secrets",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, budget, secrets",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
@@ -42,6 +42,9 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ]),
         ("offhook.toml", "admin_url = \"https://x.example\"".into(), &[
             "offhook.toml:1:13: admin_url = \"https://x.example\": goes with listen_admin; allowed: public_url, which is for all when there is one address",
+        ]),
+        ("offhook.toml", "[budget]\nmax_cost_per_month = -1".into(), &[
+            "offhook.toml:2:22: max_cost_per_month = -1: out of range; allowed: 0-1000000",
         ]),
         ("offhook.toml", "[twilio]\ncheck_signatures = 1".into(), &[
             "offhook.toml:2:20: check_signatures = 1: must be a boolean, not an integer; allowed: true, false",

@@ -243,6 +243,13 @@ pub struct Billing {
     pub currency: Option<String>,
 }
 
+/// `[budget]`: what models may cost in all calls together (COST-03).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrganizationBudget {
+    /// In a month (UTC), in millionths of the currency of the models' prices; `None`: there is no limit.
+    pub month_micros: Option<u64>,
+}
+
 /// What every deployment is beside its channel's own settings.
 #[derive(Clone, Debug)]
 pub struct Standing {

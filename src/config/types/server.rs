@@ -50,6 +50,8 @@ pub struct Server {
     pub residency: Residency,
     /// How cost is shown.
     pub billing: Billing,
+    /// What all calls together may cost.
+    pub budget: OrganizationBudget,
     /// Secrets that agents' documents may name.
     pub secrets: Arc<SecretBook>,
     /// Logs.

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Billing;
-use crate::house::rates;
+use crate::house::{budgets as rules, rates};
 use crate::store::{self, Usage, UsageBy, UsageFilter, written};
 use crate::web::extract::{Json, Query};
 use crate::web::page::{Page, Wanted};
@@ -16,8 +16,6 @@ use crate::web::{Api, Who};
 
 use super::{calls, when};
 
-/// Of a budget, in percent, from which on it is warned (COST-03).
-const WARN_PERCENT: u64 = 80;
 /// By the hour, as much at once.
 const MOST_BY_HOUR_MS: i64 = 14 * 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -210,21 +208,52 @@ struct BudgetItem {
     counted: bool,
 }
 
+/// The organization's budget, in millionths of the currency.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct MonthItem {
+    /// What all calls together may cost in a month (UTC); `null`: there is no limit.
+    per_month_micros: Option<u64>,
+    /// What those that are over have cost this month.
+    spent_this_month_micros: u64,
+    /// What those that are up may cost, as far as it is held for them.
+    reserved_micros: u64,
+    /// What is left of the month; `null`: there is no limit.
+    left_this_month_micros: Option<u64>,
+    /// How much of the month is spent or reserved, in percent.
+    used_percent: Option<u64>,
+    /// 80 % or more is spent or reserved.
+    warning: bool,
+    /// When the next month begins.
+    #[schema(format = DateTime)]
+    until: String,
+}
+
+/// A page of deployments' budgets.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct BudgetsPage {
+    /// Deployments.
+    items: Vec<BudgetItem>,
+    /// The cursor of the next page; `null`: this is the last.
+    next: Option<String>,
+    /// All calls together; `null` for keys that are bound to agents.
+    organization: Option<MonthItem>,
+}
+
 /// What is left of budgets
 ///
-/// Of each deployment on a phone, in the order of their names.
+/// Of each deployment on a phone, in the order of their names, and of the organization.
 #[utoipa::path(
     get,
     path = "/api/v1/budgets",
     tag = "Usage",
     params(Wanted),
-    responses((status = 200, description = "A page of deployments' budgets", body = Page<BudgetItem>))
+    responses((status = 200, description = "A page of deployments' budgets", body = BudgetsPage))
 )]
 async fn budgets(
     State(api): State<Api>,
     Who(who): Who,
     Query(wanted): Query<Wanted>,
-) -> Result<Json<Page<BudgetItem>>, Problem> {
+) -> Result<Json<BudgetsPage>, Problem> {
     let config = api.handle.config();
     let own = config.deployments.values().filter(|deployment| who.sees(&deployment.standing.agent));
     let page = Page::of(own, &wanted, |deployment| deployment.name.clone(), |deployment| deployment)?;
@@ -234,10 +263,6 @@ async fn budgets(
         let spent = spent.get(&deployment.name).copied().unwrap_or_default();
         let budgets = &deployment.budgets;
         let used = spent.spent_micros.saturating_add(spent.reserved_micros);
-        let used_percent = budgets.day_micros.map(|limit| match limit {
-            0 => 100,
-            limit => u64::try_from(u128::from(used) * 100 / u128::from(limit)).unwrap_or(u64::MAX),
-        });
         BudgetItem {
             deployment: deployment.name.clone(),
             agent: deployment.agent.name.clone(),
@@ -247,12 +272,32 @@ async fn budgets(
             spent_today_micros: spent.spent_micros,
             reserved_micros: spent.reserved_micros,
             left_today_micros: budgets.day_micros.map(|limit| limit.saturating_sub(used)),
-            used_percent,
-            warning: used_percent.is_some_and(|percent| percent >= WARN_PERCENT),
+            used_percent: budgets.day_micros.map(|limit| rules::used_percent(used, limit)),
+            warning: budgets.day_micros.is_some_and(|limit| rules::is_near(used, limit)),
             counted: deployment.agent.model.price.is_some(),
         }
     });
-    Ok(Json(Page { items: items.collect(), next: page.next }))
+    let items = items.collect();
+    // What all agents' calls cost is nothing for a key that is bound to some.
+    let organization = match who.is_whole() {
+        true => Some(organization(&api, config.server.budget.month_micros).await?),
+        false => None,
+    };
+    Ok(Json(BudgetsPage { items, next: page.next, organization }))
+}
+
+async fn organization(api: &Api, limit: Option<u64>) -> Result<MonthItem, Problem> {
+    let (spent, month) = api.handle.store().spent_this_month().await?;
+    let used = spent.spent_micros.saturating_add(spent.reserved_micros);
+    Ok(MonthItem {
+        per_month_micros: limit,
+        spent_this_month_micros: spent.spent_micros,
+        reserved_micros: spent.reserved_micros,
+        left_this_month_micros: limit.map(|limit| limit.saturating_sub(used)),
+        used_percent: limit.map(|limit| rules::used_percent(used, limit)),
+        warning: limit.is_some_and(|limit| rules::is_near(used, limit)),
+        until: written(month.until_ms),
+    })
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ struct WouldPlace {
         (status = 200, description = "A dry run: what would be placed", body = WouldPlace),
         (status = 201, description = "It is placed, or was", body = Placed),
         (status = 409, description = "The key was used for another request", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests, or a budget or a cap is reached: `day_budget`, `number_budget`, `agent_full`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests, or a budget or a cap is reached: `day_budget`, `number_budget`, `month_budget`, `agent_full`", body = Problem, content_type = "application/problem+json"),
         (status = 502, description = "The carrier certainly did not place it: the same key may try again", body = Problem, content_type = "application/problem+json")
     )
 )]
