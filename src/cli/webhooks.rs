@@ -1,6 +1,8 @@
 //! `offhook webhooks`.
 
 mod listen;
+mod log;
+mod replay;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,10 @@ pub(super) struct Args {
 enum What {
     /// Receive events on this machine, verify them, and print a line for each.
     Listen(listen::Args),
+    /// List attempts to deliver events of the last 30 days, and what came of each.
+    Log(log::Args),
+    /// Have events sent again, by the server that runs or the next one: one, or those of a window of time.
+    Replay(replay::Args),
     /// List events that were given up.
     Dead {
         /// No more than so many, the newest.
@@ -47,6 +53,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
     };
     match &args.what {
         What::Listen(args) => return listen::run(args).await,
+        What::Log(args) => log::run(args, &open().await?).await?,
+        What::Replay(args) => replay::run(args, &open().await?).await?,
         What::Dead { limit } => {
             let dead = open().await?.dead(*limit).await.map_err(|error| error.to_string())?;
             if dead.is_empty() {
@@ -75,4 +83,10 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A moment, in milliseconds since 1970.
+fn moment(text: &str) -> Result<i64, String> {
+    let wrong = "a time is RFC 3339 in UTC, such as 2026-11-20T23:14:55Z, or a day";
+    offhook::store::read(text).ok_or_else(|| wrong.to_owned())
 }

@@ -88,6 +88,11 @@ impl Principal {
         }
     }
 
+    /// Whether all agents are within reach, those to come too.
+    pub fn sees_all(&self) -> bool {
+        matches!(self, Principal::User { .. } | Principal::Operator | Principal::Key { agents: None, .. })
+    }
+
     /// Whether it may ask for an agent, or for what belongs to it. To be asked before it is looked up, so that the answer
     /// tells nobody what there is.
     ///

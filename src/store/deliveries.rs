@@ -4,6 +4,8 @@
 //! is delivered, and for [`KEPT_DAYS`] after that in `bodies`, once for all endpoints. What is beyond the bounds goes every
 //! hour, the oldest first.
 
+mod desk;
+
 use sea_orm::sea_query::{Expr, Query};
 use sea_orm::{
     ColumnTrait as _, Condition, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait as _,
@@ -174,27 +176,7 @@ impl Store {
     /// # Errors
     /// The store cannot be read.
     pub async fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
-        let mut all = Condition::all();
-        let same = [
-            (Column::Endpoint, &filter.endpoint),
-            (Column::Kind, &filter.kind),
-            (Column::Call, &filter.call),
-            (Column::Event, &filter.event),
-        ];
-        for (column, value) in same {
-            all = all.add_option(value.as_ref().map(|value| column.eq(value.as_str())));
-        }
-        // As the index says it, so that it is used.
-        all = all.add_option(filter.delivered.map(|delivered| match delivered {
-            true => Column::Outcome.eq(Outcome::Delivered),
-            false => Expr::cust("outcome <> 'delivered'"),
-        }));
-        all = all.add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome)));
-        all = all.add_option(filter.since_ms.map(|since| Column::AtMs.gte(since)));
-        all = all.add_option(filter.until_ms.map(|until| Column::AtMs.lt(until)));
-        all = all.add_option(filter.before.map(|before| Column::Seq.lt(before)));
-        let rows = Entity::find().filter(all).order_by_desc(Column::Seq).limit(filter.limit);
-        self.in_time(async { Ok(rows.all(self.db()).await?) }).await
+        self.in_time(async { Ok(filter.find(self.db()).await?) }).await
     }
 
     /// An attempt, and what its event said, if that is still kept.
@@ -243,26 +225,7 @@ impl Store {
     /// # Errors
     /// The store cannot be written, or too much waits for the endpoint.
     pub async fn replay(&self, endpoint: &str, event: &str) -> Result<bool, StoreError> {
-        let replayed = self.again(async |txn| {
-            use outbox::Column;
-            room(txn, endpoint, 1).await?;
-            let this = Column::Id.eq(event).and(Column::Endpoint.eq(endpoint));
-            if revive(txn, Condition::all().add(this.clone())).await? > 0 {
-                return Ok(true);
-            }
-            if outbox::Entity::find().filter(this).count(txn).await? > 0 {
-                // It waits.
-                return Ok(true);
-            }
-            let kept = format!("{INTO_OUTBOX} FROM bodies WHERE event = $2 {UNLESS_THERE}");
-            if run(txn, &kept, [endpoint.into(), event.into()]).await? > 0 {
-                return Ok(true);
-            }
-            // Of what no endpoint took, another may still have it.
-            let other = format!("{FROM_ANOTHER} FROM outbox WHERE id = $2 ORDER BY seq LIMIT 1 {UNLESS_THERE}");
-            Ok(run(txn, &other, [endpoint.into(), event.into()]).await? > 0)
-        });
-        replayed.await
+        self.again(async |txn| replay(txn, endpoint, event).await).await
     }
 
     /// Has the events of a window of time sent to an endpoint again, in their order: all that it was sent or not sent, or
@@ -277,41 +240,8 @@ impl Store {
         until_ms: i64,
         only_dead: bool,
     ) -> Result<Replayed, StoreError> {
-        self.again(async |txn| {
-            use outbox::Column;
-            let dead = |until: i64| {
-                Condition::all()
-                    .add(Column::Endpoint.eq(endpoint))
-                    .add(Column::State.eq(State::Dead))
-                    .add(Column::CreatedMs.gte(since_ms))
-                    .add(Column::CreatedMs.lt(until))
-            };
-            let first_beyond = outbox::Entity::find()
-                .select_only()
-                .column(Column::CreatedMs)
-                .filter(dead(until_ms))
-                .order_by_asc(Column::CreatedMs)
-                .offset(MAX_REPLAY)
-                .limit(1)
-                .into_tuple::<i64>();
-            let mut beyond = first_beyond.one(txn).await?;
-            let values = |until: i64| -> [Value; 3] { [endpoint.into(), since_ms.into(), until.into()] };
-            if !only_dead {
-                let asked = format!("SELECT created_ms {TOOK} ORDER BY created_ms LIMIT 1 OFFSET {MAX_REPLAY}");
-                let asked = Statement::from_sql_and_values(txn.get_database_backend(), asked, values(until_ms));
-                let found = txn.query_one_raw(asked).await?.map(|row| row.try_get_by_index(0)).transpose()?;
-                beyond = [beyond, found].into_iter().flatten().min();
-            }
-            let until = beyond.unwrap_or(until_ms);
-            room(txn, endpoint, if only_dead { MAX_REPLAY } else { 2 * MAX_REPLAY }).await?;
-            let mut events = revive(txn, dead(until)).await?;
-            if !only_dead {
-                let again = format!("{INTO_OUTBOX} {TOOK} ORDER BY seq {UNLESS_THERE}");
-                events += run(txn, &again, values(until)).await?;
-            }
-            Ok(Replayed { events, more_from_ms: beyond })
-        })
-        .await
+        let window = Window { since_ms, until_ms, only_dead };
+        self.again(async |txn| replay_window(txn, endpoint, window).await).await
     }
 
     async fn again<T>(
@@ -336,6 +266,96 @@ impl Store {
             .await?;
         self.core.fresh.notify_one();
         Ok(done)
+    }
+}
+
+/// The events of a window of time: of when they happened, from its beginning until before its end.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since_ms: i64,
+    until_ms: i64,
+    /// Only those that were given up.
+    only_dead: bool,
+}
+
+async fn replay(txn: &DatabaseTransaction, endpoint: &str, event: &str) -> Result<bool, StoreError> {
+    use outbox::Column;
+    room(txn, endpoint, 1).await?;
+    let this = Column::Id.eq(event).and(Column::Endpoint.eq(endpoint));
+    if revive(txn, Condition::all().add(this.clone())).await? > 0 {
+        return Ok(true);
+    }
+    if outbox::Entity::find().filter(this).count(txn).await? > 0 {
+        // It waits.
+        return Ok(true);
+    }
+    let kept = format!("{INTO_OUTBOX} FROM bodies WHERE event = $2 {UNLESS_THERE}");
+    if run(txn, &kept, [endpoint.into(), event.into()]).await? > 0 {
+        return Ok(true);
+    }
+    // Of what no endpoint took, another may still have it.
+    let other = format!("{FROM_ANOTHER} FROM outbox WHERE id = $2 ORDER BY seq LIMIT 1 {UNLESS_THERE}");
+    Ok(run(txn, &other, [endpoint.into(), event.into()]).await? > 0)
+}
+
+async fn replay_window(txn: &DatabaseTransaction, endpoint: &str, window: Window) -> Result<Replayed, StoreError> {
+    use outbox::Column;
+    let Window { since_ms, until_ms, only_dead } = window;
+    let dead = |until: i64| {
+        Condition::all()
+            .add(Column::Endpoint.eq(endpoint))
+            .add(Column::State.eq(State::Dead))
+            .add(Column::CreatedMs.gte(since_ms))
+            .add(Column::CreatedMs.lt(until))
+    };
+    let first_beyond = outbox::Entity::find()
+        .select_only()
+        .column(Column::CreatedMs)
+        .filter(dead(until_ms))
+        .order_by_asc(Column::CreatedMs)
+        .offset(MAX_REPLAY)
+        .limit(1)
+        .into_tuple::<i64>();
+    let mut beyond = first_beyond.one(txn).await?;
+    let values = |until: i64| -> [Value; 3] { [endpoint.into(), since_ms.into(), until.into()] };
+    if !only_dead {
+        let asked = format!("SELECT created_ms {TOOK} ORDER BY created_ms LIMIT 1 OFFSET {MAX_REPLAY}");
+        let asked = Statement::from_sql_and_values(txn.get_database_backend(), asked, values(until_ms));
+        let found = txn.query_one_raw(asked).await?.map(|row| row.try_get_by_index(0)).transpose()?;
+        beyond = [beyond, found].into_iter().flatten().min();
+    }
+    let until = beyond.unwrap_or(until_ms);
+    room(txn, endpoint, if only_dead { MAX_REPLAY } else { 2 * MAX_REPLAY }).await?;
+    let mut events = revive(txn, dead(until)).await?;
+    if !only_dead {
+        let again = format!("{INTO_OUTBOX} {TOOK} ORDER BY seq {UNLESS_THERE}");
+        events += run(txn, &again, values(until)).await?;
+    }
+    Ok(Replayed { events, more_from_ms: beyond })
+}
+
+impl DeliveryFilter {
+    async fn find<C: ConnectionTrait>(&self, db: &C) -> Result<Vec<Delivery>, DbErr> {
+        let mut all = Condition::all();
+        let same = [
+            (Column::Endpoint, &self.endpoint),
+            (Column::Kind, &self.kind),
+            (Column::Call, &self.call),
+            (Column::Event, &self.event),
+        ];
+        for (column, value) in same {
+            all = all.add_option(value.as_ref().map(|value| column.eq(value.as_str())));
+        }
+        // As the index says it, so that it is used.
+        all = all.add_option(self.delivered.map(|delivered| match delivered {
+            true => Column::Outcome.eq(Outcome::Delivered),
+            false => Expr::cust("outcome <> 'delivered'"),
+        }));
+        all = all.add_option(self.outcome.map(|outcome| Column::Outcome.eq(outcome)));
+        all = all.add_option(self.since_ms.map(|since| Column::AtMs.gte(since)));
+        all = all.add_option(self.until_ms.map(|until| Column::AtMs.lt(until)));
+        all = all.add_option(self.before.map(|before| Column::Seq.lt(before)));
+        Entity::find().filter(all).order_by_desc(Column::Seq).limit(self.limit).all(db).await
     }
 }
 

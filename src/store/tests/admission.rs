@@ -39,6 +39,8 @@ on_both! {
     what_is_let_in_is_there_before_its_caller_is_answered,
     a_cap_never_takes_more_and_ringing_calls_count,
     however_many_call_at_once_the_day_is_never_spent_twice,
+    cost_03_a_month_is_shared_by_all_calls_and_told_of_once_at_four_fifths,
+    cost_03_a_day_is_told_of_by_its_deployment_and_a_persons_by_nobody,
     a_call_that_is_over_is_not_let_in_again,
     a_call_that_was_let_in_too_late_leaves_nothing_or_is_told_to_be_over,
     who_would_wait_for_too_long_hears_the_refusal_and_leaves_nothing,
@@ -118,6 +120,73 @@ async fn however_many_call_at_once_the_day_is_never_spent_twice(place: Place) {
     assert_eq!(row(&store, &found[1]).await.unwrap().cost_micros, 25);
     until_free(&store).await;
     assert_eq!(store.admit(dear("z")).await.unwrap().unwrap().micros, 105, "150 less 20 and 25");
+    store.stop().await;
+}
+
+/// A call of this deployment, in a month of 300 at 60 a minute.
+fn of_month(id: &str, deployment: &str) -> Wish {
+    let limits = Limits { month_micros: Some(300), minute_micros: 60, ..Limits::default() };
+    Wish { call: NewCall { deployment: deployment.to_owned(), ..call(id) }, limits, ..wish(id) }
+}
+
+/// What alerts were told, with what they are about.
+async fn alerts(store: &Store) -> Vec<(String, Value)> {
+    let told = outbox(store).await.into_iter().filter(|row| row.kind == "alert.fired");
+    told.map(|row| (row.call, serde_json::from_str::<Value>(&row.body).unwrap()["data"].take())).collect()
+}
+
+async fn cost_03_a_month_is_shared_by_all_calls_and_told_of_once_at_four_fifths(place: Place) {
+    let store = place.store().await;
+    let beside = place.beside();
+    // Of SQLite there is one server.
+    let other = if place.url.is_some() { beside.store().await } else { store.clone() };
+    let given = async |store: &Store, wish: Wish| store.admit(wish).await.map(|budget| budget.unwrap());
+    let first = given(&store, of_month("a", "desk")).await.unwrap();
+    assert_eq!((first.micros, first.of.as_str()), (120, "month"));
+    assert_eq!(alerts(&store).await, [], "two fifths");
+    assert_eq!(given(&other, of_month("b", "shop")).await.unwrap().micros, 120, "of the other deployment's, too");
+    let told = alerts(&store).await;
+    let [(about, data)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((about.as_str(), &data["alert"], &data["budget"]), ("budget/month", &json!("budget"), &json!("month")));
+    assert_eq!(
+        (&data["limit_micros"], &data["used_micros"], &data["used_percent"], &data["deployment"]),
+        (&json!(300), &json!(240), &json!(80), &Value::Null)
+    );
+    assert_eq!(given(&store, of_month("c", "desk")).await.unwrap().micros, 60, "what is left");
+    assert!(matches!(other.admit(of_month("d", "shop")).await, Err(Denied::MonthBudget)));
+    assert_eq!(alerts(&store).await.len(), 1, "once in a month");
+    // What a call has cost stays spent when nothing is left of it.
+    store.end_call(ended(Report { cost_micros: 20, ..report("a", EndReason::CallerHungUp) }));
+    store.flush().await;
+    entity::calls::Entity::delete_by_id("a").exec(store.db()).await.unwrap();
+    let (spent, month) = store.spent_this_month().await.unwrap();
+    assert_eq!(spent, Spent { spent_micros: 20, reserved_micros: 180 });
+    assert!(month.begin_ms <= now_ms() && now_ms() < month.until_ms);
+    // The one that goes on is given more of it.
+    let limits = of_month("", "").limits;
+    let more = other.raise("b", 100, &limits).await.unwrap().unwrap();
+    assert_eq!((more.micros, more.of.as_str()), (220, "month"));
+    assert!(matches!(store.admit(of_month("e", "desk")).await, Err(Denied::MonthBudget)));
+    if place.url.is_some() {
+        other.stop().await;
+    }
+    store.stop().await;
+}
+
+async fn cost_03_a_day_is_told_of_by_its_deployment_and_a_persons_by_nobody(place: Place) {
+    let store = place.store().await;
+    let limits = Limits { number_day_micros: Some(1_000), day_micros: Some(1_000), minute_micros: 60, ..Limits::default() };
+    let of_day = |id: &str| Wish { limits: limits.clone(), ..wish(id) };
+    store.admit(of_day("a")).await.unwrap();
+    assert_eq!(alerts(&store).await, []);
+    // A call that goes on uses it up as well as new ones do.
+    store.raise("a", 700, &limits).await.unwrap();
+    let told = alerts(&store).await;
+    let [(about, data)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((about.as_str(), &data["deployment"]), ("budget/day/desk", &json!("desk")));
+    assert_eq!((&data["used_micros"], &data["used_percent"]), (&json!(820), &json!(82)));
+    store.raise("a", 900, &limits).await.unwrap();
+    assert_eq!(alerts(&store).await.len(), 1, "once in a day");
     store.stop().await;
 }
 

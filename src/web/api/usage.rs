@@ -279,7 +279,7 @@ async fn budgets(
     });
     let items = items.collect();
     // What all agents' calls cost is nothing for a key that is bound to some.
-    let organization = match who.is_whole() {
+    let organization = match who.sees_all() {
         true => Some(organization(&api, config.server.budget.month_micros).await?),
         false => None,
     };
