@@ -128,25 +128,28 @@ where
 {
     let (began, mut pause) = (Instant::now(), Duration::from_millis(250));
     loop {
+        let mut wait = pause;
         let why = match ask().await {
-            Ok(client::Answer { status: 200..300, body }) => return Ok(body),
-            Ok(client::Answer { status, body }) => {
+            Ok(client::Answer { status: 200..300, body, .. }) => return Ok(body),
+            Ok(client::Answer { status, body, retry_after_s }) => {
                 let message = body["error"]["message"].as_str().unwrap_or("no reason given").to_owned();
                 if !matches!(status, 408 | 429 | 502..=504) {
                     return Err(format!("the server refuses (HTTP {status}): {message}"));
                 }
+                wait = retry_after_s.map_or(pause, |seconds| Duration::from_secs(seconds.max(1)));
                 message
             }
             Err(unreachable) => unreachable.to_string(),
         };
-        if began.elapsed() >= PATIENCE {
+        // Asked to come later than that, there is nothing to wait for.
+        if began.elapsed().saturating_add(wait) >= PATIENCE {
             return Err(format!(
-                "no answer for {} s: {why}\ntry again with --key {key}, which does not ring twice",
+                "no answer within {} s: {why}\ntry again with --key {key}, which does not ring twice",
                 PATIENCE.as_secs()
             ));
         }
         remark(format_args!("{why}; trying again"));
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(wait).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }

@@ -35,6 +35,7 @@ pub mod settings;
 pub mod switches;
 #[cfg(test)]
 mod tests;
+pub mod visibility;
 pub mod webhooks;
 
 pub use refusal::{Flag, Refusal};

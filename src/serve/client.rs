@@ -26,6 +26,8 @@ pub struct Answer {
     pub status: u16,
     /// Its JSON; null when there is none.
     pub body: Value,
+    /// Seconds after which it wants to be asked again, if it said so (`Retry-After`).
+    pub retry_after_s: Option<u64>,
 }
 
 /// The server did not answer. It may have been asked.
@@ -90,6 +92,8 @@ impl Client {
         };
         let mut answer = request.bearer_auth(&self.token).send().await.map_err(no_answer)?;
         let status = answer.status().as_u16();
+        let after = answer.headers().get(reqwest::header::RETRY_AFTER);
+        let retry_after_s = after.and_then(|after| after.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
             body.extend_from_slice(&chunk);
@@ -97,7 +101,7 @@ impl Client {
                 return Err(Unreachable(format!("{}: the answer is no offhook's", self.server)));
             }
         }
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default(), retry_after_s })
     }
 }
 

@@ -126,6 +126,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// How many calls of each agent wait, ring or are up, by agent and status. Of the filter only agents and deployments count.
+    ///
+    /// # Errors
+    /// The store cannot be read, or not in time.
+    pub async fn count_live(&self, filter: &ListFilter) -> Result<Vec<(String, Status, u64)>, StoreError> {
+        let live: Vec<_> = Status::ALL.into_iter().filter(|status| status.is_live()).collect();
+        let counted = Entity::find()
+            .select_only()
+            .columns([Column::Agent, Column::Status])
+            .expr(Expr::cust("count(*)"))
+            .filter(Column::Status.is_in(live.iter().map(|status| status.name())))
+            .filter(of_whom(filter))
+            .group_by(Column::Agent)
+            .group_by(Column::Status)
+            .order_by_asc(Column::Agent)
+            .into_tuple::<(String, String, i64)>();
+        let counted = self.in_time(async { Ok(counted.all(self.db()).await?) }).await?;
+        let counted = counted.into_iter().filter_map(|(agent, status, n)| {
+            Some((agent, Status::from_name(&status)?, u64::try_from(n).unwrap_or(0)))
+        });
+        Ok(counted.collect())
+    }
+}
+
 async fn page<C: ConnectionTrait>(
     db: &C,
     filter: &ListFilter,

@@ -13,7 +13,7 @@ use super::once::{Upon, etag, stale};
 use super::problem::{Problem, Wrong};
 use super::{Api, Who};
 use crate::config::{self, By, DocId, DocState, Edit, EditError, Edited, InForce, Revision, Wanted, Written, keys_of};
-use crate::house::locks;
+use crate::house::{Flag, locks, visibility};
 use crate::store::{Version, written};
 
 /// Whether it is only asked what would be.
@@ -43,6 +43,8 @@ pub(crate) struct DocumentAnswer {
     document: Map<String, Value>,
     /// Nothing was changed: it was only asked what would be.
     dry_run: bool,
+    /// What somebody should know of the change, in amber: it stops nothing.
+    notes: Vec<Flagged>,
 }
 
 /// How it is with a document.
@@ -104,6 +106,12 @@ pub(crate) struct Flagged {
     pub(crate) message: String,
 }
 
+impl From<Flag> for Flagged {
+    fn from(flag: Flag) -> Self {
+        Flagged { code: flag.code, field: flag.field.unwrap_or_default().to_owned(), message: flag.message }
+    }
+}
+
 /// A document as it is written, off the async threads.
 ///
 /// # Errors
@@ -146,15 +154,35 @@ impl Change<'_> {
     pub(crate) async fn upon(&self, headers: &HeaderMap, to: Wanted) -> Result<Response, Problem> {
         let upon = Upon::of(headers)?;
         let now = found(self.api, &self.doc).await?;
+        let before = now.as_ref().map(|(text, _)| Arc::clone(text));
         // What is not there was perhaps never there: that is worth saying before versions are spoken of.
         if now.is_none() && upon != Upon::None {
             return Err(Problem::absent(self.doc.kind(), self.doc.name()));
         }
         let revision = now.map(|(_, revision)| revision);
-        upon.check(revision.map(|revision| revision.to_string()).as_deref())?;
+        if let Err(stale) = upon.check(revision.map(|revision| revision.to_string()).as_deref()) {
+            return Err(self.by_whom(stale, revision).await);
+        }
         let edited = self.make(vec![Edit { doc: self.doc.clone(), upon: revision, to }]).await?;
         let status = if revision.is_none() && !self.dry.is() { StatusCode::CREATED } else { StatusCode::OK };
-        self.answer(status, &edited)
+        self.answer_after(status, &edited, before.as_deref())
+    }
+
+    /// The same with who was faster, and where it says what they did (EDIT-05), as far as that is known.
+    async fn by_whom(&self, mut stale: Problem, revision: Option<Revision>) -> Problem {
+        let newest = self.api.handle.store().newest_versions(self.doc.kind(), &[self.doc.name()]).await;
+        let newest = newest.unwrap_or_default().into_iter().next();
+        let known = newest.filter(|version| revision.is_some_and(|revision| revision.to_string() == version.revision));
+        if let Some(version) = known {
+            let (who, at) = (&version.applied_by, written(version.applied_ms));
+            let detail = format!(
+                "It was changed by {who} at {at}: GET /api/v1/revisions/{}/diff has what is different. Read it again, or send the \
+                 ETag of this answer to change it all the same.",
+                version.seq
+            );
+            stale.detail = detail.into();
+        }
+        stale
     }
 
     /// Changes its keys, whatever version there is: what is meant is one switch, and not the document.
@@ -213,13 +241,25 @@ impl Change<'_> {
 
     /// What is answered to a change.
     pub(crate) fn answer(&self, status: StatusCode, edited: &Edited) -> Result<Response, Problem> {
+        self.answer_after(status, edited, None)
+    }
+
+    /// The same where it is known what there was before.
+    fn answer_after(&self, status: StatusCode, edited: &Edited, before: Option<&str>) -> Result<Response, Problem> {
         let written = edited.documents.iter().find(|written| written.doc == self.doc);
         let written = written.ok_or_else(|| Problem::internal(&"an edit without its document"))?;
+        let document = written.text.as_deref().and_then(keys_of).unwrap_or_default();
+        let before = before.and_then(keys_of).unwrap_or_default();
+        let notes = match visibility::becomes_public(&before, &document) {
+            true => visibility::against_public(&document),
+            false => Vec::new(),
+        };
         let answer = DocumentAnswer {
             id: self.doc.name().to_owned(),
             revision: written.revision.map(|revision| revision.to_string()),
-            document: written.text.as_deref().and_then(keys_of).unwrap_or_default(),
+            document,
             dry_run: self.dry.is(),
+            notes: notes.into_iter().map(Flagged::from).collect(),
         };
         let mut response = (status, Json(answer)).into_response();
         if let Some(revision) = written.revision {

@@ -102,16 +102,20 @@ impl<T> Page<T> {
         T: Serialize,
     {
         let link = self.next.as_deref().map(|next| link(uri, next));
-        let mut response = Json(self).into_response();
-        if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
-            response.headers_mut().insert(header::LINK, link);
-        }
-        response
+        with_link(Json(self).into_response(), link)
     }
 }
 
+/// An answer that is a page, with where the next one is.
+pub(crate) fn with_link(mut response: Response, link: Option<String>) -> Response {
+    if let Some(link) = link.and_then(|link| HeaderValue::try_from(link).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}
+
 /// The same list from another cursor on.
-fn link(uri: &Uri, next: &str) -> String {
+pub(crate) fn link(uri: &Uri, next: &str) -> String {
     let others = uri.query().unwrap_or_default().split('&');
     let others = others.filter(|pair| !pair.is_empty() && pair.split('=').next() != Some("cursor"));
     let query: Vec<String> = others.map(str::to_owned).chain([format!("cursor={next}")]).collect();

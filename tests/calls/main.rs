@@ -5,7 +5,9 @@
 mod access;
 mod admin_address;
 mod api_calls;
+mod api_deployments;
 mod api_documents;
+mod api_edges;
 mod api_judged;
 #[path = "../postgres/cluster.rs"]
 mod cluster;
@@ -30,6 +32,7 @@ mod numbers;
 mod operations;
 mod outgoing;
 mod people;
+mod persons_api;
 mod pictures;
 mod revisions;
 mod street;
@@ -40,5 +43,6 @@ mod tls;
 mod tools;
 mod trust;
 mod two_servers;
+mod web;
 mod webhooks;
 mod webhooks_api;

@@ -20,6 +20,7 @@ mod review;
 mod roles;
 mod running;
 mod switches;
+mod visibility;
 
 use jiff::Timestamp;
 

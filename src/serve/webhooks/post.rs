@@ -156,3 +156,42 @@ fn in_words(error: reqwest::Error) -> String {
     }
     words::of(&error.without_url()).chars().take(300).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn hook_01_this_machine_always_may_and_private_networks_only_if_the_operator_lets_them() {
+        super::super::super::tls::install_crypto();
+        let ways = Ways::new(|client| client, |url| url.host_str() == Some("by-proxy.example")).expect("clients");
+        let way = |url: &str, allow_private: bool| {
+            let hook = Webhook::new("crm".to_owned(), url.to_owned(), Secret::new("sixteen-bytes-at"));
+            match ways.to(&Webhook { allow_private, ..hook }) {
+                Ok(client) if std::ptr::eq(client, &ways.open) => "open",
+                Ok(_) => "guarded",
+                Err(Refused) => "refused",
+            }
+        };
+        for (url, expected) in [
+            ("http://127.0.0.1:8788/", "open"),
+            ("http://[::1]/", "open"),
+            ("http://localhost/", "open"),
+            ("https://1.1.1.1/", "guarded"),
+            // Names are held against it where they are resolved; before a proxy, it resolves them.
+            ("https://crm.example.com/", "guarded"),
+            ("https://localhost.example.com/", "guarded"),
+            ("https://localhost./", "guarded"),
+            ("https://by-proxy.example/", "open"),
+            ("https://10.0.0.1/", "refused"),
+            ("https://192.168.0.1:8443/", "refused"),
+            ("https://169.254.169.254/", "refused"),
+            ("https://[::ffff:127.0.0.1]/", "refused"),
+            ("https://[fd00::1]/", "refused"),
+            ("https://0.0.0.0/", "refused"),
+        ] {
+            assert_eq!((way(url, false), way(url, true)), (expected, "open"), "{url}");
+        }
+    }
+}

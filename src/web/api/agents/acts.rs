@@ -30,6 +30,8 @@ pub(super) struct Gone {
     numbers: Vec<String>,
     /// Websites' widgets that stop.
     widgets: Vec<String>,
+    /// Calls that are up, which finish (DEL-02).
+    calls: u64,
 }
 
 /// An agent, deleted
@@ -59,7 +61,8 @@ pub(super) async fn delete(
     let config = api.handle.config();
     let (_, revision) = documents::read(&api, &change.doc).await?;
     checked(&headers, &revision.to_string())?;
-    let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new() };
+    let calls = api.handle.store().running_calls_of(&id).await?.len() as u64;
+    let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new(), calls };
     let mut edits = vec![Edit { doc: change.doc.clone(), upon: Some(revision), to: Wanted::Gone }];
     for deployment in met(&config, &[id.as_str()]).remove(&id).unwrap_or_default() {
         let doc = DocId::Deployment(deployment.id.as_str().into());

@@ -9,7 +9,7 @@ mod sound;
 
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::house::calls::{CallResult, Status};
+use crate::house::caps;
 use crate::house::principal::Principal;
 use crate::report::Report;
 use crate::store::{Direction, ListFilter, ListPlace, Listed};
@@ -217,10 +218,10 @@ async fn list(
     let after = place_of(filter.cursor.as_deref())?;
     let wanted = filter.read(&who)?;
     let found = api.handle.store().list(&wanted, after.as_ref(), limit.into()).await?;
-    Ok(paged(&api, found, &uri, false))
+    Ok(paged(&api, found, false).answer(&uri))
 }
 
-fn paged(api: &Api, found: crate::store::ListPage, uri: &Uri, with_words: bool) -> Response {
+fn paged(api: &Api, found: crate::store::ListPage, with_words: bool) -> Page<CallItem> {
     let config = api.handle.config();
     let billing = &config.server.billing;
     let item = |listed: Listed| {
@@ -230,7 +231,7 @@ fn paged(api: &Api, found: crate::store::ListPage, uri: &Uri, with_words: bool) 
         item
     };
     let next = found.next.map(|next| page::cursor(&format!("{} {}", next.began_ms, next.id)));
-    Page { items: found.items.into_iter().map(item).collect(), next }.answer(uri)
+    Page { items: found.items.into_iter().map(item).collect(), next }
 }
 
 fn place_of(cursor: Option<&str>) -> Result<Option<ListPlace>, Problem> {
@@ -262,7 +263,7 @@ struct LiveFilter {
     path = "/api/v1/calls/live",
     tag = "Calls",
     params(LiveFilter),
-    responses((status = 200, description = "A page of calls", body = Page<CallItem>))
+    responses((status = 200, description = "A page of calls, and how many there are", body = LivePage))
 )]
 async fn live(
     State(api): State<Api>,
@@ -278,8 +279,54 @@ async fn live(
         only_agents: only_agents(&who),
         ..ListFilter::default()
     };
-    let found = api.handle.store().list(&wanted, after.as_ref(), limit.into()).await?;
-    Ok(paged(&api, found, &uri, true))
+    let store = api.handle.store();
+    let found = store.list(&wanted, after.as_ref(), limit.into()).await?;
+    let page = paged(&api, found, true);
+    let config = api.handle.config();
+    let mut counts = LivePage { items: page.items, next: page.next, up: 0, queued: 0, slots: Vec::new() };
+    for (agent, status, n) in store.count_live(&wanted).await? {
+        if !matches!(status, Status::Dialing | Status::InProgress) {
+            counts.queued += n;
+            continue;
+        }
+        counts.up += n;
+        match counts.slots.last_mut().filter(|slots| slots.agent == agent) {
+            Some(slots) => slots.used += n,
+            None => {
+                let own = config.personas.get(&agent).and_then(|persona| persona.standing.max_calls);
+                let most = caps::of_agent(own, config.server.plan.calls_per_agent).map(caps::Cap::number);
+                counts.slots.push(SlotsItem { agent, used: n, most });
+            }
+        }
+    }
+    let link = counts.next.as_deref().map(|next| page::link(&uri, next));
+    Ok(page::with_link(Json(counts).into_response(), link))
+}
+
+/// A page of calls that wait, ring or are up, and how many there are (CON-05).
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct LivePage {
+    /// Calls.
+    items: Vec<CallItem>,
+    /// The cursor of the next page; `null`: this is the last.
+    next: Option<String>,
+    /// Calls that ring or are up, on all pages.
+    up: u64,
+    /// Calls that wait to be placed.
+    queued: u64,
+    /// What of their agents' slots they take.
+    slots: Vec<SlotsItem>,
+}
+
+/// The slots of an agent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct SlotsItem {
+    /// The agent's name.
+    agent: String,
+    /// Calls that ring or are up.
+    used: u64,
+    /// How many there may be; `null`: as many as the server lets there be.
+    most: Option<u32>,
 }
 
 /// A call

@@ -184,7 +184,7 @@ pub(super) fn item(api: &Api, config: &Config, standing: &config::Standing, fact
         nobody_may,
     };
     let cannot = config.personas.get(&standing.agent).map(|agent| cannot_work(&agent.standing, standing, &parts, now));
-    let cannot: Vec<Flagged> = cannot.unwrap_or_default().into_iter().map(flagged).collect();
+    let cannot: Vec<Flagged> = cannot.unwrap_or_default().into_iter().map(Flagged::from).collect();
     let mut flags = facts.flags.get(&doc).cloned().unwrap_or_default();
     flags.retain(|flag| !cannot.iter().any(|other| other.code == flag.code));
     let rows = rows(config, standing);
@@ -205,10 +205,6 @@ pub(super) fn item(api: &Api, config: &Config, standing: &config::Standing, fact
         countries: panel::countries(&rows).into_iter().map(str::to_owned).collect(),
         standing: documents::standing(api, &doc, facts.states.get(&doc), facts.changed.get(&standing.name)),
     }
-}
-
-fn flagged(flag: crate::house::Flag) -> Flagged {
-    Flagged { code: flag.code, field: flag.field.unwrap_or_default().to_owned(), message: flag.message }
 }
 
 /// As documents say it.
