@@ -43,7 +43,8 @@ pub(crate) const CALL: [&str; 7] = ["agent", "deployment", "direction", "from", 
 /// The time where the deployment is, and its hours.
 pub(crate) const SYSTEM: [&str; 7] = ["date", "now", "open", "opens_at", "time", "timezone", "weekday"];
 /// What is known once the call is over.
-pub(crate) const RESULT: [&str; 8] = ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
+pub(crate) const RESULT: [&str; 8] =
+    ["duration_s", "end", "interruptions", "notes", "report", "tools", "transcript", "turns"];
 
 impl Declared {
     /// Reads `[variables]`, and the names in the schemas of the questions.

@@ -35,7 +35,10 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         }
         if public_url.is_none() {
             // Whoever asks here says another host than the one that the carrier is to call.
-            field.wrong_allowed("needs public_url", "public_url = \"https://calls.example.com\", where the carrier calls");
+            field.wrong_allowed(
+                "needs public_url",
+                "public_url = \"https://calls.example.com\", where the carrier calls",
+            );
         }
     }
     let admin_url = table.take("admin_url").and_then(|field| {

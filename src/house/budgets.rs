@@ -20,7 +20,7 @@ pub struct Period {
 /// The day in which a moment lies.
 pub fn day(now_ms: i64) -> Period {
     let begin_ms = now_ms - now_ms.rem_euclid(DAY_MS);
-    Period { begin_ms, until_ms: begin_ms + DAY_MS }
+    Period { begin_ms, until_ms: begin_ms.saturating_add(DAY_MS) }
 }
 
 /// The month in which a moment lies. Beyond the calendar, which no clock shows, it is a day.

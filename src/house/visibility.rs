@@ -8,7 +8,8 @@ use super::refusal::Flag;
 pub fn against_public(keys: &Map<String, Value>) -> Vec<Flag> {
     let mut flags = Vec::new();
     for tool in several(keys, "tool").filter(|tool| tool.get("http").is_some_and(names_a_secret)) {
-        let message = format!("Anyone may have the tool {} used, which shows a secret to its server.", text(tool, "name"));
+        let message =
+            format!("Anyone may have the tool {} used, which shows a secret to its server.", text(tool, "name"));
         flags.push(Flag::new("public_secret", Some("tool"), message));
     }
     for server in several(keys, "mcp").filter(|server| names_a_secret(server)) {

@@ -144,9 +144,9 @@ impl Store {
             .order_by_asc(Column::Agent)
             .into_tuple::<(String, String, i64)>();
         let counted = self.in_time(async { Ok(counted.all(self.db()).await?) }).await?;
-        let counted = counted.into_iter().filter_map(|(agent, status, n)| {
-            Some((agent, Status::from_name(&status)?, u64::try_from(n).unwrap_or(0)))
-        });
+        let counted = counted
+            .into_iter()
+            .filter_map(|(agent, status, n)| Some((agent, Status::from_name(&status)?, u64::try_from(n).unwrap_or(0))));
         Ok(counted.collect())
     }
 }

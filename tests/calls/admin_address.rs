@@ -47,7 +47,6 @@ async fn each_address_answers_what_is_its_own_and_calls_go_by_both() {
         ("/api/v1/openapi.json", 404, 200),
         ("/api/v1/nothing", 404, 404),
         ("/docs/api", 404, 200),
-        ("/welcome/oh_link_none", 404, 410),
         ("/v1/calls/none", 404, 404),
         // To be posted to, where it is.
         ("/v1/calls", 404, 405),

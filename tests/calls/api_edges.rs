@@ -6,7 +6,7 @@ use offhook::config::Role;
 use offhook::engine::EndReason;
 use offhook::house::people::KeyWish;
 use offhook::house::principal::{Principal, Scopes};
-use offhook::house::routes::{Resource, ROUTES};
+use offhook::house::routes::{ROUTES, Resource};
 use offhook::stage::phone::{EndedBy, Outcome, Step};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -73,7 +73,9 @@ async fn clone_02_clone_03_a_copy_has_the_settings_and_no_history() {
     for (name, value) in original.as_object().expect("keys") {
         assert!(document[name] == *value || name == "title", "{name}: {}", copy.text);
     }
-    for path in [format!("/calls?agent={id}"), format!("/agents/{id}/deployments"), format!("/agents/{id}/access-tokens")] {
+    for path in
+        [format!("/calls?agent={id}"), format!("/agents/{id}/deployments"), format!("/agents/{id}/access-tokens")]
+    {
         assert_eq!(web.get(&path).await.body["items"], json!([]), "{path}");
     }
     assert_eq!(web.get("/calls?agent=mia").await.body["items"].as_array().map(Vec::len), Some(1));
@@ -151,7 +153,9 @@ async fn dep_03_a_card_has_what_its_channel_has() {
 async fn vis_02_what_speaks_against_a_public_agent_is_told_and_stops_nothing() {
     let web = Web::build("").await;
     assert_eq!(web.patch("/agents/mia", json!({ "visibility": "internal" })).await.body["notes"], json!([]));
-    let fetch = json!({ "fetch": { "url": "http://127.0.0.1:9/who", "allow_private": true } });
+    let fetch = json!({
+        "variables": { "crm": { "name": "" } }, "fetch": { "url": "http://127.0.0.1:9/who", "allow_private": true },
+    });
     let with_fetch = web.patch("/agents/mia", fetch).await;
     assert_eq!((with_fetch.status, &with_fetch.body["notes"]), (200, &json!([])), "{}", with_fetch.text);
     for dry in ["?dry_run=true", ""] {
@@ -180,7 +184,9 @@ async fn sec_04_an_internal_agent_is_out_of_reach_without_a_credential() {
     let member = key(&web, "member", Role::Member, None).await;
     let parts = ["", "/recording", "/peaks", "/transcript", "/analysis", "/events"];
     let mut paths: Vec<_> = parts.iter().map(|part| format!("/api/v1/calls/{id}{part}")).collect();
-    paths.extend(["/api/v1/agents/mia", "/api/v1/agents/mia/integration", "/api/v1/calls", "/api/v1/events"].map(str::to_owned));
+    paths.extend(
+        ["/api/v1/agents/mia", "/api/v1/agents/mia/integration", "/api/v1/calls", "/api/v1/events"].map(str::to_owned),
+    );
     for path in &paths {
         for (credential, expected) in [("", 401), ("Bearer oh_key_none", 401), (member.as_str(), 403)] {
             let answer = web.send(Method::GET, path, &[("authorization", credential)], None).await;
@@ -199,7 +205,9 @@ async fn sec_07_answers_say_what_browsers_may_do_and_other_sites_may_ask_for_not
     let web = Web::build("").await;
     let page = web.send(Method::GET, "/docs/api", &[("authorization", "")], None).await;
     let policy = page.header("content-security-policy");
-    for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'"] {
+    for part in
+        ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'"]
+    {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe") && !page.text.contains("<script") && !page.text.contains(" style=\""));

@@ -82,7 +82,8 @@ impl There {
         let webhook = |name: &str| json!({ "name": name, "url": "http://127.0.0.1:9/hook" });
         let hook = id(&make("/webhooks", webhook("One")).await, "/webhook/id");
         make(&format!("/webhooks/{hook}/test"), json!({ "types": ["call.ended"] })).await;
-        let log = reqwest::Client::new().get(house.url(&format!("/api/v1/webhooks/{hook}/deliveries"))).bearer_auth(KEY);
+        let log =
+            reqwest::Client::new().get(house.url(&format!("/api/v1/webhooks/{hook}/deliveries"))).bearer_auth(KEY);
         let log = log.send().await.expect("an answer").text().await.expect("a body");
         let log: Value = serde_json::from_str(&log).expect("JSON");
         There {
@@ -142,7 +143,8 @@ impl There {
         for route in ROUTES {
             let parts = self.parts(route);
             if !parts.is_empty() {
-                let parts: Vec<_> = parts.iter().map(|(name, value)| format!("\"path.{name}\" = \"{value}\"")).collect();
+                let parts: Vec<_> =
+                    parts.iter().map(|(name, value)| format!("\"path.{name}\" = \"{value}\"")).collect();
                 text += &format!(
                     "[[operations]]\ninclude-name = \"{} {}\"\nparameters = {{ {} }}\n",
                     route.method,
@@ -180,7 +182,10 @@ async fn api_01_a_judge_finds_no_failure_and_no_answer_that_is_not_in_the_docume
     };
     let site = Site::build(&plan).await;
     for name in ["spare", "switched"] {
-        write(&site.config().join(format!("agents/{name}.toml")), "model = \"scripted\"\ninstructions = \"Be spare.\"\n");
+        write(
+            &site.config().join(format!("agents/{name}.toml")),
+            "model = \"scripted\"\ninstructions = \"Be spare.\"\n",
+        );
     }
     write(&site.config().join("api-token"), KEY);
     write(&site.config().join("seal"), "0123456789abcdef0123456789abcdef");

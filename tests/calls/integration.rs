@@ -64,7 +64,8 @@ async fn integ_01_integ_02_the_api_has_variables_with_their_places_and_programs(
     });
     assert_eq!((&crm["name"], &crm["variables"]), (&json!("crm"), &json!([city])));
     assert_eq!(shown["unknown"], json!([]));
-    let titles: Vec<_> = shown["snippets"].as_array().expect("programs").iter().map(|one| one["title"].clone()).collect();
+    let titles: Vec<_> =
+        shown["snippets"].as_array().expect("programs").iter().map(|one| one["title"].clone()).collect();
     assert_eq!(titles, ["curl", "Python", "Node.js"]);
     let none = reqwest::Client::new().get(house.url("/api/v1/agents/nobody/integration")).bearer_auth(KEY).send().await;
     assert_eq!(none.expect("an answer").status(), 404);
@@ -80,7 +81,8 @@ struct Door {
 
 impl Door {
     async fn open(house: &House, put_off: &[&'static str]) -> (Arc<Door>, String) {
-        let door = Arc::new(Door { server: house.url("/api/v1/calls"), put_off: put_off.to_vec(), asked: Mutex::default() });
+        let door =
+            Arc::new(Door { server: house.url("/api/v1/calls"), put_off: put_off.to_vec(), asked: Mutex::default() });
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let host = listener.local_addr().expect("an address").to_string();
         let app = Router::new().route("/api/v1/calls", post(Door::pass)).with_state(Arc::clone(&door));
@@ -102,7 +104,9 @@ impl Door {
             return (StatusCode::TOO_MANY_REQUESTS, wait, Bytes::from_static(b"{\"code\":\"rate\"}"));
         }
         let request = reqwest::Client::new().post(&door.server).body(body).header("idempotency-key", key);
-        let request = ["authorization", "content-type"].into_iter().fold(request, |request, name| request.header(name, said(name)));
+        let request = ["authorization", "content-type"]
+            .into_iter()
+            .fold(request, |request, name| request.header(name, said(name)));
         let answer = request.send().await.expect("an answer");
         let status = StatusCode::from_u16(answer.status().as_u16()).expect("a status");
         (status, HeaderMap::new(), answer.bytes().await.expect("a body"))
@@ -149,7 +153,8 @@ async fn integ_03_integ_04_rate_04_each_program_places_a_call_and_waits_when_it_
         for _ in 0..2 {
             let ran = run(&folder, &direct["snippets"][n], &with, &[ANN]).await;
             assert!(ran.status.success(), "{title}: {}", said(&ran));
-            let placed: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{title}: {}", said(&ran)));
+            let placed: Value =
+                serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{title}: {}", said(&ran)));
             calls.push(placed["id"].as_str().expect("an id").to_owned());
         }
         assert_ne!(calls[0], calls[1], "{title}");

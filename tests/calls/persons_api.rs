@@ -47,7 +47,8 @@ async fn ask_as(house: &House, token: &str, method: Method, path: &str, body: Va
     }
     let answer = request.send().await.expect("an answer");
     let status = answer.status().as_u16();
-    let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let location =
+        answer.headers().get("location").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let text = answer.text().await.expect("a body");
     Said { status, location, body: serde_json::from_str(&text).unwrap_or_default() }
 }
@@ -202,7 +203,11 @@ async fn sec_06_an_admin_has_a_person_erased_everywhere_and_gets_a_receipt() {
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
     let erased = &receipt["erased"];
-    assert_eq!((&erased["calls"], &erased["recordings"], &erased["folders"]), (&json!(1), &json!(1), &json!(1)), "{receipt}");
+    assert_eq!(
+        (&erased["calls"], &erased["recordings"], &erased["folders"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "{receipt}"
+    );
     assert!(erased["events"].as_i64() > Some(0) && erased["attempts"].as_i64() > Some(0), "{receipt}");
     assert!(receipt["done"].is_string() && receipt["left"] == json!({ "calls": 0, "folders": 0 }), "{receipt}");
     assert!(!receipt.to_string().contains(THEIRS), "it does not say who it was");

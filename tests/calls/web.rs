@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use crate::house::{House, Plan, Site, write};
@@ -86,7 +86,13 @@ impl Web {
         Web { house: House::ruled(site).await, client: reqwest::Client::new() }
     }
 
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
         let mut request = self.client.request(method, self.house.url(path));
         let mut all = HeaderMap::new();
         all.insert("authorization", HeaderValue::from_str(&format!("Bearer {KEY}")).unwrap());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -379,4 +380,68 @@ async fn hook_03_a_deployment_whose_document_changes_is_told() {
     assert_eq!((data["change"].as_str(), data["way"].as_str()), (Some("changed"), Some("folder")), "{data}");
     assert!(event["call"].is_null() && data["revision"] != data["previous_revision"], "{event}");
     assert!(told[0].is_signed_by(SECRET));
+}
+
+/// What a command says, and whether it went well.
+fn offhook(house: &House, args: &[&str]) -> (bool, String) {
+    let data = house.site.data();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_offhook"));
+    let ran = command.args(args).arg("--data").arg(data).output().expect("the program");
+    let said = if ran.status.success() { ran.stdout } else { ran.stderr };
+    (ran.status.success(), String::from_utf8(said).expect("text"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_46_the_terminal_shows_the_log_and_sends_again_beside_the_server() {
+    let (file, crm) = (Receiver::up().await, Receiver::up().await);
+    let house = house(&file).await;
+    let made = make(&house, json!({ "name": "The CRM", "url": crm.url(), "events": ["call.ended"] })).await;
+    let id = made["id"].as_str().expect("an id").to_owned();
+    crm.answers(500);
+    place(house.caller(short_call())).await;
+    let log = |more: &[&str]| {
+        let args = [&["webhooks", "log"], more, &["--json"]].concat();
+        let (good, said) = offhook(&house, &args);
+        assert!(good, "{args:?}: {said}");
+        serde_json::from_str::<Vec<Value>>(&said).expect("JSON")
+    };
+    until("it was tried in vain", || !log(&["The CRM", "--outcome", "failed"]).is_empty()).await;
+    let failed = log(&[&id, "--outcome", "failed", "--type", "call.ended"]).remove(0);
+    assert_eq!((&failed["status"], &failed["answer"], &failed["webhook"]), (&json!(500), &json!("thanks"), &json!(id)));
+    let event = failed["event"].as_str().expect("an id").to_owned();
+    // As the API has it.
+    let of_api = get(&house, &format!("webhooks/{id}/deliveries?outcome=failed")).await;
+    assert!(of_api["items"].as_array().is_some_and(|all| all.iter().any(|one| one["id"] == failed["id"])), "{of_api}");
+    crm.answers(200);
+    let delivered = |n: usize| log(&["The CRM", "--outcome", "delivered"]).len() == n;
+    until_within(Duration::from_secs(30), "it was taken", || delivered(1)).await;
+    assert!(offhook(&house, &["webhooks", "log", "The CRM"]).1.contains(&event), "and as a table");
+    assert_eq!(log(&["The CRM", "--until", "2020-01-01"]), Vec::<Value>::new());
+    // One by its id, then all of a window.
+    let put_back = "1 event put back; a running server sends it within seconds\n".to_owned();
+    assert_eq!(offhook(&house, &["webhooks", "replay", "The CRM", "--event", &event]), (true, put_back));
+    until_within(Duration::from_secs(30), "it came again", || delivered(2)).await;
+    let (good, said) = offhook(&house, &["webhooks", "replay", &id, "--since", "2020-01-01"]);
+    assert!(good && said.starts_with("1 event put back"), "{said}");
+    until_within(Duration::from_secs(30), "it came once more", || delivered(3)).await;
+    let bodies: std::collections::HashSet<_> = crm.came().into_iter().map(|came| came.body).collect();
+    assert_eq!(bodies.len(), 1, "the same bytes each time");
+    let (good, said) = offhook(&house, &["webhooks", "replay", &id, "--since", "2020-01-01", "--dead"]);
+    assert!(good && said.starts_with("0 events"), "{said}");
+    for (args, why) in [
+        (&["replay", "The CRM", "--event", "evt_none"][..], "is not kept any more"),
+        (&["replay", "The CRM"], "--event"),
+        (&["replay", "The CRM", "--since", "soon"], "a time is RFC 3339"),
+        (&["log", "--type", "call.endet"], "call.ended"),
+        (&["log", "--outcome", "odd"], "given_up"),
+    ] {
+        let (good, said) = offhook(&house, &[&["webhooks"], args].concat());
+        assert!(!good && said.contains(why), "{args:?}: {said}");
+    }
+    assert_eq!(ask(&house, Method::POST, &format!("webhooks/{id}/disable"), Value::Null).await.0, 200);
+    let (good, said) = offhook(&house, &["webhooks", "replay", &id, "--event", &event]);
+    assert!(!good && said.contains("This webhook is switched off. Please switch it on first."), "{said}");
+    let audit = get(&house, &format!("audit?object={id}&action=webhook.replay")).await;
+    assert_eq!(audit["items"].as_array().map(Vec::len), Some(3), "{audit}");
+    assert_eq!(audit["items"][0]["who"], "terminal");
 }

@@ -40,7 +40,11 @@ pub(super) async fn run(args: &Args, desk: &Desk) -> Result<(), Failure> {
     let mut events = 0;
     loop {
         let done = desk.replay_window(&endpoint, since, until, args.dead, WHO).await.map_err(|error| {
-            let begun = if events > 0 { format!("{events} events put back up to {}; then: ", written(since)) } else { String::new() };
+            let begun = if events > 0 {
+                format!("{events} events put back up to {}; then: ", written(since))
+            } else {
+                String::new()
+            };
             format!("{begun}{error}")
         })?;
         events += done.events;

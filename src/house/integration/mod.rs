@@ -109,7 +109,8 @@ pub fn reference(agent: &Persona, documents: &[Keys]) -> Reference {
 
 /// What whoever places a call may say, by its name in the request, with defaults.
 pub fn sent(agent: &Persona) -> Vec<(&str, &str)> {
-    let own = agent.variables.iter().filter_map(|(name, default)| Some((name.strip_prefix("call.")?, default.as_str())));
+    let own =
+        agent.variables.iter().filter_map(|(name, default)| Some((name.strip_prefix("call.")?, default.as_str())));
     own.collect()
 }
 
@@ -118,7 +119,8 @@ type Known = BTreeMap<String, (String, &'static str)>;
 
 fn fixed(namespace: &str, names: &[&str], set_by: &'static str) -> Known {
     let example = |name: &str| {
-        let known = EXAMPLES.iter().find(|(known, _)| known.strip_prefix(namespace).is_some_and(|rest| rest[1..] == *name));
+        let known =
+            EXAMPLES.iter().find(|(known, _)| known.strip_prefix(namespace).is_some_and(|rest| rest[1..] == *name));
         known.map_or("", |(_, example)| example).to_owned()
     };
     names.iter().map(|name| ((*name).to_owned(), (example(name), set_by))).collect()
@@ -131,9 +133,10 @@ fn declared(agent: &Persona, own: Option<&Map<String, Value>>, namespace: &str, 
         (of == namespace).then(|| (name.to_owned(), (default.clone(), set_by)))
     });
     let written = own.and_then(|keys| keys.get("variables")?.get(namespace)?.as_object());
-    let written = written.into_iter().flatten().filter_map(|(name, default)| {
-        Some((name.clone(), (default.as_str()?.to_owned(), set_by)))
-    });
+    let written = written
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, default)| Some((name.clone(), (default.as_str()?.to_owned(), set_by))));
     in_force.chain(written).collect()
 }
 

@@ -53,7 +53,8 @@ pub fn snippets(wish: &CallWish<'_>) -> [Snippet; 3] {
 fn body(wish: &CallWish<'_>) -> String {
     let mut body = json!({ "agent": wish.agent });
     if !wish.variables.is_empty() {
-        let variables: Map<_, _> = wish.variables.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
+        let variables: Map<_, _> =
+            wish.variables.iter().map(|(name, text)| ((*name).to_owned(), json!(text))).collect();
         body["variables"] = Value::Object(variables);
     }
     serde_json::to_string_pretty(&body).unwrap_or_default()

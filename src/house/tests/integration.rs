@@ -87,7 +87,9 @@ fn integ_01_integ_02_every_variable_is_there_with_where_it_stands_and_who_sets_i
 
 #[test]
 fn integ_05_what_no_namespace_knows_is_told_apart_and_what_is_newly_declared_is_known() {
-    let written = AGENT.replace("{{crm.city}}", "{{crm.ctiy}} {{crm.since}}").replace("[variables.crm]\n", "[variables.crm]\nsince = \"2020\"\n");
+    let written = AGENT
+        .replace("{{crm.city}}", "{{crm.ctiy}} {{crm.since}}")
+        .replace("[variables.crm]\n", "[variables.crm]\nsince = \"2020\"\n");
     let found = asked(AGENT, &written);
     let place = Use { document: "agents/reception.toml".to_owned(), key: "instructions".to_owned() };
     assert_eq!(found.unknown, [Unknown { name: "crm.ctiy".to_owned(), used: vec![place] }]);

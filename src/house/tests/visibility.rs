@@ -27,5 +27,9 @@ fn vis_02_it_is_told_when_an_internal_agent_becomes_public() {
     let keys = |text: &str| keys_of(text).expect("TOML");
     let [internal, public, nothing] = ["visibility = \"internal\"\n", "visibility = \"public\"\n", ""].map(keys);
     assert!(becomes_public(&internal, &public) && becomes_public(&internal, &nothing));
-    assert!(!becomes_public(&public, &internal) && !becomes_public(&nothing, &public) && !becomes_public(&internal, &internal));
+    assert!(
+        !becomes_public(&public, &internal)
+            && !becomes_public(&nothing, &public)
+            && !becomes_public(&internal, &internal)
+    );
 }

@@ -175,7 +175,8 @@ async fn cost_03_a_month_is_shared_by_all_calls_and_told_of_once_at_four_fifths(
 
 async fn cost_03_a_day_is_told_of_by_its_deployment_and_a_persons_by_nobody(place: Place) {
     let store = place.store().await;
-    let limits = Limits { number_day_micros: Some(1_000), day_micros: Some(1_000), minute_micros: 60, ..Limits::default() };
+    let limits =
+        Limits { number_day_micros: Some(1_000), day_micros: Some(1_000), minute_micros: 60, ..Limits::default() };
     let of_day = |id: &str| Wish { limits: limits.clone(), ..wish(id) };
     store.admit(of_day("a")).await.unwrap();
     assert_eq!(alerts(&store).await, []);
