@@ -97,7 +97,7 @@ pub(crate) fn run() -> ExitCode {
 fn run_command(command: Command) -> ExitCode {
     match command {
         Command::Serve(args) => run_async(serve::run(args)),
-        Command::Check(args) => check::run(&args),
+        Command::Check(args) => run_async(check::run(args)),
         Command::Push(args) => run_async(push::run(args)),
         Command::Migrate(args) => migrate::run(&args),
         Command::Dial(args) => run_async(dial::run(args)),

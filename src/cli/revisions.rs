@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use offhook::config::{self, By, DocId, DocumentSource, Edit, LastGoodFolder, Opening, Source, Stored, Wanted};
+use offhook::house::locks::may_change;
 use offhook::house::review::rulings;
 use offhook::lab::tune::table::{Align, Table};
-use offhook::store::{self, Desk, Document, NewDocument, Revisions, Store, StoreError};
+use offhook::store::{self, Desk, Document, Locked, NewDocument, Revisions, Store, StoreError};
 use serde_json::json;
 
 use super::copy::{WorkingCopy, in_store};
@@ -127,6 +128,8 @@ pub(super) async fn restore(args: RestoreArgs) -> Result<ExitCode, Failure> {
     if old.text.is_none() {
         return Err(format!("{document}: with revision {} it was deleted; delete its file", old.revision));
     }
+    let locks = desk.locks().await.map_err(|error| error.to_string())?;
+    may_change(&document, &locks).map_err(|refusal| format!("{document} is as it was: {refusal}"))?;
     let edit = back(&source, &document, &old);
     let edited = source.edit(&[edit], Some(&account()), By::Restore, &|_, _| Vec::new());
     let edited = edited.map_err(|why| format!("{document} is as it was: {why}"))?;
@@ -165,7 +168,7 @@ async fn restore_in_store(kept: &Kept, store: &Revisions, document: &DocId, old:
         if rows.is_empty() {
             return Ok(false);
         }
-        match store.apply_upon(seq, &rows).await {
+        match store.apply_upon(seq, &rows, Locked::Refused).await {
             Ok(_) => return Ok(true),
             Err(StoreError::Stale) => {}
             Err(error) => return Err(words(error)),

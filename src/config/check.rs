@@ -1,5 +1,6 @@
 //! What `offhook check` prints.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::Instant;
@@ -7,13 +8,14 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::catalogue::{Catalogue, DocState, InForce};
+use super::catalogue::{Catalogue, DocId, DocState, InForce};
 use super::files::{Env, Folder, Settle};
 use super::last_good::{LastGood as _, LastGoodFolder};
 use super::problem::{Problem, Problems, Severity};
 use super::resolve::{Resolved, strict};
 use super::ruling::CatalogueRules;
 use super::types::TurnDetection;
+use super::waiting;
 use super::watch::begun;
 
 /// Reads the directory `dir` and tells what was found and what is wrong. Secrets come from the process's environment.
@@ -25,20 +27,21 @@ pub fn check(dir: &Path) -> CheckReport {
 
 /// As [`check()`], with an environment of one's own.
 pub fn check_with(dir: &Path, env: Env<'_>) -> CheckReport {
-    check_by(dir, env, &|_, _, _| Vec::new())
+    check_by(dir, env, &|_, _, _| Vec::new(), &BTreeMap::new())
 }
 
 /// As [`check_with`], and by `rules` over all documents at once: they are asked of what can be read, as of what never was in
-/// force.
-pub fn check_by(dir: &Path, env: Env<'_>, rules: &CatalogueRules) -> CheckReport {
+/// force. `locked`: documents of which a change waits, with what is said of it.
+pub fn check_by(dir: &Path, env: Env<'_>, rules: &CatalogueRules, locked: &BTreeMap<DocId, String>) -> CheckReport {
     let mut folder = Folder::new(dir.to_owned(), env, Settle::AT_ONCE);
     let look = folder.look(Instant::now());
     // As a start would take them; that nothing can be read there is no fault of the documents.
     let kept = LastGoodFolder::new(&super::data_dir_of(dir)).load().unwrap_or_default();
     let now = Timestamp::now();
     let (catalogue, _) = begun(&folder, look.changes.clone(), &kept, None, now);
-    let resolved = strict(&catalogue, look.problems);
-    let (started, _) = begun(&folder, look.changes, &kept, Some(rules), now);
+    let (found, waiting) = waiting::found(&folder, look.changes, &kept, locked);
+    let resolved = strict(&catalogue, look.problems.into_iter().chain(waiting).collect());
+    let (started, _) = begun(&folder, found, &kept, Some(rules), now);
     report(dir, &catalogue, &started, resolved, rules)
 }
 

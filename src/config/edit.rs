@@ -110,6 +110,8 @@ pub enum EditError {
     Fixed,
     /// The documents are the store's, and here is none.
     Stored,
+    /// A document is locked, in the house's words.
+    Locked(String),
     /// Some of the documents are files and some the store's, which are not written together.
     Mixed,
     /// The store does not answer, and why. What was asked for may be written all the same, and shows when it is read again.
@@ -123,7 +125,7 @@ impl fmt::Display for EditError {
             EditError::Changed { diff, .. } => write!(f, "somebody else changed the document meanwhile:\n{diff}"),
             EditError::Absent(_) => f.write_str("there is no such document"),
             EditError::Invalid(problems) => problems.fmt(f),
-            EditError::Patch(why) => f.write_str(why),
+            EditError::Patch(why) | EditError::Locked(why) => f.write_str(why),
             EditError::Io(path, error) => {
                 let why = match error.kind() {
                     ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
@@ -385,6 +387,7 @@ impl State {
     /// Applies documents that we wrote ourselves.
     fn taken<'a>(&mut self, docs: impl Iterator<Item = &'a DocId>, who: Option<&str>, by: By) -> Vec<Change> {
         let changes: Vec<_> = docs.flat_map(|doc| self.folder.take_now(doc)).collect();
+        changes.iter().for_each(|(doc, _)| self.waiting.forget(doc));
         if changes.is_empty() { Vec::new() } else { self.apply(changes, who, by) }
     }
 

@@ -74,6 +74,7 @@ mod turns;
 mod typed;
 pub mod types;
 mod values;
+mod waiting;
 mod watch;
 mod webhooks;
 mod world;

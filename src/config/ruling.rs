@@ -135,6 +135,11 @@ impl Ruled {
         refused.map(|ruling| placed(&ruling, trial)).collect()
     }
 
+    /// A version that was refused, which is not tried again from now on.
+    pub(super) fn part(&mut self, id: &DocId) -> Option<Arc<Read>> {
+        self.refused.remove(id)
+    }
+
     /// Whether what is flagged may have changed by time alone.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         self.due.is_some_and(|due| due <= now)

@@ -18,6 +18,7 @@ use super::problem::{Problem, Problems};
 use super::ruling::{CatalogueRules, Changes, Ruled, Ruling};
 use super::stored::{Stored, source_of, write_stored};
 use super::types::{Config, Deployment, DocumentSource};
+use super::waiting::Waiting;
 
 /// Holds the configuration in force and keeps up with its files.
 ///
@@ -147,6 +148,7 @@ impl Opening {
             unkept: BTreeSet::new(),
             unkept_said: false,
             stored,
+            waiting: Waiting::default(),
         };
         state.begin(look);
         let problems = Arc::clone(&state.problems);
@@ -344,6 +346,8 @@ pub(super) struct State {
     unkept_said: bool,
     /// Where what the store has is kept, if documents are the store's.
     pub(super) stored: Option<PathBuf>,
+    /// Changes of documents that are locked.
+    pub(super) waiting: Waiting,
 }
 
 impl State {
@@ -372,6 +376,7 @@ impl State {
         let gone =
             kept.keys().filter(|id| self.catalogue.written(id).is_none() && self.catalogue.last_good(id).is_none());
         self.unkept.extend(gone.cloned());
+        self.waiting.begin(kept, &self.catalogue);
     }
 
     /// Takes what a look has found.
@@ -379,7 +384,8 @@ impl State {
         let is_same = look.changes.is_empty() && look.problems == self.more;
         self.more = look.problems;
         if !is_same {
-            return self.apply(look.changes, None, by);
+            let changes = self.waiting.hold_back(look.changes, &self.catalogue);
+            return self.apply(changes, None, by);
         }
         if self.ruled.is_due(now) {
             self.ruled.review(self.rules.as_deref(), &self.catalogue, now);
@@ -459,9 +465,10 @@ impl State {
     }
 
     fn all_problems(&self) -> Problems {
-        Problems::new(
-            self.catalogue.problems().iter().chain(&self.more).chain(self.ruled.problems()).cloned().collect(),
-        )
+        let waiting = self.waiting.problems(&self.catalogue);
+        let all = self.catalogue.problems();
+        let all = all.iter().chain(&self.more).chain(self.ruled.problems()).chain(&waiting);
+        Problems::new(all.cloned().collect())
     }
 
     fn exceptions(&self) -> BTreeMap<DocId, DocState> {

@@ -1,5 +1,7 @@
 //! Locked documents (LOCK-02, LOCK-03): what a running campaign rests on is not changed under it.
 
+use std::collections::BTreeMap;
+
 use super::refusal::Refusal;
 use crate::config::DocId;
 
@@ -43,6 +45,14 @@ pub fn may_change<'a>(doc: &DocId, locks: impl IntoIterator<Item = &'a Lock>) ->
     Err(Refusal::state("locked", format!("This bot is used by running campaigns: {names}. Stop them first.")))
 }
 
+/// The documents that are locked, each with what is said of a change of it.
+pub fn locked(locks: &[Lock]) -> BTreeMap<DocId, String> {
+    let agents = locks.iter().map(|lock| DocId::Agent(lock.agent.as_str().into()));
+    let deployments = locks.iter().filter_map(|lock| Some(DocId::Deployment(lock.deployment.as_deref()?.into())));
+    let refused = |doc: DocId| Some((doc.clone(), may_change(&doc, locks).err()?.message));
+    agents.chain(deployments).filter_map(refused).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +71,8 @@ mod tests {
             assert_eq!(may_change(&doc, &locks), Ok(()), "{doc}");
         }
         assert_eq!(may_change(&agent, &[]), Ok(()));
+        let held = super::locked(&locks);
+        assert_eq!(held.keys().collect::<Vec<_>>(), [&agent, &desk]);
+        assert!(held.values().all(|why| *why == may_change(&agent, &locks).unwrap_err().message));
     }
 }

@@ -76,6 +76,8 @@ pub enum Class {
     Agents,
     /// Showing a password or a one-time link, which are bounded by account and by address.
     LogIn,
+    /// Credentials that nobody knows: 5/s of an address, and 50 at once.
+    Guesses,
     /// The rest: 50/s.
     Other,
 }

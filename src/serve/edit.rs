@@ -13,10 +13,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::config::{By, Change, DocId, Edit, EditError, Edited, Written};
-use crate::store::{NewDocument, StoreError};
+use crate::house::locks::may_change;
+use crate::store::{Locked, NewDocument, StoreError};
 
 use super::from_store::{self, Known};
-use super::{Shared, revise};
+use super::{Shared, locks, revise};
 
 /// How long one who changes what the store has waits for another who does.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,9 +30,11 @@ pub(super) async fn edit(
     edits: Vec<Edit>,
     who: &str,
     by: By,
+    locked: Locked,
     dry_run: bool,
 ) -> Result<Edited, EditError> {
-    let desk = Desk { shared, edits: edits.into(), who: who.into(), by };
+    let desk = Desk { shared, edits: edits.into(), who: who.into(), by, locked };
+    desk.may_change().await?;
     let in_store = shared.source.is_stored();
     match desk.edits.iter().filter(|edit| edit.doc == DocId::Server).count() {
         0 if in_store => {
@@ -51,9 +54,20 @@ struct Desk<'a> {
     edits: Arc<[Edit]>,
     who: Arc<str>,
     by: By,
+    locked: Locked,
 }
 
 impl Desk<'_> {
+    /// Whether nothing locks the documents.
+    async fn may_change(&self) -> Result<(), EditError> {
+        if self.locked == Locked::Passed {
+            return Ok(());
+        }
+        let locks = locks::now(self.shared).await;
+        let refused = self.edits.iter().find_map(|edit| may_change(&edit.doc, &*locks).err());
+        refused.map_or(Ok(()), |refusal| Err(EditError::Locked(refusal.message)))
+    }
+
     async fn in_files(&self) -> Result<Edited, EditError> {
         let edits = Arc::clone(&self.edits);
         self.blocking(move |shared, who, by| {
@@ -81,9 +95,10 @@ impl Desk<'_> {
             if rows.is_empty() {
                 return Ok(prepared);
             }
-            match self.shared.store.revisions().apply_upon(known.seq.unwrap_or_default(), &rows).await {
+            match self.shared.store.revisions().apply_upon(known.seq.unwrap_or_default(), &rows, self.locked).await {
                 Ok(_) => return self.take(prepared).await,
                 Err(StoreError::Stale) => {}
+                Err(StoreError::Rule(refusal)) => return Err(EditError::Locked(refusal.message)),
                 Err(error) => return Err(unavailable(&error.to_string())),
             }
         }

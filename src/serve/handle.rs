@@ -6,21 +6,21 @@
 mod calls;
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::HeaderMap;
 
 use crate::config::{By, Config, Edit, EditError, Edited, EventType, Source, Webhook};
-use crate::engine::{Control, EndReason};
+use crate::engine::Control;
 use crate::house::locks::Lock;
-use crate::store::{Attempt, Sample, Store, StoreError};
+use crate::store::{Attempt, Locked, Sample, Store, StoreError};
 
-use super::edit;
 use super::numbers::Numbers;
 use super::public::Public;
 use super::registry::Command;
 use super::shared::Shared;
+use super::{edit, locks};
 
 pub use calls::{CallRefused, Placing};
 
@@ -61,33 +61,43 @@ impl Handle {
         &self.0.data
     }
 
-    /// Changes documents: see [`Running::edit`](super::Running::edit).
+    /// Changes documents: see [`Running::edit`](super::Running::edit). `locked`: whether one that a running campaign uses is
+    /// changed all the same.
     ///
     /// # Errors
     /// As there.
-    pub async fn edit(&self, edits: Vec<Edit>, who: &str, by: By, dry_run: bool) -> Result<Edited, EditError> {
-        edit::edit(&self.0, edits, who, by, dry_run).await
+    pub async fn edit(
+        &self,
+        edits: Vec<Edit>,
+        who: &str,
+        by: By,
+        locked: Locked,
+        dry_run: bool,
+    ) -> Result<Edited, EditError> {
+        edit::edit(&self.0, edits, who, by, locked, dry_run).await
     }
 
-    /// What holds documents at this moment.
-    pub fn locks(&self) -> Vec<Lock> {
-        let locks = self.0.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.values().cloned().collect()
+    /// What locks documents, as last seen: some seconds old at most, while the store answers.
+    pub fn locks(&self) -> Arc<[Lock]> {
+        self.0.locks.seen()
     }
 
-    /// Locks documents under an id of whoever holds them, until they are [unlocked](Self::unlock).
-    pub fn lock(&self, id: &str, lock: Lock) {
-        self.0.locks.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), lock);
+    /// Locks an agent under an id of whatever does, on all servers, until it is [unlocked](Self::unlock).
+    ///
+    /// # Errors
+    /// The store cannot be written, or has as many locks as it takes.
+    pub async fn lock(&self, id: &str, lock: &Lock) -> Result<(), StoreError> {
+        self.0.store.lock(id, lock).await?;
+        locks::take(&self.0).await.map(drop)
     }
 
-    /// Lets go of what is locked under this id.
-    pub fn unlock(&self, id: &str) {
-        self.0.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
-
-    /// Ends calls of this server politely, with their farewell; tells how many there were.
-    pub fn end_calls<'a>(&self, calls: impl IntoIterator<Item = &'a str>) -> usize {
-        calls.into_iter().filter(|call| self.control(call, Control::End(EndReason::Operator))).count()
+    /// Lets go of what is locked under this id. What waits for it is applied.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn unlock(&self, id: &str) -> Result<(), StoreError> {
+        self.0.store.unlock(id).await?;
+        locks::take(&self.0).await.map(drop)
     }
 
     /// Ids of the calls that are up, in order of their beginning.

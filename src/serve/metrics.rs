@@ -40,6 +40,8 @@ pub(super) struct Metrics {
     pub(super) api_limited: Family,
     /// Watchers of calls' events that were let go, by why.
     pub(super) watchers: Family,
+    /// Orders that other servers were given, by what came of them, and those of others that were carried out.
+    pub(super) orders: Family,
     /// What became of phone numbers.
     pub(super) numbers: Family,
     /// Where the carrier's list of them and ours differ.
@@ -135,6 +137,7 @@ impl Metrics {
         page.head("number_differences", "gauge", "Where the carrier's list of phone numbers and ours differ.");
         page.bare("number_differences", self.number_differences.get());
         page.family("api_limited_total", "Requests to the API that came too soon.", "of", &self.api_limited);
+        page.family("orders_total", "Orders for calls between servers.", "outcome", &self.orders);
         page.family("watchers_ended_total", "Watchers of calls that were let go.", "why", &self.watchers);
         page.counter(
             "dial_states_lost_total",

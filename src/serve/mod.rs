@@ -29,7 +29,8 @@
 //!   when there is too much to do, [`shutdown`] ends it all politely.
 //! - [`numbers`] buys, assigns and gives back phone numbers, and holds the carrier's list of them against ours.
 //! - [`revise`] keeps what came into force as revisions, [`from_store`] takes documents from there where they are the store's,
-//!   [`edit`] changes them, whoever has them.
+//!   [`edit`] changes them, whoever has them, but for those that [`locks`] knows to be locked.
+//! - [`orders`] brings what is asked of a call to the server that has it.
 //! - [`shared`] is what all of them have at hand in one server; [`observer`] is told what happens.
 //!
 //! A [`Server`] keeps no state in the process beside the choice of cryptography, so several run side by side.
@@ -54,10 +55,12 @@ mod late;
 mod leg;
 mod limits;
 mod lines;
+mod locks;
 mod metrics;
 mod models;
 pub mod numbers;
 mod observer;
+mod orders;
 mod outgoing;
 mod outlet;
 mod pictures;
@@ -97,7 +100,7 @@ use tokio::task::JoinHandle;
 use crate::config::{By, Config, DocId, DocState, Edit, EditError, Edited, KeepDays, Revision, Source};
 use crate::engine::Control;
 use crate::serve::webhooks::Sender;
-use crate::store::{self, Store, StoreError, StoreOptions};
+use crate::store::{self, Locked, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
@@ -105,6 +108,7 @@ pub use doors::Peer;
 pub use handle::{CallRefused, Handle, Placing, Web};
 pub use limits::raise_file_limit;
 pub use observer::Observer;
+pub use orders::{Ended, Order};
 pub(crate) use tls::http_client;
 
 use after::AfterCalls;
@@ -242,7 +246,7 @@ impl Server {
             dials: dial::Book::default(),
             ledger: dial::Ledger::new(store.clone()),
             api_rate: api::Rate::default(),
-            locks: Default::default(),
+            locks: locks::Locks::default(),
             store,
             reviser: Reviser::new(),
             stored: Default::default(),
@@ -260,8 +264,11 @@ impl Server {
             crowded: Seldom::default(),
             metrics,
         });
+        locks::begin(&shared).await;
         from_store::begin(&shared).await;
         let from_store = tokio::spawn(from_store::go_on(Arc::clone(&shared)));
+        let locks = tokio::spawn(locks::go_on(Arc::clone(&shared)));
+        let orders = tokio::spawn(orders::work(Arc::clone(&shared)));
         let doors = Doors::new(Arc::clone(&shared.metrics));
         bound(&doors, &config);
         let web = options.web.map(|web| web(Handle::new(&shared)));
@@ -319,7 +326,9 @@ impl Server {
             admin_addr,
             shared,
             fronts,
-            tasks: vec![watch, documents, from_store, revise, look, after, draw, former, unwanted, numbers],
+            tasks: vec![
+                watch, documents, from_store, locks, orders, revise, look, after, draw, former, unwanted, numbers,
+            ],
             pictures,
             hurried: watch::Sender::new(false),
         })
@@ -452,12 +461,12 @@ impl Running {
     /// way; both are kept with the revision. `dry_run`: says what would be, and changes nothing.
     ///
     /// A file is written with its comments kept. What is in the store becomes a revision there, upon everything as it is at
-    /// that moment; other servers apply it by the store's notice.
+    /// that moment; other servers apply it by the store's notice. One that a running campaign uses is not changed.
     ///
     /// # Errors
     /// See [`EditError`]. Nothing was changed then; but with [`EditError::Unavailable`] that is not sure.
     pub async fn edit(&self, edits: Vec<Edit>, who: &str, by: By, dry_run: bool) -> Result<Edited, EditError> {
-        edit::edit(&self.shared, edits, who, by, dry_run).await
+        edit::edit(&self.shared, edits, who, by, Locked::Refused, dry_run).await
     }
 
     /// Takes no new calls; `/readyz` says so. Running calls go on.

@@ -1,15 +1,13 @@
 //! What all parts of one server share.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::SystemRandom;
 use tokio::sync::Semaphore;
 
 use crate::config::{Config, Source};
-use crate::house::locks::Lock;
 use crate::store::Store;
 
 use super::after::AfterCalls;
@@ -20,6 +18,7 @@ use super::from_store::Known;
 use super::keeper::Keeper;
 use super::late::Late;
 use super::lines::Registry;
+use super::locks::Locks;
 use super::metrics::Metrics;
 use super::models;
 use super::numbers::desk::Desk;
@@ -51,8 +50,8 @@ pub(super) struct Shared {
     pub(super) dials: Book,
     pub(super) ledger: Ledger,
     pub(super) api_rate: Rate,
-    /// What holds documents, by an id of its own.
-    pub(super) locks: Mutex<BTreeMap<String, Lock>>,
+    /// What locks documents, as last seen.
+    pub(super) locks: Locks,
     pub(super) sender: Sender,
     /// What happens in calls, for who watches.
     pub(super) feed: Arc<Feed>,

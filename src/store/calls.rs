@@ -345,15 +345,24 @@ pub(super) fn unknown(call: &str) -> Model {
 }
 
 impl Store {
-    /// Ids of the calls of an agent that this server has, as far as they are not over.
+    /// Ids of the calls of an agent that this server has, as far as they are not over; those that ring too.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn running_calls_of(&self, agent: &str) -> Result<Vec<String>, StoreError> {
-        let running = Column::State.eq(State::Running).and(Column::Owner.eq(self.core.me.id.as_str()));
-        let running = Entity::find().select_only().column(Column::Id).filter(running).filter(Column::Agent.eq(agent));
-        let running = running.into_tuple::<String>();
-        self.in_time(async { Ok(running.all(self.db()).await?) }).await
+        let me = self.core.me.id.as_str();
+        let running = Column::State.eq(State::Running).and(Column::Owner.eq(me)).and(Column::Agent.eq(agent));
+        let running = Entity::find().select_only().column(Column::Id).filter(running).into_tuple::<String>();
+        let held = holds::Column::Owner.eq(me).and(holds::Column::Agent.eq(agent));
+        let held = holds::Entity::find().select_only().column(holds::Column::Call).filter(held).into_tuple::<String>();
+        self.in_time(async {
+            let mut calls = running.all(self.db()).await?;
+            calls.extend(held.all(self.db()).await?);
+            calls.sort_unstable();
+            calls.dedup();
+            Ok(calls)
+        })
+        .await
     }
 
     /// What calls that began at `since_ms` (milliseconds since 1970) or later have cost, in millionths of the currency's

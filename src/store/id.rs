@@ -36,6 +36,8 @@ pub enum Kind {
     Key,
     /// An access token; not what it says.
     Token,
+    /// Something that one server asks of another.
+    Command,
 }
 
 impl Kind {
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Link => "link",
             Kind::Key => "key",
             Kind::Token => "tok",
+            Kind::Command => "cmd",
         }
     }
 }

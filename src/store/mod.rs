@@ -20,12 +20,14 @@
 //! - `persons` has callers who are known, and erases people, on every server.
 //! - `outbox`, `dials`, `jobs`, `numbers` and `revisions` are also the ways in for who sends webhooks, dials, works, buys phone
 //!   numbers, and keeps documents.
+//! - `locks` has what locks agents, `commands` what one server asks of another, `notices` tells all of them what is new.
 //! - [`people`] has who may do what: users, sessions, keys, and the log of what they did.
 
 mod admit;
 mod calls;
 mod changes;
 mod chores;
+mod commands;
 mod counters;
 mod deliveries;
 mod dials;
@@ -39,7 +41,9 @@ mod kept;
 mod lease;
 mod lists;
 mod lock;
+mod locks;
 mod near;
+mod notices;
 mod numbers;
 mod outbox;
 pub mod people;
@@ -68,7 +72,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use serde_json::Value;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::base::time::date;
@@ -77,6 +81,7 @@ use crate::house::Refusal;
 
 pub use admit::{Denied, LONGEST as LONGEST_ADMISSION, Wish};
 pub use calls::{CallFilter, EndedCall, NewCall, Spender};
+pub use commands::{Asked, Reply};
 pub use counters::Counters;
 pub use deliveries::{
     ANSWER_BYTES, Attempt, Delivery, DeliveryFilter, KEPT_DAYS as DELIVERIES_DAYS, Outcome, Replayed, Sample,
@@ -90,6 +95,7 @@ pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
 pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
+pub use notices::{Listener, Topic};
 pub use numbers::{
     Difference, DifferenceKind, Entered, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow,
     NumberState, Sweep,
@@ -97,7 +103,7 @@ pub use numbers::{
 pub use persons::callers::{Caller, Callers, Known as KnownCaller};
 pub use persons::erase::{Erasure, Found as FoundOfPerson};
 pub use requests::{KEPT_MS as KEYS_KEPT_MS, KeyTaken};
-pub use revisions::{Document, NewDocument, Revisions};
+pub use revisions::{Document, Locked, NewDocument, Revisions};
 pub use share::{Limits, minute_micros};
 pub use usage::{MAX_USAGE_ROWS, Spent, Usage, UsageBy, UsageFilter};
 
@@ -110,8 +116,6 @@ pub const FILE: &str = "offhook.db";
 
 /// What may wait for the writer: seconds of the busiest server, and less than 100 MB of reports.
 const QUEUE_JOBS: usize = 1_024;
-/// Changes of documents that may wait for who listens.
-const CHANGES: usize = 256;
 /// How long a question may take; whoever asks is on a call's way.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Connections for the outbox and for questions, beside the one for transactions.
@@ -156,8 +160,8 @@ struct Core {
     tried: watch::Sender<bool>,
     /// Why calls are not let in, when that was last tried.
     ill: Mutex<Option<String>>,
-    /// Documents that this process has changed, where nobody else changes any.
-    changed: broadcast::Sender<String>,
+    /// What is new, by this process and others.
+    hub: notices::Hub,
     /// Jobs may be new, or their calls over.
     work: watch::Sender<()>,
     /// Somebody is to be erased.
@@ -353,7 +357,7 @@ impl Store {
             ready: AtomicBool::new(false),
             tried: watch::Sender::new(false),
             ill: Mutex::new(None),
-            changed: broadcast::Sender::new(CHANGES),
+            hub: notices::Hub::new(),
             work: watch::Sender::new(()),
             erase: Notify::new(),
             in_hand: Claims::default(),
@@ -377,6 +381,9 @@ impl Store {
         store.spawn(writer.run());
         store.spawn(admit::run(Arc::clone(&store.core), wanted, store.stopping.subscribe()));
         store.spawn(dials::write_later(Arc::clone(&store.core), store.stopping.subscribe()));
+        if !store.core.place.is_own() {
+            store.spawn(notices::hear(Arc::clone(&store.core), store.stopping.subscribe()));
+        }
         store.spawn(endpoints::keep(Arc::clone(&store.core), store.stopping.subscribe()));
         // The first caller finds it ready, unless it cannot be.
         let _ = tokio::time::timeout(PATIENCE, store.core.tried.subscribe().wait_for(|tried| *tried)).await;

@@ -9,12 +9,14 @@ use sea_orm::{
     ColumnTrait as _, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, TransactionTrait as _,
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
 pub use super::entity::documents::Model as Document;
 use super::entity::documents::{ActiveModel, Column, Entity};
+use super::notices::{self, Topic};
 use super::whose::Whose;
-use super::{Core, Desk, LONGEST, Store, StoreError, sql};
+use super::{Core, Desk, LONGEST, Store, StoreError, locks, sql};
+use crate::config::DocId;
 
 /// The largest document, and the largest file that documents name, as base64.
 const MAX_BYTES: usize = 1 << 20;
@@ -53,6 +55,15 @@ pub struct NewDocument {
     pub way: String,
 }
 
+/// What becomes of a change of documents that a running campaign uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locked {
+    /// It is refused (LOCK-02).
+    Refused,
+    /// It is made: it is an emergency (VIS-06), or is in force already.
+    Passed,
+}
+
 /// The revisions that a store keeps.
 #[derive(Clone)]
 pub struct Revisions(Whose);
@@ -72,7 +83,7 @@ impl Revisions {
     /// # Errors
     /// Somebody else has changed it meanwhile, it is too long, or the store cannot be written.
     pub async fn add(&self, new: NewDocument, expected: Option<Option<&str>>) -> Result<bool, StoreError> {
-        let done = self.apply(&[new], &Upon::Each(&[expected])).await?;
+        let done = self.apply(&[new], &Upon::Each(&[expected]), Locked::Passed).await?;
         Ok(done.into_iter().any(|new| new))
     }
 
@@ -80,23 +91,24 @@ impl Revisions {
     /// is told of each. Tells of each whether it said something else before.
     ///
     /// # Errors
-    /// As [`add`](Self::add).
+    /// `locked`: a running campaign uses one that would be different. Else as [`add`](Self::add).
     pub async fn apply_all(&self, all: Vec<(NewDocument, Option<String>)>) -> Result<Vec<bool>, StoreError> {
         let (new, expected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         let expected: Vec<_> = expected.iter().map(|expected| Some(expected.as_deref())).collect();
-        self.apply(&new, &Upon::Each(&expected)).await
+        self.apply(&new, &Upon::Each(&expected), Locked::Refused).await
     }
 
     /// The same for documents that were held against all others as they were at the revision `seq`, which was the
-    /// [`newest`](Self::newest) then: when anything has changed since, none of them is written.
+    /// [`newest`](Self::newest) then: when anything has changed since, none of them is written. `locked`: what becomes of
+    /// those that a running campaign uses.
     ///
     /// # Errors
-    /// [`StoreError::Stale`]: something has. Else as [`add`](Self::add).
-    pub async fn apply_upon(&self, seq: i64, all: &[NewDocument]) -> Result<Vec<bool>, StoreError> {
-        self.apply(all, &Upon::All(seq)).await
+    /// [`StoreError::Stale`]: something has. Else as [`apply_all`](Self::apply_all).
+    pub async fn apply_upon(&self, seq: i64, all: &[NewDocument], locked: Locked) -> Result<Vec<bool>, StoreError> {
+        self.apply(all, &Upon::All(seq), locked).await
     }
 
-    async fn apply(&self, new: &[NewDocument], upon: &Upon<'_>) -> Result<Vec<bool>, StoreError> {
+    async fn apply(&self, new: &[NewDocument], upon: &Upon<'_>, locked: Locked) -> Result<Vec<bool>, StoreError> {
         for document in new {
             document.fits()?;
         }
@@ -104,16 +116,13 @@ impl Revisions {
             .in_time(async {
                 let core = match &self.0 {
                     Whose::Server(core) => core,
-                    Whose::Command(db) => return apply(db, new, upon).await,
+                    Whose::Command(db) => return apply(db, new, upon, locked).await,
                 };
                 let mut turn = core.turn.lock().await;
-                let done = apply(&turn, new, upon).await;
-                if let Ok(done) = &done
-                    && core.place.is_own()
-                {
+                let done = apply(&turn, new, upon, locked).await;
+                if let Ok(done) = &done {
                     for (document, _) in new.iter().zip(done).filter(|(_, done)| **done) {
-                        // Nobody may listen.
-                        let _ = core.changed.send(document.path());
+                        core.tell(Topic::Documents, &document.path());
                     }
                 }
                 if matches!(done, Err(StoreError::Db(_))) {
@@ -185,19 +194,14 @@ impl Revisions {
     pub fn listen(&self) -> mpsc::Receiver<String> {
         let (tell, told) = mpsc::channel(NOTICES);
         let Whose::Server(core) = &self.0 else { return told };
-        let (core, mut changed) = (Arc::clone(core), core.changed.subscribe());
+        let mut listener = core.listen(Topic::Documents);
         tokio::spawn(async move {
-            let mut far = sql::Notices::new(&core.place);
             loop {
                 let what = tokio::select! {
-                    near = changed.recv() => match near {
-                        Ok(what) => what,
-                        Err(broadcast::error::RecvError::Lagged(_)) => String::new(),
-                        Err(broadcast::error::RecvError::Closed) => return,
-                    },
-                    what = far.next() => what,
+                    what = listener.next() => what,
                     () = tell.closed() => return,
                 };
+                let Some(what) = what else { return };
                 // Who is behind reads all, once.
                 let told = if tell.capacity() <= 1 { tell.try_send(String::new()) } else { tell.try_send(what) };
                 if matches!(told, Err(mpsc::error::TrySendError::Closed(_))) {
@@ -315,7 +319,12 @@ enum Upon<'a> {
     All(i64),
 }
 
-async fn apply(db: &DatabaseConnection, new: &[NewDocument], upon: &Upon<'_>) -> Result<Vec<bool>, StoreError> {
+async fn apply(
+    db: &DatabaseConnection,
+    new: &[NewDocument],
+    upon: &Upon<'_>,
+    locked: Locked,
+) -> Result<Vec<bool>, StoreError> {
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::applies_alone(&txn).await?;
     let expected = match upon {
@@ -344,6 +353,13 @@ async fn apply(db: &DatabaseConnection, new: &[NewDocument], upon: &Upon<'_>) ->
         txn.rollback().await?;
         return Ok(done);
     }
+    if locked == Locked::Refused {
+        let docs = different.iter().filter_map(|new| DocId::of_kind(&new.kind, &new.name)).collect::<Vec<_>>();
+        if let Err(refused) = locks::may_change(&txn, &docs).await {
+            txn.rollback().await?;
+            return Err(refused);
+        }
+    }
     let applied_ms = sql::clock_ms(&txn).await?;
     for some in different.chunks(ROWS) {
         let rows = some.iter().map(|new| ActiveModel {
@@ -359,7 +375,7 @@ async fn apply(db: &DatabaseConnection, new: &[NewDocument], upon: &Upon<'_>) ->
         Entity::insert_many(rows).exec_without_returning(&txn).await?;
     }
     for document in different {
-        sql::notify(&txn, &document.path()).await?;
+        notices::notify(&txn, Topic::Documents, &document.path()).await?;
     }
     txn.commit().await?;
     Ok(done)

@@ -7,6 +7,7 @@ mod numbers;
 mod people;
 mod persons;
 mod requests;
+mod servers;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _};
 
@@ -140,6 +141,7 @@ CREATE INDEX documents_revision ON documents (revision);
         lists::TABLES,
         requests::TABLES,
         jobs::TABLES,
+        servers::TABLES,
     ],
 ];
 

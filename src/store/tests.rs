@@ -51,6 +51,7 @@ mod owners;
 mod people;
 mod repair;
 mod retention;
+mod servers;
 mod told;
 mod trouble;
 

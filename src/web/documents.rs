@@ -12,9 +12,11 @@ use super::extract::Json;
 use super::once::{Upon, etag, stale};
 use super::problem::{Problem, Wrong};
 use super::{Api, Who};
-use crate::config::{self, By, DocId, DocState, Edit, EditError, Edited, InForce, Revision, Wanted, Written, keys_of};
+use crate::config::{
+    self, By, DocId, DocState, Edit, EditError, Edited, InForce, Revision, Wanted, Written, keys_of, with_keys,
+};
 use crate::house::{Flag, locks, visibility};
-use crate::store::{Version, written};
+use crate::store::{Locked, Version, written};
 
 /// Whether it is only asked what would be.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
@@ -90,7 +92,7 @@ pub(crate) fn standing(api: &Api, doc: &DocId, state: Option<&DocState>, changed
             Some(InForce::Nothing) | None => "nothing",
         },
         why: state.and_then(|state| state.why.clone()),
-        locked_by: locks::holders(doc, &locks).into_iter().map(str::to_owned).collect(),
+        locked_by: locks::holders(doc, &*locks).into_iter().map(str::to_owned).collect(),
         changed: changed.map(Changed::from),
     }
 }
@@ -190,18 +192,40 @@ impl Change<'_> {
     /// # Errors
     /// 404, 409 `locked`, 422.
     pub(crate) async fn keys(&self, keys: Map<String, Value>) -> Result<Edited, Problem> {
-        self.locked()?;
-        self.keys_of_locked(keys).await
-    }
-
-    /// The same, locked or not.
-    ///
-    /// # Errors
-    /// 404, 422.
-    pub(crate) async fn keys_of_locked(&self, keys: Map<String, Value>) -> Result<Edited, Problem> {
         let (_, revision) = read(self.api, &self.doc).await?;
         let edit = Edit { doc: self.doc.clone(), upon: Some(revision), to: Wanted::Patched(keys) };
-        self.write(vec![edit]).await
+        self.write(vec![edit], Locked::Refused).await
+    }
+
+    /// The same in an emergency: locked or not, and whatever is wrong with what is written, or if nothing is. Where the keys
+    /// cannot be laid into that, they are laid into what is in force, which takes its place.
+    ///
+    /// # Errors
+    /// 404, 503.
+    pub(crate) async fn keys_at_any_rate(&self, keys: Map<String, Value>) -> Result<Edited, Problem> {
+        for _ in 1..TRIES {
+            match self.laid(&keys).await {
+                Err(problem) if problem.status() == StatusCode::PRECONDITION_FAILED => {}
+                done => return done,
+            }
+        }
+        self.laid(&keys).await
+    }
+
+    async fn laid(&self, keys: &Map<String, Value>) -> Result<Edited, Problem> {
+        let upon = found(self.api, &self.doc).await?.map(|(_, revision)| revision);
+        let edit = |to: Wanted| vec![Edit { doc: self.doc.clone(), upon, to }];
+        let mut refused = Problem::absent(self.doc.kind(), self.doc.name());
+        if upon.is_some() {
+            match self.write(edit(Wanted::Patched(keys.clone())), Locked::Passed).await {
+                Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => refused = problem,
+                done => return done,
+            }
+        }
+        let in_force = self.api.handle.source().text(&self.doc);
+        let text = in_force.and_then(|text| with_keys(&text, keys).ok()).ok_or(refused)?;
+        tracing::warn!(document = %self.doc, "what is written is replaced by what was in force, with a switch moved");
+        self.write(edit(Wanted::Text(text)), Locked::Passed).await
     }
 
     /// Makes edits, unless one is of a locked document: all of them or none.
@@ -209,27 +233,15 @@ impl Change<'_> {
     /// # Errors
     /// 409 `locked`, 412, 422.
     pub(crate) async fn make(&self, edits: Vec<Edit>) -> Result<Edited, Problem> {
-        let held = self.api.handle.locks();
-        for edit in &edits {
-            if !is_id(edit.doc.name()) {
-                return Err(Problem::absent(edit.doc.kind(), edit.doc.name()));
-            }
-            locks::may_change(&edit.doc, &held)?;
+        if let Some(edit) = edits.iter().find(|edit| !is_id(edit.doc.name())) {
+            return Err(Problem::absent(edit.doc.kind(), edit.doc.name()));
         }
-        self.write(edits).await
+        self.write(edits, Locked::Refused).await
     }
 
-    /// Whether its document is locked.
-    ///
-    /// # Errors
-    /// 409 `locked`.
-    pub(crate) fn locked(&self) -> Result<(), Problem> {
-        Ok(locks::may_change(&self.doc, &self.api.handle.locks())?)
-    }
-
-    async fn write(&self, edits: Vec<Edit>) -> Result<Edited, Problem> {
+    async fn write(&self, edits: Vec<Edit>, locked: Locked) -> Result<Edited, Problem> {
         let name = self.who.0.name();
-        let edited = self.api.handle.edit(edits, &name, By::Api, self.dry.is()).await;
+        let edited = self.api.handle.edit(edits, &name, By::Api, locked, self.dry.is()).await;
         let edited = edited.map_err(|error| refused(error, &self.doc))?;
         if !self.dry.is() {
             for written in edited.documents.iter().filter(|written| written.is_different()) {
@@ -274,6 +286,9 @@ impl Change<'_> {
     }
 }
 
+/// Others who change a document at the same moment, in an emergency.
+const TRIES: u32 = 4;
+
 /// From which version to which.
 fn versions(written: &Written) -> Value {
     let of = |revision: Option<Revision>| revision.map(|revision| revision.to_string());
@@ -289,6 +304,7 @@ pub(crate) fn refused(error: EditError, doc: &DocId) -> Problem {
             let errors = problems.iter().filter(|problem| problem.is_error());
             invalid(errors.map(|problem| wrong(problem, doc)).collect())
         }
+        EditError::Locked(why) => Problem::new(StatusCode::CONFLICT, "locked", why),
         EditError::Patch(why) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why),
         error @ EditError::Io(..) => Problem::internal(&error),
         EditError::Unavailable(why) => Problem::unavailable("documents", format!("{}.", capital(&why)), 1),

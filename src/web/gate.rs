@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -61,8 +62,9 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
     };
     let (mut parts, body) = std::mem::replace(request, Request::new(axum::body::Body::empty())).into_parts();
     let address = who::address(&parts);
-    let who = who::who(api, &mut parts).await;
+    let who = known(api, &mut parts, address).await;
     *request = Request::from_parts(parts, body);
+    let who = who?;
     let stranger = Principal::Nobody;
     let credential = credential(who.as_ref().unwrap_or(&stranger), address);
     let class = if who.is_ok() { route.class } else { Class::Other };
@@ -78,6 +80,36 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
     }
     request.extensions_mut().insert(Who(Arc::new(who)));
     Ok(Some(taken))
+}
+
+/// Who asks, if that is looked at: `Err` outside: too many credentials that nobody knows came from there.
+async fn known(
+    api: &Api,
+    parts: &mut Parts,
+    address: Option<IpAddr>,
+) -> Result<Result<Principal, Problem>, (Problem, Option<Taken>)> {
+    let Some(shown) = who::shown(parts).map(<[u8]>::to_vec) else { return Ok(who::who(api, parts).await) };
+    let place = credential(&Principal::Nobody, address);
+    let guess = match api.guesses.begin(&shown, &place, Instant::now()) {
+        Ok(guess) => guess,
+        Err(taken) => {
+            api.handle.count_refused(&place, taken.quota.name);
+            let problem = taken.refused().unwrap_or_else(|| Problem::internal(&"a refusal without a wait"));
+            return Err((problem, Some(taken)));
+        }
+    };
+    let who = who::who(api, parts).await;
+    guess.over(
+        match &who {
+            Ok(Principal::Nobody) => Some(false),
+            Ok(_) => Some(true),
+            Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Some(false),
+            // Nobody was asked, or nobody has answered.
+            Err(_) => None,
+        },
+        Instant::now(),
+    );
+    Ok(who)
 }
 
 fn may(who: &Principal, route: &Route) -> Result<(), Problem> {

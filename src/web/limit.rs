@@ -41,6 +41,8 @@ pub(crate) fn quota(class: Class) -> Quota {
         Class::Agents => quota("agents", 10, 10),
         // Wrong passwords are bounded by account and address elsewhere; a household, or an office, logs in from one address.
         Class::LogIn => quota("login", 10, 20),
+        // A program whose key has ended, and an office with a few of those, hears for a while that it has.
+        Class::Guesses => quota("guesses", 5, 50),
         Class::Other => quota("default", 50, 50),
     }
 }
@@ -81,6 +83,19 @@ impl Limits {
         let missing = missing + each * items;
         buckets.insert(key, now + missing);
         Taken { quota, left: left(deep, missing, each), full_in: missing, wait: None }
+    }
+}
+
+impl Limits {
+    /// Gives items back that were taken and not used.
+    pub(crate) fn give_back(&self, credential: &str, class: Class, items: u32, now: Instant) {
+        let each = Duration::from_secs(1) / quota(class).per_second;
+        let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (credential.to_owned(), class);
+        // One that found no room took from the shared bucket, which fills by itself.
+        if let Some(full_at) = buckets.get_mut(&key) {
+            *full_at = full_at.checked_sub(each * items).map_or(now, |full_at| full_at.max(now));
+        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! What people and programs are shown over HTTP beside calls: the API at `/api/v1`, its document and its reference page.
 //!
 //! ```text
-//!   request ─► gate: route × role in one table ─► who asks ─► may they? ─► a bucket ─► once? ─► handler ─► answer
-//!               │            │                        │           │            │          │
-//!              404          401                      401         403          429        409      all of them a Problem
+//!   request ─► gate: route in a table ─► guesses ─► who asks ─► a bucket ─► may they? ─► once? ─► handler ─► answer
+//!               │                         │            │           │            │          │
+//!              404                       429          401         429          403        409      all of them a Problem
 //! ```
 //!
 //! Handlers are short: extract, ask, answer. Rules are the [`house`](crate::house)'s, rows the [`store`](crate::store)'s, documents
 //! the [`config`](crate::config)'s; what runs is reached by a [`Handle`]. Nobody uses this room but who starts servers.
 //!
-//! - `gate` stands before every route; `who` knows credentials, `limit` buckets, `once` keys of repetitions and ETags.
+//! - `gate` stands before every route; `who` knows credentials, `guesses` bounds those that nobody knows,
+//!   `limit` has buckets, `once` keys of repetitions and ETags.
 //! - `problem` is how everything is refused, `extract` reads requests so, `page` cuts lists.
+//! - `standing` looks whether who has a stream open may still have it.
 //! - `documents` changes documents; `api` has a file for each kind of thing.
 //! - `openapi` makes the API's document, `reference` a page of it.
 
@@ -18,12 +20,14 @@ mod api;
 mod documents;
 mod extract;
 mod gate;
+mod guesses;
 mod limit;
 mod once;
 mod openapi;
 mod page;
 mod problem;
 mod reference;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod who;
@@ -51,6 +55,8 @@ pub(crate) struct Api {
     pub(crate) handle: Handle,
     /// How often each may ask.
     pub(crate) limits: Arc<Limits>,
+    /// Credentials that nobody knows.
+    guesses: Arc<guesses::Guesses>,
     /// Passwords that were tried.
     pub(crate) attempts: who::Attempts,
     /// Refusals that were noted.
@@ -81,6 +87,7 @@ fn router(handle: Handle) -> Router {
     let api = Api {
         handle,
         limits: Arc::default(),
+        guesses: Arc::default(),
         attempts: Arc::default(),
         refusals: Arc::default(),
         reference: reference::page(&document).into(),

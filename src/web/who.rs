@@ -52,6 +52,12 @@ pub(super) async fn who(api: &Api, parts: &mut Parts) -> Result<Principal, Probl
     Ok(Principal::User { id: user.id, email: user.email, role: user.role, session: session.id, lacks_factor })
 }
 
+/// What is shown to prove who asks, if anything is.
+pub(super) fn shown(parts: &Parts) -> Option<&[u8]> {
+    let said = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    said.or_else(|| cookie(&parts.headers, &parts.uri).map(str::as_bytes))
+}
+
 async fn of_token(api: &Api, given: &str) -> Result<Principal, Problem> {
     let people = api.handle.store().people();
     match SecretKind::of(given) {

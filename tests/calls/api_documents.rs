@@ -187,7 +187,7 @@ async fn lock_02_vis_06_clone_02_del_01_agents_are_locked_switched_off_copied_an
     }
     let handle = web.house.running.handle();
     let lock = Lock { by: "Spring".to_owned(), agent: "mia".to_owned(), deployment: Some("desk".to_owned()) };
-    handle.lock("campaign", lock);
+    handle.lock("campaign", &lock).await.unwrap();
     let locked = "This bot is used by running campaigns: Spring. Stop them first.";
     web.patch("/agents/mia", json!({"language": "de"})).await.said((409, "locked"), locked);
     web.patch("/deployments/desk", json!({"active": false})).await.said((409, "locked"), locked);
@@ -202,7 +202,14 @@ async fn lock_02_vis_06_clone_02_del_01_agents_are_locked_switched_off_copied_an
     call.await.expect("a call");
     assert_eq!(web.house.report(0).await.0.end, EndReason::Operator);
     assert_eq!(web.get("/agents/mia").await.body["active"], false);
-    handle.unlock("campaign");
+    handle.unlock("campaign").await.unwrap();
+    // Whatever is wrong with its file: what was in force takes its place, off.
+    assert_eq!(web.patch("/agents/mia", json!({"active": true})).await.status, 200);
+    write(&web.house.site.config().join("agents/mia.toml"), "model = 3\n");
+    let off = web.post("/agents/mia/emergency-off", json!({})).await;
+    assert_eq!((off.status, &off.body), (200, &json!({"calls": 0, "silent": []})), "{}", off.text);
+    let file = web.file("agents/mia.toml").unwrap();
+    assert!(file.contains("active = false") && file.contains("# in a word"), "{file}");
     // DEL-01: told first what goes along.
     let told = web.delete("/agents/mia?dry_run=true").await;
     assert_eq!(told.body["documents"], json!(["agents/mia.toml", "deployments/closed.toml", "deployments/desk.toml"]));

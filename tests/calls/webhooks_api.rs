@@ -111,7 +111,10 @@ async fn house(file: &Receiver) -> House {
 
 /// A request to the API, with a body if there is one.
 async fn ask(house: &House, method: Method, path: &str, body: Value) -> (u16, Value) {
-    let request = reqwest::Client::new().request(method, house.url(&format!("/api/v1/{path}"))).bearer_auth(TOKEN);
+    let request =
+        reqwest::Client::new().request(method.clone(), house.url(&format!("/api/v1/{path}"))).bearer_auth(TOKEN);
+    // Whichever version there is.
+    let request = if method == Method::PATCH { request.header("if-match", "*") } else { request };
     let request = match body {
         Value::Null => request,
         body => request.header("content-type", "application/json").body(body.to_string()),
@@ -210,7 +213,22 @@ async fn hook_08_a_test_sends_a_signed_sample_of_each_type_and_shows_the_answers
     assert_eq!(tested["results"][0]["error"], "500 Internal Server Error", "{tested}");
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let change = json!({ "url": format!("http://{nobody}/") });
-    assert_eq!(ask(&house, Method::PATCH, &format!("webhooks/{id}"), change).await.0, 200);
+    // API-06: it names the version that it was made upon.
+    let path = format!("webhooks/{id}");
+    let patch = async |tag: Option<&str>| {
+        let request =
+            reqwest::Client::new().patch(house.url(&format!("/api/v1/{path}"))).bearer_auth(TOKEN).json(&change);
+        let request = if let Some(tag) = tag { request.header("if-match", tag) } else { request };
+        let answer = request.send().await.expect("an answer");
+        let tag = answer.headers().get("etag").map(|tag| tag.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), tag)
+    };
+    assert_eq!(patch(None).await.0, 428);
+    let (status, tag) = patch(Some("\"999\"")).await;
+    let tag = tag.expect("the current version");
+    assert_eq!(status, 412);
+    assert_eq!(patch(Some(&tag)).await.0, 200);
+    assert_eq!(patch(Some(&tag)).await.0, 412, "it was changed meanwhile");
     let named = json!({ "types": ["call.ended"] });
     let (_, tested) = ask(&house, Method::POST, &format!("webhooks/{id}/test"), named).await;
     let words = tested["results"][0]["error"].as_str().expect("words");

@@ -288,7 +288,7 @@ impl Read {
 
     /// Whether there is nothing wrong with it in itself.
     pub(in crate::config) fn is_good(&self) -> bool {
-        self.draft.is_some() && !self.problems.iter().any(Problem::is_error)
+        self.draft.is_some() && self.refused.is_none() && !self.problems.iter().any(Problem::is_error)
     }
 
     pub(super) fn server(&self) -> Option<&Server> {

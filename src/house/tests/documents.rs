@@ -189,7 +189,7 @@ fn x_01_a_check_of_a_directory_tells_of_broken_rules() {
     let files = Files::new(&[("a", CHAT), ("b", CHAT), ("line", &PHONE.replace("number = \"+15550100100\"\n", ""))]);
     files.write(dir.path());
     let plain = config::check_with(dir.path(), &|_| None);
-    let report = config::check_by(dir.path(), &|_| None, &rulings);
+    let report = config::check_by(dir.path(), &|_| None, &rulings, &std::collections::BTreeMap::new());
     assert!(plain.ok && !report.ok && report.found.is_none());
     assert_eq!((report.errors, report.warnings), (plain.errors + 1, plain.warnings + 1));
     let told = report.problems.to_string();

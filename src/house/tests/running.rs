@@ -1,5 +1,6 @@
 //! The rules over a running catalogue's files.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 use super::documents::{AGENT, CHAT, Files, PHONE, SITE, STRICT};
 use super::*;
 use crate::config::{By, DocId, DocState, Edit, EditError, InForce, LastGoodFolder, Opening, Source, Wanted, check_by};
+use crate::house::locks::{Lock, locked};
 use crate::house::review::rulings;
 
 /// A directory, what is kept of it, and who runs by it.
@@ -239,7 +241,7 @@ fn res_05_vis_07_what_was_in_force_last_begins_again_whatever_was_written_meanwh
     let config = running.dir.path().join("offhook.toml");
     let data = format!("data_dir = {:?}\n{}", running.data.path(), std::fs::read_to_string(&config).unwrap());
     running.change("offhook.toml", Some(&data));
-    let report = check_by(running.dir.path(), &|_| None, &rulings);
+    let report = check_by(running.dir.path(), &|_| None, &rulings, &BTreeMap::new());
     assert_eq!(report.documents, running.source.documents());
     assert_eq!(report.errors, 2, "{}", report.problems);
 }
@@ -292,4 +294,84 @@ fn dep_15_a_schedule_that_is_over_is_flagged_when_it_is() {
         (running.held(), running.flags()),
         (vec![], vec!["deployments/line.toml schedule: schedule_over".to_owned()])
     );
+}
+
+/// What a campaign that calls from `line` holds.
+fn campaign() -> BTreeMap<DocId, String> {
+    let (by, agent) = ("Spring".to_owned(), "reception".to_owned());
+    locked(&[Lock { by, agent, deployment: Some("line".to_owned()) }])
+}
+
+const WAITS: &str = "This bot is used by running campaigns: Spring. Stop them first. Until then this change waits.";
+const STAYS: &str = "This bot is used by running campaigns: Spring. Stop them first. Until then the document stays, \
+    though its file is gone.";
+
+#[test]
+fn lock_02_lock_03_a_changed_file_of_a_locked_document_waits_and_is_applied_when_the_lock_ends() {
+    let running = Running::new(&three());
+    let language = || running.source.current().personas["reception"].language.clone();
+    let told = || running.source.problems().iter().map(|problem| problem.message.clone()).collect::<Vec<_>>();
+    assert_eq!(running.source.hold(campaign()), []);
+    running.is_good();
+    running.change("agents/reception.toml", Some(&format!("{AGENT}language = \"de\"\n")));
+    assert_eq!(running.held(), [("agents/reception.toml".to_owned(), InForce::LastGood)]);
+    assert_eq!((running.state("agents/reception.toml").why.as_deref(), language()), (Some(WAITS), None));
+    assert_eq!((told(), running.errors()), (vec![WAITS.to_owned()], vec![]));
+    // Other documents are free, and bring nothing of it into force; a file that is gone waits like any other.
+    running.change("deployments/chat.toml", Some(&format!("title = \"Team\"\n{CHAT}")));
+    assert_eq!((running.source.current().chats["chat"].standing.title.as_str(), language()), ("Team", None));
+    running.change("deployments/line.toml", None);
+    assert!(running.source.current().deployments.contains_key("line"));
+    assert_eq!(told(), [WAITS, STAYS]);
+    // As it was: nothing waits. And another version takes the place of the one that waits.
+    running.change("agents/reception.toml", Some(AGENT));
+    assert_eq!((running.held(), told()), (vec![], vec![STAYS.to_owned()]));
+    running.change("agents/reception.toml", Some(&format!("{AGENT}language = \"fr\"\n")));
+    let changes = running.source.hold(BTreeMap::new());
+    let docs: Vec<_> = changes.iter().map(|change| (change.doc.to_string(), change.to.is_some())).collect();
+    assert_eq!(docs, [("deployments/line.toml".to_owned(), false), ("agents/reception.toml".to_owned(), true)]);
+    assert_eq!((language().as_deref(), told()), (Some("fr"), vec![]));
+    assert!(!running.source.current().deployments.contains_key("line"));
+}
+
+#[test]
+fn lock_02_what_was_refused_before_the_lock_does_not_come_into_force_under_it() {
+    let running = Running::new(&three());
+    let other = format!("{AGENT}language = \"de\"\n").replace("t-ch", "new");
+    running.change("agents/reception.toml", Some(&other));
+    assert_eq!(running.held(), [("agents/reception.toml".to_owned(), InForce::LastGood)]);
+    running.source.hold(campaign());
+    // What it lacks is there by now.
+    let models = std::fs::read_to_string(running.dir.path().join("models.toml")).unwrap();
+    let table = models.split("[t-ch]").nth(1).unwrap().split("\n[").next().unwrap();
+    running.change("models.toml", Some(&format!("{models}\n[new]{table}\n")));
+    assert_eq!(running.source.current().personas["reception"].language, None);
+    running.source.hold(BTreeMap::new());
+    assert_eq!(running.source.current().personas["reception"].language.as_deref(), Some("de"));
+    running.is_good();
+}
+
+#[test]
+fn lock_02_a_change_that_was_made_while_no_server_ran_waits_too_and_a_check_says_so() {
+    let running = Running::new(&three()).again(|down| {
+        let config = down.dir.path().join("offhook.toml");
+        let text = format!("data_dir = {:?}\n{}", down.data.path(), std::fs::read_to_string(&config).unwrap());
+        down.write("offhook.toml", &text);
+        down.write("agents/reception.toml", &format!("{AGENT}language = \"de\"\n"));
+        std::fs::remove_file(down.dir.path().join("deployments/line.toml")).unwrap();
+        let report = check_by(down.dir.path(), &|_| None, &rulings, &campaign());
+        let told: Vec<_> = report.problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!((told, report.ok), (vec![WAITS, STAYS], true));
+        let held: Vec<_> = report.documents.iter().filter(|state| state.in_force != InForce::AsWritten).collect();
+        assert_eq!((held.len(), held[0].why.as_deref()), (1, Some(WAITS)));
+        assert!(report.to_string().contains(WAITS), "{report}");
+    });
+    let language = || running.source.current().personas["reception"].language.clone();
+    assert_eq!(language().as_deref(), Some("de"), "nothing is known of locks yet");
+    running.source.hold(campaign());
+    assert_eq!(language(), None);
+    assert!(running.source.current().deployments.contains_key("line"));
+    running.source.hold(BTreeMap::new());
+    assert_eq!(language().as_deref(), Some("de"));
+    assert!(!running.source.current().deployments.contains_key("line"));
 }

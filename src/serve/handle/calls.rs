@@ -1,18 +1,19 @@
 //! What the web side may do with calls.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Handle;
-use crate::engine::Control;
-use crate::serve::api;
 use crate::serve::feed::Feed;
-use crate::store::folder_name;
+use crate::serve::orders::{Ended, Order};
+use crate::serve::{api, orders};
+use crate::store::{StoreError, folder_name};
 
 /// A call that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct CallRefused {
     /// The HTTP status that says the same.
     pub status: u16,
     /// Stable, in snake case.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What to do about it.
     pub message: String,
     /// The call, if there is one.
@@ -49,7 +50,14 @@ impl std::error::Error for CallRefused {}
 impl From<api::Problem> for CallRefused {
     fn from(problem: api::Problem) -> Self {
         let api::Problem { status, code, message, call } = problem;
-        CallRefused { status: status.as_u16(), code, message, call }
+        CallRefused { status: status.as_u16(), code: Cow::Borrowed(code), message, call }
+    }
+}
+
+impl From<orders::Refused> for CallRefused {
+    fn from(refused: orders::Refused) -> Self {
+        let orders::Refused { status, code, message } = refused;
+        CallRefused { status, code, message, call: None }
     }
 }
 
@@ -77,37 +85,28 @@ impl Handle {
         });
         let gone = |_| CallRefused {
             status: 500,
-            code: "internal",
+            code: Cow::Borrowed("internal"),
             message: "Something went wrong on our side. The log says what.".to_owned(),
             call: None,
         };
         Ok(placed.await.map_err(gone)??)
     }
 
-    /// Takes a call back that nobody has answered.
+    /// Asks something of a call, on whichever server it is.
     ///
     /// # Errors
-    /// There is none that could be.
-    pub async fn cancel(&self, call: &str) -> Result<(), CallRefused> {
-        Ok(api::cancel_known(&self.0, call).await?)
+    /// 404: it is nowhere; it rings, was answered, or has too much to do; or, by the code, its server does not answer, or is gone.
+    pub async fn order(&self, call: &str, order: Order) -> Result<(), CallRefused> {
+        Ok(orders::order(&self.0, call, order).await?)
     }
 
-    /// Asks something of a call that is up here.
+    /// Ends all calls of an agent politely, those that ring included, on all servers (VIS-06). Servers that have files of their
+    /// own also change these keys of the agent's document, for `who`.
     ///
     /// # Errors
-    /// It is not up here, or has too much to do.
-    pub fn order(&self, call: &str, control: Control) -> Result<(), CallRefused> {
-        Ok(api::command(&self.0, call, control)?)
-    }
-
-    /// Whether a call is up or rings here.
-    pub fn is_here(&self, call: &str) -> bool {
-        self.0.registry.contains(call)
-    }
-
-    /// Whether the carrier is asked for a call, or it rings, and nobody has picked up.
-    pub fn is_ringing(&self, call: &str) -> bool {
-        self.0.dials.get(call).is_some_and(|placed| !placed.is_answered())
+    /// The store does not answer.
+    pub async fn end_all_of(&self, agent: &str, keys: Map<String, Value>, who: &str) -> Result<Ended, StoreError> {
+        orders::off(&self.0, agent, keys, who).await
     }
 
     /// What happens in calls.

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::config::{By, Channel, Config, DocId, Edit, Wanted as To};
+use crate::house::Refusal;
+use crate::house::locks::may_change;
 use crate::house::numbers::reach::{Reach, Where, place};
 use crate::house::numbers::{self as rules, Held};
-use crate::house::{Refusal, locks};
-use crate::serve::{Shared, edit};
-use crate::store::{Entered, NewNumber, NumberChange, NumberOrigin, NumberRow, NumberState};
+use crate::serve::{Shared, edit, locks};
+use crate::store::{Entered, Locked, NewNumber, NumberChange, NumberOrigin, NumberRow, NumberState};
 
 use super::buying::held_of;
 use super::desk::Pool;
@@ -159,7 +160,7 @@ impl Numbers {
             None => config.chats.get(deployment).ok_or_else(rules::no_deployment)?.standing.channel,
         };
         rules::may_assign(holder, channel, phone.and_then(|phone| phone.number.as_deref()))?;
-        unlocked(shared, deployment)?;
+        unlocked(shared, deployment).await?;
         if is_carriers(&row) {
             let (carrier, urls) = (self.carrier()?, self.urls()?);
             hooks::set(&carrier, row.carrier_id.as_deref().unwrap_or_default(), Some(&urls)).await?;
@@ -223,9 +224,8 @@ impl Numbers {
 }
 
 /// Whether a deployment's document may be changed at all.
-fn unlocked(shared: &Shared, deployment: &str) -> Result<(), Refusal> {
-    let locks = shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
-    locks::may_change(&DocId::Deployment(deployment.into()), locks.values())
+async fn unlocked(shared: &Arc<Shared>, deployment: &str) -> Result<(), Refusal> {
+    may_change(&DocId::Deployment(deployment.into()), &*locks::now(shared).await)
 }
 
 /// Writes a deployment's number into its document.
@@ -236,12 +236,12 @@ pub(super) async fn name(
     who: &str,
     by: By,
 ) -> Result<(), NumberError> {
-    unlocked(shared, deployment)?;
+    unlocked(shared, deployment).await?;
     let doc = DocId::Deployment(deployment.into());
     let upon = shared.source.written(&doc).map(|(_, revision)| revision);
     let change: Map<String, Value> = [("number".to_owned(), json!(number))].into_iter().collect();
     let edit = Edit { doc, upon, to: To::Patched(change) };
-    let edited = edit::edit(shared, vec![edit], who, by, false).await;
+    let edited = edit::edit(shared, vec![edit], who, by, Locked::Refused, false).await;
     edited.map(drop).map_err(|error| NumberError::Edit(deployment.to_owned(), error))
 }
 

@@ -362,7 +362,7 @@ fn owned_json(owned: &Owned) -> Value {
     // Empty values are mixed, as they are there.
     let or_null = |name: &str| Some(owned.get(name)).filter(|value| !value.is_empty());
     let at = UNIX_EPOCH + Duration::from_secs(owned.bought_s);
-    let date = crate::stage::phone::caller::rfc_2822(at);
+    let date = crate::stage::phone::stamps::rfc_2822(at);
     json!({
         "sid": owned.sid, "account_sid": owned.account, "friendly_name": owned.tag, "phone_number": owned.number.number,
         "type": owned.number.kind.owned(), "status": "in-use", "origin": "twilio", "beta": false,

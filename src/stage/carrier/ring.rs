@@ -44,7 +44,7 @@ impl Exchange {
         if voice.starts_with("https://demo.twilio.com/") {
             return Rung::Demo;
         }
-        let sid = crate::stage::phone::caller::new_sid("CA");
+        let sid = crate::stage::phone::stamps::new_sid("CA");
         let fields = |status: &str| -> Vec<(String, String)> {
             [
                 ("CallSid", sid.as_str()),

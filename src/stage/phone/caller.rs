@@ -1,21 +1,20 @@
 //! One call, from the voice webhook to the last status callback.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::config::Secret;
 use crate::link::twilio::signature;
-use crate::stage::phone::carrier::{Carrier, Order};
+use crate::stage::phone::carrier::Order;
 use crate::stage::phone::line::Line;
 use crate::stage::phone::meter::{Meter, Unmetered};
-use crate::stage::phone::metronome::{Metronome, Pace};
-use crate::stage::phone::report::{EndedBy, Outcome, PhoneEvent, PhoneReport, Violation, What};
-use crate::stage::phone::script::{Runner, Step};
+use crate::stage::phone::metronome::Pace;
+use crate::stage::phone::options::CallOptions;
+use crate::stage::phone::report::{EndedBy, Outcome, PhoneReport, Violation, What};
+use crate::stage::phone::script::Runner;
+use crate::stage::phone::stamps::{new_sid, timestamp};
 use crate::stage::phone::stream::{self, Identity, Live, Session, StreamEnd};
 use crate::stage::phone::twiml::{self, DialNoun, GatherNoun, StreamNoun, Verb};
 use crate::stage::phone::webhook::Server;
@@ -24,115 +23,6 @@ use crate::stage::phone::webhook::Server;
 const MAX_DOCUMENTS: usize = 10;
 /// Time for a status callback.
 const CALLBACK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A call to be placed.
-#[derive(Clone, Debug)]
-pub struct CallOptions {
-    /// Where the server listens: `http://127.0.0.1:8080`.
-    pub connect: String,
-    /// How the world knows it, when a proxy stands before it: `https://host`. Signatures are made over this.
-    pub public_url: Option<String>,
-    /// The number's VoiceUrl, as path or URL.
-    pub voice_url: String,
-    /// The number's StatusCallback, as path or URL.
-    pub status_callback: Option<String>,
-    /// `AC…`.
-    pub account_sid: String,
-    /// `CA…`; `None`: a new one.
-    pub call_sid: Option<String>,
-    /// Signs all requests; `None`: they are not signed.
-    pub token: Option<Secret>,
-    /// Signs the media upgrade instead of `token`.
-    pub upgrade_token: Option<Secret>,
-    /// The caller's number.
-    pub from: String,
-    /// The number called.
-    pub to: String,
-    /// What the caller does once the stream is open.
-    pub script: Vec<Step>,
-    /// The same when the stream is opened again, after the line was lent or broke off; without, the caller hangs up then.
-    pub scripts_after: VecDeque<Vec<Step>>,
-    /// What is keyed in each time that digits are asked for, in order; without, nothing is.
-    pub keyed: VecDeque<String>,
-    /// What the carrier says of the caller's number (`StirVerstat`); `None`: nothing.
-    pub verstat: Option<String>,
-    /// What becomes of numbers that the caller is put through to, in order; without, somebody answers and talks to the end.
-    pub put_through: VecDeque<PutThrough>,
-    /// Line noise where the caller is silent; `None`: digital silence.
-    pub noise_dbfs: Option<f32>,
-    /// Seed of the noise.
-    pub seed: u64,
-    /// Run this instead of what the webhook answers; the webhook is not asked.
-    pub twiml: Option<String>,
-    /// Text frames between `connected` and `start`, filled in like [`Step::Raw`].
-    pub before_start: Vec<String>,
-    /// Whom the server's REST requests reach.
-    pub carrier: Option<Carrier>,
-    /// Told what happens; what does not fit is counted.
-    pub events: Option<mpsc::Sender<PhoneEvent>>,
-    /// Whether [`PhoneReport::audio`] is kept: 8 kB per second.
-    pub keep_audio: bool,
-    /// Whether [`PhoneReport::sent`] and [`PhoneReport::received`] are kept.
-    pub keep_probes: bool,
-    /// Milliseconds that the stream lasts at most.
-    pub max_ms: u64,
-    /// By how much the line's clock runs faster than ours, in parts per million: it speaks and plays by it.
-    pub clock_ppm: i32,
-    /// Wakes the caller for each slot; `None`: the runtime's timers, which are up to a millisecond late.
-    pub metronome: Option<Metronome>,
-    /// Asks webhooks; `None`: a client of its own, which takes some milliseconds to make.
-    pub client: Option<reqwest::Client>,
-    /// The server placed it, and this is its callee.
-    pub placed: bool,
-}
-
-/// What becomes of a number that a caller is put through to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PutThrough {
-    /// Milliseconds of ringing.
-    pub rings_ms: u64,
-    /// Twilio's `DialCallStatus`: `completed` after an answer, `busy`, `no-answer`, `failed`; `canceled`: the caller hangs
-    /// up while it rings.
-    pub status: &'static str,
-    /// Milliseconds of talk, if somebody answers.
-    pub talks_ms: u64,
-}
-
-impl CallOptions {
-    /// A call to the server at `connect` (`http://127.0.0.1:8080`), without signatures, as another would place it.
-    pub fn new(connect: impl Into<String>, to: impl Into<String>, script: Vec<Step>) -> Self {
-        CallOptions {
-            connect: connect.into(),
-            public_url: None,
-            voice_url: "/twilio/voice".to_owned(),
-            status_callback: None,
-            account_sid: format!("AC{}", "0".repeat(32)),
-            call_sid: None,
-            token: None,
-            upgrade_token: None,
-            from: "+14155550100".to_owned(),
-            to: to.into(),
-            script,
-            scripts_after: VecDeque::new(),
-            keyed: VecDeque::new(),
-            verstat: Some("TN-Validation-Passed-A".to_owned()),
-            put_through: VecDeque::new(),
-            noise_dbfs: None,
-            seed: 1,
-            twiml: None,
-            before_start: Vec::new(),
-            carrier: None,
-            events: None,
-            keep_audio: true,
-            keep_probes: false,
-            max_ms: 600_000,
-            clock_ppm: 0,
-            metronome: None,
-            client: None,
-            placed: false,
-        }
-    }
-}
 
 /// Places a call and lives it to its end. Whatever goes wrong is in the report.
 pub async fn place(options: CallOptions) -> PhoneReport {
@@ -519,89 +409,5 @@ impl Call<'_> {
         self.await_callbacks().await;
         self.report.events_lost = self.live.lost;
         self.report
-    }
-}
-
-/// Two letters and 32 hexadecimal digits.
-pub(in crate::stage) fn new_sid(prefix: &str) -> String {
-    let mut bytes = [0u8; 16];
-    // Without randomness the clock tells calls apart, which is all that is needed here.
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        bytes = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_le_bytes();
-    }
-    let mut sid = prefix.to_owned();
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(sid, "{byte:02x}");
-    }
-    sid
-}
-
-/// As in Twilio's resources.
-pub(in crate::stage) fn rfc_2822(at: SystemTime) -> String {
-    Timestamp { seconds: at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }.rfc_2822()
-}
-
-/// A moment in UTC, taken apart.
-#[derive(Clone, Copy)]
-struct Timestamp {
-    seconds: u64,
-}
-
-fn timestamp() -> Timestamp {
-    Timestamp { seconds: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() }
-}
-
-impl Timestamp {
-    /// Year, month and day in the Gregorian calendar, counted in 400-year cycles from 1 March of year 0.
-    fn date(self) -> (u64, usize, u64) {
-        let days = self.seconds / 86_400 + 719_468;
-        let (cycle, day) = (days / 146_097, days % 146_097);
-        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-        let day = day - (365 * year + year / 4 - year / 100);
-        let month = (5 * day + 2) / 153;
-        let day = day - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        (cycle * 400 + year + u64::from(month <= 2), month as usize, day)
-    }
-
-    fn clock(self) -> String {
-        let s = self.seconds % 86_400;
-        format!("{:02}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60)
-    }
-
-    /// `2026-11-20T23:18:10Z`.
-    fn iso_8601(self) -> String {
-        let (year, month, day) = self.date();
-        format!("{year}-{month:02}-{day:02}T{}Z", self.clock())
-    }
-
-    /// `Fri, 20 Nov 2026 23:18:10 +0000`.
-    fn rfc_2822(self) -> String {
-        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-        let (year, month, day) = self.date();
-        let weekday = DAYS[(self.seconds / 86_400 % 7) as usize];
-        format!("{weekday}, {day:02} {} {year} {} +0000", MONTHS[month - 1], self.clock())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_written_as_twilio_writes_them() {
-        let at = Timestamp { seconds: 1_795_216_690 };
-        assert_eq!(at.rfc_2822(), "Fri, 20 Nov 2026 23:18:10 +0000");
-        assert_eq!(at.iso_8601(), "2026-11-20T23:18:10Z");
-        assert_eq!(Timestamp { seconds: 951_782_400 }.iso_8601(), "2000-02-29T00:00:00Z");
-        assert_eq!(Timestamp { seconds: 0 }.rfc_2822(), "Thu, 01 Jan 1970 00:00:00 +0000");
-    }
-
-    #[test]
-    fn ids_are_of_the_carriers_shape_and_new() {
-        let sid = new_sid("CA");
-        assert!(sid.len() == 34 && sid.starts_with("CA") && sid != new_sid("CA"), "{sid}");
     }
 }

@@ -13,10 +13,12 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use crate::stage::phone::caller::{CallOptions, new_sid, place, rfc_2822};
+use crate::stage::phone::caller::place;
 use crate::stage::phone::carrier::{Carrier, error_json};
+use crate::stage::phone::options::CallOptions;
 use crate::stage::phone::report::PhoneReport;
 use crate::stage::phone::script::Step;
+use crate::stage::phone::stamps::{new_sid, rfc_2822};
 use crate::stage::phone::webhook::Server;
 
 /// Most calls that are remembered.

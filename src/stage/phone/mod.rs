@@ -14,8 +14,10 @@ pub mod line;
 pub mod measure;
 pub mod meter;
 pub mod metronome;
+pub mod options;
 pub mod report;
 pub mod script;
+pub(in crate::stage) mod stamps;
 mod stream;
 pub mod twiml;
 pub(in crate::stage) mod webhook;
@@ -23,7 +25,7 @@ pub(in crate::stage) mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{CallOptions, PutThrough, place, place_metered};
+pub use caller::{place, place_metered};
 pub use carrier::{Carrier, Fault, Order};
 pub use dialled::{Callee, Dialled, Then};
 pub use ears::Ears;
@@ -31,6 +33,7 @@ pub use legs::Stamp;
 pub use line::{Line, Received};
 pub use meter::{Meter, Unmetered};
 pub use metronome::Metronome;
+pub use options::{CallOptions, PutThrough};
 pub use report::{Audio, Clear, EndedBy, Heard, MarkEcho, Outcome, PhoneEvent, PhoneReport, Violation, What};
 pub use script::{Clip, Landmark, Step};
 pub(crate) use webhook::client_for_webhooks;

@@ -50,6 +50,28 @@ impl People {
             .await
     }
 
+    /// The same for what is done once for each object, and may be said again: only the first is noted.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn audit_once(
+        &self,
+        who: &str,
+        action: &str,
+        object: &str,
+        detail: Option<Value>,
+    ) -> Result<(), StoreError> {
+        self.change(async |txn| {
+            let same = Column::Object.eq(object).and(Column::Action.eq(action));
+            let known = Entity::find().select_only().column(Column::Seq).filter(same).limit(1);
+            match known.into_tuple::<i64>().one(txn).await? {
+                Some(_) => Ok(()),
+                None => add(txn, who, action, object, detail).await,
+            }
+        })
+        .await
+    }
+
     /// Entries, the newest first, those before `before` ([`AuditRow::seq`]), no more than `limit`.
     ///
     /// # Errors

@@ -155,7 +155,7 @@ impl People {
     /// # Errors
     /// `not_found`, `role`; or the store cannot be written.
     pub async fn remove_key(&self, who: &Principal, id: &str) -> Result<(), StoreError> {
-        self.change(async |txn| {
+        self.change_standing(async |txn| {
             let key = find(txn, id).await?;
             rules::may_change(who, Some(key.role), None)?;
             Entity::delete_by_id(key.id.as_str()).exec(txn).await?;

@@ -191,7 +191,7 @@ impl People {
     /// # Errors
     /// `not_found`, `link_over`, `email`, `email_taken`, `too_many`; or the store cannot be written.
     pub async fn use_link(&self, secret: &str, email: Option<&str>, password: String) -> Result<User, StoreError> {
-        self.change(async |txn| {
+        self.change_standing(async |txn| {
             let link = good(txn, secret).await?;
             let used = Entity::update_many().col_expr(Column::UsedMs, Expr::cust(sql::clock_text(txn)));
             used.filter(Column::Id.eq(link.id.as_str())).exec(txn).await?;

@@ -14,6 +14,7 @@ mod keys;
 mod links;
 mod secret;
 mod sessions;
+mod standing;
 mod users;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use users::{Credentials, Factor, User};
 
 pub(super) use audit::{add as add_audit, forget};
 
+use super::notices::{self, Topic};
 use super::whose::Whose;
 use super::{Desk, Store, StoreError};
 
@@ -103,10 +105,16 @@ impl People {
         self.0
             .in_time(async {
                 let writing = self.0.begin().await?;
-                let done = set_settings(&writing.txn, who, new).await;
+                let done = async {
+                    set_settings(&writing.txn, who, new).await?;
+                    Ok(notices::notify(&writing.txn, Topic::People, "").await?)
+                }
+                .await;
                 writing.end(done).await
             })
-            .await
+            .await?;
+        self.told();
+        Ok(())
     }
 }
 

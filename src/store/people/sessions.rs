@@ -105,7 +105,7 @@ impl People {
     /// # Errors
     /// `not_found`, or the store cannot be written.
     pub async fn log_out(&self, who: &str, user: &str, session: &str) -> Result<(), StoreError> {
-        self.change(async |txn| {
+        self.change_standing(async |txn| {
             let this = Column::Id.eq(session).and(Column::UserId.eq(user));
             if Entity::delete_many().filter(this).exec(txn).await?.rows_affected == 0 {
                 return Err(rules::not_found("session").into());
@@ -120,7 +120,7 @@ impl People {
     /// # Errors
     /// The store cannot be written.
     pub async fn log_out_everywhere(&self, who: &str, user: &str, but: Option<&str>) -> Result<(), StoreError> {
-        self.change(async |txn| {
+        self.change_standing(async |txn| {
             end_all(txn, user, but).await?;
             audit::add(txn, who, "session.end_all", user, None).await
         })
@@ -174,6 +174,14 @@ async fn find<C: ConnectionTrait>(db: &C, secret: &str) -> Result<Option<(Logged
     }
     let is_due = crate::store::now_ms() - session.seen_ms >= SEEN_MS;
     Ok(Some((LoggedIn { user: user.into(), session: session.into() }, is_due)))
+}
+
+/// A session that is not over, by its id, and whose it is, if they are still of its role.
+pub(super) async fn of_id<C: ConnectionTrait>(db: &C, id: &str) -> Result<Option<(String, table::Model)>, StoreError> {
+    let session = Entity::find_by_id(id).filter(Expr::cust(alive(db))).one(db).await?;
+    let Some(session) = session else { return Ok(None) };
+    let user = table::Entity::find_by_id(session.user_id.as_str()).one(db).await?;
+    Ok(user.filter(|user| user.role == session.role).map(|user| (session.id, user)))
 }
 
 pub(super) async fn end_all<C: ConnectionTrait>(db: &C, user: &str, but: Option<&str>) -> Result<(), StoreError> {

@@ -132,7 +132,7 @@ impl People {
     /// # Errors
     /// `not_found`, `role`, `last_owner`; or the store cannot be written.
     pub async fn set_role(&self, who: &Principal, id: &str, role: Role) -> Result<User, StoreError> {
-        self.change(async |txn| set_role(txn, who, id, role).await).await
+        self.change_standing(async |txn| set_role(txn, who, id, role).await).await
     }
 
     /// Takes somebody out of the organization, with their sessions.
@@ -140,7 +140,7 @@ impl People {
     /// # Errors
     /// As [`set_role`](Self::set_role).
     pub async fn remove_user(&self, who: &Principal, id: &str) -> Result<(), StoreError> {
-        self.change(async |txn| remove(txn, who, id).await).await
+        self.change_standing(async |txn| remove(txn, who, id).await).await
     }
 
     /// Sets somebody's password, a hash, and ends all of their sessions.
@@ -148,7 +148,7 @@ impl People {
     /// # Errors
     /// `not_found`, or the store cannot be written.
     pub async fn set_password(&self, who: &str, id: &str, password: String) -> Result<(), StoreError> {
-        self.change(async |txn| {
+        self.change_standing(async |txn| {
             let user = one(txn, id).await?;
             set_password(txn, &user.id, password).await?;
             audit::add(txn, who, "user.password", &user.email, None).await
@@ -211,7 +211,7 @@ impl People {
     /// # Errors
     /// `no_second_factor`, or the store cannot be written.
     pub async fn drop_factor(&self, who: &str, id: &str) -> Result<(), StoreError> {
-        self.change(async |txn| {
+        self.change_standing(async |txn| {
             let user = one(txn, id).await?;
             if user.factor.is_none() && user.factor_pending.is_none() {
                 return Err(rules::no_factor().into());

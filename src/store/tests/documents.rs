@@ -91,9 +91,9 @@ async fn documents_are_applied_all_or_none(place: Place) {
     // Upon all that there is: whatever has changed, none is applied.
     let newest = revisions.newest().await.unwrap();
     let upon = [new("agent", "a009", "r4", Some("four")), new("agent", "new", "r4", Some("four"))];
-    assert!(matches!(revisions.apply_upon(first, &upon).await, Err(StoreError::Stale)));
+    assert!(matches!(revisions.apply_upon(first, &upon, Locked::Refused).await, Err(StoreError::Stale)));
     assert_eq!(revisions.newest().await.unwrap(), newest);
-    assert_eq!(revisions.apply_upon(newest, &upon).await.unwrap(), [true; 2]);
+    assert_eq!(revisions.apply_upon(newest, &upon, Locked::Refused).await.unwrap(), [true; 2]);
     assert_eq!(since(newest).await.len(), 2);
     // So long a file may be, and no longer; a document never.
     let long = "A".repeat(1 << 20 | 1);

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -23,10 +22,10 @@ use utoipa_axum::routes;
 
 use crate::engine::Role;
 use crate::house::calls::Status;
-use crate::house::principal::Principal;
 use crate::serve::feed::{News, Told, What};
 use crate::web::extract::{Nothing, Path, Query, Several};
 use crate::web::problem::{Problem, Wrong};
+use crate::web::standing::Standing;
 use crate::web::{Api, Who};
 
 use super::calls::{self, CallItem};
@@ -35,7 +34,7 @@ use super::calls::{self, CallItem};
 static WATCHING: Semaphore = Semaphore::const_new(512);
 /// Who hears nothing for so long is told that all is well.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// After this a watcher comes again, by its number, and shows its credential anew: one that was revoked sees no more.
+/// After this a watcher comes again, by its number.
 const LONGEST: Duration = Duration::from_secs(600);
 /// While the server is being shut down.
 const DRAINING: Duration = Duration::from_secs(2);
@@ -75,7 +74,8 @@ struct CallEventItem {
 ///
 /// Server-sent events: `call.dialing`, `call.started`, `call.said`, `call.turn`, `call.interrupted`, `call.tool`,
 /// `call.transferring`, `call.ended`, `call.failed`, `call.analysed`. `Last-Event-ID` goes on where it ended; `event: reset` says that
-/// too much was missed. The stream ends after ten minutes: come again by `Last-Event-ID`, as browsers do by themselves.
+/// too much was missed. The stream ends after ten minutes: come again by `Last-Event-ID`, as browsers do by themselves. It also
+/// ends, within seconds, when whoever watches may not any more.
 #[utoipa::path(
     get,
     path = "/api/v1/events",
@@ -93,7 +93,8 @@ async fn all(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let names = names(&wanted.types.unwrap_or_default().0)?;
-    watch(&api, who, names, None, &headers)
+    let standing = Standing::new(&api, who, "GET", "/api/v1/events");
+    watch(&api, standing, names, None, &headers)
 }
 
 /// What happens in a call, live
@@ -118,7 +119,8 @@ async fn of_call(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let listed = calls::seen(&api, &who, &id).await?;
-    watch(&api, who, None, Some(listed), &headers)
+    let standing = Standing::new(&api, who, "GET", "/api/v1/calls/{id}/events");
+    watch(&api, standing, None, Some(listed), &headers)
 }
 
 /// The names that are asked for; `None`: all.
@@ -137,7 +139,7 @@ fn names(types: &[String]) -> Result<Option<Vec<&'static str>>, Problem> {
 /// Somebody who watches.
 struct Watcher {
     api: Api,
-    who: Arc<Principal>,
+    standing: Standing,
     names: Option<Vec<&'static str>>,
     /// Only this call.
     call: Option<String>,
@@ -153,7 +155,7 @@ struct Watcher {
 
 fn watch(
     api: &Api,
-    who: Arc<Principal>,
+    standing: Standing,
     names: Option<Vec<&'static str>>,
     call: Option<crate::store::Listed>,
     headers: &HeaderMap,
@@ -178,7 +180,7 @@ fn watch(
     }
     let watcher = Watcher {
         api: api.clone(),
-        who,
+        standing,
         names,
         call: call.map(|listed| listed.id),
         latest,
@@ -205,6 +207,10 @@ impl Watcher {
     /// The next event, however long that takes; `None`: the stream is over.
     async fn next(&mut self) -> Option<Event> {
         loop {
+            if !self.standing.holds().await {
+                self.api.handle.count_watcher("standing");
+                return None;
+            }
             if let Some(event) = self.waiting.pop_front() {
                 return Some(event);
             }
@@ -220,7 +226,11 @@ impl Watcher {
                 }
                 News::Events(events) if events.is_empty() => {
                     // Whoever tells lives as long as the server; a look now and then is for its end.
-                    if timeout(LOOK, self.latest.changed()).await.is_ok() {
+                    let more = tokio::select! {
+                        more = timeout(LOOK, self.latest.changed()) => more.is_ok(),
+                        () = self.standing.changed() => false,
+                    };
+                    if more {
                         sleep(GATHER).await;
                     }
                 }
@@ -237,7 +247,10 @@ impl Watcher {
 
     fn take(&mut self, told: &Told) {
         self.seen = told.id;
-        if self.over || !self.who.sees(&told.agent) || self.call.as_ref().is_some_and(|call| *call != told.call) {
+        if self.over
+            || !self.standing.who().sees(&told.agent)
+            || self.call.as_ref().is_some_and(|call| *call != told.call)
+        {
             return;
         }
         let name = told.what.name();

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use crate::config::{By, DocId, Edit, EditError, Role, Severity, Wanted, diff, keys_of};
 use crate::house::routes as table;
-use crate::store::{Document, Version};
+use crate::store::{Document, Locked, Version};
 use crate::web::documents::{self, Change, Changed, DocumentAnswer, Dry};
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::page::{Page, cursor, limit, no_cursor, place};
@@ -247,6 +247,7 @@ async fn compare(
     params(("id" = String, Path, description = "Its number"), Dry),
     responses(
         (status = 200, description = "It is in force, or would be", body = DocumentAnswer),
+        (status = 409, description = "A running campaign uses it, or the revision is a deletion"),
         (status = 412, description = "Somebody else changed the document")
     )
 )]
@@ -341,7 +342,8 @@ async fn validate(
     };
     let upon = documents::found(&api, &doc).await?.map(|(_, revision)| revision);
     let edits = vec![Edit { doc: doc.clone(), upon, to }];
-    let problems = match api.handle.edit(edits, &who.0.name(), By::Api, true).await {
+    // Of what is locked too: nothing is changed.
+    let problems = match api.handle.edit(edits, &who.0.name(), By::Api, Locked::Passed, true).await {
         Ok(_) => Vec::new(),
         Err(EditError::Invalid(problems)) => {
             let found = problems.iter().map(|problem| {

@@ -121,8 +121,7 @@ async fn get(State(api): State<Api>, Path(id): Path<String>, _: Query<Nothing>) 
 
 /// Change a webhook
 ///
-/// A merge patch (RFC 7396): what is left out stays; `events` or `agents` of `null` mean all. With `If-Match` only if nobody
-/// has changed it meanwhile.
+/// A merge patch (RFC 7396): what is left out stays; `events` or `agents` of `null` mean all.
 #[utoipa::path(
     patch,
     path = "/api/v1/webhooks/{id}",
@@ -133,7 +132,8 @@ async fn get(State(api): State<Api>, Path(id): Path<String>, _: Query<Nothing>) 
         (status = 200, description = "What it is now", body = WebhookItem),
         (status = 204, description = "With dry_run: it may be changed so"),
         (status = 409, description = "It stands in offhook.toml, or its new name is another's", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json")
+        (status = 412, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 428, description = "If-Match is missing", body = Problem, content_type = "application/problem+json")
     )
 )]
 async fn change(
@@ -148,17 +148,15 @@ async fn change(
     let all = api.handle.store().endpoints().await?;
     let before = of_api(all.iter().find(|endpoint| endpoint.hook.id == id).ok_or_else(|| absent(&id))?)?;
     let version = before.row.as_ref().map_or(0, |row| row.version);
-    let upon = headers.contains_key(header::IF_MATCH);
-    if upon {
-        Upon::of(&headers)?.check(Some(&version.to_string()))?;
-    }
+    let upon = Upon::of(&headers)?;
+    upon.check(Some(&version.to_string()))?;
     let was = shapes::wish(before);
     let wish = change.over(was.clone());
     checked(&wish, Some(&was), &all, Some(&id), &config).map_err(refused)?;
     if dry.dry_run == Some(true) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let version = Some(version).filter(|_| upon);
+    let version = Some(version).filter(|_| upon != Upon::Any);
     api.handle.store().change_endpoint(&id, &written(&wish)?, version, &who.0.name()).await?;
     api.audit(&who, "webhook.change", &id, None).await;
     let webhook = WebhookItem::of(&found(&api, &id).await?);

@@ -7,11 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::engine::{Control, EndReason};
 use crate::house::calls::{Status, line};
 use crate::house::principal::Principal;
-use crate::serve::CallRefused;
-use crate::store::Listed;
+use crate::serve::{CallRefused, Order};
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::problem::{Problem, Wrong};
 use crate::web::{Api, Who};
@@ -51,7 +49,8 @@ pub(super) struct Transfer {
     params(("id" = String, Path, description = "The call's id")),
     responses(
         (status = 202, description = "It was passed on", body = Passed),
-        (status = 409, description = "The call is over, or on another server", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "The call is over, or its server is gone", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The server that has the call took it and has not said what came of it", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn end(
@@ -60,11 +59,8 @@ pub(super) async fn end(
     Path(id): Path<String>,
     _: Query<Nothing>,
 ) -> Result<Response, Problem> {
-    let listed = super::seen(&api, &who, &id).await?;
-    if api.handle.is_ringing(&id) || !api.handle.is_here(&id) && listed.status == Status::Dialing.name() {
-        return taken_back(&api, &who, &id).await;
-    }
-    order(&api, &who, &listed, Control::End(EndReason::Operator)).await
+    super::seen(&api, &who, &id).await?;
+    order(&api, &who, &id, Order::End).await
 }
 
 /// Take back a call that nobody has answered
@@ -77,7 +73,8 @@ pub(super) async fn end(
     params(("id" = String, Path, description = "The call's id")),
     responses(
         (status = 202, description = "It was passed on", body = Passed),
-        (status = 409, description = "It was answered, or is over", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "It was answered, or is over", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The server that has the call took it and has not said what came of it", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn cancel(
@@ -93,19 +90,8 @@ pub(super) async fn cancel(
             Err(Problem::new(StatusCode::CONFLICT, "answered", detail))
         }
         // What nobody knows the outcome of may ring yet.
-        Some(Status::Dialing | Status::Failed) => taken_back(&api, &who, &id).await,
+        Some(Status::Dialing | Status::Failed) => order(&api, &who, &id, Order::Cancel).await,
         _ => Err(over()),
-    }
-}
-
-async fn taken_back(api: &Api, who: &Principal, id: &str) -> Result<Response, Problem> {
-    match api.handle.cancel(id).await {
-        Ok(()) => {
-            noted(api, who, "call.cancel", id, None).await;
-            Ok(passed(id))
-        }
-        Err(refused) if refused.status == 404 => Err(over()),
-        Err(refused) => Err(problem(refused)),
     }
 }
 
@@ -119,7 +105,8 @@ async fn taken_back(api: &Api, who: &Principal, id: &str) -> Result<Response, Pr
     params(("id" = String, Path, description = "The call's id")),
     responses(
         (status = 202, description = "It was passed on", body = Passed),
-        (status = 409, description = "The call is over, or on another server", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "The call is over, or its server is gone", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The server that has the call took it and has not said what came of it", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn commit(
@@ -128,8 +115,8 @@ pub(super) async fn commit(
     Path(id): Path<String>,
     _: Query<Nothing>,
 ) -> Result<Response, Problem> {
-    let listed = super::seen(&api, &who, &id).await?;
-    order(&api, &who, &listed, Control::CommitTurn).await
+    super::seen(&api, &who, &id).await?;
+    order(&api, &who, &id, Order::Commit).await
 }
 
 /// Have the agent say a line
@@ -143,7 +130,8 @@ pub(super) async fn commit(
     request_body = Line,
     responses(
         (status = 202, description = "It was passed on", body = Passed),
-        (status = 409, description = "The call is over, rings, or is on another server", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "The call is over, rings, or its server is gone", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The server that has the call took it and has not said what came of it", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn say(
@@ -153,9 +141,9 @@ pub(super) async fn say(
     _: Query<Nothing>,
     Json(body): Json<Line>,
 ) -> Result<Response, Problem> {
-    let listed = super::seen(&api, &who, &id).await?;
+    super::seen(&api, &who, &id).await?;
     let text = line(&body.text)?.to_owned();
-    order(&api, &who, &listed, Control::Say(text)).await
+    order(&api, &who, &id, Order::Say(text)).await
 }
 
 /// Put the caller through
@@ -169,7 +157,8 @@ pub(super) async fn say(
     request_body = Transfer,
     responses(
         (status = 202, description = "It was passed on", body = Passed),
-        (status = 409, description = "The call is over, rings, or is on another server", body = Problem, content_type = "application/problem+json")
+        (status = 409, description = "The call is over, rings, or its server is gone", body = Problem, content_type = "application/problem+json"),
+        (status = 504, description = "The server that has the call took it and has not said what came of it", body = Problem, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn transfer(
@@ -190,39 +179,36 @@ pub(super) async fn transfer(
         };
         return Err(Problem::wrong(vec![Wrong::field("to", "destination", message)]));
     }
-    order(&api, &who, &listed, Control::PutThrough(body.to)).await
+    order(&api, &who, &id, Order::PutThrough(body.to)).await
 }
 
-/// Asks it of the call.
-async fn order(api: &Api, who: &Principal, listed: &Listed, control: Control) -> Result<Response, Problem> {
-    let status = Status::from_name(&listed.status);
-    if api.handle.is_ringing(&listed.id) {
-        let detail = "Nobody has picked up yet.";
-        return Err(Problem::new(StatusCode::CONFLICT, "ringing", detail));
-    }
-    if !api.handle.is_here(&listed.id) {
-        return Err(match status {
-            Some(Status::InProgress | Status::Dialing) => {
-                let detail = "The call is not on this server: ask the one that has it.";
-                Problem::new(StatusCode::CONFLICT, "elsewhere", detail)
-            }
-            _ => over(),
-        });
-    }
-    let (action, detail) = match &control {
-        Control::End(_) => ("call.end", None),
-        Control::CommitTurn => ("call.commit", None),
-        Control::Say(_) => ("call.say", None),
-        Control::PutThrough(to) => ("call.transfer", Some(json!({ "to": to }))),
-        _ => ("call.control", None),
+/// Asks it of the call, on whichever server that is.
+async fn order(api: &Api, who: &Principal, id: &str, order: Order) -> Result<Response, Problem> {
+    let (action, detail) = match &order {
+        Order::End => ("call.end", None),
+        Order::Cancel => ("call.cancel", None),
+        Order::Commit => ("call.commit", None),
+        Order::Say(_) => ("call.say", None),
+        Order::PutThrough(to) => ("call.transfer", Some(json!({ "to": to }))),
     };
-    api.handle.order(&listed.id, control).map_err(problem)?;
-    noted(api, who, action, &listed.id, detail).await;
-    Ok(passed(&listed.id))
+    match api.handle.order(id, order).await {
+        Ok(()) => {
+            noted(api, who, action, id, detail).await;
+            Ok(passed(id))
+        }
+        Err(refused) if refused.status == 404 => Err(over()),
+        Err(refused) => {
+            // It may have been done.
+            if refused.status == 504 {
+                noted(api, who, action, id, Some(json!({ "outcome": "unknown" }))).await;
+            }
+            Err(problem(refused))
+        }
+    }
 }
 
 /// In the audit log. What was asked is done by now, whether it can be noted or not.
-pub(super) async fn noted(api: &Api, who: &Principal, action: &str, call: &str, detail: Option<Value>) {
+async fn noted(api: &Api, who: &Principal, action: &str, call: &str, detail: Option<Value>) {
     if let Err(error) = api.handle.store().audit(&who.name(), action, call, detail).await {
         tracing::error!(%error, action, call, "it is not in the audit log");
     }
@@ -241,13 +227,13 @@ pub(super) fn problem(refused: CallRefused) -> Problem {
     let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let sentence = sentence(&refused.message);
     match refused.status {
-        422 => match refused.code {
+        422 => match refused.code.as_ref() {
             code @ ("deployment" | "to" | "variables") => Problem::wrong(vec![Wrong::field(code, code, sentence)]),
             code => Problem::new(status, code, sentence),
         },
-        503 => Problem::unavailable(refused.code, sentence, 1),
-        429 => Problem::new(status, refused.code, sentence).header(axum::http::header::RETRY_AFTER, "60"),
-        _ => Problem::new(status, refused.code, sentence),
+        503 => Problem::unavailable(&refused.code, sentence, 1),
+        429 => Problem::new(status, refused.code.as_ref(), sentence).header(axum::http::header::RETRY_AFTER, "60"),
+        _ => Problem::new(status, refused.code.as_ref(), sentence),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::web::once;
 use crate::web::problem::{Problem, Wrong};
 use crate::web::{Api, Who};
 
-use super::order::{noted, problem};
+use super::order::problem;
 
 /// A call that is wanted.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -145,7 +145,11 @@ pub(super) async fn place(
             listed.and_then(|listed| Status::from_name(&listed.status)).unwrap_or(Status::Completed)
         }
     };
-    noted(&api, &who, "call.place", &id, Some(json!({ "deployment": placing.deployment }))).await;
+    // A repetition places nothing.
+    let detail = Some(json!({ "deployment": placing.deployment }));
+    if let Err(error) = api.handle.store().people().audit_once(&who.name(), "call.place", &id, detail).await {
+        tracing::error!(%error, call = id, "that a call was placed is not in the audit log");
+    }
     let placed = Placed {
         status: status.name(),
         agent,
