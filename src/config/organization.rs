@@ -1,9 +1,17 @@
-//! `[plan]`, `[residency]`, `[billing]` and `[budget]` of `offhook.toml`: what goes for all agents.
+//! `[organization]`, `[plan]`, `[residency]`, `[billing]` and `[budget]` of `offhook.toml`: what goes for all agents.
 
 use super::countries;
+use super::hours;
 use super::reader::Table;
-use super::types::{Billing, OrganizationBudget, Plan, Residency, Tier};
+use super::types::{Billing, Organization, OrganizationBudget, Plan, Residency, Tier};
 use super::values;
+
+/// Reads `[organization]`.
+pub(super) fn organization(mut table: Table<'_, '_>) -> Organization {
+    let timezone = table.take("timezone").and_then(hours::timezone);
+    table.finish();
+    timezone.map_or_else(Organization::default, |timezone| Organization { timezone })
+}
 
 /// Reads `[plan]`: a preset, and numbers that are otherwise.
 pub(super) fn plan(mut table: Table<'_, '_>) -> Plan {

@@ -12,7 +12,7 @@ use super::outgoing;
 use super::problem::{Place, Problem};
 use super::reader::{Field, Table};
 use super::tls;
-use super::types::{Api, DocumentSource, Log, SecretBook, Server, Twilio};
+use super::types::{Api, CarrierProfile, DocumentSource, Log, SecretBook, Server, Twilio};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
 use super::webhooks;
 use super::world::World;
@@ -75,6 +75,7 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> Server {
         deliveries: webhooks::deliveries(table.table("deliveries")),
         log: log(table.table("log")),
         source,
+        organization: organization::organization(table.table("organization")),
         plan: organization::plan(table.table("plan")),
         residency: organization::residency(table.table("residency")),
         billing: organization::billing(table.table("billing")),
@@ -122,12 +123,25 @@ pub(super) fn default_data_dir() -> PathBuf {
 }
 
 fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
-    let account_sid = table.take("account_sid").and_then(|field| {
-        field.string_that(MAX_NAME, "AC and 32 hexadecimal digits, as the console shows it", |text| {
-            text.strip_prefix("AC").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    let profiles = [("twilio", CarrierProfile::Twilio), ("signalwire", CarrierProfile::SignalWire)];
+    let profile = table.choice("profile", CarrierProfile::Twilio, &profiles);
+    let account_sid = table.take("account_sid").and_then(|field| match profile {
+        CarrierProfile::Twilio => {
+            field.string_that(MAX_NAME, "AC and 32 hexadecimal digits, as the console shows it", |text| {
+                text.strip_prefix("AC").is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            })
+        }
+        CarrierProfile::SignalWire => {
+            field.string_that(MAX_NAME, "the project's id, a UUID, as the dashboard shows it", is_uuid)
+        }
+    });
+    let auth_token = table.take("auth_token").and_then(SecretRef::read);
+    let signing_key = table.take("signing_key").and_then(SecretRef::read);
+    let space = table.take("space").and_then(|field| {
+        field.string_that(MAX_NAME, "what stands before .signalwire.com, such as \"example\"", |text| {
+            (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
     });
-    let secret = table.take("auth_token").and_then(SecretRef::read);
     let rest_url = table.take("rest_url").and_then(|field| {
         let url = values::base(&field)?;
         if url.scheme() == "http" && !values::is_loopback(&url) {
@@ -135,18 +149,36 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
         }
         Some(url.as_str().trim_end_matches('/').to_owned())
     });
+    let rest_url = rest_url.unwrap_or_else(|| match (profile, &space) {
+        (CarrierProfile::Twilio, _) => "https://api.twilio.com".to_owned(),
+        (CarrierProfile::SignalWire, Some(space)) => {
+            format!("https://{}.signalwire.com/api/laml", space.to_ascii_lowercase())
+        }
+        (CarrierProfile::SignalWire, None) => {
+            let missing =
+                Problem::error(&table.place(), "twilio.space is missing: each space has a REST API of its own");
+            table.note(missing.allowed("what stands before .signalwire.com, such as \"example\""));
+            String::new()
+        }
+    });
     let fallback_url = table.take("fallback_url").and_then(|field| values::url(&field, &["https"]));
     let check_signatures = table.boolean("check_signatures", true);
-    let mut auth_token = None;
-    match secret.map(|secret| secret.resolve(world)) {
-        Some(Ok(token)) => auth_token = Some(token),
-        Some(Err(problem)) => table.note(*problem),
-        None => {}
-    }
+    let known = |secret: Option<SecretRef>| match secret.map(|secret| secret.resolve(world)) {
+        Some(Ok(secret)) => Some(secret),
+        Some(Err(problem)) => {
+            table.note(*problem);
+            None
+        }
+        None => None,
+    };
+    let (auth_token, signing_key) = (known(auth_token), known(signing_key));
     let twilio = Twilio {
+        profile,
         account_sid,
         auth_token,
-        rest_url: rest_url.unwrap_or_else(|| "https://api.twilio.com".to_owned()),
+        signing_key,
+        space,
+        rest_url,
         check_signatures,
         fallback_url: fallback_url.map(String::from),
         rest_timeout_ms: table.integer("rest_timeout_ms", 5_000, 500..=60_000),
@@ -160,6 +192,13 @@ fn twilio(mut table: Table<'_, '_>, world: &dyn World) -> Twilio {
     };
     table.finish();
     twilio
+}
+
+/// Whether it is a UUID as it is written: 8-4-4-4-12 hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn api(mut table: Table<'_, '_>, world: &dyn World) -> Option<Api> {
@@ -209,11 +248,17 @@ fn log(mut table: Table<'_, '_>) -> Log {
 pub(super) fn doubts(server: &Server, file: &Place) -> Vec<Problem> {
     let mut doubts = Vec::new();
     let twilio = &server.twilio;
-    if twilio.check_signatures && twilio.auth_token.is_none() {
+    if twilio.check_signatures && twilio.signs_with().is_none() {
+        let key = twilio.signing_name();
         doubts.push(Problem::warning(
             file,
-            "no calls will be accepted until twilio.auth_token is set: signatures cannot be checked without it",
+            format!("no calls will be accepted until twilio.{key} is set: signatures cannot be checked without it"),
         ));
+    }
+    let others = [("signing_key", twilio.signing_key.is_some()), ("space", twilio.space.is_some())];
+    for (key, _) in others.iter().filter(|(_, is_set)| *is_set && twilio.profile == CarrierProfile::Twilio) {
+        let doubt = format!("twilio.{key} is SignalWire's and is not used while profile is \"twilio\"");
+        doubts.push(Problem::warning(file, doubt));
     }
     if !twilio.check_signatures && (!server.listen.ip().is_loopback() || server.public_url.is_some()) {
         doubts.push(Problem::warning(
@@ -227,7 +272,7 @@ pub(super) fn doubts(server: &Server, file: &Place) -> Vec<Problem> {
             "twilio.account_sid is not set: calls cannot be hung up or transferred over REST",
         ));
     }
-    if twilio.auth_token.is_some() && twilio.check_signatures && server.public_url.is_none() {
+    if twilio.signs_with().is_some() && twilio.check_signatures && server.public_url.is_none() {
         doubts.push(Problem::warning(
             file,
             "public_url is not set: signatures are checked against each request's own Host, which fails behind a proxy",

@@ -35,9 +35,9 @@ pub struct Have {
     pub deployments: u32,
     /// Whether this agent has an internal chat.
     pub internal_chat: bool,
-    /// Numbers that the organization has, assigned or not.
+    /// Numbers of the organization that count for its quota, assigned or not.
     pub numbers: u32,
-    /// Those of them that no deployment has.
+    /// Numbers in the pool that no deployment has, whether they count or not.
     pub spare_numbers: u32,
 }
 

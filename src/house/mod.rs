@@ -37,6 +37,7 @@ pub mod switches;
 mod tests;
 pub mod visibility;
 pub mod webhooks;
+pub mod zone;
 
 pub use refusal::{Flag, Refusal};
 pub use review::review;

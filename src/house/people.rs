@@ -203,6 +203,16 @@ pub fn no_factor() -> Refusal {
     Refusal::state("no_second_factor", "There is no second factor to confirm or to give up.")
 }
 
+/// Whether a second factor's secret can be kept (SEC-01).
+///
+/// # Errors
+/// `no_seal_key`.
+pub fn may_seal_factor(has_key: bool) -> Result<(), Refusal> {
+    let message = "A second factor's secret is kept in the store, sealed with a key of the operator: \
+        [store] seal_key in offhook.toml is not set.";
+    if has_key { Ok(()) } else { Err(Refusal::state("no_seal_key", message)) }
+}
+
 /// Nothing of that id, or not yours (X-03).
 pub fn not_found(what: &str) -> Refusal {
     Refusal { code: "not_found", status: 404, field: None, message: format!("There is no such {what}.") }

@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+use super::lines::twilio::documents;
 use super::ways_in::twilio::{back, gate, media, webhook};
 use super::{Shared, api, doors};
 
@@ -38,6 +39,7 @@ pub(super) fn faces(shared: &Arc<Shared>, web: Option<Router>, apart: bool) -> F
         .route("/twilio/call-status", post(webhook::call_status))
         .route("/twilio/stream-over", post(back::stream_over))
         .route("/twilio/transfer", post(back::transfer))
+        .route(documents::PATH, post(back::document))
         .route("/twilio/transfer-answered", post(back::answered))
         .route("/twilio/amd", post(webhook::answered_by))
         .with_state(Arc::clone(shared));

@@ -116,6 +116,7 @@ use doors::Doors;
 use keeper::Keeper;
 use late::Late;
 use lines::Registry;
+use lines::twilio::documents::Documents;
 use metrics::Metrics;
 use outgoing::Outgoing;
 use pictures::Pictures;
@@ -252,6 +253,7 @@ impl Server {
             stored: Default::default(),
             sender,
             feed: Arc::default(),
+            documents: Documents::new(Arc::clone(&metrics)),
             numbers: Arc::default(),
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,

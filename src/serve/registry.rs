@@ -206,6 +206,11 @@ impl<L, A: Clone> Registry<L, A> {
         Admission::New(Slot { registry: Arc::clone(self), id: id.to_owned() })
     }
 
+    /// Whether some call waits for a stream that presents this token.
+    pub(super) fn awaits(&self, token: &str) -> bool {
+        self.lock().by_token.contains_key(token)
+    }
+
     /// Spends a token: the way to the call's task, once.
     pub(super) fn claim(&self, token: &str, carrier_call: &str, now: Instant) -> Result<oneshot::Sender<L>, Refused> {
         let mut state = self.lock();

@@ -18,6 +18,7 @@ use super::from_store::Known;
 use super::keeper::Keeper;
 use super::late::Late;
 use super::lines::Registry;
+use super::lines::twilio::documents::Documents;
 use super::locks::Locks;
 use super::metrics::Metrics;
 use super::models;
@@ -56,6 +57,8 @@ pub(super) struct Shared {
     /// What happens in calls, for who watches.
     pub(super) feed: Arc<Feed>,
     pub(super) client: reqwest::Client,
+    /// What calls are to do next, for carriers that take only the URL of it.
+    pub(super) documents: Arc<Documents>,
     /// What is at hand of phone numbers.
     pub(super) numbers: Arc<Desk>,
     /// What agents ask of other servers.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::jobs::{self, Fate, Job};
+use super::people::People;
 use super::{Core, LONGEST, StoreError, reconcile, retention};
 
 /// Makes up for what is missing, by the folders of a data directory.
@@ -34,7 +35,16 @@ pub(super) async fn run(core: Arc<Core>) {
         sleep(LOOK).await;
     }
     let mut missing = false;
+    let (people, mut sealed) = (People::of(&core), None);
     loop {
+        // At the start, and when there is another key, or one at last.
+        let key = core.settings.borrow().store.seal_key.clone();
+        if sealed.as_ref() != Some(&key) {
+            match people.seal_factors().await {
+                Ok(()) => sealed = Some(key),
+                Err(error) => core.trouble("could not seal second factors", &error),
+            }
+        }
         if missing && core.within(LONGEST, hasten(&core)).await.is_ok() {
             missing = false;
         }

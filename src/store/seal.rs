@@ -11,7 +11,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::config::Secret;
 
 /// Begins what is sealed this way.
-const VERSION: &str = "v1:";
+pub(super) const VERSION: &str = "v1:";
 /// What the key is for.
 const INFO: &[&[u8]] = &[b"offhook store seal v1"];
 
@@ -33,6 +33,11 @@ pub(super) fn open(key: &Secret, whose: &str, sealed: &str) -> Option<Secret> {
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let text = made(key)?.open_in_place(nonce, Aad::from(whose.as_bytes()), text).ok()?;
     Some(Secret::new(std::str::from_utf8(text).ok()?))
+}
+
+/// Whether it was sealed, with whatever key.
+pub(super) fn is_sealed(text: &str) -> bool {
+    text.starts_with(VERSION)
 }
 
 fn made(key: &Secret) -> Option<LessSafeKey> {

@@ -8,6 +8,7 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, TransactionTrait as _};
 use tokio::sync::MutexGuard;
 
 use super::{Core, PATIENCE, StoreError, sql};
+use crate::config::Secret;
 
 /// How long a command may take: it is on nobody's way.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -23,6 +24,14 @@ impl Whose {
         match self {
             Whose::Server(core) => &core.db,
             Whose::Command(db) => db,
+        }
+    }
+
+    /// What secrets are sealed with; a command does without.
+    pub(super) fn seal_key(&self) -> Option<Secret> {
+        match self {
+            Whose::Server(core) => core.settings.borrow().store.seal_key.clone(),
+            Whose::Command(_) => None,
         }
     }
 

@@ -118,9 +118,75 @@ async fn acc_06_acc_07_who_is_known_gets_in_and_who_is_not_costs_nothing() {
     // A new PIN has new tries; who leaves the organization has none.
     desk.callers().set_pin("terminal", "ann@example.test", Secret::new("19283746")).await.expect("a PIN");
     assert_eq!(met(&house, caller(&house, ANN, TEAM, PARTLY, &["19283746#"])).await, in_after(&[ASK]));
-    let ann = desk.people().user_of("ann@example.test").await.expect("a store").expect("a user");
-    desk.people().remove_user(&Principal::Operator, &ann.id).await.expect("no user");
-    assert_eq!(met(&house, caller(&house, ANN, TEAM, full, &[])).await, refused(&[REFUSED]), "acc_05");
+}
+
+#[tokio::test]
+async fn acc_05_who_is_removed_or_loses_the_role_is_refused_at_the_next_call() {
+    let (house, desk) = house().await;
+    let full = "TN-Validation-Passed-A";
+    let people = desk.people();
+    let of = async |email: &str| people.user_of(email).await.expect("a store").expect("a user").id;
+    let is_in = async |from: &str, to: &str| met(&house, caller(&house, from, to, full, &[])).await.0;
+    assert!(is_in(BOB, BUILDERS).await && is_in(ANN, TEAM).await);
+    people.set_role(&Principal::Operator, &of("bob@example.test").await, Role::Member).await.expect("a role");
+    assert!(!is_in(BOB, BUILDERS).await, "he is no builder any more");
+    assert!(is_in(BOB, TEAM).await, "and a member still");
+    // A call that is up goes on; the next is refused.
+    let talking = tokio::spawn(place(CallOptions {
+        from: ANN.to_owned(),
+        to: TEAM.to_owned(),
+        ..house.caller(vec![Step::Silence(1_500), Step::HangUp])
+    }));
+    until("she talks", || !house.running.calls().is_empty()).await;
+    people.remove_user(&Principal::Operator, &of("ann@example.test").await).await.expect("no user");
+    let (is_in, said, asked) = met(&house, caller(&house, ANN, TEAM, full, &[])).await;
+    assert_eq!((is_in, said, asked), (false, vec![REFUSED.to_owned()], false));
+    assert_eq!(talking.await.expect("a call").outcome, Outcome::Connected);
+}
+
+#[tokio::test]
+async fn acc_07_a_caller_who_is_refused_makes_no_connection_at_the_model_and_leaves_no_call() {
+    let (house, _desk) = house().await;
+    for (from, to, keyed) in [("+15550107999", TEAM, &[][..]), (ANN, BOBS, &[]), (ANN, TEAM, &["1#", "2#", "3#"])] {
+        let heard = place(caller(&house, from, to, PARTLY, keyed)).await;
+        assert!(matches!(heard.outcome, Outcome::Refused { .. }), "{:?}", heard.outcome);
+    }
+    assert_eq!((house.site.model.sessions_ever(), house.running.calls().len()), (0, 0));
+    let calls = house.site.data().join("calls");
+    let left = std::fs::read_dir(&calls).map(|all| all.count()).unwrap_or_default();
+    assert_eq!(left, 0, "no folder of a call");
+}
+
+#[tokio::test]
+async fn acc_04_an_admin_who_is_not_on_the_list_is_refused_puts_themselves_on_it_and_that_is_logged() {
+    let (house, desk) = house().await;
+    const ANNS: &str = "+15550107105";
+    let text = format!("agent = \"mia\"\nnumber = \"{ANNS}\"\naccess = {{ members = [\"ann@example.test\"] }}\n");
+    write(&house.site.config().join("deployments/anns.toml"), &text);
+    house.running.look().await;
+    let full = "TN-Validation-Passed-A";
+    let (is_in, said, asked) = met(&house, caller(&house, BOB, ANNS, full, &[])).await;
+    assert_eq!((is_in, said, asked), (false, vec![REFUSED.to_owned()], false), "an admin is not above the list");
+    let bob = desk.people().user_of("bob@example.test").await.expect("a store").expect("a user");
+    let session = desk.people().log_in(&bob.id, "", "").await.expect("a session");
+    let client = reqwest::Client::new();
+    let ask = async |request: reqwest::RequestBuilder| {
+        let request = request.header("cookie", format!("offhook_session={}", session.secret.expose()));
+        let answer = request.header("sec-fetch-site", "same-origin").send().await.expect("an answer");
+        let (status, etag) = (answer.status().as_u16(), answer.headers().get("etag").cloned());
+        (status, etag, answer.json::<serde_json::Value>().await.unwrap_or_default())
+    };
+    let url = house.url("/api/v1/deployments/anns");
+    let (status, etag, read) = ask(client.get(&url)).await;
+    assert_eq!((status, &read["access"]["members"][0]), (200, &"ann@example.test".into()), "{read}");
+    let body = serde_json::json!({ "access": { "members": ["ann@example.test", "bob@example.test"] } }).to_string();
+    let change = client.patch(&url).header("if-match", etag.expect("an ETag"));
+    let (status, _, changed) = ask(change.header("content-type", "application/json").body(body)).await;
+    assert_eq!(status, 200, "{changed}");
+    assert!(met(&house, caller(&house, BOB, ANNS, full, &[])).await.0);
+    let (_, _, log) = ask(client.get(house.url("/api/v1/audit?action=deployment.change"))).await;
+    assert_eq!(log["items"][0]["who"], "user bob@example.test", "{log}");
+    assert_eq!(log["items"][0]["object"], "deployments/anns.toml", "{log}");
 }
 
 #[tokio::test]

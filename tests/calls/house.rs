@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use offhook::base::time::CallTime;
-use offhook::config::{Opening, Secret, Source};
+use offhook::config::{CarrierProfile, Opening, Secret, Source};
 use offhook::engine::CallEvent;
 use offhook::report::Report;
 use offhook::serve::{About, Observer, Running, ServeOptions, Server};
@@ -21,6 +21,9 @@ pub(crate) const NUMBER: &str = "+15550100100";
 /// The carrier's account and what it signs with.
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000001";
 pub(crate) const TOKEN: &str = "12345";
+/// The same of SignalWire, which signs with a key of its own.
+pub(crate) const PROJECT: &str = "00000000-0000-4000-8000-000000000001";
+pub(crate) const SIGNING_KEY: &str = "PSK_not-the-token";
 /// What other servers are shown.
 pub(crate) const SECRET: &str = "hush-hush-4711-0815";
 
@@ -40,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) script: String,
     /// Whether the carrier's REST API is there.
     pub(crate) carrier: bool,
+    /// Whether the carrier is SignalWire instead.
+    pub(crate) signalwire: bool,
     /// Where calls are kept instead of a folder of the house's own.
     pub(crate) data: Option<PathBuf>,
 }
@@ -49,6 +54,8 @@ fn env(name: &str) -> Option<String> {
     match name {
         "TOKEN" => Some(TOKEN.to_owned()),
         "SECRET" => Some(SECRET.to_owned()),
+        "SEAL_KEY" => Some("a key of the operator, of 32 bytes".to_owned()),
+        "SIGNING_KEY" => Some(SIGNING_KEY.to_owned()),
         _ => None,
     }
 }
@@ -64,6 +71,7 @@ impl Default for Plan {
             script: "think_ms = 100\n[greeting]\nsay = \"Hello.\"\n[otherwise]\nsay = \"I see, thank you.\"\n"
                 .to_owned(),
             carrier: true,
+            signalwire: false,
             data: None,
         }
     }
@@ -94,7 +102,15 @@ impl Site {
         let (any_port, probe) = (([127, 0, 0, 1], 0).into(), rehearsal::Probe::new());
         let model = rehearsal::Server::bind_with(any_port, script, Arc::new(probe.clone())).await.expect("a model");
         let (mut rest, mut carrier) = (String::new(), None);
-        if plan.carrier {
+        if plan.signalwire {
+            let double = Carrier::signalwire(PROJECT, Secret::new(TOKEN), Secret::new(SIGNING_KEY));
+            let addr = double.listen().await.expect("a carrier");
+            rest = format!(
+                "profile = \"signalwire\"\naccount_sid = \"{PROJECT}\"\nsigning_key = {{ env = \"SIGNING_KEY\" }}\n\
+                 rest_url = \"http://{addr}/api/laml\"\n"
+            );
+            carrier = Some(double);
+        } else if plan.carrier {
             let double = Carrier::new(ACCOUNT, Secret::new(TOKEN));
             let addr = double.listen().await.expect("a carrier");
             rest = format!("account_sid = \"{ACCOUNT}\"\nrest_url = \"http://{addr}\"\n");
@@ -138,9 +154,15 @@ impl Site {
 
     /// A caller of the number, known to the carrier, of the server at `url`.
     pub(crate) fn caller(&self, url: String, script: Vec<Step>) -> CallOptions {
+        let profile = self.carrier.as_ref().map(Carrier::profile).unwrap_or_default();
+        let (account, signs) = match profile {
+            CarrierProfile::Twilio => (ACCOUNT, TOKEN),
+            CarrierProfile::SignalWire => (PROJECT, SIGNING_KEY),
+        };
         CallOptions {
-            account_sid: ACCOUNT.to_owned(),
-            token: Some(Secret::new(TOKEN)),
+            profile,
+            account_sid: account.to_owned(),
+            token: Some(Secret::new(signs)),
             carrier: self.carrier.clone(),
             max_ms: 60_000,
             ..CallOptions::new(url, NUMBER, script)

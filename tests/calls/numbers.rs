@@ -4,10 +4,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use offhook::config::Secret;
 use offhook::stage::carrier::{Exchange, ForSale, Kind, Rung, Trouble, What};
+use offhook::stage::phone::{CallOptions, EndedBy, Outcome, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::house::{ACCOUNT, House, NUMBER, Plan, Site, TOKEN, until, write};
+use crate::house::{ACCOUNT, House, NUMBER, Plan, Site, TOKEN, place, until, write};
 use crate::survival::{serve_at, signal};
 
 const API_TOKEN: &str = "not-to-be-guessed-0123456789";
@@ -380,6 +381,73 @@ async fn num_07_num_08_num_09_a_number_is_assigned_and_comes_back() {
     assert!(!desk.document("spare").contains("number ="));
     assert_eq!(desk.carrier.ring(SAN_FRANCISCO, "+14155559999").await, Rung::Nowhere);
     assert_eq!(desk.act(&first, "assign", json!({ "deployment": "other" })).await.0, 200, "it is free for another");
+}
+
+#[tokio::test]
+async fn num_09_a_call_goes_on_while_its_number_is_unassigned_and_the_next_finds_nobody() {
+    let desk = Desk::open("").await;
+    let id = desk.bought(SAN_FRANCISCO).await;
+    assert_eq!(desk.act(&id, "assign", json!({ "deployment": "spare" })).await.0, 200);
+    let call = CallOptions {
+        to: SAN_FRANCISCO.to_owned(),
+        from: "+14155559999".to_owned(),
+        ..desk.house.caller(vec![
+            Step::WaitAgentSpeaking { after_ms: 100, max_ms: 10_000 },
+            Step::Silence(1_500),
+            Step::HangUp,
+        ])
+    };
+    let talking = tokio::spawn(place(call));
+    until("it is up", || !desk.house.running.calls().is_empty()).await;
+    let (status, back) = desk.act(&id, "unassign", json!({})).await;
+    assert_eq!((status, &back["number"]["deployment"]), (200, &Value::Null), "{back}");
+    assert_eq!(desk.hook(SAN_FRANCISCO, "VoiceUrl"), "", "its webhook is cleared");
+    let (status, held) = desk.act(&id, "release", json!({})).await;
+    assert_eq!((status, &held["detail"]), (409, &json!("A call on this number goes on.")));
+    assert_eq!(desk.carrier.ring(SAN_FRANCISCO, "+14155559998").await, Rung::Nowhere);
+    let heard = talking.await.expect("a call");
+    assert_eq!((heard.outcome, heard.ended_by), (Outcome::Connected, EndedBy::Caller));
+}
+
+#[tokio::test]
+async fn beyond_08_the_carriers_own_fallback_is_set_with_the_number_repaired_and_cleared() {
+    const FALLBACK: &str = "https://handler.example/down";
+    let desk = Desk::open("").await;
+    let id = desk.bought(SAN_FRANCISCO).await;
+    assert_eq!(desk.act(&id, "assign", json!({ "deployment": "spare" })).await.0, 200);
+    assert_eq!(desk.hook(SAN_FRANCISCO, "VoiceFallbackUrl"), FALLBACK);
+    // Somebody takes it away in the console: that is a difference, and is set right.
+    desk.carrier.change_in_console(SAN_FRANCISCO, "VoiceFallbackUrl", "");
+    let (_, found) = ask(&desk.house.url(""), Method::POST, "/differences", None, None).await;
+    assert_eq!(found["items"][0]["detail"], "its calls go, when that fails, to nobody", "{found}");
+    let repair = format!("/differences/{SAN_FRANCISCO}/repair");
+    assert_eq!(ask(&desk.house.url(""), Method::POST, &repair, None, None).await.0, 204);
+    assert_eq!(desk.hook(SAN_FRANCISCO, "VoiceFallbackUrl"), FALLBACK);
+    // It stands at the carrier: that this server is down changes nothing of it.
+    assert_eq!(desk.act(&id, "unassign", json!({})).await.0, 200);
+    assert_eq!(desk.hook(SAN_FRANCISCO, "VoiceFallbackUrl"), "");
+    assert_eq!(desk.act(&id, "assign", json!({ "deployment": "other" })).await.0, 200);
+    desk.house.running.shutdown().await;
+    assert_eq!(desk.hook(SAN_FRANCISCO, "VoiceFallbackUrl"), FALLBACK);
+}
+
+#[tokio::test]
+async fn num_12_x_09_each_number_says_from_when_it_can_be_released_in_the_organizations_zone() {
+    let desk = Desk::open("[organization]\ntimezone = \"Europe/Zurich\"\n").await;
+    // 2027-01-15T12:00:00Z: in winter, while 30 days later it is winter still.
+    let bought_s = 1_800_014_400;
+    desk.carrier.buy_in_console(ACCOUNT, for_sale("+14155550190"));
+    desk.carrier.age("+14155550190", bought_s);
+    assert_eq!(desk.post("/differences/+14155550190/take-over", json!({})).await.0, 201);
+    let listed = desk.listed("+14155550190").await;
+    assert_eq!(listed["releasable_from"], "2027-02-14T12:00:00.000Z", "{listed}");
+    assert_eq!(listed["releasable_shown"], "2027-02-14 13:00 Europe/Zurich", "{listed}");
+    let id = listed["id"].as_str().expect("an id").to_owned();
+    let (status, early) = desk.act(&id, "release", json!({})).await;
+    let words = "This number can be released from 2027-02-14 13:00 Europe/Zurich.";
+    assert_eq!((status, &early["detail"]), (409, &json!(words)));
+    let by_hand = desk.post("/by-hand", json!({ "number": "+41445550100" })).await.1;
+    assert_eq!((&by_hand["releasable_from"], &by_hand["releasable_shown"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn log_in(url: &str, email: &str, password: &str, from: &str) -> Answer {
 }
 
 async fn house() -> (House, People) {
-    let twilio = "[api]\ntoken = { env = \"SECRET\" }\n".to_owned();
+    let twilio = "[api]\ntoken = { env = \"SECRET\" }\n[store]\nseal_key = { env = \"SEAL_KEY\" }\n".to_owned();
     let house = House::build(Plan { twilio, ..Plan::default() }).await;
     let people = house.running.store().people();
     (house, people)

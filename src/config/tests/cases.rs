@@ -10,10 +10,10 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
     let deployment = |rest: &str| format!("agent = \"reception\"\nnumber = \"+15550100100\"\n{rest}");
     let cases: Vec<(&str, String, &[&str])> = vec![
         ("offhook.toml", "max_cals = 3".into(), &[
-            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, budget, secrets",
+            "offhook.toml:1:1: max_cals: unknown key; did you mean max_calls?; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, organization, plan, residency, billing, budget, secrets",
         ]),
         ("offhook.toml", "zzz = 3".into(), &[
-            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, plan, residency, billing, budget, secrets",
+            "offhook.toml:1:1: zzz: unknown key; allowed: listen, public_url, listen_admin, admin_url, config, data_dir, max_calls, max_connections_per_address, max_lag_ms, drain_s, tls, twilio, api, outgoing, store, webhooks, deliveries, log, organization, plan, residency, billing, budget, secrets",
         ]),
         ("offhook.toml", "# head\n\nmax_calls   = 0".into(), &[
             "offhook.toml:3:15: max_calls   = 0: out of range; allowed: 1-10000",
@@ -51,6 +51,14 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ]),
         ("offhook.toml", "[twilio]\naccount_sid = \"AC1\"".into(), &[
             "offhook.toml:2:15: account_sid = \"AC1\": is not valid; allowed: AC and 32 hexadecimal digits, as the console shows it",
+        ]),
+        ("offhook.toml", "[twilio]\nprofile = \"signalwires\"".into(), &[
+            "offhook.toml:2:11: profile = \"signalwires\": unknown value; did you mean signalwire?; allowed: twilio, signalwire",
+        ]),
+        ("offhook.toml", "[twilio]\nprofile = \"signalwire\"\naccount_sid = \"AC1\"\nspace = \"a.b\"".into(), &[
+            "offhook.toml:1:1: twilio.space is missing: each space has a REST API of its own; allowed: what stands before .signalwire.com, such as \"example\"",
+            "offhook.toml:3:15: account_sid = \"AC1\": is not valid; allowed: the project's id, a UUID, as the dashboard shows it",
+            "offhook.toml:4:9: space = \"a.b\": is not valid; allowed: what stands before .signalwire.com, such as \"example\"",
         ]),
         ("offhook.toml", "[twilio]\nauth_token = { env = \"NOPE\" }".into(), &[
             "offhook.toml:2:14: auth_token = { env = \"NOPE\" }: environment variable NOPE is not set; set it where the server is started",
@@ -124,6 +132,9 @@ fn bad_documents_are_told_what_is_wrong_where_and_what_is_allowed() {
         ]),
         ("offhook.toml", "[deliveries]\naddresses = [\"203.0.113.7\", \"203.0.113.7/24\"]".into(), &[
             "offhook.toml:2:29: \"203.0.113.7/24\": is no address; allowed: such as \"203.0.113.7\", or \"203.0.113.0/24\" for all of a network",
+        ]),
+        ("offhook.toml", "[organization]\ntimezone = \"Europe/Zuerich\"".into(), &[
+            "offhook.toml:2:12: timezone = \"Europe/Zuerich\": there is no such time zone; did you mean Europe/Zurich?; allowed: names such as \"Europe/Berlin\", \"America/New_York\", \"UTC\"",
         ]),
         ("offhook.toml", "[store]\nseal_key = { env = \"KEY\" }".into(), &[
             "offhook.toml:2:12: seal_key = { env = \"KEY\" }: the key is too short: 32 bytes at least, such as the output of `openssl rand -base64 32`",

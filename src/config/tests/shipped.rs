@@ -38,7 +38,7 @@ fn shipped_server_document_equals_the_defaults_and_shows_every_key() {
     // Taken out of their comments the examples are known, and right.
     let noted = read(&uncommented(SERVER));
     let said: Vec<_> = noted.problems.iter().map(ToString::to_string).collect();
-    let secrets = ["token = ", "secret = ", "url = { env", "seal_key = "];
+    let secrets = ["token = ", "secret = ", "url = { env", "seal_key = ", "signing_key = "];
     let unset = |s: &String| secrets.iter().any(|key| s.contains(key)) && s.contains("not set");
     assert!(said.iter().all(unset), "{said:#?}");
     assert_shows_every_key(SERVER, &noted.known);

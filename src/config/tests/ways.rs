@@ -46,6 +46,39 @@ fn bases_of_other_servers_are_normalised_likewise() {
 }
 
 #[test]
+fn a_carrier_that_speaks_as_twilio_does_has_a_place_and_keys_of_its_own() {
+    let keys = |name: &str| matches!(name, "T" | "K").then(|| format!("{name}-1234567"));
+    let of = |text: &str| {
+        let server = server(
+            &format!("[twilio]\nauth_token = {{ env = \"T\" }}\nsigning_key = {{ env = \"K\" }}\n{text}"),
+            &keys,
+        );
+        server.unwrap_or_else(|said| panic!("{said}")).twilio
+    };
+    let signs = |twilio: &Twilio| twilio.signs_with().map(|key| key.expose().to_owned()).unwrap_or_default();
+    let twilio = of("");
+    assert_eq!((twilio.profile, twilio.rest_url.as_str()), (CarrierProfile::Twilio, "https://api.twilio.com"));
+    assert_eq!(signs(&twilio), "T-1234567");
+    let project = "account_sid = \"00000000-0000-4000-8000-00000000000A\"\n";
+    let other = of(&format!("profile = \"signalwire\"\nspace = \"Example-1\"\n{project}"));
+    assert_eq!(other.rest_url, "https://example-1.signalwire.com/api/laml");
+    assert_eq!((other.profile.title(), signs(&other).as_str()), ("SignalWire", "K-1234567"));
+    let rehearsed = of("profile = \"signalwire\"\nrest_url = \"http://127.0.0.1:9/api/laml/\"\n");
+    assert_eq!(rehearsed.rest_url, "http://127.0.0.1:9/api/laml");
+    // What is another's is said to be without use.
+    let dir = Dir::shipped();
+    dir.write("offhook.toml", "[twilio]\nspace = \"example\"\n");
+    let said = check_with(dir.path(), &keys).problems.to_string();
+    assert!(said.contains("twilio.space is SignalWire's and is not used while profile is \"twilio\""), "{said}");
+    dir.write(
+        "offhook.toml",
+        "[twilio]\nprofile = \"signalwire\"\nspace = \"example\"\nauth_token = { env = \"T\" }\n",
+    );
+    let said = check_with(dir.path(), &keys).problems.to_string();
+    assert!(said.contains("no calls will be accepted until twilio.signing_key is set"), "{said}");
+}
+
+#[test]
 fn the_environments_proxies_are_used_unless_the_document_says_otherwise() {
     let of = |text: &str, set: &[(&str, &str)]| {
         let env = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());

@@ -223,6 +223,26 @@ pub struct Residency {
     pub phone_provider: Option<String>,
 }
 
+/// `[organization]`: what goes for all that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization {
+    /// The IANA name of the zone whose days and hours people read, such as `Europe/Zurich`. What is kept is UTC.
+    pub timezone: String,
+}
+
+impl Organization {
+    /// The zone itself. The configuration knows only zones that there are.
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.timezone).unwrap_or(TimeZone::UTC)
+    }
+}
+
+impl Default for Organization {
+    fn default() -> Self {
+        Organization { timezone: "UTC".to_owned() }
+    }
+}
+
 /// `[plan]`: what the organization may have; `None`: no limit but the server's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {

@@ -44,6 +44,8 @@ pub struct Server {
     pub deliveries: DeliverySettings,
     /// Who says what the agents, deployments and models are.
     pub source: DocumentSource,
+    /// What goes for all that belongs to the organization.
+    pub organization: Organization,
     /// What the organization may have.
     pub plan: Plan,
     /// Where data may go.
@@ -105,16 +107,42 @@ pub struct Proxies {
     pub https: Option<Secret>,
 }
 
-/// Twilio account and how its requests are trusted.
+/// Which of the carriers that speak as Twilio does it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // named as they are
+pub enum CarrierProfile {
+    #[default]
+    Twilio,
+    SignalWire,
+}
+
+impl CarrierProfile {
+    /// As people know it.
+    pub fn title(self) -> &'static str {
+        match self {
+            CarrierProfile::Twilio => "Twilio",
+            CarrierProfile::SignalWire => "SignalWire",
+        }
+    }
+}
+
+/// The carrier's account and how its requests are trusted.
 #[derive(Clone, Debug)]
 pub struct Twilio {
-    /// `AC…`; needed for REST.
+    /// Whose account it is.
+    pub profile: CarrierProfile,
+    /// `AC…`, or a SignalWire project's id; needed for REST.
     pub account_sid: Option<String>,
-    /// Signs webhooks and authenticates REST.
+    /// Authenticates REST; Twilio signs webhooks with it too.
     pub auth_token: Option<Secret>,
+    /// What SignalWire signs webhooks with.
+    pub signing_key: Option<Secret>,
+    /// SignalWire's space: what stands before `.signalwire.com`.
+    pub space: Option<String>,
     /// Base of the REST API, no trailing slash.
     pub rest_url: String,
-    /// Whether X-Twilio-Signature is demanded on webhooks and the media upgrade. Off only for loopback trials.
+    /// Whether the carrier's signature is demanded of webhooks, and of the media upgrade that or what takes its place.
+    /// Off only for loopback trials.
     pub check_signatures: bool,
     /// Milliseconds for one REST request.
     pub rest_timeout_ms: u64,
@@ -126,6 +154,24 @@ pub struct Twilio {
     pub fallback_url: Option<String>,
     /// Spoken by the carrier when the number has no active deployment.
     pub refuse_inactive: String,
+}
+
+impl Twilio {
+    /// What webhooks are signed with, as far as it is set.
+    pub fn signs_with(&self) -> Option<&Secret> {
+        match self.profile {
+            CarrierProfile::Twilio => self.auth_token.as_ref(),
+            CarrierProfile::SignalWire => self.signing_key.as_ref(),
+        }
+    }
+
+    /// The key of `[twilio]` that holds it.
+    pub fn signing_name(&self) -> &'static str {
+        match self.profile {
+            CarrierProfile::Twilio => "auth_token",
+            CarrierProfile::SignalWire => "signing_key",
+        }
+    }
 }
 
 /// The control API.

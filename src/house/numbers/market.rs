@@ -1,6 +1,7 @@
 //! What can be searched for: countries, types, and digits (NUM-02, NUM-03, NUM-04).
 
 use super::super::refusal::Refusal;
+use crate::config::CarrierProfile;
 
 /// Where numbers can be bought (NUM-02), in the order of the picker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +142,27 @@ impl Type {
             Type::Local => "local",
             Type::Mobile => "mobile",
             Type::TollFree => "toll-free",
+        }
+    }
+}
+
+/// Whether the carrier sells such numbers over its API.
+///
+/// # Errors
+/// `not_by_carrier`, with what can be done instead.
+pub fn sold(by: CarrierProfile, country: Country, kind: Type) -> Result<(), Refusal> {
+    let no = |message: String| Err(Refusal::state("not_by_carrier", message));
+    let (carrier, place) = (by.title(), country.name());
+    match (by, country, kind) {
+        (CarrierProfile::Twilio, ..) | (CarrierProfile::SignalWire, Country::Us, Type::Local | Type::TollFree) => {
+            Ok(())
+        }
+        (CarrierProfile::SignalWire, _, Type::Mobile) => no(format!("{carrier} sells no mobile numbers over its API.")),
+        (CarrierProfile::SignalWire, Country::Gb, _) => no(format!(
+            "{carrier} sells numbers in {place} on request only: order one there, and take it over once the carrier lists it."
+        )),
+        (CarrierProfile::SignalWire, ..) => {
+            no(format!("{carrier} has no numbers in {place}. One of another carrier can be entered by hand."))
         }
     }
 }

@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::deployments;
 use super::refusal::Refusal;
+use super::zone::shown;
 use crate::config::{Channel, Plan, Role, is_e164};
 use market::Country;
 
@@ -141,7 +142,7 @@ pub fn may_release(held: &Held<'_>, now: Timestamp, zone: &TimeZone) -> Result<(
     }
     match releasable(held) {
         Some(from) if now < from => {
-            let date = written(from, zone);
+            let date = shown(from, zone);
             Err(Refusal::state("too_early", format!("This number can be released from {date}.")))
         }
         _ => Ok(()),
@@ -162,14 +163,6 @@ pub fn may_remove(held: &Held<'_>) -> Result<(), Refusal> {
             Err(Refusal::state("not_by_hand", "This number is the carrier's: release it instead."))
         }
     }
-}
-
-/// A moment as people read it, with its zone: not before the minute that is shown.
-pub fn written(at: Timestamp, zone: &TimeZone) -> String {
-    let up = if at.as_millisecond().rem_euclid(60_000) == 0 { 0 } else { 60 };
-    let at = at.checked_add(SignedDuration::from_secs(up)).unwrap_or(at).to_zoned(zone.clone());
-    let name = zone.iana_name().unwrap_or("UTC");
-    format!("{} {name}", at.strftime("%Y-%m-%d %H:%M"))
 }
 
 /// What a purchase is told whose answer was lost (NUM-06).

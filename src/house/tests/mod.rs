@@ -21,6 +21,7 @@ mod roles;
 mod running;
 mod switches;
 mod visibility;
+mod zone;
 
 use jiff::Timestamp;
 

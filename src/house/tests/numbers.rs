@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, ToSpan as _};
 
 use super::at;
-use crate::config::{Channel, Plan, Role};
+use crate::config::{CarrierProfile, Channel, Plan, Role};
 use crate::house::numbers::market::*;
 use crate::house::numbers::papers::{self, Address, Bundle, BundleState, Needs, Place};
 use crate::house::numbers::reach::{self, Reach, Where};
@@ -43,6 +43,27 @@ fn num_02_other_countries_are_refused_with_the_list() {
         let list = "United States (US), United Kingdom (GB), Germany (DE), Italy (IT), Switzerland (CH)";
         let message = format!("Numbers are to be had in these countries: {list}.");
         assert_eq!(said(Country::of(code)), (422, "country", Some("country"), message), "{code}");
+    }
+}
+
+#[test]
+fn what_a_carrier_does_not_sell_over_its_api_is_refused_with_what_can_be_done() {
+    for (country, name) in Country::ALL {
+        for kind in Type::ALL {
+            assert!(sold(CarrierProfile::Twilio, country, kind).is_ok());
+            let other = sold(CarrierProfile::SignalWire, country, kind);
+            if country == Country::Us && kind != Type::Mobile {
+                assert!(other.is_ok());
+                continue;
+            }
+            let (status, code, _, message) = said(other);
+            assert_eq!((status, code), (409, "not_by_carrier"));
+            assert!(
+                message.starts_with("SignalWire ") && (kind == Type::Mobile || message.contains(name)),
+                "{message}"
+            );
+            assert_eq!(message.contains("take it over"), country == Country::Gb && kind != Type::Mobile, "{message}");
+        }
     }
 }
 
@@ -158,7 +179,6 @@ fn num_11_num_12_a_number_may_go_when_it_is_free_and_thirty_days_old() {
         let now = from.checked_sub(before).unwrap();
         assert_eq!(said(may_release(&free, now, &zurich)), (409, "too_early", None, message.clone()));
     }
-    assert_eq!(written(at("2026-07-16T12:00:00Z"), &TimeZone::UTC), "2026-07-16 12:00 UTC");
     let late = from.checked_add(SignedDuration::from_hours(9_000)).unwrap();
     let assigned = (409, "number_in_use", None, "Unassign the number first.".to_owned());
     for origin in [Origin::Bought, Origin::TakenOver, Origin::ByHand] {

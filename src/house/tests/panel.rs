@@ -42,6 +42,23 @@ fn shown(rows: &[Row]) -> Vec<String> {
 }
 
 #[test]
+fn res_07_the_badge_has_each_country_that_is_declared_once_in_the_rows_order() {
+    let card = quiet(model("v", ModelKind::Voice, "US", "CH"), "OpenAI");
+    let of = |channel, declared: &Residency| {
+        let rows = rows(&made(channel, &card), declared);
+        countries(&rows).join(" ")
+    };
+    let (all, none) = (declared(), Residency::default());
+    for channel in [Channel::Phone, Channel::Website, Channel::Internal] {
+        assert_eq!(of(channel, &all), "US CH", "{channel:?}");
+        assert_eq!(of(channel, &none), "US CH", "the model's own, {channel:?}");
+    }
+    let unknown = model("u", ModelKind::Text, "--", "--");
+    let rows = rows(&made(Channel::Website, &unknown), &none);
+    assert!(countries(&rows).is_empty(), "nothing is guessed: {rows:?}");
+}
+
+#[test]
 fn res_08_res_09_a_phone_has_its_rows_and_only_those() {
     let card = quiet(model("v", ModelKind::Voice, "US", "US"), "OpenAI");
     let rows = rows(&Made { carrier: Some("Twilio"), ..made(Channel::Phone, &card) }, &declared());

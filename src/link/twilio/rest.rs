@@ -8,6 +8,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::manner::{self, Manner};
+use crate::config::CarrierProfile;
+
 pub use place::{Listed, NewCall, cancel, create_call, created, fetch_call, list_calls, listed, one_call};
 
 /// A request: form-encoded (`GET`: as a query), with HTTP Basic `account_sid:auth_token`.
@@ -44,14 +47,30 @@ pub fn transfer(account: &str, call_sid: &str, twiml: String) -> RestRequest {
     update(account, call_sid, "Twiml", twiml)
 }
 
+/// The same for a carrier that takes no document, but the URL of one.
+pub fn transfer_by_url(account: &str, call_sid: &str, url: String) -> RestRequest {
+    let mut request = update(account, call_sid, "Url", url);
+    request.form.push(("Method", "POST".to_owned()));
+    request
+}
+
 /// What an answer to one of these requests means. A call that is already over is what a hang-up wants, and leaves a
 /// transfer nothing to do: both count as done.
 pub fn outcome(status: u16, body: &[u8]) -> Result<(), RestError> {
+    outcome_of(manner::of(CarrierProfile::Twilio), status, body)
+}
+
+/// The same of a carrier that has codes of its own.
+///
+/// # Errors
+/// It was not done.
+pub fn outcome_of(manner: &Manner, status: u16, body: &[u8]) -> Result<(), RestError> {
     if (200..300).contains(&status) {
         return Ok(());
     }
     let error = complaint(status, body);
-    if status == 404 || matches!(error.code, Some(NOT_FOUND | NOT_IN_PROGRESS)) {
+    let over = |code| matches!(code, NOT_FOUND | NOT_IN_PROGRESS) || manner.call_over == Some(code);
+    if status == 404 || error.code.is_some_and(over) {
         return Ok(());
     }
     Err(error)
@@ -176,6 +195,16 @@ mod tests {
         assert_eq!(outcome(404, br#"{"code":20404,"message":"gone","status":404}"#), Ok(()));
         assert_eq!(outcome(404, b"not json"), Ok(()));
         assert_eq!(outcome(400, br#"{"code":21220,"message":"not in-progress","status":400}"#), Ok(()));
+    }
+
+    #[test]
+    fn a_carrier_may_say_in_its_own_code_that_a_call_is_over_and_take_a_url_only() {
+        let over = br#"{"code":10000,"message":"finished","status":400}"#;
+        assert_eq!(outcome_of(manner::of(CarrierProfile::SignalWire), 400, over), Ok(()));
+        assert!(outcome(400, over).is_err(), "at Twilio it is no such thing");
+        let request = transfer_by_url("p", "c", "https://h.example/twilio/document".to_owned());
+        let asked = [("Url", "https://h.example/twilio/document".to_owned()), ("Method", "POST".to_owned())];
+        assert_eq!((request.method, request.form), ("POST", asked.to_vec()));
     }
 
     #[test]

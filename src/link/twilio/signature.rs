@@ -1,4 +1,5 @@
-//! `X-Twilio-Signature`: who sent a webhook or opened a media stream (Twilio's "Webhooks security").
+//! `X-Twilio-Signature`: who sent a webhook or opened a media stream (Twilio's "Webhooks security"). SignalWire signs forms
+//! likewise, in a header and with a key of its own.
 //!
 //! The signature is `base64(HMAC-SHA1(token, S))`. `S` is the URL as Twilio knows it, which behind a proxy is not the URL
 //! that the server sees, followed for a form POST by its sorted parameters. All comparisons take constant time.
@@ -138,6 +139,13 @@ mod tests {
     fn a_form_is_signed_by_url_and_sorted_parameters() {
         assert_eq!(sign(&token(), URL, &params()), "RSOYDt4T1cUTdK1PDd93/VVr8B8=");
         assert!(verify_form(&token(), URL, &params(), "RSOYDt4T1cUTdK1PDd93/VVr8B8="));
+    }
+
+    /// As SignalWire's own validator has it.
+    #[test]
+    fn signalwire_signs_forms_likewise() {
+        let params = [("CallSid", "c1"), ("From", "+1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert!(verify_form(&token(), "https://example.com/voice", &params, "Sql/A2WObXl63xCrvP4eRO9zscY="));
     }
 
     #[test]

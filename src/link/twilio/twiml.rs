@@ -30,6 +30,12 @@ pub fn connect_or_ask(
     xml
 }
 
+/// `document`, one of those that connect a stream, with the token that its upgrade is to show: for carriers that sign none.
+/// Of letters and digits, there is nothing in it to escape.
+pub fn with_bearer(document: &str, token: &str) -> String {
+    document.replacen("<Stream ", &format!("<Stream authBearerToken=\"{token}\" "), 1)
+}
+
 /// Goes on with the document at `url`, and ends this one.
 fn redirect(xml: &mut String, url: &str) {
     xml.push_str("<Redirect method=\"POST\">");
@@ -184,6 +190,14 @@ mod tests {
         let pressed = press_first("1w#", &document);
         assert!(
             pressed.contains("<Response><Play digits=\"1w#\"/><Connect><Stream") && pressed.ends_with("</Response>")
+        );
+    }
+
+    #[test]
+    fn a_stream_may_be_told_which_token_its_upgrade_shows() {
+        let document = with_bearer(&connect_stream("wss://h/media", "<Stream ", None, &[]), "t1");
+        assert!(
+            document.contains("<Connect><Stream authBearerToken=\"t1\" url=\"wss://h/media\" name=\"&lt;Stream \">")
         );
     }
 

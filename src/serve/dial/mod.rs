@@ -104,7 +104,7 @@ pub(super) fn place(
     let began = Instant::now();
     let started = std::time::SystemTime::now();
     let (token, seed) = wall::lot(&shared.random).map_err(|_| Refused::NoRandomness)?;
-    let way = Way::new(Public::from_base(public), call.to_owned(), &deployment.limits);
+    let way = Way::new(Public::from_base(public), call.to_owned(), &deployment.limits, config.server.twilio.profile);
     let answer = Answer::Twilio(way.connect(&token));
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);

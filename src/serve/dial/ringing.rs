@@ -387,7 +387,13 @@ impl Ringing {
             shared.registry.command(&call, Command::Control(control));
         }
         let started = self.started + at.saturating_duration_since(self.began);
-        let carrier = twilio::Carrier::new(self.way, shared.client.clone(), self.twilio, sid.clone());
+        let carrier = twilio::Carrier::new(
+            self.way,
+            shared.client.clone(),
+            self.twilio,
+            sid.clone(),
+            Arc::clone(&shared.documents),
+        );
         let end = task::answer(Setup {
             shared: Arc::clone(&shared),
             slot,

@@ -352,7 +352,7 @@ impl Line {
 mod tests {
     use tokio::sync::mpsc;
 
-    use crate::config::{Limits, Twilio};
+    use crate::config::{CarrierProfile, Limits, Twilio};
     use crate::serve::lines::{Answer, Entry, Slot, twilio};
     use crate::serve::public::Public;
     use crate::serve::registry::{Admission, Known, Next};
@@ -362,7 +362,8 @@ mod tests {
     /// A call that is up and whose stream has not come yet.
     fn line() -> (Line, Arc<Registry>, Slot) {
         let registry = Arc::new(Registry::new());
-        let way = twilio::Way::new(Public::from_base("https://h".to_owned()), "id".to_owned(), &limits());
+        let public = Public::from_base("https://h".to_owned());
+        let way = twilio::Way::new(public, "id".to_owned(), &limits(), CarrierProfile::Twilio);
         let (line, claimed) = oneshot::channel();
         let admitted = registry.admit(
             "id",
@@ -380,7 +381,13 @@ mod tests {
         );
         let Admission::New(slot) = admitted else { panic!("no slot") };
         let client = crate::serve::http_client().build().expect("a client");
-        let carrier = twilio::Carrier::new(way, client, account(), "CA1".to_owned());
+        let carrier = twilio::Carrier::new(
+            way,
+            client,
+            account(),
+            "CA1".to_owned(),
+            twilio::documents::Documents::new(Arc::default()),
+        );
         let (random, metrics) = (SystemRandom::new(), Arc::default());
         let carrier = Carrier::Twilio(Box::new(carrier));
         let line = Line::new("id", carrier, claimed, Arc::clone(&registry), random, metrics, Span::none());
@@ -406,6 +413,9 @@ mod tests {
 
     fn account() -> Twilio {
         Twilio {
+            profile: CarrierProfile::Twilio,
+            signing_key: None,
+            space: None,
             account_sid: None,
             auth_token: None,
             rest_url: String::new(),

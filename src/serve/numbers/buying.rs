@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ring::digest;
 
 use crate::house::Refusal;
-use crate::house::numbers::market::Search;
+use crate::house::numbers::market::{self, Search};
 use crate::house::numbers::{self as rules, Held};
 use crate::link::twilio::rest::numbers::{Digits, Offer, Owned, Purchase};
 use crate::serve::Shared;
@@ -76,6 +75,7 @@ impl Numbers {
             return again(row, &wanted);
         }
         let (carrier, urls) = (self.carrier()?, self.urls()?);
+        market::sold(carrier.profile(), wanted.search.country, wanted.search.kind)?;
         // What is full is told before what is missing.
         let plan = shared.config().server.plan;
         rules::may_buy(shared.store.numbers_used().await?, &plan)?;
@@ -201,7 +201,7 @@ impl Numbers {
         let holder = config.deployment_for(&row.number).map(|deployment| deployment.name.as_str());
         let calls = shared.store.calls_on(&row.number).await?;
         let held = Held { deployment: holder, calls, ..held_of(&row) };
-        rules::may_release(&held, Timestamp::now(), &TimeZone::UTC)?;
+        rules::may_release(&held, Timestamp::now(), &config.server.organization.zone())?;
         let carrier = self.carrier()?;
         let change = NumberChange { state: Some(NumberState::Releasing), ..NumberChange::default() };
         let row = shared.store.change_number(id, &[NumberState::Held], change).await?.ok_or_else(rules::absent)?;

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::config::Twilio;
+use crate::config::{CarrierProfile, Twilio};
 use crate::house::Refusal;
 use crate::house::numbers::{refused, unanswered};
+use crate::link::twilio::manner::Manner;
 use crate::link::twilio::rest::numbers::{
     self as asked, AddressOnFile, BundleOnFile, Digits, Hooks, Kind, Offer, Owned, Page, Price, Purchase, Regulation,
 };
@@ -57,7 +58,16 @@ impl Carrier {
         &self.account
     }
 
+    /// Whose it is.
+    pub(super) fn profile(&self) -> CarrierProfile {
+        self.rest.profile()
+    }
+
+    /// All types where the carrier has no list of them: the rules know what it sells.
     pub(super) async fn types(&self, country: &str) -> Result<Vec<Kind>, Failed> {
+        if !self.manner().tells_of_countries {
+            return Ok(Kind::ALL.to_vec());
+        }
         self.ask(&asked::of_country(&self.account, country), asked::types).await
     }
 
@@ -69,6 +79,13 @@ impl Carrier {
         digits: Option<Digits<'_>>,
         voice: bool,
     ) -> Result<Option<Vec<Offer>>, Failed> {
+        let digits = match digits {
+            // What it finds elsewhere in a number whoever asked leaves out.
+            Some(Digits::Contains(digits)) if !self.manner().anchors_digits => {
+                Some(Digits::Contains(digits.trim_start_matches('+')))
+            }
+            digits => digits,
+        };
         let request = asked::search(&self.account, country, kind, digits, voice);
         match self.ask(&request, asked::offers).await {
             Ok(offers) => Ok(Some(offers)),
@@ -77,19 +94,32 @@ impl Carrier {
         }
     }
 
+    /// `None`: it does not say.
     pub(super) async fn price(&self, country: &str, kind: Kind) -> Result<Option<Price>, Failed> {
+        if !self.manner().tells_of_countries {
+            return Ok(None);
+        }
         self.ask(&asked::ask_price(country), |status, body| asked::price(status, body, kind)).await
     }
 
     pub(super) async fn regulations(&self, country: &str, kind: Kind) -> Result<Vec<Regulation>, Failed> {
+        if !self.manner().tells_of_countries {
+            return Ok(Vec::new());
+        }
         self.ask(&asked::ask_regulations(country, kind), asked::regulations).await
     }
 
     pub(super) async fn bundles(&self, country: &str, kind: Kind) -> Result<Vec<BundleOnFile>, Failed> {
+        if !self.manner().tells_of_countries {
+            return Ok(Vec::new());
+        }
         self.pages(asked::ask_bundles(country, kind), asked::bundles, MOST_PAPERS).await
     }
 
     pub(super) async fn addresses(&self) -> Result<Vec<AddressOnFile>, Failed> {
+        if !self.manner().tells_of_countries {
+            return Ok(Vec::new());
+        }
         self.pages(asked::ask_addresses(&self.account), asked::addresses, MOST_PAPERS).await
     }
 
@@ -146,6 +176,10 @@ impl Carrier {
         Ok(all)
     }
 
+    fn manner(&self) -> &'static Manner {
+        self.rest.manner()
+    }
+
     async fn pages<T>(
         &self,
         first: RestRequest,
@@ -191,7 +225,7 @@ impl Carrier {
         limit: Duration,
     ) -> Result<T, Failed> {
         match self.rest.send_within(request, limit).await {
-            Answer::Here(status, body) => read(status, &body).map_err(Failed::said),
+            Answer::Here(status, body) => read(status, &body).map_err(|error| Failed::said(error, self.manner())),
             Answer::Unsent(why) => Err(Failed::ours(refused("carrier_unreachable", 503, why.clone()), why)),
             Answer::Lost(why) => Err(Failed { refusal: unanswered(), brief: why, unknown: true, absent: false }),
         }
@@ -208,7 +242,7 @@ impl Failed {
     }
 
     /// What the carrier said.
-    fn said(error: RestError) -> Failed {
+    fn said(error: RestError, manner: &Manner) -> Failed {
         let brief = error.brief();
         let words = error.to_string();
         let absent = error.status == 404 || error.code == Some(20_404);
@@ -218,7 +252,7 @@ impl Failed {
             // It may have failed after it was done.
             RestErrorKind::Carrier => (Refusal { message: unanswered().message, ..unanswered() }, true),
             RestErrorKind::Refused => {
-                let (code, status) = class(error.code);
+                let (code, status) = class(error.code, manner);
                 (refused(code, status, words), false)
             }
         };
@@ -227,8 +261,10 @@ impl Failed {
 }
 
 /// What a code of the carrier's means to people: a stable code of ours, and a status.
-fn class(code: Option<u32>) -> (&'static str, u16) {
+fn class(code: Option<u32>, manner: &Manner) -> (&'static str, u16) {
     match code {
+        Some(code) if manner.too_early == Some(code) => ("too_early", 409),
+        Some(code) if manner.no_money == Some(code) => ("account_limit", 409),
         Some(21_421) => ("number_form", 422),
         Some(21_422) => ("number_gone", 409),
         Some(21_613 | 21_615 | 21_628..=21_631 | 21_649..=21_651 | 21_238) => ("papers_refused", 409),
@@ -243,7 +279,20 @@ mod tests {
     use super::*;
 
     fn said(status: u16, code: Option<u32>, kind: RestErrorKind) -> Failed {
-        Failed::said(RestError { kind, status, code, message: "+4930555010 is not available.".to_owned() })
+        said_by(CarrierProfile::Twilio, status, code, kind)
+    }
+
+    fn said_by(profile: CarrierProfile, status: u16, code: Option<u32>, kind: RestErrorKind) -> Failed {
+        let error = RestError { kind, status, code, message: "+4930555010 is not available.".to_owned() };
+        Failed::said(error, crate::link::twilio::manner::of(profile))
+    }
+
+    #[test]
+    fn what_a_carrier_says_in_codes_of_its_own_is_understood_of_that_one() {
+        for (code, wanted) in [(22_121, "too_early"), (4_001, "account_limit"), (21_401, "carrier_refused")] {
+            let of = |profile| said_by(profile, 400, Some(code), RestErrorKind::Refused).refusal.code;
+            assert_eq!((of(CarrierProfile::SignalWire), of(CarrierProfile::Twilio)), (wanted, "carrier_refused"));
+        }
     }
 
     #[test]

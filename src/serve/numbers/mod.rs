@@ -41,7 +41,7 @@ use carrier::{Carrier, Failed};
 pub use buying::{Bought, Wanted};
 pub use hooks::Urls;
 pub use papers::{AddressItem, BundleItem, Papers};
-pub use pool::{Change, Listed};
+pub use pool::{Change, Listed, Quota};
 pub use search::{Found, Nothing, OfferItem, PriceItem};
 pub use sweep::Differences;
 

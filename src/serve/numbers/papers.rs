@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::house::Flag;
-use crate::house::numbers::market::{Country, Type};
+use crate::house::numbers::market::{self, Country, Type};
 use crate::house::numbers::papers::{self, Bundle, BundleState, Needs, Place};
 use crate::link::twilio::rest::numbers::{AddressOnFile, BundleOnFile, Offer};
 
@@ -64,6 +64,7 @@ impl Numbers {
     /// The carrier does not say.
     pub async fn papers(&self, country: Country, of: Type) -> Result<Papers, NumberError> {
         let carrier = self.carrier()?;
+        market::sold(carrier.profile(), country, of)?;
         // What a number asks for stands with the numbers for sale.
         let offers = carrier.offers(country.code(), kind(of), None, true).await?.unwrap_or_default();
         let needs = self.needs(&carrier, country, of, &offers).await?;

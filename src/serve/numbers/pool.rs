@@ -11,6 +11,7 @@ use crate::house::Refusal;
 use crate::house::locks::may_change;
 use crate::house::numbers::reach::{Reach, Where, place};
 use crate::house::numbers::{self as rules, Held};
+use crate::house::zone::shown;
 use crate::serve::{Shared, edit, locks};
 use crate::store::{Entered, Locked, NewNumber, NumberChange, NumberOrigin, NumberRow, NumberState};
 
@@ -30,6 +31,17 @@ pub struct Listed {
     pub deployment: Option<String>,
     /// From when it may be given back.
     pub releasable: Option<Timestamp>,
+    /// The same as people read it: in the organization's time zone, which is named.
+    pub releasable_shown: Option<String>,
+}
+
+/// What the quota of numbers has room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Numbers that count.
+    pub used: u32,
+    /// Numbers in the pool that no deployment has, whether they count or not.
+    pub spare: u32,
 }
 
 /// What of a number is to be otherwise; `None` leaves what there is.
@@ -58,6 +70,18 @@ impl Numbers {
         let named: Vec<Listed> = named.into_iter().map(|number| listed(&config, of_document(number), true)).collect();
         let all = rows.into_iter().map(|row| listed(&config, row, false)).chain(named);
         Ok((all.collect(), u32::try_from(used).unwrap_or(u32::MAX)))
+    }
+
+    /// How many numbers there are, and how many are to be had at once (DEP-07).
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn quota(&self) -> Result<Quota, NumberError> {
+        let (all, used) = self.list().await?;
+        let is_spare = |listed: &&Listed| {
+            listed.row.state == NumberState::Held && listed.deployment.is_none() && !listed.in_document_only
+        };
+        Ok(Quota { used, spare: u32::try_from(all.iter().filter(is_spare).count()).unwrap_or(u32::MAX) })
     }
 
     /// One of them, also when it was not bought.
@@ -324,7 +348,9 @@ fn everywhere() -> BTreeSet<String> {
 fn listed(config: &Config, row: NumberRow, in_document_only: bool) -> Listed {
     let deployment = config.deployment_for(&row.number).map(|deployment| deployment.name.clone());
     let releasable = rules::releasable(&held_of(&row));
-    Listed { deployment, releasable, in_document_only, row }
+    let zone = config.server.organization.zone();
+    let releasable_shown = releasable.map(|from| shown(from, &zone));
+    Listed { deployment, releasable, releasable_shown, in_document_only, row }
 }
 
 /// A number that only a document has, as if it had been entered by hand.

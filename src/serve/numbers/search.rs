@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::house::numbers::market::{Digits as Wished, Empty, Search};
+use crate::house::numbers::market::{self, Digits as Wished, Empty, Search};
 use crate::house::numbers::papers::{self, Address, Needs};
 use crate::link::twilio::rest::numbers::{Digits, Offer};
 
@@ -64,6 +64,7 @@ impl Numbers {
     /// The carrier does not say.
     pub async fn search(&self, search: &Search) -> Result<Found, NumberError> {
         let carrier = self.carrier()?;
+        market::sold(carrier.profile(), search.country, search.kind)?;
         let (country, kind) = (search.country.code(), kind(search.kind));
         let offered = match self.types(&carrier, country).await {
             Ok(types) => types.contains(&kind),

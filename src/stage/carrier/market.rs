@@ -74,6 +74,8 @@ pub(super) struct Market {
     pub(super) sniped: bool,
     pub(super) listed_late: bool,
     pub(super) sids: u64,
+    /// Ids are UUIDs.
+    pub(super) uuids: bool,
 }
 
 impl Kind {
@@ -222,7 +224,8 @@ impl Market {
     /// It is the account's from now on, and a month is charged at once.
     pub(super) fn own(&mut self, account: &str, number: ForSale, bought_s: u64) -> String {
         self.sids += 1;
-        let sid = format!("PN{:032x}", self.sids);
+        let hex = format!("{:032x}", self.sids);
+        let sid = if self.uuids { crate::stage::phone::stamps::uuid(&hex) } else { format!("PN{hex}") };
         self.for_sale.remove(&number.number);
         self.ledger.push((account.to_owned(), number.number.clone()));
         // Without a URL the carrier plays a demonstration.

@@ -1,4 +1,5 @@
-//! A strict stand-in for Twilio's resources of phone numbers: what is for sale, what accounts own, papers, prices.
+//! A strict stand-in for Twilio's resources of phone numbers: what is for sale, what accounts own, papers, prices; or for
+//! SignalWire's, with what those have otherwise or not at all.
 //!
 //! It says no wherever Twilio does, and fails in every way that a carrier can be told to fail in: carried out and not answered,
 //! answered and not carried out, late, broken, too much at once. What a purchase costs stands in a ledger, by which tests judge
@@ -24,7 +25,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use base64_simd::STANDARD;
 
-use crate::config::Secret;
+use crate::config::{CarrierProfile, Secret};
 
 pub use market::{ForSale, Kind, Owned};
 pub use papers::{Address, Bundle};
@@ -50,6 +51,10 @@ struct Inner {
 /// What it has.
 #[derive(Debug, Default)]
 pub(in crate::stage::carrier) struct Shop {
+    /// Whose resources they are, with what those have otherwise.
+    pub(in crate::stage::carrier) profile: CarrierProfile,
+    /// What webhooks are signed with, where that is not the account's token.
+    pub(in crate::stage::carrier) signing: Option<Secret>,
     pub(in crate::stage::carrier) accounts: BTreeMap<String, Secret>,
     pub(in crate::stage::carrier) market: market::Market,
     pub(in crate::stage::carrier) papers: papers::File,
@@ -84,7 +89,14 @@ impl Asked {
 impl Exchange {
     /// With one account (`AC…`), and nothing for sale.
     pub fn new(account: impl Into<String>, token: Secret) -> Exchange {
-        let shop = Shop { accounts: BTreeMap::from([(account.into(), token)]), ..Shop::default() };
+        Exchange::of(CarrierProfile::Twilio, account.into(), token.clone(), token)
+    }
+
+    /// The same of another carrier: a project's id, its token for the API, and the key that webhooks are signed with.
+    pub fn of(profile: CarrierProfile, account: String, token: Secret, signing: Secret) -> Exchange {
+        let signing = (profile != CarrierProfile::Twilio).then_some(signing);
+        let market = market::Market { uuids: profile == CarrierProfile::SignalWire, ..market::Market::default() };
+        let shop = Shop { accounts: BTreeMap::from([(account, token)]), market, profile, signing, ..Shop::default() };
         Exchange(Arc::new(Inner { state: Mutex::new(shop) }))
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::answers::{Said, meta_page, page};
 use super::market::{ForSale, Kind, Owned};
 use super::{Shop, papers};
+use crate::config::CarrierProfile;
 
 /// A request with who makes it.
 pub(super) struct Asked<'a> {
@@ -36,6 +37,15 @@ impl Shop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         now.saturating_add_signed(self.ahead_s)
     }
+
+    fn is_signalwire(&self) -> bool {
+        self.profile == CarrierProfile::SignalWire
+    }
+
+    /// A path as the carrier names it in its answers.
+    fn uri(&self, path: &str) -> String {
+        if self.is_signalwire() { format!("/api/laml{path}") } else { path.to_owned() }
+    }
 }
 
 pub(super) fn answer(shop: &mut Shop, asked: &Asked<'_>) -> Said {
@@ -45,6 +55,8 @@ pub(super) fn answer(shop: &mut Shop, asked: &Asked<'_>) -> Said {
             Some((account, rest)) if account == who => of_2010(shop, who, rest, asked),
             _ => Err(Said::error(404, 20_404)),
         },
+        // It has no other hosts.
+        None if shop.is_signalwire() => Err(Said::error(404, 20_404)),
         None => newer(shop, who, asked),
     };
     done.unwrap_or_else(|refused| refused)
@@ -53,6 +65,9 @@ pub(super) fn answer(shop: &mut Shop, asked: &Asked<'_>) -> Said {
 fn of_2010(shop: &mut Shop, who: &str, rest: &str, asked: &Asked<'_>) -> Result<Said, Said> {
     let rest = rest.strip_suffix(".json").ok_or_else(|| Said::error(404, 20_404))?;
     let parts: Vec<&str> = rest.split('/').collect();
+    if shop.is_signalwire() && matches!(parts.as_slice(), ["Addresses", ..] | ["AvailablePhoneNumbers", _]) {
+        return Err(Said::error(404, 20_404));
+    }
     match (asked.method.as_str(), parts.as_slice()) {
         ("GET", ["AvailablePhoneNumbers", country]) => types(shop, who, country),
         ("GET", ["AvailablePhoneNumbers", country, kind]) => search(shop, country, kind, asked),
@@ -130,7 +145,9 @@ fn types(shop: &Shop, who: &str, country: &str) -> Result<Said, Said> {
 }
 
 fn search(shop: &mut Shop, country: &str, segment: &str, asked: &Asked<'_>) -> Result<Said, Said> {
+    let laml = shop.is_signalwire();
     let kind = kind_of(segment).filter(|kind| shop.market.types.contains(&(country.to_owned(), *kind)));
+    let kind = kind.filter(|kind| !laml || *kind != Kind::Mobile);
     let kind = kind.ok_or_else(|| Said::error(404, 20_404))?;
     let bad = || Said::error(400, 20_001);
     let limit = match asked.get("PageSize").map(str::parse::<usize>) {
@@ -143,8 +160,12 @@ fn search(shop: &mut Shop, country: &str, segment: &str, asked: &Asked<'_>) -> R
         Some(code) if matches!(country, "US" | "CA") && code.parse::<u16>().is_ok() => Some(format!("+1{code}")),
         Some(_) => return Err(bad()),
     };
+    if laml && asked.some("Contains").is_some_and(|pattern| !pattern.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return Err(bad());
+    }
     let contains = asked.some("Contains").map(|pattern| Pattern::of(pattern).ok_or_else(bad)).transpose()?;
-    let yes = |name: &str| asked.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    // It is accepted there, and without effect.
+    let yes = |name: &str| !laml && asked.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let fits = |number: &&ForSale| {
         number.country == country
             && number.kind == kind
@@ -163,8 +184,11 @@ fn search(shop: &mut Shop, country: &str, segment: &str, asked: &Asked<'_>) -> R
     {
         shop.market.for_sale.remove(&first.number);
     }
-    let rows: Vec<Value> = found.iter().map(offer_json).collect();
-    Ok(Said::json(200, json!({ "available_phone_numbers": rows, "uri": asked.path })))
+    let mut rows: Vec<Value> = found.iter().map(offer_json).collect();
+    if laml {
+        rows.iter_mut().for_each(|row| row["address_requirements"] = "none".into());
+    }
+    Ok(Said::json(200, json!({ "available_phone_numbers": rows, "uri": shop.uri(asked.path) })))
 }
 
 /// What `Contains` may be.
@@ -241,7 +265,7 @@ fn list(shop: &Shop, who: &str, asked: &Asked<'_>) -> Result<Said, Said> {
     };
     // The newest first.
     let rows: Vec<Value> = shop.market.owned.iter().rev().filter(fits).map(owned_json).collect();
-    page("incoming_phone_numbers", &rows, asked.path, asked.form)
+    page("incoming_phone_numbers", &rows, &shop.uri(asked.path), asked.form)
 }
 
 fn buy(shop: &mut Shop, who: &str, kind: Option<Kind>, asked: &Asked<'_>) -> Result<Said, Said> {
@@ -279,7 +303,9 @@ fn buy(shop: &mut Shop, who: &str, kind: Option<Kind>, asked: &Asked<'_>) -> Res
         return Err(Said::error(400, 21_458));
     }
     let set = settings(&[], asked)?;
-    papers::suffice(shop, who, &for_sale, asked)?;
+    if !shop.is_signalwire() {
+        papers::suffice(shop, who, &for_sale, asked)?;
+    }
     let now_s = shop.now_s();
     let sid = shop.market.own(who, for_sale, now_s);
     let owned = shop.market.of(who, &sid).ok_or_else(|| Said::error(500, 20_500))?;
@@ -350,13 +376,20 @@ fn is_url(text: &str) -> bool {
 }
 
 fn release(shop: &mut Shop, who: &str, sid: &str) -> Result<Said, Said> {
+    let (laml, now_s) = (shop.is_signalwire(), shop.now_s());
     let owned = shop.market.of(who, sid).ok_or_else(|| Said::error(404, 20_404))?;
+    if laml && now_s < owned.bought_s + HELD_S {
+        return Err(Said::told(400, 22_121, "This number cannot be released within 14 days of its purchase."));
+    }
     let number = owned.number.number.clone();
     shop.market.owned.retain(|owned| owned.sid != sid);
     // Neither found nor to be bought: only its console brings it back.
     shop.market.released.insert(number);
     Ok(Said::empty())
 }
+
+/// For so long SignalWire takes none back.
+const HELD_S: u64 = 14 * 86_400;
 
 fn owned_json(owned: &Owned) -> Value {
     // Empty values are mixed, as they are there.

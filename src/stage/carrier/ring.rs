@@ -31,9 +31,12 @@ impl Exchange {
         let found = {
             let shop = self.shop();
             let owned = shop.market.owned.iter().find(|owned| owned.number.number == number).cloned();
-            owned.and_then(|owned| Some((shop.accounts.get(&owned.account)?.clone(), owned)))
+            owned.and_then(|owned| {
+                let key = shop.signing.clone().or_else(|| shop.accounts.get(&owned.account).cloned());
+                Some((key?, shop.profile, owned))
+            })
         };
-        let Some((token, owned)) = found else { return Rung::NoNumber };
+        let Some((token, profile, owned)) = found else { return Rung::NoNumber };
         if ["VoiceApplicationSid", "TrunkSid"].iter().any(|name| !owned.get(name).is_empty()) {
             return Rung::Diverted;
         }
@@ -44,7 +47,7 @@ impl Exchange {
         if voice.starts_with("https://demo.twilio.com/") {
             return Rung::Demo;
         }
-        let sid = crate::stage::phone::stamps::new_sid("CA");
+        let sid = crate::stage::phone::stamps::new_id(profile, "CA");
         let fields = |status: &str| -> Vec<(String, String)> {
             [
                 ("CallSid", sid.as_str()),
@@ -61,7 +64,7 @@ impl Exchange {
         let mut rung = Rung::Failed;
         for url in [voice, owned.get("VoiceFallbackUrl")].into_iter().filter(|url| !url.is_empty()) {
             let Ok(server) = Server::new("", None, Some(token.clone()), None) else { return Rung::Failed };
-            match server.post(url, &fields("ringing")).await {
+            match server.signing_as(profile).post(url, &fields("ringing")).await {
                 Ok(answer) if (200..300).contains(&answer.status) => {
                     rung = Rung::Asked { url: url.to_owned(), twiml: answer.body };
                     break;
@@ -74,7 +77,7 @@ impl Exchange {
             && let Ok(server) = Server::new("", None, Some(token), None)
         {
             // It is told once, and nobody waits for what it says.
-            let _ = server.post(callback, &fields("completed")).await;
+            let _ = server.signing_as(profile).post(callback, &fields("completed")).await;
         }
         rung
     }

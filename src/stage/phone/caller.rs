@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::link::twilio::signature;
+use crate::link::twilio::{manner, signature};
 use crate::stage::phone::carrier::Order;
 use crate::stage::phone::line::Line;
 use crate::stage::phone::meter::{Meter, Unmetered};
@@ -14,7 +14,7 @@ use crate::stage::phone::metronome::Pace;
 use crate::stage::phone::options::CallOptions;
 use crate::stage::phone::report::{EndedBy, Outcome, PhoneReport, Violation, What};
 use crate::stage::phone::script::Runner;
-use crate::stage::phone::stamps::{new_sid, timestamp};
+use crate::stage::phone::stamps::{new_id, timestamp};
 use crate::stage::phone::stream::{self, Identity, Live, Session, StreamEnd};
 use crate::stage::phone::twiml::{self, DialNoun, GatherNoun, StreamNoun, Verb};
 use crate::stage::phone::webhook::Server;
@@ -31,7 +31,7 @@ pub async fn place(options: CallOptions) -> PhoneReport {
 
 /// The same, while somebody measures.
 pub async fn place_metered(mut options: CallOptions, meter: &mut dyn Meter) -> PhoneReport {
-    let call_sid = options.call_sid.take().unwrap_or_else(|| new_sid("CA"));
+    let call_sid = options.call_sid.take().unwrap_or_else(|| new_id(options.profile, "CA"));
     let (registration, orders) = match &options.carrier {
         Some(carrier) => {
             let (registration, orders) = carrier.register(&call_sid);
@@ -43,7 +43,7 @@ pub async fn place_metered(mut options: CallOptions, meter: &mut dyn Meter) -> P
     let report = PhoneReport { call_sid: call_sid.clone(), ..PhoneReport::default() };
     let client = options.client.take();
     let server = match Server::new(&options.connect, options.public_url.as_deref(), options.token.clone(), client) {
-        Ok(server) => server,
+        Ok(server) => server.signing_as(options.profile),
         Err(detail) => return PhoneReport { outcome: Outcome::HttpError { status: 0, detail }, ..report },
     };
     let mut call = Call {
@@ -212,7 +212,7 @@ impl Call<'_> {
             Some(action) => {
                 let mut form = self.form(if left { "completed" } else { "in-progress" });
                 form.push(("DialCallStatus".to_owned(), dialled.status.to_owned()));
-                form.push(("DialCallSid".to_owned(), new_sid("CA")));
+                form.push(("DialCallSid".to_owned(), new_id(self.options.profile, "CA")));
                 let answer = self.server.post(&self.server.public(action), &form).await;
                 answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body)
             }
@@ -230,25 +230,38 @@ impl Call<'_> {
         tokio::select! {
             order = stream::next_order(&mut self.orders) => {
                 self.report.ended_by = EndedBy::Rest;
-                self.over = order == Order::Complete;
-                Some(if let Order::Update(document) = order { Some(document) } else { None })
+                Some(self.follow(order).await)
             }
             () = tokio::time::sleep(time) => None,
         }
+    }
+
+    /// What an order has the call do; without a document it is over.
+    async fn follow(&mut self, order: Order) -> Option<String> {
+        let document = match order {
+            Order::Complete => None,
+            Order::Update(document) => Some(document),
+            Order::Goto(url) => {
+                let answer = self.server.post(&url, &self.form("in-progress")).await;
+                answer.ok().filter(|answer| (200..300).contains(&answer.status)).map(|answer| answer.body)
+            }
+        };
+        self.over = document.is_none();
+        document
     }
 
     async fn tell_answered(&mut self, noun: &DialNoun) {
         let Some(callback) = &noun.answered else { return };
         let mut form = self.form("in-progress");
         form.retain(|(name, _)| name != "CallSid");
-        form.push(("CallSid".to_owned(), new_sid("CA")));
+        form.push(("CallSid".to_owned(), new_id(self.options.profile, "CA")));
         form.push(("ParentCallSid".to_owned(), self.call_sid.clone()));
         self.callback(self.server.public(callback), form);
         self.await_callbacks().await;
     }
 
     async fn stream(&mut self, noun: StreamNoun) -> Option<String> {
-        let stream_sid = new_sid("MZ");
+        let stream_sid = new_id(self.options.profile, "MZ");
         let socket = match self.open(&noun).await {
             Ok(socket) => socket,
             Err((status, why)) => {
@@ -262,6 +275,7 @@ impl Call<'_> {
         self.live.tell(What::Connected);
         self.stream_callback(&noun, &stream_sid, "stream-started");
         let identity = Identity {
+            profile: self.options.profile,
             stream_sid: stream_sid.clone(),
             call_sid: self.call_sid.clone(),
             account_sid: self.options.account_sid.clone(),
@@ -296,10 +310,9 @@ impl Call<'_> {
             StreamEnd::TimeLimit => (EndedBy::TimeLimit, true),
             StreamEnd::Server { code } => (EndedBy::Server { code }, false),
             StreamEnd::ServerLost => (EndedBy::ServerLost, false),
-            StreamEnd::Order(Order::Complete) => (EndedBy::Rest, true),
-            StreamEnd::Order(Order::Update(document)) => {
+            StreamEnd::Order(order) => {
                 self.report.ended_by = EndedBy::Rest;
-                return Some(document);
+                return self.follow(order).await;
             }
         };
         self.report.ended_by = ended_by;
@@ -317,7 +330,14 @@ impl Call<'_> {
             return Err((0, "a query string in the stream's URL (31920)".to_owned()));
         }
         let mut headers = self.server.forwarded();
-        if let Some(token) = self.options.upgrade_token.as_ref().or(self.options.token.as_ref()) {
+        let signs = manner::of(self.options.profile).signs_upgrades;
+        if let Some(token) = noun.bearer.as_ref().filter(|_| !signs) {
+            headers.push(("authorization", format!("Bearer {token}")));
+        } else if noun.bearer.is_some() {
+            return Err((0, "<Stream> has no attribute authBearerToken (12200)".to_owned()));
+        } else if let Some(token) = self.options.upgrade_token.as_ref().or(self.options.token.as_ref())
+            && signs
+        {
             headers.push((signature::HEADER, signature::sign(token, &format!("wss://{rest}"), &[])));
         }
         stream::open(&self.server.reach_stream(&noun.url), &headers).await

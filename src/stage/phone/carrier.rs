@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::dialled::{self, Dials};
-use crate::config::Secret;
+use crate::config::{CarrierProfile, Secret};
 use crate::stage::carrier::Exchange;
 
 /// Most calls that are remembered after their end.
@@ -36,8 +36,11 @@ pub struct Carrier(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    profile: CarrierProfile,
     account_sid: String,
     token: Secret,
+    /// What webhooks are signed with.
+    signing: Secret,
     numbers: Exchange,
     state: Mutex<CarrierState>,
 }
@@ -58,6 +61,8 @@ pub enum Order {
     Complete,
     /// End its stream and run this TwiML.
     Update(String),
+    /// End its stream and run what that URL answers with.
+    Goto(String),
 }
 
 /// A request that goes wrong on purpose.
@@ -83,9 +88,20 @@ pub struct Request {
 impl Carrier {
     /// An account (`AC…`) without calls.
     pub fn new(account_sid: impl Into<String>, token: Secret) -> Self {
-        let (account_sid, state) = (account_sid.into(), Mutex::new(CarrierState::default()));
-        let numbers = Exchange::new(account_sid.clone(), token.clone());
-        Carrier(Arc::new(Inner { account_sid, token, numbers, state }))
+        let signing = token.clone();
+        Carrier::of(CarrierProfile::Twilio, account_sid.into(), token, signing)
+    }
+
+    /// The same of SignalWire: a project by its id, a token for the API and a key that webhooks are signed with. The API is
+    /// below `/api/laml`.
+    pub fn signalwire(project: impl Into<String>, token: Secret, signing: Secret) -> Self {
+        Carrier::of(CarrierProfile::SignalWire, project.into(), token, signing)
+    }
+
+    fn of(profile: CarrierProfile, account_sid: String, token: Secret, signing: Secret) -> Self {
+        let numbers = Exchange::of(profile, account_sid.clone(), token.clone(), signing.clone());
+        let state = Mutex::new(CarrierState::default());
+        Carrier(Arc::new(Inner { profile, account_sid, token, signing, numbers, state }))
     }
 
     /// Listens on a free loopback port, for as long as the runtime lives. Where: `http://` and this address is the base URL.
@@ -102,12 +118,16 @@ impl Carrier {
 
     /// The API, to be served by the caller of this.
     pub fn router(&self) -> Router {
-        Router::new()
+        let router = Router::new()
             .route("/2010-04-01/Accounts/{account}/Calls.json", post(dialled::create_call).get(dialled::list_calls))
             .route("/2010-04-01/Accounts/{account}/Calls/{call}", post(update_call).get(dialled::fetch_call))
             .layer(DefaultBodyLimit::max(64 * 1024))
             .with_state(self.clone())
-            .fallback_service(self.0.numbers.router())
+            .fallback_service(self.0.numbers.router());
+        match self.0.profile {
+            CarrierProfile::Twilio => router,
+            CarrierProfile::SignalWire => Router::new().nest_service("/api/laml", router),
+        }
     }
 
     /// What it has of phone numbers, for sale and sold.
@@ -141,8 +161,14 @@ impl Carrier {
         &self.0.account_sid
     }
 
-    pub(super) fn token(&self) -> Secret {
-        self.0.token.clone()
+    /// Which carrier it stands in for.
+    pub fn profile(&self) -> CarrierProfile {
+        self.0.profile
+    }
+
+    /// What webhooks are signed with.
+    pub(super) fn signing(&self) -> Secret {
+        self.0.signing.clone()
     }
 
     /// What stands in a request's way: a fault that was ordered, a wrong token, another account.
@@ -186,21 +212,28 @@ impl Carrier {
                 false => Err((404, 20_404)),
             };
         }
-        let order = match (get("Status"), get("Twiml")) {
-            (Some("completed"), None) => Order::Complete,
-            (None, Some(twiml)) if !twiml.is_empty() && twiml.len() <= MAX_TWIML => Order::Update(twiml.to_owned()),
+        let twilio = self.0.profile == CarrierProfile::Twilio;
+        let order = match (get("Status"), get("Twiml"), get("Url")) {
+            (Some("completed"), None, None) => Order::Complete,
+            (None, Some(twiml), None) if twilio && !twiml.is_empty() && twiml.len() <= MAX_TWIML => {
+                Order::Update(twiml.to_owned())
+            }
+            (None, None, Some(url)) if url.starts_with("http") && get("Method") == Some("POST") => {
+                Order::Goto(url.to_owned())
+            }
             _ => return Err((400, 20_001)),
         };
+        let over = if twilio { 21_220 } else { 10_000 };
         let status = if order == Order::Complete { "completed" } else { "in-progress" };
         let mut state = self.state();
         match state.live.get(call_sid) {
             Some(orders) => match orders.try_send(order) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => return Err((429, 20_429)),
-                Err(mpsc::error::TrySendError::Closed(_)) => return Err((400, 21_220)),
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err((400, over)),
             },
             None if state.over.iter().any(|sid| sid == call_sid) || state.dials.knows(call_sid) => {
-                return Err((400, 21_220));
+                return Err((400, over));
             }
             None => return Err((404, 20_404)),
         }

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
+use crate::config::CarrierProfile;
 use crate::stage::phone::caller::place;
 use crate::stage::phone::carrier::{Carrier, error_json};
 use crate::stage::phone::options::CallOptions;
 use crate::stage::phone::report::PhoneReport;
 use crate::stage::phone::script::Step;
-use crate::stage::phone::stamps::{new_sid, rfc_2822};
+use crate::stage::phone::stamps::{new_id, rfc_2822};
 use crate::stage::phone::webhook::Server;
 
 /// Most calls that are remembered.
@@ -146,7 +147,7 @@ pub(super) async fn create_call(
         return error(400, code);
     }
     let call = Dialled {
-        sid: new_sid("CA"),
+        sid: new_id(carrier.profile(), "CA"),
         form,
         status: "queued",
         report: None,
@@ -167,13 +168,17 @@ pub(super) async fn create_call(
         (dials.callees.get(call.get("To").unwrap_or_default()).cloned(), lost)
     };
     let body = call_json(&account, &call);
+    let status = match carrier.profile() {
+        CarrierProfile::Twilio => StatusCode::CREATED,
+        CarrierProfile::SignalWire => StatusCode::OK,
+    };
     let nobody = Callee { ring_ms: 0, then: Then::Fail, answered_by: None };
     tokio::spawn(ring(carrier, call, callee.unwrap_or(nobody), canceled));
     if lost {
         let broken = stream::once(async { Err::<Bytes, _>(std::io::Error::other("lost on purpose")) });
-        return (StatusCode::CREATED, Body::from_stream(broken)).into_response();
+        return (status, Body::from_stream(broken)).into_response();
     }
-    (StatusCode::CREATED, Json(body)).into_response()
+    (status, Json(body)).into_response()
 }
 
 /// `GET …/Calls.json`.
@@ -277,7 +282,8 @@ async fn ring(carrier: Carrier, call: Dialled, callee: Callee, canceled: oneshot
     let url = get("Url");
     // Where the server is reached, which the world knows by the same name.
     let base = url.match_indices('/').nth(2).map_or(url.as_str(), |(at, _)| &url[..at]).to_owned();
-    let Ok(server) = Server::new(&base, None, Some(carrier.token()), None) else { return };
+    let Ok(server) = Server::new(&base, None, Some(carrier.signing()), None) else { return };
+    let server = server.signing_as(carrier.profile());
     let mut told = Told { carrier: carrier.clone(), server, call: call.clone(), sequence: 0 };
     told.event("initiated", "initiated", None).await;
     let rings = !matches!(callee.then, Then::Fail);
@@ -331,7 +337,8 @@ async fn ring(carrier: Carrier, call: Dialled, callee: Callee, canceled: oneshot
         status_callback: call.get("StatusCallback").map(str::to_owned),
         account_sid: carrier.account_sid().to_owned(),
         call_sid: Some(call.sid.clone()),
-        token: Some(carrier.token()),
+        profile: carrier.profile(),
+        token: Some(carrier.signing()),
         from: get("From"),
         to: get("To"),
         carrier: Some(carrier.clone()),

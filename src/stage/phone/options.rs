@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::mpsc;
 
-use crate::config::Secret;
+use crate::config::{CarrierProfile, Secret};
 use crate::stage::phone::carrier::Carrier;
 use crate::stage::phone::metronome::Metronome;
 use crate::stage::phone::report::PhoneEvent;
@@ -21,7 +21,9 @@ pub struct CallOptions {
     pub voice_url: String,
     /// The number's StatusCallback, as path or URL.
     pub status_callback: Option<String>,
-    /// `AC…`.
+    /// Which carrier it is: how it signs, what its ids look like, what its messages leave out.
+    pub profile: CarrierProfile,
+    /// `AC…`, or a project's UUID.
     pub account_sid: String,
     /// `CA…`; `None`: a new one.
     pub call_sid: Option<String>,
@@ -91,6 +93,7 @@ impl CallOptions {
             public_url: None,
             voice_url: "/twilio/voice".to_owned(),
             status_callback: None,
+            profile: CarrierProfile::Twilio,
             account_sid: format!("AC{}", "0".repeat(32)),
             call_sid: None,
             token: None,

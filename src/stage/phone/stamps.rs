@@ -5,6 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::config::CarrierProfile;
+
 /// Two letters and 32 hexadecimal digits.
 pub(in crate::stage) fn new_sid(prefix: &str) -> String {
     let mut bytes = [0u8; 16];
@@ -18,6 +20,21 @@ pub(in crate::stage) fn new_sid(prefix: &str) -> String {
         let _ = write!(sid, "{byte:02x}");
     }
     sid
+}
+
+/// An id as that carrier makes them: a UUID, or as [`new_sid`] says.
+pub(in crate::stage) fn new_id(profile: CarrierProfile, prefix: &str) -> String {
+    let sid = new_sid(prefix);
+    match profile {
+        CarrierProfile::Twilio => sid,
+        CarrierProfile::SignalWire => uuid(&sid[prefix.len()..]),
+    }
+}
+
+/// 32 hexadecimal digits as a UUID is written.
+pub(in crate::stage) fn uuid(hex: &str) -> String {
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
 
 /// As in Twilio's resources.

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::base::time::Samples;
+use crate::config::CarrierProfile;
 use crate::stage::phone::carrier::Order;
 use crate::stage::phone::legs::{self, Stamp};
 use crate::stage::phone::line::{Line, Received};
@@ -92,6 +93,8 @@ pub(crate) async fn open(url: &str, headers: &[(&'static str, String)]) -> Resul
 
 /// Who speaks on the stream.
 pub(crate) struct Identity {
+    /// Whose stream it is: what its messages leave out.
+    pub(crate) profile: CarrierProfile,
     pub(crate) stream_sid: String,
     pub(crate) call_sid: String,
     pub(crate) account_sid: String,
@@ -181,8 +184,9 @@ impl<'a> Session<'a> {
             StreamEnd::HungUp | StreamEnd::TimeLimit | StreamEnd::Order(_) => {
                 self.sequence += 1;
                 let Identity { stream_sid, call_sid, account_sid, .. } = &self.identity;
-                let stop = json!({"event": "stop", "sequenceNumber": self.sequence.to_string(), "streamSid": stream_sid,
+                let mut stop = json!({"event": "stop", "sequenceNumber": self.sequence.to_string(), "streamSid": stream_sid,
                     "stop": {"accountSid": account_sid, "callSid": call_sid}});
+                self.leave_out(&mut stop, &["stop"]);
                 self.send(stop.to_string()).await;
                 self.close().await;
             }
@@ -218,8 +222,9 @@ impl<'a> Session<'a> {
             while let Some(name) = self.line.poll_echo() {
                 self.sequence += 1;
                 let sequence = self.sequence.to_string();
-                let echo = json!({"event": "mark", "sequenceNumber": sequence,
+                let mut echo = json!({"event": "mark", "sequenceNumber": sequence,
                     "streamSid": self.identity.stream_sid, "mark": {"name": name}});
+                self.leave_out(&mut echo, &["sequenceNumber"]);
                 self.send(echo.to_string()).await;
             }
             // Slots that are late are caught up, each with its own timestamp.
@@ -253,9 +258,12 @@ impl<'a> Session<'a> {
             Act::Skip => {}
             Act::Dtmf(digit) => {
                 self.sequence += 1;
-                let key = json!({"event": "dtmf", "streamSid": self.identity.stream_sid,
+                let mut key = json!({"event": "dtmf", "streamSid": self.identity.stream_sid,
                     "sequenceNumber": self.sequence.to_string(),
                     "dtmf": {"track": "inbound_track", "digit": digit.to_string()}});
+                if self.identity.profile == CarrierProfile::SignalWire {
+                    key["dtmf"] = json!({"digit": digit.to_string(), "duration": 100});
+                }
                 self.send(key.to_string()).await;
                 self.live.tell(What::Pressed(digit));
             }
@@ -307,14 +315,22 @@ impl<'a> Session<'a> {
 
     async fn send_start(&mut self) {
         self.sequence += 1;
-        let Identity { stream_sid, call_sid, account_sid, parameters } = &self.identity;
+        let Identity { stream_sid, call_sid, account_sid, parameters, .. } = &self.identity;
         let parameters: serde_json::Map<_, _> =
             parameters.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-        let start = json!({"event": "start", "sequenceNumber": self.sequence.to_string(), "streamSid": stream_sid,
+        let mut start = json!({"event": "start", "sequenceNumber": self.sequence.to_string(), "streamSid": stream_sid,
             "start": {"streamSid": stream_sid, "accountSid": account_sid, "callSid": call_sid, "tracks": ["inbound"],
                 "customParameters": parameters,
                 "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8_000, "channels": 1}}});
+        self.leave_out(&mut start, &["streamSid"]);
         self.send(start.to_string()).await;
+    }
+
+    /// What SignalWire's messages do not have.
+    fn leave_out(&self, message: &mut serde_json::Value, fields: &[&str]) {
+        if let (CarrierProfile::SignalWire, Some(message)) = (self.identity.profile, message.as_object_mut()) {
+            message.retain(|name, _| !fields.contains(&name.as_str()));
+        }
     }
 
     async fn send_media(&mut self, mut audio: [u8; SLOT_BYTES], slot: u64) {
@@ -323,9 +339,13 @@ impl<'a> Session<'a> {
         let at_ms = slot * SLOT_MS;
         self.sequence += 1;
         self.chunk += 1;
+        let whose = match self.identity.profile {
+            CarrierProfile::Twilio => (r#""streamSid":""#, self.identity.stream_sid.as_str(), r#"","#),
+            CarrierProfile::SignalWire => ("", "", ""),
+        };
         let mut text = format!(
-            r#"{{"event":"media","sequenceNumber":"{}","streamSid":"{}","media":{{"track":"inbound","chunk":"{}","timestamp":"{at_ms}","payload":""#,
-            self.sequence, self.identity.stream_sid, self.chunk
+            r#"{{"event":"media","sequenceNumber":"{}",{}{}{}"media":{{"track":"inbound","chunk":"{}","timestamp":"{at_ms}","payload":""#,
+            self.sequence, whose.0, whose.1, whose.2, self.chunk
         );
         STANDARD.encode_append(audio, &mut text);
         text.push_str("\"}}");

@@ -61,6 +61,8 @@ pub struct StreamNoun {
     pub name: Option<String>,
     /// Where the stream's start and end are reported.
     pub status_callback: Option<String>,
+    /// The token that the upgrade shows, where the carrier is one that knows such.
+    pub bearer: Option<String>,
     /// Come back in `start`.
     pub parameters: Vec<(String, String)>,
 }
@@ -192,7 +194,7 @@ fn stream_noun(element: &Element) -> Result<StreamNoun, String> {
     if element.name != "Stream" {
         return Err(format!("<Connect> must hold one <Stream>, not <{}>", element.name));
     }
-    element.only(&["url", "name", "track", "statusCallback", "statusCallbackMethod"])?;
+    element.only(&["url", "name", "track", "statusCallback", "statusCallbackMethod", "authBearerToken"])?;
     element.no_text()?;
     if element.get("track").is_some_and(|track| track != "inbound_track") {
         return Err("a two-way <Stream> has the inbound_track only".to_owned());
@@ -218,6 +220,7 @@ fn stream_noun(element: &Element) -> Result<StreamNoun, String> {
         url: element.get("url").ok_or("<Stream> needs a url")?,
         name: element.get("name"),
         status_callback: element.get("statusCallback"),
+        bearer: element.get("authBearerToken"),
         parameters,
     })
 }
@@ -406,6 +409,7 @@ mod tests {
             url: "wss://h/m".into(),
             name: Some("call".into()),
             status_callback: Some("https://h/s?a&b".into()),
+            bearer: None,
             parameters: vec![("token".into(), "<\"'&>\n ü".into())],
         };
         assert_eq!(parse(&xml), Ok(vec![Verb::Stream(stream), Verb::Hangup]));

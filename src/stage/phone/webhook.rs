@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::Secret;
-use crate::link::twilio::signature;
+use crate::config::{CarrierProfile, Secret};
+use crate::link::twilio::{manner, signature};
 
 /// Longest answer that is read.
 const MAX_BODY: usize = 64 * 1024;
@@ -17,6 +17,7 @@ pub(crate) struct Server {
     connect: String,
     public: String,
     token: Option<Secret>,
+    header: &'static str,
 }
 
 /// An answer to a webhook.
@@ -37,7 +38,13 @@ impl Server {
         let client = client.map_or_else(client_for_webhooks, Ok)?;
         let connect = connect.trim_end_matches('/').to_owned();
         let public = public.map_or_else(|| connect.clone(), |url| url.trim_end_matches('/').to_owned());
-        Ok(Server { client, connect, public, token })
+        Ok(Server { client, connect, public, token, header: signature::HEADER })
+    }
+
+    /// Signs as that carrier does.
+    pub(crate) fn signing_as(self, profile: CarrierProfile) -> Server {
+        let header = manner::of(profile).signature_headers.first().copied().unwrap_or(signature::HEADER);
+        Server { header, ..self }
     }
 
     /// A URL as the world knows it, from a path or a URL.
@@ -83,7 +90,7 @@ impl Server {
             request = request.header(name, value);
         }
         if let Some(token) = &self.token {
-            request = request.header(signature::HEADER, signature::sign(token, url, form));
+            request = request.header(self.header, signature::sign(token, url, form));
         }
         let mut response = request.send().await.map_err(|error| chain(&error))?;
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());

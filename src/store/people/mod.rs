@@ -2,8 +2,8 @@
 //! tokens and passwords of internal agents, what the organization has chosen, and the log of what was done.
 //!
 //! The rules are the house's; here they are asked within the transaction that would break them. No secret is kept that could
-//! be used: random ones by their SHA-256, passwords by argon2id. The exception is the second factor's secret, which has to be
-//! known to hold a code against it.
+//! be used: random ones by their SHA-256, passwords by argon2id. The second factor's secret has to be known to hold a code against
+//! it: it is sealed with the operator's key ([`sealed`]).
 
 mod access;
 mod audit;
@@ -12,8 +12,10 @@ mod factor;
 mod hasher;
 mod keys;
 mod links;
+mod sealed;
 mod secret;
 mod sessions;
+mod somebody;
 mod standing;
 mod users;
 
@@ -33,13 +35,14 @@ pub use keys::ApiKey;
 pub use links::{Link, LinkKind, NewLink};
 pub use secret::{SecretKind, new_embed_key};
 pub use sessions::{LoggedIn, NewSession, Session};
+pub use somebody::Somebody;
 pub use users::{Credentials, Factor, User};
 
 pub(super) use audit::{add as add_audit, forget};
 
 use super::notices::{self, Topic};
 use super::whose::Whose;
-use super::{Desk, Store, StoreError};
+use super::{Core, Desk, Store, StoreError};
 
 /// The people of a store. Cheap to clone.
 #[derive(Clone)]
@@ -57,7 +60,7 @@ const SECOND_FACTOR: &str = "second_factor";
 impl Store {
     /// Who may do what here.
     pub fn people(&self) -> People {
-        People(Whose::Server(Arc::clone(&self.core)), self.core.hasher.clone())
+        People::of(&self.core)
     }
 
     /// Notes that somebody did something: `who` as [`Principal::name`](crate::house::principal::Principal::name),
@@ -84,6 +87,10 @@ impl Desk {
 }
 
 impl People {
+    pub(super) fn of(core: &Arc<Core>) -> People {
+        People(Whose::Server(Arc::clone(core)), core.hasher.clone())
+    }
+
     /// Where passwords are hashed and looked at.
     pub fn hasher(&self) -> &Hasher {
         &self.1

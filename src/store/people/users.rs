@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::json;
 
 use super::entity::users::{ActiveModel, Column, Entity, Model};
-use super::{People, audit, factor, role_of, sessions};
+use super::{People, audit, factor, role_of, sealed, sessions};
 use crate::config::{Role, Secret};
 use crate::house::people as rules;
 use crate::house::principal::Principal;
@@ -159,12 +159,13 @@ impl People {
     /// Begins a second factor: it is in force once a code of it was shown.
     ///
     /// # Errors
-    /// `not_found`, or the store cannot be written.
+    /// `not_found`, `no_seal_key`, or the store cannot be written.
     pub async fn begin_factor(&self, id: &str) -> Result<Factor, StoreError> {
         let secret = factor::new()?;
-        let kept = secret.clone();
+        let key = self.0.seal_key();
         self.change(async |txn| {
             let user = one(txn, id).await?;
+            let kept = sealed::close(key.as_ref(), &user.id, &secret)?;
             let pending = Entity::update_many().col_expr(Column::FactorPending, Expr::value(kept));
             pending.filter(Column::Id.eq(user.id)).exec(txn).await?;
             Ok(())
@@ -180,12 +181,15 @@ impl People {
     pub async fn confirm_factor(&self, who: &str, id: &str, code: &str) -> Result<Vec<String>, StoreError> {
         let codes = factor::recovery()?;
         let hashes: Vec<_> = codes.iter().map(|code| factor::recovery_hash(code)).collect();
+        let key = self.0.seal_key();
         self.change(async |txn| {
             let user = one(txn, id).await?;
-            let secret = user.factor_pending.ok_or_else(rules::no_factor)?;
-            let step = factor::step(&secret, code, now_s(), 0).ok_or_else(rules::wrong_code)?;
+            let kept = user.factor_pending.ok_or_else(rules::no_factor)?;
+            // One that was begun before there was another key is begun anew.
+            let secret = sealed::open(key.as_ref(), &user.id, &kept).ok_or_else(rules::no_factor)?;
+            let step = factor::step(secret.expose(), code, now_s(), 0).ok_or_else(rules::wrong_code)?;
             Entity::update_many()
-                .col_expr(Column::Factor, Expr::value(secret))
+                .col_expr(Column::Factor, Expr::value(kept))
                 .col_expr(Column::FactorPending, Expr::value(None::<String>))
                 .col_expr(Column::FactorStep, Expr::value(step as i64))
                 .col_expr(Column::Recovery, Expr::value(json!(hashes).to_string()))
@@ -203,7 +207,8 @@ impl People {
     /// # Errors
     /// `not_found`, or the store cannot be written.
     pub async fn use_code(&self, id: &str, code: &str) -> Result<bool, StoreError> {
-        self.change(async |txn| use_code(txn, id, code).await).await
+        let key = self.0.seal_key();
+        self.change(async |txn| use_code(txn, key.as_ref(), id, code).await).await
     }
 
     /// Gives somebody's second factor up.
@@ -331,11 +336,17 @@ async fn owners<C: ConnectionTrait>(db: &C) -> Result<u64, StoreError> {
     Ok(Entity::find().filter(Column::Role.eq(Role::Owner.name())).count(db).await?)
 }
 
-async fn use_code<C: ConnectionTrait>(db: &C, id: &str, code: &str) -> Result<bool, StoreError> {
+async fn use_code<C: ConnectionTrait>(db: &C, key: Option<&Secret>, id: &str, code: &str) -> Result<bool, StoreError> {
     let user = one(db, id).await?;
-    let Some(secret) = user.factor else { return Ok(false) };
+    let Some(kept) = user.factor else { return Ok(false) };
     let this = Column::Id.eq(user.id.as_str());
-    if let Some(step) = factor::step(&secret, code, now_s(), user.factor_step as u64) {
+    let secret = sealed::open(key, &user.id, &kept);
+    if secret.is_none() {
+        // Recovery codes are kept by their hash, and let in all the same.
+        tracing::warn!(user = user.id, "the secret of a second factor cannot be read with [store] seal_key");
+    }
+    let step = secret.and_then(|secret| factor::step(secret.expose(), code, now_s(), user.factor_step as u64));
+    if let Some(step) = step {
         let used = Entity::update_many().col_expr(Column::FactorStep, Expr::value(step as i64));
         used.filter(this).exec(db).await?;
         return Ok(true);

@@ -14,6 +14,7 @@ on_both! {
     role_01_two_owners_who_unmake_each_other_leave_one,
     role_07_sessions_end_by_themselves_by_log_out_and_by_what_changes,
     role_07_a_second_factor_is_confirmed_used_once_and_given_up,
+    sec_01_secrets_of_second_factors_are_sealed_those_from_before_too,
     role_05_who_is_invited_becomes_what_the_invitation_says,
     api_02_a_key_is_known_by_its_hash_until_it_is_over,
     vis_04_access_tokens_count_their_uses_by_origin,
@@ -166,6 +167,46 @@ async fn role_07_a_second_factor_is_confirmed_used_once_and_given_up(place: Plac
     people.drop_factor("user ann", &ann.id).await.unwrap();
     assert!(!people.use_code(&ann.id, &recovery[0]).await.unwrap());
     assert_eq!(rule(people.drop_factor("user ann", &ann.id).await).code, "no_second_factor");
+    store.stop().await;
+}
+
+async fn sec_01_secrets_of_second_factors_are_sealed_those_from_before_too(place: Place) {
+    let store = place.store().await;
+    let people = store.people();
+    let [ann, ben] = [user(&people, "ann@x.org", Role::Owner).await, user(&people, "ben@x.org", Role::Admin).await];
+    let (before, with_key) = (Secret::new("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"), store.core.settings.borrow().clone());
+    let code = |secret: &Secret| factor_code(secret, now_ms() as u64 / 1_000).unwrap();
+    // Without a key none is kept, and what was kept before goes on.
+    let mut without = with_key.clone();
+    without.store.seal_key = None;
+    store.set(without);
+    let no = rule(people.begin_factor(&ann.id).await.map(|_| ()));
+    assert_eq!((no.code, no.status), ("no_seal_key", 409));
+    assert!(no.message.contains("[store] seal_key in offhook.toml is not set"), "{no:?}");
+    place.sql(&format!("UPDATE users SET factor = '{0}', factor_pending = '{0}'", before.expose())).await;
+    assert!(people.use_code(&ben.id, &code(&before)).await.unwrap());
+    // With one they are sealed, each for its user.
+    store.set(with_key.clone());
+    people.seal_factors().await.unwrap();
+    let kept = people.kept_factors().await.unwrap();
+    assert!(kept.len() == 4 && kept.iter().all(|kept| kept.starts_with("v1:") && !kept.contains(before.expose())));
+    place.sql("UPDATE users SET factor_step = 0").await;
+    assert!(people.use_code(&ann.id, &code(&before)).await.unwrap());
+    let secret = people.begin_factor(&ann.id).await.unwrap().secret;
+    let recovery = people.confirm_factor("user ann", &ann.id, &code(&secret)).await.unwrap();
+    let kept = people.kept_factors().await.unwrap();
+    assert!(kept.len() == 3 && kept.iter().all(|kept| kept.starts_with("v1:") && !kept.contains(secret.expose())));
+    // One that was copied into another row, or sealed with another key, is none.
+    place.sql("UPDATE users SET factor_step = 0").await;
+    place.sql("UPDATE users SET factor = (SELECT factor FROM users WHERE email = 'ann@x.org')").await;
+    assert!(!people.use_code(&ben.id, &code(&secret)).await.unwrap());
+    assert!(people.use_code(&ann.id, &code(&secret)).await.unwrap());
+    let mut other = with_key;
+    other.store.seal_key = Some(Secret::new("another key, of thirty-two bytes"));
+    store.set(other);
+    place.sql("UPDATE users SET factor_step = 0").await;
+    assert!(!people.use_code(&ann.id, &code(&secret)).await.unwrap());
+    assert!(people.use_code(&ann.id, &recovery[0]).await.unwrap(), "these are kept by their hash");
     store.stop().await;
 }
 

@@ -10,12 +10,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::members::page;
+use super::when::When;
 use crate::store::people::{AuditFilter, AuditRow};
-use crate::store::{read, written};
+use crate::store::written;
 use crate::web::Api;
 use crate::web::extract::Query;
 use crate::web::page::{Page, limit, no_cursor, place};
-use crate::web::problem::{Problem, Wrong};
+use crate::web::problem::Problem;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(list))
@@ -32,9 +33,9 @@ struct Filter {
     who: Option<String>,
     /// Of this kind: `user.role`; or all of `user`.
     action: Option<String>,
-    /// Not before, RFC 3339 in UTC.
+    /// Not before: RFC 3339, a day, or so long ago, such as `-2d`.
     since: Option<String>,
-    /// Before, RFC 3339 in UTC.
+    /// Before, likewise.
     until: Option<String>,
     /// Entries on a page: 1 to 100; 25 if it is left out.
     #[param(minimum = 1, maximum = 100)]
@@ -73,12 +74,13 @@ async fn list(State(api): State<Api>, uri: Uri, Query(filter): Query<Filter>) ->
     let limit = limit(filter.limit)?;
     let before = place(filter.cursor.as_deref())?.map(|place| place.parse::<i64>().map_err(|_| no_cursor()));
     let before = before.transpose()?;
+    let when = When::of(&api);
     let wanted = AuditFilter {
         object: filter.object,
         who: filter.who,
         action: filter.action,
-        since_ms: moment("since", filter.since.as_deref())?,
-        until_ms: moment("until", filter.until.as_deref())?,
+        since_ms: when.perhaps("since", filter.since.as_deref())?,
+        until_ms: when.perhaps("until", filter.until.as_deref())?,
     };
     let rows = api.handle.store().people().audited(&wanted, before, u64::from(limit) + 1).await?;
     Ok(page(rows, limit, |row| row.seq.to_string(), item).answer(&uri))
@@ -92,12 +94,4 @@ fn item(row: AuditRow) -> AuditItem {
         object: row.object,
         detail: row.detail.and_then(|text| serde_json::from_str(&text).ok()),
     }
-}
-
-fn moment(name: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    read(text).map(Some).ok_or_else(|| {
-        let message = "A moment is written as 2026-11-20T23:14:55Z, or as a date.";
-        Problem::wrong(vec![Wrong::parameter(name, "moment", message)])
-    })
 }

@@ -302,7 +302,10 @@ async fn change_password(
     path = "/api/v1/session/factor",
     tag = "Session",
     request_body = PasswordProof,
-    responses((status = 200, description = "What to tell the telephone", body = FactorItem))
+    responses(
+        (status = 200, description = "What to tell the telephone", body = FactorItem),
+        (status = 409, description = "`no_seal_key`: this server has no key to seal its secret with")
+    )
 )]
 async fn begin_factor(
     State(api): State<Api>,

@@ -12,7 +12,8 @@ use crate::web::extract::{Json, Query};
 use crate::web::problem::{Problem, Wrong};
 use crate::web::{Api, Who};
 
-use super::{calls, when};
+use super::calls;
+use super::when::When;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default().routes(routes!(statuses))
@@ -63,9 +64,8 @@ async fn statuses(
     Who(who): Who,
     Query(counted): Query<Counted>,
 ) -> Result<Json<Statuses>, Problem> {
-    let now = when::now_ms();
-    let moment =
-        |name: &str, text: &Option<String>| text.as_deref().map(|text| when::moment(name, text, now)).transpose();
+    let when = When::of(&api);
+    let moment = |name: &str, text: &Option<String>| text.as_deref().map(|text| when.moment(name, text)).transpose();
     let (since_ms, until_ms) = match (moment("since", &counted.since), moment("until", &counted.until)) {
         (Ok(since), Ok(until)) => (since, until),
         (since, until) => {

@@ -14,7 +14,8 @@ use crate::web::page::{Page, Wanted};
 use crate::web::problem::{Problem, Wrong};
 use crate::web::{Api, Who};
 
-use super::{calls, when};
+use super::calls;
+use super::when::When;
 
 /// By the hour, as much at once.
 const MOST_BY_HOUR_MS: i64 = 14 * 86_400_000;
@@ -31,7 +32,8 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 struct Added {
     /// How the sum is taken apart: `agent`, `deployment`, `model`, `month`, `day` or `hour`; not at all if it is left out.
     by: Option<String>,
-    /// From the hour of this moment on: RFC 3339, a day, or so long ago, such as `-30d`.
+    /// From the hour of this moment on: RFC 3339, a day, or so long ago, such as `-30d`. Days are those of the organization's time
+    /// zone; by day and by month, of UTC, by whose days sums are kept.
     since: Option<String>,
     /// Up to this moment.
     until: Option<String>,
@@ -91,10 +93,12 @@ struct Used {
     responses((status = 200, description = "The sums", body = Used))
 )]
 async fn usage(State(api): State<Api>, Who(who): Who, Query(added): Query<Added>) -> Result<Json<Used>, Problem> {
-    let now = when::now_ms();
+    // Days and months are kept as they are in UTC.
+    let when = if matches!(added.by.as_deref(), Some("day" | "month")) { When::utc() } else { When::of(&api) };
+    let now = when.now_ms();
     let mut wrong = Vec::new();
     let mut moment = |name: &str, text: &Option<String>| {
-        let read = text.as_deref().map(|text| when::moment(name, text, now)).transpose();
+        let read = text.as_deref().map(|text| when.moment(name, text)).transpose();
         read.unwrap_or_else(|found| {
             wrong.push(found);
             None

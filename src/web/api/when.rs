@@ -1,55 +1,58 @@
-//! Moments in parameters: a day, RFC 3339, or so long ago.
+//! Moments in parameters: a day in the organization's zone, RFC 3339, or so long ago.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
-use crate::store;
-use crate::web::problem::Wrong;
+use crate::house::zone;
+use crate::web::Api;
+use crate::web::problem::{Problem, Wrong};
 
-/// Milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
+/// How moments of one request are read.
+#[derive(Clone, Debug)]
+pub(super) struct When {
+    zone: TimeZone,
+    now: Timestamp,
 }
 
-/// A moment in milliseconds since 1970: `2026-12-01`, `2026-12-01T09:30:00Z`, `-2d`, `-12h`, `-30m`, `-90s`.
-pub(super) fn moment(name: &str, text: &str, now_ms: i64) -> Result<i64, Wrong> {
-    let found = match text.strip_prefix('-') {
-        Some(ago) => length_ms(ago).map(|ms| now_ms.saturating_sub(ms)),
-        None => store::read(text),
-    };
-    found.ok_or_else(|| {
-        let message = "A moment is RFC 3339 in UTC, such as 2026-12-01T09:30:00Z, a day, or so long ago, such as -2d.";
-        Wrong::parameter(name, "moment", message)
-    })
-}
+impl When {
+    /// In the organization's time zone.
+    pub(super) fn of(api: &Api) -> When {
+        When::at(api.handle.config().server.organization.zone())
+    }
 
-fn length_ms(text: &str) -> Option<i64> {
-    let unit = text.chars().last()?;
-    let unit_ms = match unit {
-        's' => 1_000,
-        'm' => 60_000,
-        'h' => 3_600_000,
-        'd' => 86_400_000,
-        _ => return None,
-    };
-    let number =
-        text.strip_suffix(unit).filter(|digits| digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit()));
-    number?.parse::<i64>().ok()?.checked_mul(unit_ms)
-}
+    /// In UTC, for what is kept by its days.
+    pub(super) fn utc() -> When {
+        When::at(TimeZone::UTC)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    fn at(zone: TimeZone) -> When {
+        When { zone, now: Timestamp::now() }
+    }
 
-    #[test]
-    fn moments_are_days_times_and_lengths() {
-        let now = 1_000_000_000_000;
-        let read = |text: &str| moment("since", text, now).ok();
-        assert_eq!(read("-2d"), Some(now - 172_800_000));
-        assert_eq!(read("-90s"), Some(now - 90_000));
-        assert_eq!(read("1970-01-02"), Some(86_400_000));
-        assert_eq!(read("1970-01-01T00:00:01Z"), Some(1_000));
-        for wrong in ["", "-", "-2", "-d", "-1234567d", "--2d", "2d", "yesterday", "-2w", "-é"] {
-            assert_eq!(read(wrong), None, "{wrong:?}");
-        }
+    /// Milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> i64 {
+        self.now.as_millisecond()
+    }
+
+    /// A moment in milliseconds since 1970: `2026-12-01`, `2026-12-01T09:30:00Z`, `-2d`, `-12h`, `-30m`, `-90s`.
+    pub(super) fn moment(&self, name: &str, text: &str) -> Result<i64, Wrong> {
+        self.read(text).ok_or_else(|| Wrong::parameter(name, "moment", MOMENT))
+    }
+
+    /// The same of a parameter that may be left out.
+    pub(super) fn perhaps(&self, name: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
+        text.map(|text| self.moment(name, text)).transpose().map_err(|wrong| Problem::wrong(vec![wrong]))
+    }
+
+    /// The same of a field.
+    pub(super) fn field(&self, name: &str, text: &str) -> Result<i64, Problem> {
+        self.read(text).ok_or_else(|| Problem::wrong(vec![Wrong::field(name, "moment", MOMENT)]))
+    }
+
+    fn read(&self, text: &str) -> Option<i64> {
+        zone::moment(text, &self.zone, self.now).map(Timestamp::as_millisecond)
     }
 }
+
+const MOMENT: &str =
+    "A moment is RFC 3339, such as 2026-12-01T09:30:00Z, a day, or so long ago, such as -2d, -3h or -30m.";

@@ -61,6 +61,9 @@ pub const OFFERS: usize = 30;
 const PAGE: usize = 100;
 
 impl Kind {
+    /// All.
+    pub const ALL: [Kind; 3] = [Kind::Local, Kind::Mobile, Kind::TollFree];
+
     /// As a segment of a path.
     pub fn segment(self) -> &'static str {
         match self {
@@ -99,7 +102,7 @@ impl Kind {
 
     /// The type of that name, as owned numbers have it.
     pub fn of_regulated(name: &str) -> Option<Kind> {
-        [Kind::Local, Kind::Mobile, Kind::TollFree].into_iter().find(|kind| kind.regulated() == name)
+        Kind::ALL.into_iter().find(|kind| kind.regulated() == name)
     }
 }
 

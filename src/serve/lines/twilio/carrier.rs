@@ -1,6 +1,7 @@
 //! What only the carrier can do with a call: end it, take its line, connect its streams to us.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::config::Twilio;
 use crate::engine::EffectResult;
@@ -8,6 +9,7 @@ use crate::link::twilio::rest::{self, RestRequest};
 use crate::link::twilio::twiml;
 use crate::serve::lines::{Errand, Outcome};
 
+use super::documents::Documents;
 use super::rest::{Answer, Rest};
 use super::{Twiml, Way};
 
@@ -25,12 +27,22 @@ pub(in crate::serve) struct Carrier {
 struct Asker {
     rest: Rest,
     carrier_call: String,
+    /// For carriers that take no document itself, and where those ask.
+    documents: Arc<Documents>,
+    place: String,
 }
 
 impl Carrier {
     /// The carrier of a call, and the way by which its streams come to us.
-    pub(in crate::serve) fn new(way: Way, client: reqwest::Client, twilio: Twilio, carrier_call: String) -> Self {
-        Carrier { way, asker: Asker { rest: Rest::new(client, twilio), carrier_call } }
+    pub(in crate::serve) fn new(
+        way: Way,
+        client: reqwest::Client,
+        twilio: Twilio,
+        carrier_call: String,
+        documents: Arc<Documents>,
+    ) -> Self {
+        let place = way.document();
+        Carrier { way, asker: Asker { rest: Rest::new(client, twilio), carrier_call, documents, place } }
     }
 
     pub(in crate::serve::lines) fn leads_back(&self) -> bool {
@@ -72,7 +84,15 @@ impl Asker {
 
     /// Takes the line from its stream and runs `twiml`. Never done twice: keys that are pressed twice are other keys.
     async fn take_line(self, twiml: String) -> Outcome {
-        match self.ask(|account| rest::transfer(account, &self.carrier_call, twiml.clone()), false).await {
+        let itself = self.rest.manner().takes_documents;
+        if !itself {
+            self.documents.put(&self.carrier_call, twiml.clone(), Instant::now());
+        }
+        let request = |account: &str| match itself {
+            true => rest::transfer(account, &self.carrier_call, twiml.clone()),
+            false => rest::transfer_by_url(account, &self.carrier_call, self.place.clone()),
+        };
+        match self.ask(request, false).await {
             Ok(Said::Done) => Outcome::Ended(EffectResult::Done),
             Ok(Said::CallOver) => Outcome::CallOver,
             Err(Failed { why, brief, perhaps_done, .. }) => {
@@ -106,7 +126,7 @@ impl Asker {
             Answer::Unsent(why) => return Err(Failed::ours(why, false)),
             Answer::Lost(why) => return Err(Failed::ours(why, true)),
         };
-        rest::outcome(status, &body).map_err(|error| Failed {
+        rest::outcome_of(self.rest.manner(), status, &body).map_err(|error| Failed {
             why: error.to_string(),
             brief: error.brief(),
             retry: error.retry(),

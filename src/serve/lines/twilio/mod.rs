@@ -2,10 +2,11 @@
 //!
 //! [`socket`] is a stream that has shown its token, [`way`] how streams come to us, [`carrier`] what is asked of a call that is
 //! up and [`placing`] of one that is to be, both by [`rest`], which
-//! also asks about numbers. The webhooks are in
+//! also asks about numbers; [`documents`] are for carriers that take only the URL of one. The webhooks are in
 //! [`ways_in::twilio`](crate::serve::ways_in::twilio).
 
 mod carrier;
+pub(in crate::serve) mod documents;
 pub(in crate::serve) mod placing;
 pub(in crate::serve) mod rest;
 mod socket;

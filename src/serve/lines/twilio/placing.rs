@@ -129,7 +129,7 @@ impl Carrier {
                     return Ok(());
                 }
                 Answer::Here(status, body) => {
-                    if rest::outcome(status, &body).is_err() {
+                    if rest::outcome_of(self.0.manner(), status, &body).is_err() {
                         return Err(format!("HTTP {status}"));
                     }
                 }

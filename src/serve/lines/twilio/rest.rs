@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::Twilio;
+use crate::config::{CarrierProfile, Twilio};
+use crate::link::twilio::manner::{self, Manner};
 use crate::link::twilio::rest::{Host, RestRequest};
 use crate::output::words;
 
@@ -38,6 +39,16 @@ impl Rest {
             (Some(account), Some(_)) => Ok(account),
             _ => Err(unset.to_owned()),
         }
+    }
+
+    /// Whose it is.
+    pub(in crate::serve) fn profile(&self) -> CarrierProfile {
+        self.twilio.profile
+    }
+
+    /// What it has otherwise than Twilio.
+    pub(in crate::serve) fn manner(&self) -> &'static Manner {
+        manner::of(self.twilio.profile)
     }
 
     /// How long a request may take that is not given more.

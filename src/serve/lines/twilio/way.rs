@@ -2,8 +2,8 @@
 
 use axum::http::Uri;
 
-use crate::config::Limits;
-use crate::link::twilio::twiml;
+use crate::config::{CarrierProfile, Limits};
+use crate::link::twilio::{manner, twiml};
 use crate::serve::public::Public;
 
 use super::{TOKEN, Twiml};
@@ -15,11 +15,13 @@ pub(in crate::serve) struct Way {
     call: String,
     /// A stream that is over leads back to us.
     leads_back: bool,
+    /// Whose streams they are.
+    profile: CarrierProfile,
 }
 
 impl Way {
-    pub(in crate::serve) fn new(public: Public, call: String, limits: &Limits) -> Self {
-        Way { public, call, leads_back: limits.line_back_s > 0 }
+    pub(in crate::serve) fn new(public: Public, call: String, limits: &Limits, profile: CarrierProfile) -> Self {
+        Way { public, call, leads_back: limits.line_back_s > 0, profile }
     }
 
     pub(super) fn leads_back(&self) -> bool {
@@ -36,13 +38,22 @@ impl Way {
         let media = self.public.media(&Uri::from_static("/twilio/media"));
         let status = self.public.url("/twilio/stream-status");
         let parameters = [(TOKEN, token)];
-        Twiml(match self.leads_back {
+        let document = match self.leads_back {
             true => {
                 let ask = self.public.url("/twilio/stream-over");
                 twiml::connect_or_ask(&media, &self.call, Some(&status), &parameters, &ask)
             }
             false => twiml::connect_stream(&media, &self.call, Some(&status), &parameters),
+        };
+        Twiml(match manner::of(self.profile).signs_upgrades {
+            true => document,
+            false => twiml::with_bearer(&document, token),
         })
+    }
+
+    /// Where the carrier asks for what it was not told itself.
+    pub(super) fn document(&self) -> String {
+        self.public.url(super::documents::PATH)
     }
 
     /// TwiML that puts the caller through and asks `/twilio/transfer` when that is over.

@@ -69,6 +69,17 @@ pub(in crate::serve) async fn transfer(State(shared): State<Arc<Shared>>, webhoo
     }
 }
 
+/// `POST /twilio/document`: what is a call to do next, of which the carrier was told no more than where it is said?
+pub(in crate::serve) async fn document(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
+    let Some(carrier_call) = webhook.form.get("CallSid") else {
+        shared.metrics.rejected.add("fields", 1);
+        return (StatusCode::BAD_REQUEST, "CallSid is needed\n").into_response();
+    };
+    shared.metrics.carrier_reports.add("document", 1);
+    // One that nobody knows any more, as after a start anew, has nobody to talk to either.
+    webhook::xml(shared.documents.get(carrier_call, webhook.at).unwrap_or_else(twiml::hang_up))
+}
+
 /// `POST /twilio/transfer-answered`: somebody is talking to the caller. It names the other leg; ours is its parent.
 pub(in crate::serve) async fn answered(State(shared): State<Arc<Shared>>, webhook: Signed) -> Response {
     let form = webhook.form;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::link::twilio::{self, Decoded, Stream, signature};
+use crate::config::Server;
+use crate::link::twilio::{self, Decoded, Stream, manner, signature};
 use crate::output::words;
 use crate::serve::doors::Ticket;
 use crate::serve::leg::READ_BUFFER_BYTES;
@@ -37,13 +38,14 @@ pub(in crate::serve) async fn upgrade(
 ) -> Response {
     let config = shared.config();
     if config.server.twilio.check_signatures {
-        let url = Public::of(&config.server, &headers).media(&uri);
-        let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let token = config.server.twilio.auth_token.as_ref();
-        if !token.is_some_and(|token| signature::verify_upgrade(token, &url, given)) {
+        let is_trusted = match manner::of(config.server.twilio.profile).signs_upgrades {
+            true => signed(&config.server, &uri, &headers),
+            false => bearer(&headers).is_some_and(|token| shared.registry.awaits(token)),
+        };
+        if !is_trusted {
             shared.metrics.media_rejected.add("signature", 1);
             if shared.strangers.due() {
-                tracing::warn!("media upgrade refused: wrong signature (is public_url right?)");
+                tracing::warn!("media upgrade refused: wrong signature or token (is public_url right?)");
             }
             return StatusCode::FORBIDDEN.into_response();
         }
@@ -59,6 +61,18 @@ pub(in crate::serve) async fn upgrade(
         .max_frame_size(MAX_MESSAGE_BYTES)
         .protocols(["audio.twilio.com"])
         .on_upgrade(move |socket| introduce(shared, socket, permit, ticket.map(|Extension(ticket)| ticket)))
+}
+
+/// Whether the carrier has signed the upgrade.
+fn signed(server: &Server, uri: &Uri, headers: &HeaderMap) -> bool {
+    let url = Public::of(server, headers).media(uri);
+    let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+    server.twilio.signs_with().is_some_and(|token| signature::verify_upgrade(token, &url, given))
+}
+
+/// The token that an upgrade shows. It is spent by the stream's `start`, which has it too.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Reads up to the stream's `start`, and hands the socket to the call whose token it shows.

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::config::Config;
-use crate::link::twilio::signature;
+use crate::link::twilio::{manner, signature};
 use crate::serve::Shared;
 use crate::serve::public::Public;
 
@@ -72,17 +72,19 @@ fn trusted(
     if config.server.twilio.check_signatures {
         let public = Public::of(&config.server, headers);
         let urls = [Some(public.webhook(uri)), public.webhook_as_asked(uri, headers)];
-        let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let twilio = &config.server.twilio;
+        let mut known = manner::of(twilio.profile).signature_headers.iter();
+        let given = known.find_map(|name| headers.get(*name)).and_then(|value| value.to_str().ok()).unwrap_or("");
         // A GET is signed by its URL, which has the fields already.
         let signed: &[_] = if *method == Method::GET { &[] } else { &fields };
-        let token = config.server.twilio.auth_token.as_ref();
+        let token = twilio.signs_with();
         let right = |token| urls.iter().flatten().any(|url| signature::verify_form(token, url, signed, given));
         if !token.is_some_and(right) {
             shared.metrics.rejected.add("signature", 1);
             if shared.strangers.due() {
                 let why = match token {
-                    None => "there is no twilio.auth_token to check its signature with",
-                    Some(_) => "wrong signature (is public_url in offhook.toml what the carrier calls?)",
+                    None => format!("there is no twilio.{} to check its signature with", twilio.signing_name()),
+                    Some(_) => "wrong signature (is public_url in offhook.toml what the carrier calls?)".to_owned(),
                 };
                 tracing::warn!("webhook refused: {why}");
             }

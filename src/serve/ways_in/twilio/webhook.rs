@@ -188,7 +188,7 @@ async fn answer(
     let is_up = |id: &str| shared.registry.contains(id);
     let id = wall::new_id(started, &shared.random, &shared.data.join("calls"), is_up).await;
     let id = id.map_err(|_| "no_randomness")?;
-    let way = Way::new(public.clone(), id.clone(), &deployment.limits);
+    let way = Way::new(public.clone(), id.clone(), &deployment.limits, config.server.twilio.profile);
     let answer = Answer::Twilio(way.connect(&token));
     let (line, claimed) = oneshot::channel();
     let (commands, commanded) = mpsc::channel(QUEUE_COMMANDS);
@@ -227,7 +227,7 @@ async fn answer(
     about.prepare(&mut settings, &id, deployment, started);
     let settings = Arc::new(settings);
     let (client, twilio) = (shared.client.clone(), config.server.twilio.clone());
-    let carrier = twilio::Carrier::new(way, client, twilio, carrier_call.to_owned());
+    let carrier = twilio::Carrier::new(way, client, twilio, carrier_call.to_owned(), Arc::clone(&shared.documents));
     tokio::spawn(task::answer(Setup {
         shared: Arc::clone(shared),
         slot,

@@ -64,7 +64,8 @@ pub(super) async fn delete(
     let calls = api.handle.store().running_calls_of(&id).await?.len() as u64;
     let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new(), calls };
     let mut edits = vec![Edit { doc: change.doc.clone(), upon: Some(revision), to: Wanted::Gone }];
-    for deployment in met(&config, &[id.as_str()]).remove(&id).unwrap_or_default() {
+    let mut met = met(&api, &config, &[id.as_str()]).await?;
+    for deployment in met.remove(&id).unwrap_or_default() {
         let doc = DocId::Deployment(deployment.id.as_str().into());
         let Some((_, revision)) = documents::found(&api, &doc).await? else { continue };
         gone.documents.push(doc.to_string());

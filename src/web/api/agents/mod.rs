@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use crate::config::{DocId, DocState, Edit, Persona, Schedule, Visibility, Wanted, keys_of};
 use crate::house::deployments::MAX_TITLE;
+use crate::house::zone;
 use crate::store::{UsageBy, UsageFilter, Version};
 use crate::web::documents::{self, Change, DocumentAnswer, Dry, Flagged, Standing, is_id};
 use crate::web::extract::{Json, Nothing, Path, Query};
@@ -121,7 +122,7 @@ async fn list(State(api): State<Api>, who: Who, uri: Uri, Query(filter): Query<F
     let wish = Wish { limit: filter.limit, cursor: filter.cursor };
     let page = Page::of(found, &wish, |agent| agent.standing.name.clone(), |agent| agent)?;
     let names: Vec<&str> = page.items.iter().map(|agent| agent.standing.name.as_str()).collect();
-    let mut met = met(&config, &names);
+    let mut met = met(&api, &config, &names).await?;
     let facts = Facts::of(&api, names).await?;
     let items = page.items.into_iter().map(|agent| {
         let its = met.remove(&agent.standing.name).unwrap_or_default();
@@ -143,8 +144,8 @@ impl Facts {
     async fn of(api: &Api, names: Vec<&str>) -> Result<Facts, Problem> {
         let store = api.handle.store();
         let changed = store.newest_versions("agent", &names).await?;
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).start_of_day();
-        let since_ms = today.map(|day| day.timestamp().as_millisecond()).ok();
+        let place = api.handle.config().server.organization.zone();
+        let since_ms = zone::begin(&place, zone::today(&place, Timestamp::now())).map(Timestamp::as_millisecond);
         let only_agents = Some(names.iter().map(|name| (*name).to_owned()).collect());
         let calls =
             store.usage(&UsageFilter { since_ms, only_agents, ..UsageFilter::default() }, UsageBy::Agent).await?;
@@ -211,8 +212,9 @@ async fn get(
         field: ruling.key.to_owned(),
         message: ruling.message,
     });
+    let mut met = met(&api, &config, &[id.as_str()]).await?;
     let view = AgentView {
-        item: item(&api, agent, met(&config, &[id.as_str()]).remove(&id).unwrap_or_default(), &facts),
+        item: item(&api, agent, met.remove(&id).unwrap_or_default(), &facts),
         schedule: schedule(&agent.standing.schedule),
         max_calls: agent.standing.max_calls,
         flags: flags.collect(),

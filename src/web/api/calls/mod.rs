@@ -26,7 +26,7 @@ use crate::web::page::{self, Page};
 use crate::web::problem::{Problem, Wrong};
 use crate::web::{Api, Who};
 
-use super::when;
+use super::when::When;
 pub(super) use item::CallItem;
 use item::{CallDetail, LineItem};
 
@@ -95,11 +95,10 @@ struct Filter {
 
 impl Filter {
     /// As the store is asked, for whoever asks; all that is wrong at once.
-    fn read(&self, who: &Principal) -> Result<ListFilter, Problem> {
+    fn read(&self, who: &Principal, when: &When) -> Result<ListFilter, Problem> {
         let mut wrong = Vec::new();
-        let now = when::now_ms();
         let mut moment = |name: &str, text: &Option<String>| {
-            let read = text.as_deref().map(|text| when::moment(name, text, now));
+            let read = text.as_deref().map(|text| when.moment(name, text));
             read.transpose().unwrap_or_else(|found| {
                 wrong.push(found);
                 None
@@ -216,7 +215,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let limit = page::limit(filter.limit)?;
     let after = place_of(filter.cursor.as_deref())?;
-    let wanted = filter.read(&who)?;
+    let wanted = filter.read(&who, &When::of(&api))?;
     let found = api.handle.store().list(&wanted, after.as_ref(), limit.into()).await?;
     Ok(paged(&api, found, false).answer(&uri))
 }

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{self, Access, Channel, ChatSettings, Config, DocId, Edit, Wanted, with_keys};
 use crate::house::deployments::{self as rules, Have};
-use crate::house::{Refusal, models, phone};
+use crate::house::{Refusal, models, phone, zone};
+use crate::serve::numbers::Quota;
 use crate::web::documents::{self, Change, DocumentAnswer, Dry};
 use crate::web::extract::{Json, Maybe, Path, Query};
 use crate::web::problem::{Problem, Wrong};
@@ -54,7 +55,8 @@ pub(super) async fn create(
     body.remove("id");
     let doc = DocId::Deployment(id.as_str().into());
     let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "deployment.create" };
-    let mut errors = fill(&config, &mut body, Timestamp::now())?;
+    let numbers = api.handle.numbers().quota().await?;
+    let mut errors = fill(&config, &mut body, numbers, Timestamp::now())?;
     if !errors.is_empty() {
         // What else would be told of it is told now.
         let trial = Change { dry: Dry { dry_run: Some(true) }, doc: doc.clone(), ..change };
@@ -74,7 +76,7 @@ pub(super) async fn create(
 ///
 /// # Errors
 /// What forbids it whatever the fields say: the plan's limit, a second internal chat.
-fn fill(config: &Config, body: &mut Map<String, Value>, now: Timestamp) -> Result<Vec<Wrong>, Problem> {
+fn fill(config: &Config, body: &mut Map<String, Value>, numbers: Quota, now: Timestamp) -> Result<Vec<Wrong>, Problem> {
     let mut errors = Vec::new();
     let mut wrong = |no: Refusal| errors.push(Wrong::field(no.field.unwrap_or_default(), no.code, no.message));
     let missing = |field, message: &str| Refusal {
@@ -136,11 +138,11 @@ fn fill(config: &Config, body: &mut Map<String, Value>, now: Timestamp) -> Resul
         return Ok(errors);
     }
     let agent = agent.clone().unwrap_or_default();
-    rules::may_create(channel, &have(config, &agent), &config.server.plan)?;
+    rules::may_create(channel, &have(config, &agent, numbers), &config.server.plan)?;
     let mut default = |key: &str, value: Value| {
         body.entry(key).or_insert(value);
     };
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let today = zone::today(&config.server.organization.zone(), now);
     let title = rules::unique_title(&rules::default_title(channel, today), is_taken);
     default("title", title.into());
     default("key", new_key()?.into());
@@ -163,16 +165,15 @@ fn fill(config: &Config, body: &mut Map<String, Value>, now: Timestamp) -> Resul
 }
 
 /// What there is before one is made.
-fn have(config: &Config, agent: &str) -> Have {
+fn have(config: &Config, agent: &str, numbers: Quota) -> Have {
     let internal = |chat: &config::ChatDeployment| {
         chat.standing.agent == agent && matches!(chat.settings, ChatSettings::Internal(_))
     };
-    let numbers = config.deployments.values().filter(|phone| phone.number.is_some()).count();
     Have {
         deployments: u32::try_from(config.deployments.len() + config.chats.len()).unwrap_or(u32::MAX),
         internal_chat: config.chats.values().any(|chat| internal(chat)),
-        numbers: u32::try_from(numbers).unwrap_or(u32::MAX),
-        spare_numbers: 0,
+        numbers: numbers.used,
+        spare_numbers: numbers.spare,
     }
 }
 
@@ -221,7 +222,8 @@ pub(super) async fn clone(
     seen(&who, original)?;
     let original = original.ok_or_else(|| Problem::absent("deployment", &id))?;
     let (text, _) = documents::read(&api, &DocId::Deployment(id.as_str().into())).await?;
-    rules::may_create(original.channel, &have(&config, &original.agent), &config.server.plan)?;
+    let numbers = api.handle.numbers().quota().await?;
+    rules::may_create(original.channel, &have(&config, &original.agent, numbers), &config.server.plan)?;
     let wished = body.unwrap_or_default();
     let is_taken = |title: &str| standings(&config).any(|other| other.agent == original.agent && other.title == title);
     let title = wished.title.unwrap_or_else(|| copy_title(&original.title, is_taken));

@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use crate::config::{self, Channel, DocId, Edit, Wanted, keys_of};
 use crate::house::deployments as rules;
+use crate::store::people::Somebody;
 use crate::web::documents::{self, Change, DocumentAnswer, Dry, is_id};
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::once::{etag, is_known};
@@ -26,7 +27,7 @@ use crate::web::{Api, Who};
 
 use super::agents::{Flip, checked, schedule};
 use made::new_key;
-use view::{DeploymentItem, Facts, effective, item, standing, standings};
+use view::{DeploymentItem, Facts, effective, item, somebody, standing, standings};
 pub(super) use view::{Met, met};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
@@ -123,15 +124,19 @@ async fn listed(api: &Api, who: &Who, filter: Filter) -> Result<Page<DeploymentI
     let live = filter.state.as_deref().map(|state| state == "live");
     let config = api.handle.config();
     let now = Timestamp::now();
+    let who_is_there = match live {
+        Some(_) => somebody(api, &standings(&config).collect::<Vec<_>>()).await?,
+        None => Somebody::default(),
+    };
     let found = standings(&config).filter(|standing| {
         who.0.sees(&standing.agent)
             && filter.agent.as_ref().is_none_or(|agent| *agent == standing.agent)
             && filter.channel.as_deref().is_none_or(|channel| channel == standing.channel.name())
-            && live.is_none_or(|live| effective(&config, standing, now).live == live)
+            && live.is_none_or(|live| effective(&config, standing, &who_is_there, now).live == live)
     });
     let wish = Wish { limit: filter.limit, cursor: filter.cursor };
     let page = Page::of(found, &wish, |standing| standing.name.clone(), |standing| standing)?;
-    let facts = Facts::of(api, page.items.iter().map(|standing| standing.name.as_str()).collect()).await?;
+    let facts = Facts::of(api, &config, page.items.iter().map(|standing| standing.name.as_str()).collect()).await?;
     let items = page.items.into_iter().map(|standing| item(api, &config, standing, &facts)).collect();
     Ok(Page { items, next: page.next })
 }
@@ -160,7 +165,7 @@ async fn get(
     let found = standing(&config, &id);
     seen(&who, found)?;
     let (text, revision) = documents::read(&api, &doc).await?;
-    let facts = Facts::of(&api, vec![&id]).await?;
+    let facts = Facts::of(&api, &config, vec![&id]).await?;
     let Some(standing) = found else {
         let why = facts.states.get(&doc).and_then(|state| state.why.clone());
         let why = why.unwrap_or_else(|| "offhook check says what is wrong".to_owned());

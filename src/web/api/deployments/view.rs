@@ -1,6 +1,6 @@
 //! How deployments are shown: whether they answer, why they cannot work, and where their data sits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::extract::State;
 use jiff::Timestamp;
@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::config::{self, Access, Config, DocId, DocState};
-use crate::house::access::Member;
 use crate::house::deployments::{Parts, cannot_work};
 use crate::house::force::{Because, Effective, Visitor, in_force};
 use crate::house::panel::{self, Made};
+use crate::house::zone;
 use crate::store::Version;
+use crate::store::people::Somebody;
 use crate::web::documents::{self, Flagged, Standing};
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::problem::Problem;
@@ -47,16 +48,21 @@ pub(in crate::web::api) struct Live {
     words: Option<&'static str>,
     /// When that one says no no longer, as far as is known: RFC 3339.
     until: Option<String>,
+    /// The same as people read it: in the organization's time zone, which is named.
+    until_shown: Option<String>,
 }
 
-impl From<Effective> for Live {
-    fn from(effective: Effective) -> Self {
+impl Live {
+    fn of(effective: Effective, config: &Config) -> Live {
         let because = effective.because;
+        let until = because.and_then(|because| because.until());
+        let place = &config.server.organization;
         Live {
             live: effective.live,
             because: because.map(|because| because.name()),
             words: because.map(|because| because.words()),
-            until: because.and_then(|because| because.until()).map(|at| at.to_string()),
+            until_shown: until.map(|at| zone::shown(at, &place.zone())),
+            until: until.map(|at| at.to_string()),
         }
     }
 }
@@ -110,31 +116,45 @@ pub(super) fn standing<'a>(config: &'a Config, id: &str) -> Option<&'a config::S
 }
 
 /// Where these agents are met, by agent.
-pub(in crate::web::api) fn met(config: &Config, agents: &[&str]) -> HashMap<String, Vec<Met>> {
+pub(in crate::web::api) async fn met(
+    api: &Api,
+    config: &Config,
+    agents: &[&str],
+) -> Result<HashMap<String, Vec<Met>>, Problem> {
     let now = Timestamp::now();
+    let its: Vec<_> = standings(config).filter(|standing| agents.contains(&standing.agent.as_str())).collect();
+    let who = somebody(api, &its).await?;
     let mut met: HashMap<String, Vec<Met>> = HashMap::new();
-    for standing in standings(config).filter(|standing| agents.contains(&standing.agent.as_str())) {
+    for standing in its {
         met.entry(standing.agent.clone()).or_default().push(Met {
             id: standing.name.clone(),
             channel: standing.channel.name(),
             title: standing.title.clone(),
             active: standing.active,
-            effective: effective(config, standing, now).into(),
+            effective: Live::of(effective(config, standing, &who, now), config),
         });
     }
-    met
+    Ok(met)
 }
 
-/// Whether anybody is answered. An organization has an owner at least, and who was invited by address is somebody.
-pub(super) fn effective(config: &Config, standing: &config::Standing, now: Timestamp) -> Effective {
+/// Who there is that these deployments might be for.
+pub(super) async fn somebody(api: &Api, standings: &[&config::Standing]) -> Result<Somebody, Problem> {
+    let lists = standings.iter().filter_map(|standing| match &standing.access {
+        Some(Access::InviteOnly(invited)) => Some(invited),
+        _ => None,
+    });
+    let invited: HashSet<&str> = lists.flatten().map(String::as_str).collect();
+    let invited: Vec<&str> = invited.into_iter().collect();
+    Ok(api.handle.store().people().somebody(&invited).await?)
+}
+
+/// Whether anybody is answered, of all who are members or have shown an agent's password or token.
+pub(super) fn effective(config: &Config, standing: &config::Standing, who: &Somebody, now: Timestamp) -> Effective {
     let Some(agent) = config.personas.get(&standing.agent) else {
         return Effective { live: false, because: Some(Because::Agent) };
     };
-    let mut members = vec![Member { email: String::new(), role: config::Role::Owner }];
-    if let Some(Access::InviteOnly(invited)) = &standing.access {
-        members.extend(invited.iter().map(|email| Member { email: email.clone(), role: config::Role::Member }));
-    }
-    in_force(&agent.standing, standing, Visitor::Somebody { members: &members, token: false }, now)
+    let token = who.with_token.contains(&standing.agent);
+    in_force(&agent.standing, standing, Visitor::Somebody { members: &who.members, token }, now)
 }
 
 /// What is known of deployments beside their documents.
@@ -142,10 +162,13 @@ pub(super) struct Facts {
     pub(super) states: HashMap<DocId, DocState>,
     changed: HashMap<String, Version>,
     flags: HashMap<DocId, Vec<Flagged>>,
+    who: Somebody,
 }
 
 impl Facts {
-    pub(super) async fn of(api: &Api, names: Vec<&str>) -> Result<Facts, Problem> {
+    pub(super) async fn of(api: &Api, config: &Config, names: Vec<&str>) -> Result<Facts, Problem> {
+        let its: Vec<_> = names.iter().filter_map(|name| standing(config, name)).collect();
+        let who = somebody(api, &its).await?;
         let changed = api.handle.store().newest_versions("deployment", &names).await?;
         let source = api.handle.source();
         let flags = source.findings().into_iter().map(|(doc, rulings)| {
@@ -160,6 +183,7 @@ impl Facts {
             states: source.documents().into_iter().map(|state| (state.doc.clone(), state)).collect(),
             changed: changed.into_iter().map(|version| (version.name.clone(), version)).collect(),
             flags: flags.collect(),
+            who,
         })
     }
 }
@@ -167,7 +191,7 @@ impl Facts {
 pub(super) fn item(api: &Api, config: &Config, standing: &config::Standing, facts: &Facts) -> DeploymentItem {
     let doc = DocId::Deployment(standing.name.as_str().into());
     let now = Timestamp::now();
-    let effective = effective(config, standing, now);
+    let effective = effective(config, standing, &facts.who, now);
     let (phone, chat) = (config.deployments.get(&standing.name), config.chats.get(&standing.name));
     let model = phone.map(|phone| phone.agent.model.name.as_str()).or(chat.map(|chat| chat.model.name.as_str()));
     let own = match (phone, chat) {
@@ -199,7 +223,7 @@ pub(super) fn item(api: &Api, config: &Config, standing: &config::Standing, fact
         number,
         access: standing.access.as_ref().map_or(Value::Null, access),
         active: standing.active,
-        effective: effective.into(),
+        effective: Live::of(effective, config),
         cannot_work: cannot,
         flags,
         countries: panel::countries(&rows).into_iter().map(str::to_owned).collect(),
@@ -286,9 +310,10 @@ fn rows(config: &Config, standing: &config::Standing) -> Vec<panel::Row> {
         channel: standing.channel,
         model: model.and_then(card),
         backup: chat.and_then(|chat| chat.backup.as_ref()).and_then(|backup| card(&backup.name)),
+        // No document lets a website's visitors talk, and none has knowledge; what transcribes is the model's own vendor's.
         voice_model: None,
         others: others.collect(),
-        carrier: phone.map(|_| "Twilio"),
+        carrier: phone.map(|_| config.server.twilio.profile.title()),
         has_knowledge: false,
     };
     panel::rows(&made, &config.server.residency)

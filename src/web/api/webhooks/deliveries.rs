@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use super::{absent, found};
 use crate::house::webhooks as rules;
-use crate::store::{self, Delivery, DeliveryFilter, OutboxRow, Outcome, written};
+use crate::store::{Delivery, DeliveryFilter, OutboxRow, Outcome, written};
+use crate::web::api::when::When;
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::page::{self, Page, Wanted};
 use crate::web::problem::{Problem, Wrong};
@@ -39,9 +40,9 @@ struct Filter {
     event: Option<String>,
     /// `delivered`; `failed`: not taken, whether it was tried again or not; `given_up`: not taken, for the last time.
     outcome: Option<String>,
-    /// Made then or later, RFC 3339.
+    /// Made then or later: RFC 3339, a day, or so long ago, such as `-2d`.
     since: Option<String>,
-    /// Made before then, RFC 3339.
+    /// Made before then, likewise.
     until: Option<String>,
     /// Attempts on a page: 1 to 100; 25 if it is left out.
     #[param(minimum = 1, maximum = 100)]
@@ -142,6 +143,7 @@ async fn list(
         let known = rules::events(std::slice::from_ref(kind));
         known.map_err(|no| Problem::wrong(vec![Wrong::parameter("type", no.code, no.message)]))?;
     }
+    let when = When::of(&api);
     let filter = DeliveryFilter {
         endpoint: Some(id),
         kind: wanted.kind,
@@ -149,8 +151,8 @@ async fn list(
         event: wanted.event,
         delivered,
         outcome,
-        since_ms: wanted.since.as_deref().map(|text| time("since", text)).transpose()?,
-        until_ms: wanted.until.as_deref().map(|text| time("until", text)).transpose()?,
+        since_ms: when.perhaps("since", wanted.since.as_deref())?,
+        until_ms: when.perhaps("until", wanted.until.as_deref())?,
         before: before(wanted.cursor.as_deref())?,
         limit: u64::from(limit) + 1,
     };
@@ -260,9 +262,9 @@ async fn dead(
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Window {
-    /// Those that happened then or later, RFC 3339.
+    /// Those that happened then or later: RFC 3339, a day, or so long ago, such as `-3h`.
     since: String,
-    /// Those that happened before then, RFC 3339; left out: until now.
+    /// Those that happened before then, likewise; left out: until now.
     #[serde(default)]
     until: Option<String>,
     /// `all`, or `dead`: only those that were given up; `all` if it is left out.
@@ -298,12 +300,9 @@ async fn window(
     Json(window): Json<Window>,
 ) -> Result<(StatusCode, Json<Again>), Problem> {
     let endpoint = found(&api, &id).await?;
-    let moment = |field: &'static str, text: &str| {
-        let wrong = || Problem::wrong(vec![Wrong::field(field, "time", TIME)]);
-        store::read(text).ok_or_else(wrong)
-    };
-    let since_ms = moment("since", &window.since)?;
-    let until_ms = window.until.as_deref().map_or(Ok(i64::MAX), |until| moment("until", until))?;
+    let when = When::of(&api);
+    let since_ms = when.field("since", &window.since)?;
+    let until_ms = window.until.as_deref().map_or(Ok(i64::MAX), |until| when.field("until", until))?;
     let only_dead = match window.which.as_deref() {
         None | Some("all") => false,
         Some("dead") => true,
@@ -341,12 +340,6 @@ fn before(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
     let place = page::place(cursor)?;
     place.map(|place| place.parse().map_err(|_| page::no_cursor())).transpose()
 }
-
-fn time(name: &str, text: &str) -> Result<i64, Problem> {
-    store::read(text).ok_or_else(|| Problem::wrong(vec![Wrong::parameter(name, "time", TIME)]))
-}
-
-const TIME: &str = "A time is RFC 3339 in UTC, such as 2026-11-20T23:14:55Z, or a date.";
 
 fn parameter(name: &str, message: &str) -> Problem {
     Problem::wrong(vec![Wrong::parameter(name, name, message)])

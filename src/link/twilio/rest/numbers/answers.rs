@@ -121,7 +121,7 @@ pub fn types(status: u16, body: &[u8]) -> Result<Vec<Kind>, RestError> {
     }
     let country: Country = read(status, body)?;
     let there = |kind: &Kind| country.subresource_uris.get(kind.key()).is_some_and(Value::is_string);
-    Ok([Kind::Local, Kind::Mobile, Kind::TollFree].into_iter().filter(there).collect())
+    Ok(Kind::ALL.into_iter().filter(there).collect())
 }
 
 /// The answer to [`search`](super::search).
