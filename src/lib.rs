@@ -28,6 +28,7 @@
 //! | [`ears::answering`] | who picked up a call that was placed: a person, or a machine that talks and beeps |
 //! | [`ears::hearing`] | the ears of a call: echo guard, noise reduction and detection over the same audio |
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, tools, the lent line, limits |
+//! | [`talk`] | THE CHAT: a conversation in text as a value; who is asked when a model fails; whose a conversation is |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
 //! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
 //! | [`lab::journal`] | a call's inputs and decisions as a file, and the words of the trace |
@@ -47,7 +48,7 @@
 //! | [`stage::demo`] | one call through all of it |
 //! | [`output`] | standard output, standard error and the log, whose readers may go away |
 //!
-//! Not there: SIP, WebRTC, chats, though deployments of text channels are read. The line is Twilio's.
+//! Not there: SIP, WebRTC, and chats but for [`talk`], which nothing drives yet. The line is Twilio's.
 //!
 //! # The life of one frame
 //!
@@ -103,6 +104,10 @@
 //! | catalogue, last good | all documents, each in the version that is in force: what is written, or what was good last |
 //! | revision, pinned | which version of a document, or of all of them; what a call ran by, kept for what follows it |
 //! | agent, deployment, channel | who talks; where it is met and what it has otherwise there; a phone, a website's widget, a chat for members |
+//! | conversation, row, event | a chat; what was said in it, as it is kept; what a visitor's page is shown, with an id |
+//! | primary, backup, failover | which model a chat asks, and which when that one fails; see `docs/chat.md` |
+//! | breaker, probe, drill | leaves a primary alone that failed again and again; the one request that finds out; pretends that it is down |
+//! | hand, hand-off | whose a conversation is: the agent's, nobody's yet, a person's; asking the team to take over |
 //! | persona | an agent as it is on every channel, without what only a call has |
 //! | standing | what says whether an agent or a deployment may be met: active, schedule, hours, access, visibility |
 //! | named secret | declared in `offhook.toml` with the hosts that may be sent it; agents' documents have its name only |
@@ -123,6 +128,7 @@ mod rooms;
 pub mod serve;
 pub mod stage;
 pub mod store;
+pub mod talk;
 pub mod web;
 
 pub use engine::report;

@@ -14,21 +14,28 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["base"]),
     ("ears", &["base", "config"]),
     ("engine", &["base", "config", "ears"]),
+    ("talk", &["base", "config"]),
     ("house", &["base", "config"]),
-    ("link", &["base", "config", "engine"]),
+    ("link", &["base", "config", "engine", "talk"]),
     ("lab", &["base", "config", "ears", "engine", "link"]),
     ("store", &["base", "config", "house"]),
     // The process's output streams, beside all rooms that talk to people or to a log.
     ("output", &["base", "config"]),
-    ("serve", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "store"]),
-    ("web", &["base", "config", "engine", "house", "output", "serve", "store"]),
-    ("stage", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "store", "web"]),
-    ("cli", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web"]),
+    ("serve", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "store", "talk"]),
+    ("web", &["base", "config", "engine", "house", "output", "serve", "store", "talk"]),
+    ("stage", &["base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "store", "talk", "web"]),
+    (
+        "cli",
+        &[
+            "base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "talk",
+            "web",
+        ],
+    ),
     (
         "main",
         &[
-            "base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "web",
-            "cli",
+            "base", "config", "ears", "engine", "house", "lab", "link", "output", "serve", "stage", "store", "talk",
+            "web", "cli",
         ],
     ),
 ];

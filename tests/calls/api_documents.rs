@@ -6,7 +6,7 @@ use offhook::stage::phone::Step;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::house::{place, until};
+use crate::house::{place, until, write};
 use crate::web::{Web, until_listed};
 
 #[tokio::test]
