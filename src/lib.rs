@@ -30,7 +30,7 @@
 //! | [`engine`] | THE CALL: phases, the caller's audio, the playout ledger, turns, replies, tools, the lent line, limits |
 //! | [`talk`] | THE CHAT: a conversation in text as a value; who is asked when a model fails; whose a conversation is |
 //! | [`engine::report`] | what a call leaves behind in numbers: the schema of `report.json` |
-//! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model; `http` for requests of documents |
+//! | [`link`] | bytes to engine types and back: `twilio` for the line, `openai` for the model, `completions` for text models; `http` for requests of documents |
 //! | [`lab::journal`] | a call's inputs and decisions as a file, and the words of the trace |
 //! | [`lab::sim`] | the engine with time in our hand, and scenarios as text |
 //! | [`lab::picture`] | `call.svg` and `call.html` |

@@ -60,6 +60,7 @@ const PARTS: &[&str] = &[
     "late",
     "keeper",
     "outgoing",
+    "chat_model",
     "request",
     "text",
     "tools",

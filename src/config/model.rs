@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::countries;
 use super::problem::Problem;
 use super::reader::{Field, Kept, Table};
-use super::types::{Model, ModelCard, ModelFacts, ModelKind, Price, Secret, TextModel};
+use super::types::{Model, ModelCard, ModelFacts, ModelKind, Price, Secret, TextDialect, TextModel};
 use super::values::{self, SecretRef};
 use super::world::World;
 use crate::base::audio::{AudioFormat, Codec};
@@ -163,8 +163,15 @@ fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
         if url.scheme() == "http" && !values::is_loopback(&url) {
             field.doubtful("transcripts and keys would travel in the clear; use https://");
         }
-        Some(url.to_string().trim_end_matches('/').to_owned())
+        let dialect = TextDialect::of_host(url.host_str().unwrap_or_default());
+        Some((url.to_string().trim_end_matches('/').to_owned(), dialect))
     });
+    let (base_url, by_host) = base_url.unzip();
+    let dialect = table.choice(
+        "dialect",
+        by_host.unwrap_or(TextDialect::Compatible),
+        &[("openai", TextDialect::OpenAi), ("compatible", TextDialect::Compatible), ("mistral", TextDialect::Mistral)],
+    );
     let model = table.need("model", "what the vendor calls the model").and_then(|field| field.string(128));
     let price = table.take("price").and_then(text_price);
     table.finish();
@@ -175,6 +182,7 @@ fn text_model(name: &str, mut table: Table<'_, '_>) -> Option<Arc<TextModel>> {
         api_key: None,
         headers: Vec::new(),
         price,
+        dialect,
     }))
 }
 

@@ -23,6 +23,7 @@
 //! - [`registry`] knows calls, claims and commands, [`former`] what former servers have had to do with, [`about`] what is
 //!   known of a call before it begins, [`budget`] what it may cost.
 //! - [`tools`] asks other servers: by [`request`], as far as [`reach`] lets it; all that goes out goes by [`outgoing`].
+//! - [`chat_model`] asks text models on behalf of conversations.
 //! - [`after`] finds out about calls that are over, from the models of [`text`]; [`pictures`] are drawn of them.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
@@ -40,6 +41,7 @@ mod after;
 mod api;
 mod budget;
 mod call;
+pub mod chat_model;
 pub mod client;
 mod dial;
 mod doors;

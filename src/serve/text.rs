@@ -12,6 +12,7 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::subscriber::NoSubscriber;
 
 use crate::config::{Question, TextModel};
+use crate::link::completions;
 
 use super::outgoing::Outgoing;
 
@@ -40,10 +41,11 @@ pub(super) async fn ask(
     let mut messages = vec![json!({ "role": "user", "content": prompt })];
     let (mut input_tokens, mut output_tokens) = (0, 0);
     for repaired in [false, true] {
+        let max_tokens = completions::max_tokens(question.model.dialect);
         let body = json!({
             "model": question.model.model,
             "messages": messages,
-            "max_completion_tokens": question.max_tokens,
+            max_tokens: question.max_tokens,
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {

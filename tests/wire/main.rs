@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // a panic here is the failure report
 
+mod completions;
 mod numbers;
 mod openai;
 mod twilio;

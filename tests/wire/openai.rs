@@ -431,12 +431,12 @@ fn agent(url: &str) -> Agent {
     }
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire").join(name)
 }
 
 /// The interpreter that has the vendors' packages.
-fn judges() -> Option<PathBuf> {
+pub(crate) fn judges() -> Option<PathBuf> {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges/bin/python");
     if python.exists() {
         return Some(python);

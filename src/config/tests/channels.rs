@@ -344,6 +344,36 @@ fn c_13_an_origin_below_a_domain_is_not_the_domain() {
 }
 
 #[test]
+fn a_text_model_speaks_the_dialect_of_its_host_or_the_one_it_is_said_to() {
+    use TextDialect::{Compatible, Mistral, OpenAi};
+    for (host, dialect) in [
+        ("api.openai.com", OpenAi),
+        ("eu.api.openai.com", OpenAi),
+        ("house.openai.azure.com", OpenAi),
+        ("API.MISTRAL.AI", Mistral),
+        ("api.groq.com", Compatible),
+        ("api.openai.com.example", Compatible),
+        ("notapi.openai.com", Compatible),
+        ("127.0.0.1", Compatible),
+    ] {
+        assert_eq!(TextDialect::of_host(host), dialect, "{host}");
+    }
+    let dir = Dir::shipped();
+    dir.write("deployments/site.toml", website(""));
+    let of = |line: &str| {
+        let text = "base_url = \"http://127.0.0.1:8765/v1\"";
+        assert!(MODELS.contains(text));
+        dir.write("models.toml", MODELS.replace(text, &format!("{text}\n{line}")));
+        dir.load().map(|config| config.chats["site"].model.dialect)
+    };
+    assert_eq!(of("").ok(), Some(Compatible));
+    assert_eq!(of("dialect = \"openai\"").ok(), Some(OpenAi));
+    assert_eq!(of("dialect = \"mistral\"").ok(), Some(Mistral));
+    let error = of("dialect = \"open_ai\"").err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("did you mean openai?; allowed: openai, compatible, mistral"), "{error}");
+}
+
+#[test]
 fn mod_02_the_catalogue_says_what_is_declared_and_guesses_nothing() {
     let dir = Dir::shipped();
     let config = dir.load().unwrap();

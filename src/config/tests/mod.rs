@@ -535,5 +535,6 @@ fn a_text_model() -> TextModel {
         api_key: None,
         headers: Vec::new(),
         price: None,
+        dialect: TextDialect::Compatible,
     }
 }

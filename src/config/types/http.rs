@@ -162,6 +162,34 @@ pub struct TextModel {
     pub headers: Vec<(String, Secret)>,
     /// What it costs; only text counts. `None`: unknown.
     pub price: Option<Price>,
+    /// How its API differs from the one that all copy.
+    pub dialect: TextDialect,
+}
+
+/// Whose chat completions they are: the shapes are the same, the names of some fields are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextDialect {
+    /// OpenAI's own, and Azure's: `max_completion_tokens`, role `developer`, what came later.
+    OpenAi,
+    /// Those of all who copy it: `max_tokens`, role `system`, and nothing that is OpenAI's alone.
+    Compatible,
+    /// Mistral's: likewise, with ids of calls as it wants them.
+    Mistral,
+}
+
+impl TextDialect {
+    /// That of a host, by its name.
+    pub fn of_host(host: &str) -> TextDialect {
+        let host = host.to_ascii_lowercase();
+        let is = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        if is("api.openai.com") || is("openai.azure.com") {
+            TextDialect::OpenAi
+        } else if is("mistral.ai") {
+            TextDialect::Mistral
+        } else {
+            TextDialect::Compatible
+        }
+    }
 }
 
 /// What is done once a call is over, in this order.

@@ -23,11 +23,10 @@
 //! - The session is what `session.updated` says it is (`told.rs`): its formats are converted to and from, or refused with
 //!   the reason, and a turn detection that was not asked for is told to the engine. Audio that is not what it is said to be
 //!   is found out by its shape (`guess.rs`).
-//! - Complaints are read in any shape (`complaint.rs`), and their words kept, short and without secrets.
+//! - Complaints are read in any shape (`link::complaint`), and their words kept, short and without secrets.
 //! - Audio in the line's own format is passed through untouched; otherwise it is converted here, at the edge.
 
 mod calls;
-mod complaint;
 mod convert;
 mod decode;
 mod encode;

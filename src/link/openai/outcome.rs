@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::engine::ModelEvent;
 
-use super::complaint::{self, fit, says_fatal};
+use crate::link::complaint::{self, fit, says_fatal};
 
 /// The connection has ended, with the WebSocket close code (`None`: without a close message) and reason.
 ///

@@ -14,7 +14,6 @@ use crate::config::{Agent, TurnDetection};
 use crate::engine::{CommandKind, ModelCommand, ModelEvent, Role};
 
 use super::calls::{Calls, Whole};
-use super::complaint::{Complaint, fit};
 use super::convert::{Converter, ROOM};
 use super::decode::{Item, ItemEvent, Piece, Response, ResponseEvent, count, or_empty, read, read_or_default};
 use super::encode::{self, ClientEvent};
@@ -23,6 +22,7 @@ use super::guess::Guess;
 use super::names::{Responses, Tells, Turns};
 use super::{decode, told, update};
 use crate::engine::ResponseStatus;
+use crate::link::complaint::{Complaint, fit};
 use serde_json::Value;
 
 pub use strangers::Strangers;

@@ -63,7 +63,7 @@ fn detection(told: &Value) -> Detection {
     }
     let ms = |key: &str, default: u32| told[key].as_f64().map_or(default, |ms| ms.clamp(0.0, 10_000.0) as u32);
     Detection::On {
-        kind: super::complaint::fit(kind),
+        kind: crate::link::complaint::fit(kind),
         prefix_ms: ms("prefix_padding_ms", if kind.contains("semantic") { 0 } else { 300 }),
         silence_ms: ms("silence_duration_ms", if kind.contains("semantic") { 0 } else { 200 }),
         answers: told["create_response"].as_bool().unwrap_or(true),
@@ -84,13 +84,13 @@ fn format(told: &Value, hz: Option<u64>) -> Option<Result<AudioFormat, String>> 
         "pcm16_8000hz" => (Codec::Linear16, 8_000),
         "pcm16_16000hz" => (Codec::Linear16, 16_000),
         "pcm" | "pcm16" | "linear16" | "l16" | "pcm_s16le" => (Codec::Linear16, LINEAR_HZ),
-        _ => return Some(Err(super::complaint::fit(name))),
+        _ => return Some(Err(crate::link::complaint::fit(name))),
     };
     // G.711 has no other rate, whatever is written beside it.
     let rate = rate.filter(|_| codec == Codec::Linear16);
     let rate_hz = rate.map_or(default_hz, |rate| u32::try_from(rate).unwrap_or(u32::MAX));
     if !RATES_HZ.contains(&rate_hz) {
-        return Some(Err(format!("{} at {rate_hz} Hz", super::complaint::fit(name))));
+        return Some(Err(format!("{} at {rate_hz} Hz", crate::link::complaint::fit(name))));
     }
     Some(Ok(AudioFormat { codec, rate_hz }))
 }

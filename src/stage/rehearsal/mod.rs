@@ -7,7 +7,7 @@
 //! - [`Script`]: what to say on which turn, how fast, which tools to call, what to do wrong (TOML).
 //! - `session`: one connection as a state machine without socket or clock; made of `settings` (the session object and
 //!   its validation), `conversation` (the items), `response` (one answer as a stream of events) and `vad` (loudness).
-//! - `completions`: the chat completions of a text model beside it.
+//! - `completions`: the chat completions of a text model beside it, streamed or not, with failures of their own.
 //! - [`Server`]: the sockets around it.
 //!
 //! A turn's number is the number of user items in the conversation. A client that reconnects and replays the
@@ -19,6 +19,7 @@
 mod clips;
 mod completions;
 mod conversation;
+mod leg;
 mod outbox;
 mod probe;
 mod response;
@@ -28,6 +29,7 @@ mod session;
 mod settings;
 mod vad;
 
+pub use completions::script::{Chat, Completion, CompletionFault, Vendor};
 pub use probe::{Probe, Tap, Wire};
-pub use script::{Completion, Faults, Line, Script, ScriptError, Tool, Turn, TurnFault};
+pub use script::{Faults, Line, Script, ScriptError, Tool, Turn, TurnFault};
 pub use server::Server;

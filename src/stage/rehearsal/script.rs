@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use super::completions::script::{Chat, Completion, check};
+
 /// A conversation to play, one turn of the caller after the other.
 ///
 /// ```toml
@@ -28,9 +30,22 @@ use serde::Deserialize;
 /// [otherwise]                     # every turn after the last
 /// clip = "sorry"
 ///
-/// [[completion]]                  # the answers to /v1/chat/completions, in order; after the last, JSON that fits
+/// [chat]                          # of /v1/chat/completions
+/// vendor = "openai"               # whose manners requests are held to: openai, reasoning, compatible
+/// models = ["main", "spare"]      # names of the models that there are; absent: every name is one
+/// token_ms = 20                   # from one token to the next, 0–60000
+///
+/// [[completion]]                  # its answers, in order; after the last, JSON that fits or words that say who answers
+/// name = "hello"                  # told in the answer's system_fingerprint
+/// model = "main"                  # only for requests of this model
+/// times = 2                       # for so many requests; 0: for all
 /// content = "{}"
 /// think_ms = 100
+/// tools = [{ name = "lookup", arguments = { q = "x" } }]
+///
+/// [[completion]]
+/// status = 429                    # or page = true, retry_after_s = 30, code = "…", message = "…"
+/// fault = { cut_at = 3 }          # after so many tokens; see [`CompletionFault`](super::CompletionFault)
 ///
 /// [fault]                         # of connections
 /// refuse = 503
@@ -62,26 +77,15 @@ pub struct Script {
     /// The answer to every turn after the last.
     #[serde(default = "otherwise")]
     pub otherwise: Turn,
+    /// What is so of all chat completions.
+    #[serde(default)]
+    pub chat: Chat,
     /// Answers to chat completions, in order. After the last: JSON that fits what was asked for.
     #[serde(default, rename = "completion")]
     pub completions: Vec<Completion>,
     /// What goes wrong with connections.
     #[serde(default, rename = "fault")]
     pub faults: Faults,
-}
-
-/// One answer to a chat completion.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Completion {
-    /// What is answered, JSON or not; absent: JSON that fits what was asked for.
-    pub content: Option<String>,
-    /// Milliseconds before the answer.
-    pub think_ms: u64,
-    /// The HTTP status (400–599) of a failure.
-    pub status: Option<u16>,
-    /// The failure's code.
-    pub code: Option<String>,
 }
 
 /// What is done when the caller's turn has ended.
@@ -203,15 +207,13 @@ impl Script {
             ("session_limit_s", "0 to 86400 is allowed", {
                 seconds.is_none_or(|seconds| (0.0..=86_400.0).contains(&seconds))
             }),
-            ("status", "a status of 400 to 599 is allowed", {
-                self.completions.iter().all(|one| one.status.is_none_or(|status| (400..=599).contains(&status)))
-            }),
             ("turn", "at most 1000 turns are allowed", self.turns.len() <= 1_000),
             ("then_", "it follows tools, and this turn calls none", {
                 all().all(|turn| !turn.tools.is_empty() || (turn.then_say.is_none() && turn.then_clip.is_none()))
             }),
         ];
-        rules.into_iter().find(|(_, _, holds)| !holds).map_or(Ok(()), |(key, message, _)| Err((key, message)))
+        rules.into_iter().find(|(_, _, holds)| !holds).map_or(Ok(()), |(key, message, _)| Err((key, message)))?;
+        check(&self.chat, &self.completions)
     }
 
     /// The answer after so many user items, and its place among a script's turns (0: the greeting).

@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::clips::Clips;
-use super::completions;
-use super::outbox::{ApiError, Output, audio_message};
+use super::completions::script::Given;
+use super::completions::serve as completions;
+use super::leg::{Cut, Legs};
+use super::outbox::{Output, audio_message};
 use super::probe::{Probe, Wire};
 use super::script::Script;
 use super::session::{Session, Shared};
@@ -49,8 +49,8 @@ const MAX_LOG: usize = 100_000;
 const MAX_KEPT: usize = 1_000;
 
 #[derive(Debug)]
-struct Host {
-    shared: Arc<Shared>,
+pub(super) struct Host {
+    pub(super) shared: Arc<Shared>,
     wire: Arc<dyn Wire>,
     started: Instant,
     /// Sessions opened, which numbers them.
@@ -62,9 +62,13 @@ struct Host {
     /// Instructions of sessions as they were set up, the oldest forgotten beyond [`MAX_KEPT`].
     instructions: Mutex<VecDeque<String>>,
     /// Bodies of requests for chat completions, the oldest forgotten beyond [`MAX_KEPT`].
-    completions: Mutex<VecDeque<Value>>,
-    /// Chat completions so far.
-    asked: AtomicU64,
+    pub(super) completions: Mutex<VecDeque<Value>>,
+    /// Requests for chat completions so far.
+    pub(super) asked: AtomicU64,
+    /// Which of the script's answers were given.
+    pub(super) given: Mutex<Given>,
+    /// Chat completions whose client went away before their end.
+    pub(super) cancelled: AtomicU64,
     stop: watch::Receiver<bool>,
 }
 
@@ -93,19 +97,20 @@ impl Server {
             instructions: Mutex::default(),
             completions: Mutex::default(),
             asked: AtomicU64::new(0),
+            given: Mutex::default(),
+            cancelled: AtomicU64::new(0),
             stop: stopped.clone(),
         });
         let router = Router::new()
             .route("/v1/realtime", get(upgrade))
-            .route("/v1/chat/completions", post(complete))
+            .route("/v1/chat/completions", post(completions::complete))
+            .route("/v1/models", get(completions::models))
+            .route("/v1/models/{model}", get(completions::one_model))
+            .route("/v1/embeddings", post(completions::embed))
             .layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES))
             .with_state(Arc::clone(&host));
-        // Small messages go out when they are written: a stand-in that waits for acknowledgements would not be measured
-        // but its socket.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let router = router.into_make_service_with_connect_info::<Cut>();
+        let serving = axum::serve(Legs(listener), router).with_graceful_shutdown(async move {
             let mut stopped = stopped;
             stopped_or_gone(&mut stopped).await;
         });
@@ -136,6 +141,11 @@ impl Server {
     /// Bodies of the requests for chat completions, oldest first.
     pub fn completions(&self) -> Vec<Value> {
         self.host.completions.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Chat completions whose client went away before their end.
+    pub fn cancelled(&self) -> u64 {
+        self.host.cancelled.load(Ordering::Relaxed)
     }
 
     /// Types of the client events received so far, over all sessions, oldest first; `invalid` for what was no event.
@@ -171,7 +181,7 @@ impl Host {
     }
 
     /// Whether a key is demanded that was not sent.
-    fn is_stranger(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_stranger(&self, headers: &HeaderMap) -> bool {
         let sent = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let sent = sent.and_then(|value| value.strip_prefix("Bearer "));
         self.shared.script.api_key.as_deref().is_some_and(|key| sent != Some(key))
@@ -236,32 +246,7 @@ async fn upgrade(
     })
 }
 
-/// `POST /v1/chat/completions`.
-async fn complete(State(host): State<Arc<Host>>, headers: HeaderMap, body: Bytes) -> Response {
-    let refuse = |status: u16, body: Value| {
-        (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), axum::Json(body)).into_response()
-    };
-    if host.is_stranger(&headers) {
-        return refuse(401, completions::error(&ApiError::new("invalid_api_key", "Incorrect API key provided."), ""));
-    }
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    keep(&host.completions, body.clone());
-    let request = match completions::read(&body) {
-        Ok(request) => request,
-        Err(error) => return refuse(400, completions::error(&error, "")),
-    };
-    let number = host.asked.fetch_add(1, Ordering::Relaxed);
-    let scripted = host.shared.script.completions.get(number as usize).cloned().unwrap_or_default();
-    tokio::time::sleep(Duration::from_millis(scripted.think_ms)).await;
-    if let Some((status, body)) = completions::failure(&scripted) {
-        return refuse(status, body);
-    }
-    let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let content = scripted.content.unwrap_or_else(|| request.content());
-    axum::Json(request.answer(number + 1, created, &content)).into_response()
-}
-
-fn keep<T>(all: &Mutex<VecDeque<T>>, one: T) {
+pub(super) fn keep<T>(all: &Mutex<VecDeque<T>>, one: T) {
     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
     if all.len() == MAX_KEPT {
         all.pop_front();

@@ -13,7 +13,7 @@ use super::failover::Failure;
 use super::row::GivenBy;
 use super::settings::{ChatTool, TalkSettings, chat_tools};
 use super::*;
-use crate::config::{Price, Schema, Secret, TextModel, Tool, ToolKind};
+use crate::config::{Price, Schema, Secret, TextDialect, TextModel, Tool, ToolKind};
 
 /// `UPDATE_TRACES=1` writes the traces anew; review them as text.
 #[test]
@@ -136,6 +136,7 @@ fn model(name: &str) -> Arc<TextModel> {
         api_key: Some(Secret::new("sk-hidden")),
         headers: Vec::new(),
         price: Some(Price { text_in_micros: 1_000_000, text_out_micros: 4_000_000, ..Price::default() }),
+        dialect: TextDialect::Compatible,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Events of types that the API does not have.
 
-use crate::link::openai::complaint::fit;
+use crate::link::complaint::fit;
 
 /// Types that the API does not have, remembered by name.
 const STRANGERS_MAX: usize = 16;

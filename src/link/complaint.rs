@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::decode::{Text, or_empty, read};
+use super::lenient::{Text, or_empty, read};
 use crate::engine::CommandKind;
 
 /// Characters kept of a vendor's words: what fits a line of the report and of the log.
@@ -96,7 +96,7 @@ const PASSING_WORDS: [&str; 8] = [
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Complaint<'a> {
     pub(super) kind: Cow<'a, str>,
-    code: Cow<'a, str>,
+    pub(super) code: Cow<'a, str>,
     pub(super) message: Cow<'a, str>,
     pub(super) param: Cow<'a, str>,
     /// The client event that it is about, if it says so.
@@ -312,6 +312,17 @@ pub(super) fn fit(text: &str) -> String {
     let mut struck = strike(&one_line);
     if let Some((end, _)) = struck.char_indices().nth(WORDS_MAX) {
         struck.truncate(end);
+        struck.push('…');
+    }
+    struck
+}
+
+/// The same for words of at most `max_bytes`.
+pub(super) fn fit_to(text: &str, max_bytes: usize) -> String {
+    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(2 * max_bytes).collect();
+    let mut struck = strike(&one_line);
+    if struck.len() > max_bytes {
+        struck.truncate(struck.floor_char_boundary(max_bytes.saturating_sub('…'.len_utf8())));
         struck.push('…');
     }
     struck
