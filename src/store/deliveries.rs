@@ -17,6 +17,7 @@ pub use super::entity::deliveries::{Model as Delivery, Outcome};
 use super::entity::outbox::{self, State};
 use super::entity::{bodies, deliveries};
 use super::outbox::{MAX_WAITING, waiting_for};
+use super::retention::clear;
 use super::{Core, LONGEST, OutboxRow, Store, StoreError, now_ms, sql};
 use deliveries::{Column, Entity};
 
@@ -425,20 +426,29 @@ pub(super) async fn prune(core: &Core) -> Result<u64, StoreError> {
         0 => KEPT_DAYS,
         days => i64::try_from(days).map_or(KEPT_DAYS, |days| Ord::min(days, KEPT_DAYS)),
     };
-    let _turn = core.turn.lock().await;
-    core.within(LONGEST, prune_before(&core.db, days)).await
+    // No number of a running server's clock is held against the database's.
+    let before = core.within(LONGEST, async { Ok(sql::clock_ms(&core.db).await?) }).await? - days * DAY_MS;
+    let old = Condition::all().add(Column::AtMs.lt(before));
+    let mut gone = clear::<Entity>(core, Column::Seq, old).await?;
+    let old = Condition::all().add(bodies::Column::CreatedMs.lt(before));
+    gone += clear::<bodies::Entity>(core, bodies::Column::Event, old).await?;
+    for beyond in core.within(LONGEST, async { Ok(attempts_beyond(&core.db).await?) }).await? {
+        gone += clear::<Entity>(core, Column::Seq, beyond).await?;
+    }
+    if let Some(first_kept) = core.within(LONGEST, async { Ok(body_bound(&core.db).await?) }).await? {
+        let oldest = Condition::all().add(bodies::Column::CreatedMs.lt(first_kept));
+        gone += clear::<bodies::Entity>(core, bodies::Column::Event, oldest).await?;
+    }
+    Ok(gone)
 }
 
-async fn prune_before(db: &DatabaseConnection, days: i64) -> Result<u64, StoreError> {
-    // No number of a running server's clock is held against the database's.
-    let before = sql::clock_ms(db).await? - days * DAY_MS;
-    let mut gone = Entity::delete_many().filter(Column::AtMs.lt(before)).exec(db).await?.rows_affected;
-    let old = bodies::Entity::delete_many().filter(bodies::Column::CreatedMs.lt(before));
-    gone += old.exec(db).await?.rows_affected;
+/// Of each endpoint the attempts that are too many.
+async fn attempts_beyond(db: &DatabaseConnection) -> Result<Vec<Condition>, DbErr> {
     let endpoints: Vec<String> =
         Entity::find().select_only().column(Column::Endpoint).distinct().into_tuple().all(db).await?;
+    let mut all = Vec::new();
     for endpoint in endpoints {
-        let of = Column::Endpoint.eq(endpoint.as_str());
+        let of = Condition::all().add(Column::Endpoint.eq(endpoint));
         let beyond = Entity::find()
             .select_only()
             .column(Column::Seq)
@@ -447,16 +457,9 @@ async fn prune_before(db: &DatabaseConnection, days: i64) -> Result<u64, StoreEr
             .offset(MAX_ATTEMPTS)
             .limit(1)
             .into_tuple::<i64>();
-        if let Some(seq) = beyond.one(db).await? {
-            let oldest = Entity::delete_many().filter(of.and(Column::Seq.lte(seq)));
-            gone += oldest.exec(db).await?.rows_affected;
-        }
+        all.extend(beyond.one(db).await?.map(|seq| of.add(Column::Seq.lte(seq))));
     }
-    if let Some(first_kept) = body_bound(db).await? {
-        let oldest = bodies::Entity::delete_many().filter(bodies::Column::CreatedMs.lt(first_kept));
-        gone += oldest.exec(db).await?.rows_affected;
-    }
-    Ok(gone)
+    Ok(all)
 }
 
 /// Before which moment bodies are too many, or too much; `None`: they are not.

@@ -139,13 +139,8 @@ impl Store {
     /// # Errors
     /// The store cannot be written: nothing must be dialled then.
     pub async fn name_dial(&self, key: &str, call: &NewCall) -> Result<(), StoreError> {
-        self.in_time(async {
-            let _turn = self.core.turn.lock().await;
-            let change = DialChange { call: Some(call.id.clone()), ..DialChange::default() };
-            update(&self.core, key, change).await?;
-            Ok(lists::placed(&self.core.db, call).await?)
-        })
-        .await
+        let change = DialChange { call: Some(call.id.clone()), ..DialChange::default() };
+        self.in_time(update(&self.core, key, change, Some(call))).await.map(drop)
     }
 
     /// Notes what has become of a request. `false`: there is none with this key.
@@ -156,11 +151,7 @@ impl Store {
         if change == DialChange::default() {
             return Ok(self.dial(key).await?.is_some());
         }
-        self.in_time(async {
-            let _turn = self.core.turn.lock().await;
-            update(&self.core, key, change).await
-        })
-        .await
+        self.in_time(update(&self.core, key, change, None)).await
     }
 }
 
@@ -244,9 +235,13 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 
 /// Writes what is unwritten of a request.
 async fn write(core: &Core, key: &str) -> Result<(), StoreError> {
-    let _turn = core.turn.lock().await;
+    let mut turn = core.turn.lock().await;
     let Some(change) = core.unwritten.changes().get(key).cloned() else { return Ok(()) };
-    update(core, key, change.clone()).await?;
+    let updated = update_by(core, &turn, key, change.clone(), None).await;
+    if updated.is_err() {
+        core.renew(&mut turn).await;
+    }
+    updated?;
     let mut changes = core.unwritten.changes();
     // A newer one may have come meanwhile, whose turn is next.
     if changes.get(key) == Some(&change) {
@@ -255,8 +250,25 @@ async fn write(core: &Core, key: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// `false`: there is no such request. Who asks has the turn.
-async fn update(core: &Core, key: &str, change: DialChange) -> Result<bool, StoreError> {
+/// In its turn.
+async fn update(core: &Core, key: &str, change: DialChange, placed: Option<&NewCall>) -> Result<bool, StoreError> {
+    let mut turn = core.turn.lock().await;
+    let updated = update_by(core, &turn, key, change, placed).await;
+    if updated.is_err() {
+        core.renew(&mut turn).await;
+    }
+    updated
+}
+
+/// Writes of a request and of its call in lists together: of a server that is killed in between, nobody would ever say how a
+/// call is that is listed. `placed`: the call is listed from now on. `false`: there is no such request.
+async fn update_by(
+    core: &Core,
+    db: &DatabaseConnection,
+    key: &str,
+    change: DialChange,
+    placed: Option<&NewCall>,
+) -> Result<bool, StoreError> {
     let state = change.state.clone();
     let some = |value: Option<String>| value.map_or(NotSet, |value| Set(Some(value)));
     let dial = ActiveModel {
@@ -269,9 +281,14 @@ async fn update(core: &Core, key: &str, change: DialChange) -> Result<bool, Stor
         created_ms: NotSet,
         owner: Set(Some(core.me.id.clone())),
     };
-    let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(&core.db).await?;
-    if let Some(state) = state {
-        lists::dialled(&core.db, key, &state).await?;
+    let txn = db.begin_with_options(sql::immediate()).await?;
+    let updated = Entity::update_many().set(dial).filter(Column::Key.eq(key)).exec(&txn).await?;
+    if let Some(call) = placed {
+        lists::placed(&txn, call).await?;
     }
+    if let Some(state) = state {
+        lists::dialled(&txn, key, &state).await?;
+    }
+    txn.commit().await?;
     Ok(updated.rows_affected > 0)
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 pub use super::entity::jobs::Model as Job;
 use super::entity::jobs::{ActiveModel, Column, Entity, State};
-use super::{Core, Store, StoreError, lease, sql};
+use super::{Core, Store, StoreError, lease, retention, sql};
 
 /// The kind of the jobs that draw a call's pictures. They are put in as calls end, each by its call's id.
 pub const PICTURES: &str = "pictures";
@@ -359,9 +359,7 @@ pub(super) async fn forget(core: &Core) -> Result<u64, StoreError> {
     let over = Column::State.ne(State::Waiting).and(Expr::cust(format!("due_ms < {clock} - {}", KEPT_DAYS * DAY_MS)));
     let away = Column::Home.is_not_null().and(lease::is_free(Column::Owner));
     let away = away.and(Expr::cust(format!("due_ms < {clock} - {}", AWAY_DAYS * DAY_MS)));
-    let old = Entity::delete_many().filter(over.or(away));
-    let _turn = core.turn.lock().await;
-    Ok(core.within(super::LONGEST, async { Ok(old.exec(&core.db).await?) }).await?.rows_affected)
+    retention::clear::<Entity>(core, Column::Seq, Condition::any().add(over).add(away)).await
 }
 
 #[cfg(test)]

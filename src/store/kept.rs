@@ -21,7 +21,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Calls whose sound one sweep deletes; the next goes on.
 const MAX_CALLS: u64 = 5_000;
 /// Calls that are marked in one statement.
-const CHUNK: usize = 500;
+const CHUNK: usize = 100;
 /// What has a call's sound in it whatever else it has: the page embeds the recording.
 const SOUND: [&str; 2] = ["recording.wav", "call.html"];
 const JOURNAL: &str = "journal";
@@ -106,8 +106,9 @@ pub(super) async fn sweep_sound(core: &Core) -> Result<(), StoreError> {
             .col_expr(listed::Column::Recording, Expr::value(false))
             .filter(listed::Column::Id.is_in(done.iter().map(String::as_str)));
         let marked = async {
-            marked.exec(&core.db).await?;
-            Ok(shown.exec(&core.db).await?)
+            // First, for whoever is killed in between comes to it again.
+            shown.exec(&core.db).await?;
+            Ok(marked.exec(&core.db).await?)
         };
         core.within(LONGEST, marked).await?;
     }

@@ -18,6 +18,7 @@ use super::entity::calls as rows;
 use super::entity::dials;
 pub use super::entity::listed::Model as Listed;
 use super::entity::listed::{Column, Entity};
+use super::retention::clear;
 use super::{Core, Store, StoreError, lease, ms_of};
 
 /// The most that one page has.
@@ -329,9 +330,8 @@ pub(super) async fn gone<C: ConnectionTrait>(db: &C, call: &str) -> Result<(), D
 
 /// Placed calls that began before this and of which there is no row: nobody answered them, and they have no folder.
 pub(super) async fn forget_unplaced(core: &Core, before_ms: i64) -> Result<u64, StoreError> {
-    let _turn = core.turn.lock().await;
-    let old = Column::BeganMs.lt(before_ms).and(has_no_row());
-    Ok(Entity::delete_many().filter(old).exec(&core.db).await?.rows_affected)
+    let old = Condition::all().add(Column::BeganMs.lt(before_ms)).add(has_no_row());
+    clear::<Entity>(core, Column::Id, old).await
 }
 
 /// The state of a placed call has changed. Once it has a row that says more.

@@ -62,12 +62,12 @@ mod usage;
 mod whose;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sea_orm::{DatabaseConnection, DbErr};
@@ -187,6 +187,14 @@ struct Core {
 struct Claims {
     jobs: jobs::InHand,
     events: jobs::InHand,
+    /// Idempotency keys of requests that are being carried out.
+    keys: Mutex<HashSet<String>>,
+}
+
+impl Claims {
+    fn keys(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a store is started with.
@@ -369,7 +377,7 @@ impl Store {
         });
         core.join_hooks();
         if lock.is_some() {
-            match core.in_time(schema::migrate(&core.db)).await {
+            match core.in_time(schema::fits(&core.db)).await {
                 Err(never @ (StoreError::Newer { .. } | StoreError::Unsuitable(_))) => return Err(never),
                 done => core.feels(done.as_ref().err()),
             }

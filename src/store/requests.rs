@@ -5,8 +5,9 @@
 
 use sea_orm::ActiveValue::Set;
 use sea_orm::sea_query::{Expr, OnConflict};
-use sea_orm::{ColumnTrait as _, EntityTrait as _, ExprTrait as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _};
 
+use super::retention::clear;
 use super::{Core, Store, StoreError, lease, sql};
 use entity::{ActiveModel, Column, Entity};
 
@@ -48,6 +49,7 @@ impl Store {
             };
             let there = OnConflict::column(Column::Id).do_nothing().to_owned();
             if Entity::insert(row).on_conflict(there).exec_without_returning(self.db()).await? > 0 {
+                core.in_hand.keys().insert(id.to_owned());
                 return Ok(KeyTaken::New);
             }
             let known = Entity::find_by_id(id).one(self.db()).await?.ok_or(StoreError::Gone)?;
@@ -57,12 +59,16 @@ impl Store {
             if let Some(answer) = known.answer {
                 return Ok(KeyTaken::Answered(answer));
             }
-            let left = Column::Id.eq(id).and(Column::Answer.is_null()).and(lease::is_free(Column::Owner));
+            // One that carries our name though nobody here has it was taken without our hearing of it: nothing was done.
+            let lost = (!core.in_hand.keys().contains(id)).then(|| Column::Owner.eq(me));
+            let free = Condition::any().add(lease::is_free(Column::Owner)).add_option(lost);
+            let left = Condition::all().add(Column::Id.eq(id)).add(Column::Answer.is_null()).add(free);
             let ours = Entity::update_many().col_expr(Column::Owner, Expr::value(me)).filter(left);
-            match ours.exec(self.db()).await?.rows_affected {
-                0 => Ok(KeyTaken::Running),
-                _ => Ok(KeyTaken::New),
+            if ours.exec(self.db()).await?.rows_affected == 0 {
+                return Ok(KeyTaken::Running);
             }
+            core.in_hand.keys().insert(id.to_owned());
+            Ok(KeyTaken::New)
         })
         .await
     }
@@ -70,7 +76,7 @@ impl Store {
     /// What the request with a key was answered; `None`: it came to nothing, and may be made again with the same key.
     ///
     /// # Errors
-    /// The store cannot be written.
+    /// The store cannot be written: the key stays in use until it is said again.
     pub async fn answer_key(&self, id: &str, answer: Option<String>) -> Result<(), StoreError> {
         self.in_time(async {
             let _turn = self.core.turn.lock().await;
@@ -81,18 +87,17 @@ impl Store {
                     said.filter(Column::Id.eq(id)).exec(self.db()).await.map(drop)?;
                 }
             }
+            self.core.in_hand.keys().remove(id);
             Ok(())
         })
         .await
     }
 }
 
-/// Forgets keys that are old.
-pub(super) async fn forget(core: &Core) -> Result<(), StoreError> {
-    let _turn = core.turn.lock().await;
-    let now_ms = sql::clock_ms(&core.db).await?;
-    Entity::delete_many().filter(Column::CreatedMs.lt(now_ms - KEPT_MS)).exec(&core.db).await?;
-    Ok(())
+/// Forgets keys that are old. Answers how many.
+pub(super) async fn forget(core: &Core) -> Result<u64, StoreError> {
+    let old = Expr::cust(format!("created_ms < {} - {KEPT_MS}", sql::clock_text(&core.db)));
+    clear::<Entity>(core, Column::Id, Condition::all().add(old)).await
 }
 
 mod entity {

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, Condition, EntityTrait, ExprTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _,
 };
 
 use super::entity::{calls, dials, outbox};
@@ -22,6 +23,8 @@ use super::{
 
 /// Begins the name of a folder that is being deleted.
 pub(super) const ASIDE: &str = ".deleted-";
+/// Rows that go in one turn: what is deleted is written over, and calls are let in in between.
+const AT_ONCE: u64 = 100;
 /// Calls that one sweep deletes; the next goes on.
 const MAX_CALLS: u64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
@@ -71,7 +74,7 @@ pub(super) async fn rows(core: &Core) -> Result<(), StoreError> {
         forget_dials(core).await,
         jobs::forget(core).await,
         revisions::prune(core).await,
-        requests::forget(core).await.map(|()| 0),
+        requests::forget(core).await,
         people::forget(core).await.map(|()| 0),
         persons::erase::tidy(core).await,
     ];
@@ -131,10 +134,12 @@ async fn delete(core: &Core, call: &str) -> Result<(), StoreError> {
     let row = calls::Entity::delete_by_id(call.to_owned());
     let events = outbox::Entity::delete_many().filter(outbox::Column::Call.eq(call));
     let deleted = core.within(LONGEST, async {
-        row.exec(&core.db).await?;
-        lists::gone(&core.db, call).await?;
+        let events = events.exec(&core.db).await?.rows_affected;
         deliveries::forget_call(&core.db, call).await?;
-        Ok(events.exec(&core.db).await?.rows_affected)
+        lists::gone(&core.db, call).await?;
+        // Last: by it the next sweep finds what a killed one has left.
+        row.exec(&core.db).await?;
+        Ok(events)
     });
     core.counters.events_deleted.fetch_add(deleted.await?, Ordering::Relaxed);
     drop(turn);
@@ -163,14 +168,14 @@ fn aside(calls: &Path) -> Vec<String> {
 /// Events from before a moment, whether they wait or were given up, also those whose call is gone, and what was said of
 /// placed calls. Answers how many rows that were.
 async fn forget_untaken(core: &Core, before_ms: i64) -> Result<u64, StoreError> {
-    let _turn = core.turn.lock().await;
-    let old = outbox::Entity::delete_many().filter(outbox::Column::CreatedMs.lt(before_ms));
-    let deleted = core.within(LONGEST, async { Ok(old.exec(&core.db).await?.rows_affected) }).await?;
+    let old = Condition::all().add(outbox::Column::CreatedMs.lt(before_ms));
+    let deleted = clear::<outbox::Entity>(core, outbox::Column::Seq, old).await?;
     core.counters.events_deleted.fetch_add(deleted, Ordering::Relaxed);
     // Keys of placed calls are remembered for longer than they may be; what the carrier said of one may quote its number.
     let words = dials::Entity::update_many().col_expr(dials::Column::Error, Expr::value(None::<String>));
     let said = dials::Column::CreatedMs.lt(before_ms).and(dials::Column::Error.is_not_null());
     let silenced = words.filter(said);
+    let _turn = core.turn.lock().await;
     let silenced = core.within(LONGEST, async { Ok(silenced.exec(&core.db).await?.rows_affected) }).await?;
     if deleted > 0 {
         tracing::warn!(
@@ -184,9 +189,9 @@ async fn forget_untaken(core: &Core, before_ms: i64) -> Result<u64, StoreError> 
 /// Events that were given up are kept for a while, and not without end. Answers how many were not.
 async fn forget_dead(core: &Core) -> Result<u64, StoreError> {
     use outbox::{Column, Entity, State};
-    let _turn = core.turn.lock().await;
-    let dead = Column::State.eq(State::Dead);
-    let old = Column::CreatedMs.lt(now_ms() - DEAD_DAYS * DAY_MS);
+    let dead = Condition::all().add(Column::State.eq(State::Dead));
+    let old = dead.clone().add(Column::CreatedMs.lt(now_ms() - DEAD_DAYS * DAY_MS));
+    let mut gone = clear::<Entity>(core, Column::Seq, old).await?;
     let newest_beyond = Entity::find()
         .select_only()
         .column(Column::Seq)
@@ -195,22 +200,32 @@ async fn forget_dead(core: &Core) -> Result<u64, StoreError> {
         .offset(MAX_DEAD)
         .limit(1)
         .into_tuple::<i64>();
-    core.within(LONGEST, async {
-        let mut gone = Entity::delete_many().filter(dead.clone().and(old)).exec(&core.db).await?.rows_affected;
-        if let Some(seq) = newest_beyond.one(&core.db).await? {
-            let oldest = Entity::delete_many().filter(dead.and(Column::Seq.lte(seq)));
-            gone += oldest.exec(&core.db).await?.rows_affected;
-        }
-        Ok(gone)
-    })
-    .await
+    if let Some(seq) = core.within(LONGEST, async { Ok(newest_beyond.one(&core.db).await?) }).await? {
+        gone += clear::<Entity>(core, Column::Seq, dead.add(Column::Seq.lte(seq))).await?;
+    }
+    Ok(gone)
 }
 
 /// Requests to dial are remembered for a while: who repeats one later means another call.
 async fn forget_dials(core: &Core) -> Result<u64, StoreError> {
-    let old = dials::Entity::delete_many().filter(dials::Column::CreatedMs.lt(now_ms() - DIAL_DAYS * DAY_MS));
-    let _turn = core.turn.lock().await;
-    core.within(LONGEST, async { Ok(old.exec(&core.db).await?.rows_affected) }).await
+    let old = Condition::all().add(dials::Column::CreatedMs.lt(now_ms() - DIAL_DAYS * DAY_MS));
+    clear::<dials::Entity>(core, dials::Column::Key, old).await
+}
+
+/// Deletes rows, a few in each turn, since whoever lets calls in waits for one. Answers how many that were.
+pub(super) async fn clear<E: EntityTrait>(core: &Core, key: E::Column, which: Condition) -> Result<u64, StoreError> {
+    let mut gone = 0;
+    loop {
+        let some = E::find().select_only().column(key).filter(which.clone()).limit(AT_ONCE);
+        let some = E::delete_many().filter(key.in_subquery(some.into_query()));
+        let turn = core.turn.lock().await;
+        let deleted = core.within(LONGEST, async { Ok(some.exec(&core.db).await?.rows_affected) }).await?;
+        drop(turn);
+        gone += deleted;
+        if deleted < AT_ONCE {
+            return Ok(gone);
+        }
+    }
 }
 
 async fn blocking<T: Send + Default + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

@@ -9,6 +9,8 @@ mod persons;
 mod requests;
 mod servers;
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _};
 
 use super::{StoreError, now_ms, sql};
@@ -147,6 +149,17 @@ CREATE INDEX documents_revision ON documents (revision);
 
 /// What this program knows.
 pub(super) const VERSION: u32 = STEPS.len() as u32;
+/// How long the steps may take: some go through every call that is kept, on whatever disk.
+pub(super) const LONGEST: Duration = Duration::from_secs(1_800);
+
+/// Whether the database is one that this program can bring up to [`VERSION`], in a moment and without touching it.
+///
+/// # Errors
+/// It is of a newer program, does not suit, or cannot be read.
+pub(super) async fn fits(db: &DatabaseConnection) -> Result<(), StoreError> {
+    sql::suits(db).await?;
+    version(db).await.map(drop)
+}
 
 /// Brings the tables up to [`VERSION`]. Of several programs that do so at once, one is first and the others find it done.
 ///
@@ -158,8 +171,12 @@ pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     if found == VERSION {
         return Ok(());
     }
+    if found > 0 {
+        tracing::info!(from = found, to = VERSION, "the database is brought up to date, which may take minutes");
+    }
     let txn = db.begin_with_options(sql::immediate()).await?;
     sql::migrates_alone(&txn).await?;
+    sql::takes_its_time(&txn).await?;
     // Asked again: another program may have been first.
     let found = version(&txn).await?;
     for step in STEPS.iter().skip(found as usize) {

@@ -169,6 +169,14 @@ pub(super) async fn migrates_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbE
     alone(db, MIGRATES).await
 }
 
+/// Within a transaction: none of its statements is given up for how long it takes.
+pub(super) async fn takes_its_time<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+    if is_postgres(db) {
+        db.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+    }
+    Ok(())
+}
+
 /// Within a transaction: of several servers, one admits calls at a time, so that what it counts stays true until it is done.
 pub(super) async fn admits_alone<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
     alone(db, ADMITS).await

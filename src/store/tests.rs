@@ -50,6 +50,7 @@ mod opening;
 mod owners;
 mod people;
 mod repair;
+mod requests;
 mod retention;
 mod servers;
 mod told;

@@ -159,7 +159,7 @@ impl Writer {
         if self.lock.is_none() {
             self.lock = Some(Lock::take(&self.core.data)?);
         }
-        self.core.in_time(schema::migrate(&self.core.db)).await?;
+        self.core.within(schema::LONGEST, schema::migrate(&self.core.db)).await?;
         self.core.in_time(lease::dismiss_former(&self.core)).await?;
         self.core.in_time(async { Ok(lease::register(&self.core.db, &self.core.me).await?) }).await?;
         self.core.in_time(endpoints::refresh(&self.core)).await?;

@@ -57,7 +57,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let uri = joined(&parts.uri).unwrap_or_else(|| parts.uri.clone());
+        let uri = joined(&parts.uri)?.unwrap_or_else(|| parts.uri.clone());
         match axum::extract::Query::<T>::try_from_uri(&uri) {
             Ok(axum::extract::Query(value)) => Ok(Query(value)),
             Err(rejection) => {
@@ -83,15 +83,19 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let is_text = !parts.uri.path().contains("%00");
         match axum::extract::Path::<T>::from_request_parts(parts, state).await {
-            Ok(axum::extract::Path(value)) => Ok(Path(value)),
-            Err(_) => Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")),
+            Ok(axum::extract::Path(value)) if is_text => Ok(Path(value)),
+            _ => Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing at this address.")),
         }
     }
 }
 
 /// Reads a value of JSON and says where it is wrong.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    if has_nul(body) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "json", NUL));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -108,6 +112,22 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })?;
     reader.end().map_err(|error| malformed(&error))?;
     Ok(value)
+}
+
+/// What nothing that is kept can hold: databases take no such text.
+const NUL: &str = "No text here has the character U+0000.";
+
+/// Whether a text of some JSON has U+0000, which is always written as an escape.
+fn has_nul(mut body: &[u8]) -> bool {
+    while let Some(at) = body.iter().position(|byte| *byte == b'\\') {
+        body = &body[at + 1..];
+        if body.starts_with(b"u0000") {
+            return true;
+        }
+        // An escaped backslash escapes nothing.
+        body = body.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
@@ -128,8 +148,15 @@ fn named(said: &str) -> (String, String) {
 }
 
 /// A parameter that stands there several times means any of its values: they are read as one with commas, see [`Several`].
-fn joined(uri: &Uri) -> Option<Uri> {
-    let axum::extract::Query(pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+///
+/// # Errors
+/// One has U+0000 in it.
+fn joined(uri: &Uri) -> Result<Option<Uri>, Problem> {
+    let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
+    let Ok(axum::extract::Query(pairs)) = pairs else { return Ok(None) };
+    if let Some((name, _)) = pairs.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        return Err(Problem::wrong(vec![Wrong::parameter(&name.replace('\0', ""), "parameter", NUL)]));
+    }
     let mut merged: Vec<(String, String)> = Vec::with_capacity(pairs.len());
     for (name, value) in pairs {
         match merged.iter_mut().find(|(known, _)| *known == name) {
@@ -137,8 +164,8 @@ fn joined(uri: &Uri) -> Option<Uri> {
             None => merged.push((name, value)),
         }
     }
-    let url = reqwest::Url::parse_with_params("http://here/", &merged).ok()?;
-    format!("/?{}", url.query().unwrap_or_default()).parse().ok()
+    let url = reqwest::Url::parse_with_params("http://here/", &merged).ok();
+    Ok(url.and_then(|url| format!("/?{}", url.query().unwrap_or_default()).parse().ok()))
 }
 
 /// Values of a parameter that may have several: with commas between them, or the parameter several times.
@@ -173,4 +200,24 @@ fn unread(rejection: BytesRejection) -> Problem {
 
 pub(crate) fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The body is larger than this request may be (64 KiB).")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_has_the_character_that_databases_do_not_take() {
+        let read = |body: &str| read::<serde_json::Value>(body.as_bytes()).map_err(|no| no.status().as_u16());
+        for bad in [r#"{"name":"a\u0000b"}"#, r#"{"a\u0000":1}"#, r#"["\\\u0000"]"#] {
+            assert_eq!(read(bad), Err(400), "{bad}");
+        }
+        for good in [r#"{"name":"a\\u0000"}"#, r#"["\u0001"]"#, r#"["u0000"]"#] {
+            assert!(read(good).is_ok(), "{good}");
+        }
+        let joined = |uri: &str| joined(&uri.parse().unwrap()).map_err(|no| no.status().as_u16());
+        assert_eq!(joined("/x?who=a%00").err(), Some(422));
+        assert_eq!(joined("/x?%00=a").err(), Some(422));
+        assert_eq!(joined("/x?a=1&a=2").unwrap().unwrap(), "/?a=1%2C2");
+    }
 }

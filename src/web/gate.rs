@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::limit::Taken;
-use super::problem::Problem;
+use super::problem::{Problem, Wrong};
 use super::{Api, Who, who};
 use crate::house::principal::Principal;
 use crate::house::routes::{self, Class, ROUTES, Route};
@@ -78,6 +78,11 @@ async fn enter(api: &Api, request: &mut Request) -> Result<Option<Taken>, (Probl
         api.note_refusal(&who, route.method, route.path, &problem.code).await;
         return Err((problem, Some(taken)));
     }
+    // What is asked for by a parameter that nobody reads, such as to change nothing, must not be passed over (API-04, API-09).
+    if let Some(name) = parameter(request.uri()).filter(|_| api.bare.contains(&(route.method, route.path))) {
+        let message = "This request has no parameters.";
+        return Err((Problem::wrong(vec![Wrong::parameter(&name, "parameter", message)]), Some(taken)));
+    }
     request.extensions_mut().insert(Who(Arc::new(who)));
     Ok(Some(taken))
 }
@@ -110,6 +115,12 @@ async fn known(
         Instant::now(),
     );
     Ok(who)
+}
+
+/// The first parameter behind `?`.
+fn parameter(uri: &Uri) -> Option<String> {
+    let first = uri.query()?.split('&').find(|pair| !pair.is_empty())?;
+    Some(first.split('=').next().unwrap_or_default().to_owned())
 }
 
 fn may(who: &Principal, route: &Route) -> Result<(), Problem> {

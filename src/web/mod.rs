@@ -32,6 +32,7 @@ mod standing;
 mod tests;
 mod who;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -65,6 +66,8 @@ pub(crate) struct Api {
     document: Arc<str>,
     /// Its page.
     reference: Arc<str>,
+    /// Requests that have no parameters.
+    bare: Arc<HashSet<(&'static str, &'static str)>>,
 }
 
 impl Api {
@@ -91,6 +94,7 @@ fn router(handle: Handle) -> Router {
         attempts: Arc::default(),
         refusals: Arc::default(),
         reference: reference::page(&document).into(),
+        bare: Arc::new(openapi::bare(&document)),
         document: serde_json::to_string(&document).unwrap_or_default().into(),
     };
     router

@@ -1,5 +1,7 @@
 //! Twice is once: keys of repetitions (API-05), and changes that name the version they were made upon (API-06).
 
+use std::time::Duration;
+
 use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,6 +21,17 @@ use crate::store::KeyTaken;
 const MAX_KEY: usize = 200;
 /// The largest answer that is kept; a repetition of one that is larger is carried out again.
 const MAX_ANSWER: usize = 256 << 10;
+/// The largest answer that is read at all; none of ours comes near.
+const LARGEST_ANSWER: usize = 64 << 20;
+/// The pauses before an answer is noted again that could not be.
+const AGAIN: [Duration; 6] = [
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(8),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+];
 /// Routes that keep their keys themselves, beside what they do: more than a day, or over a server that is killed meanwhile.
 const OWN: &[&str] = &["/api/v1/calls", "/api/v1/numbers"];
 /// What of an answer's headers is kept.
@@ -75,14 +88,30 @@ async fn keyed(api: &Api, request: Request, next: Next) -> Result<Response, Prob
     // Carried out to its end, whether whoever asked stays for the answer or not.
     let (api, request) = (api.clone(), Request::from_parts(parts, Body::from(body)));
     let done = tokio::spawn(async move {
-        let (response, kept) = kept(next.run(request).await).await;
+        // One that fails in the middle leaves no answer, and its key is free again.
+        let (response, kept) = match tokio::spawn(next.run(request)).await {
+            Ok(response) => kept(response).await,
+            Err(error) => (Problem::internal(&error).into_response(), None),
+        };
         let sealed = kept.and_then(|kept| seal.close(&kept));
-        if let Err(error) = api.handle.store().answer_key(&seal.id, sealed).await {
-            tracing::warn!(%error, "an answer is not kept for its Idempotency-Key");
+        if let Err(error) = api.handle.store().answer_key(&seal.id, sealed.clone()).await {
+            tracing::warn!(%error, "an answer is not kept for its Idempotency-Key yet");
+            tokio::spawn(note(api, seal.id, sealed));
         }
         response
     });
     done.await.map_err(|error| Problem::internal(&error))
+}
+
+/// Notes an answer while the store has trouble: until it is noted, its key is in use.
+async fn note(api: Api, id: String, sealed: Option<String>) {
+    for pause in AGAIN {
+        tokio::time::sleep(pause).await;
+        if api.handle.store().answer_key(&id, sealed.clone()).await.is_ok() {
+            return;
+        }
+    }
+    tracing::error!("an answer is not kept for its Idempotency-Key, which stays in use for a day");
 }
 
 /// An answer, and what is kept of it: nothing of one that came to nothing by no fault of the request.
@@ -93,9 +122,12 @@ async fn kept(response: Response) -> (Response, Option<Kept>) {
         return (response, None);
     }
     let (parts, body) = response.into_parts();
-    let Ok(body) = to_bytes(body, MAX_ANSWER).await else {
+    let Ok(body) = to_bytes(body, LARGEST_ANSWER).await else {
         return (Problem::internal(&"an answer is too large").into_response(), None);
     };
+    if body.len() > MAX_ANSWER {
+        return (Response::from_parts(parts, Body::from(body)), None);
+    }
     let header = |name: &HeaderName| Some((name.to_string(), parts.headers.get(name)?.to_str().ok()?.to_owned()));
     let kept = Kept {
         status: parts.status.as_u16(),
@@ -282,4 +314,18 @@ fn unquoted(tag: &str) -> Option<&str> {
     let tag = tag.trim();
     let tag = tag.strip_prefix("W/").unwrap_or(tag);
     tag.strip_prefix('"')?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn api_05_an_answer_that_is_too_large_to_be_kept_is_given_all_the_same() {
+        for (bytes, is_kept) in [(MAX_ANSWER, true), (MAX_ANSWER + 1, false)] {
+            let (response, kept) = kept(Response::new(Body::from(vec![b'x'; bytes]))).await;
+            assert_eq!((response.status(), kept.is_some()), (StatusCode::OK, is_kept));
+            assert_eq!(to_bytes(response.into_body(), usize::MAX).await.unwrap().len(), bytes);
+        }
+    }
 }

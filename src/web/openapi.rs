@@ -1,9 +1,11 @@
 //! The API's document: made from the handlers, completed by what all of them have in common.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -147,6 +149,28 @@ fn headers(status: &str, response: &mut Described) {
     if matches!(status, "429" | "503") {
         header("Retry-After", "Seconds to wait.");
     }
+}
+
+/// Requests that have no parameters behind `?`, as method and path.
+pub(super) fn bare(document: &OpenApi) -> HashSet<(&'static str, &'static str)> {
+    let has_none = |route: &&Route| {
+        let item = document.paths.paths.get(route.path);
+        let operation = item.and_then(|item| match route.method {
+            "GET" => item.get.as_ref(),
+            "PUT" => item.put.as_ref(),
+            "POST" => item.post.as_ref(),
+            "DELETE" => item.delete.as_ref(),
+            "PATCH" => item.patch.as_ref(),
+            _ => None,
+        });
+        let own = operation.and_then(|operation| operation.parameters.as_ref());
+        let is_query = |parameter: &RefOr<Parameter>| match parameter {
+            RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
+            RefOr::Ref(_) => true,
+        };
+        operation.is_some() && !own.into_iter().flatten().any(is_query)
+    };
+    routes::ROUTES.iter().filter(has_none).map(|route| (route.method, route.path)).collect()
 }
 
 /// As `security` names it.

@@ -333,6 +333,12 @@ async fn role_07_guesses_are_refused_and_lock_nobody_else_out() {
         log_in(&url, "nobody@example.com", "wrong password", "198.51.100.8").await,
     );
     assert_eq!((known.status, &known.body), (unknown.status, &unknown.body));
+    // What is longer than any address is remembered as one, and not by its length.
+    let mut last = 0;
+    for n in 0..11 {
+        last = log_in(&url, &format!("{}{n}", "x".repeat(50_000)), "wrong password", "198.51.100.9").await.status;
+    }
+    assert_eq!(last, 429);
 }
 
 #[tokio::test]
@@ -442,6 +448,45 @@ async fn role_08_every_route_answers_every_kind_of_principal_as_the_table_says()
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn api_04_a_parameter_that_a_request_does_not_have_is_refused_and_nothing_is_done() {
+    let (house, people) = house().await;
+    let (url, users) = (house.url(""), users(&people).await);
+    let owner = log_in(&url, "owner@example.com", PASSWORD, "192.0.2.1").await.cookie();
+    let owner = [("cookie", owner.as_str()), SAME];
+    let mut wrong = Vec::new();
+    for route in ROUTES {
+        let path = format!("{}?nonsense=1", filled(route));
+        let told = ask(&url, route.method, &path, &owner, Some(json!({}))).await;
+        if told.code() != (422, "parameter") {
+            wrong.push(format!("{} {}: {:?}", route.method, route.path, told.code()));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    // To be asked what would be is not to do it.
+    let member = format!("/api/v1/members/{}?dry_run=true", users[&Role::Member].id);
+    assert_eq!(ask(&url, "DELETE", &member, &owner, None).await.code(), (422, "parameter"));
+    assert!(people.user(&users[&Role::Member].id).await.is_ok());
+}
+
+#[tokio::test]
+async fn dep_05_access_tokens_and_the_password_of_an_agent_are_dead_once_it_is_deleted() {
+    let (house, people) = house().await;
+    let (_, secret) = people.add_access(&Principal::Operator, "mia", "partner", None).await.expect("a token");
+    let hash = people.hasher().hash(Secret::new(PASSWORD)).await.expect("a hash");
+    people.set_agent_password(&Principal::Operator, "mia", Some(hash)).await.expect("a password");
+    let known = async || {
+        let token = people.access_of(secret.expose()).await.expect("the store");
+        (token.is_some(), people.agent_password("mia").await.expect("the store").is_some())
+    };
+    let api = [("authorization", format!("Bearer {SECRET}"))];
+    let api: Vec<_> = api.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let told = ask(&house.url(""), "DELETE", "/api/v1/agents/mia?dry_run=true", &api, None).await;
+    assert_eq!((told.status, known().await), (200, (true, true)));
+    let gone = ask(&house.url(""), "DELETE", "/api/v1/agents/mia", &api, None).await;
+    assert_eq!((gone.status, known().await), (204, (false, false)));
 }
 
 /// The path, with ids of what is not there.

@@ -233,8 +233,16 @@ async fn hook_08_a_test_sends_a_signed_sample_of_each_type_and_shows_the_answers
     let (_, tested) = ask(&house, Method::POST, &format!("webhooks/{id}/test"), named).await;
     let words = tested["results"][0]["error"].as_str().expect("words");
     assert!(words.contains("refused") && !words.contains("hush"), "{words}");
+    // One that takes what is sent and says nothing, for longer than a request may take.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let change = json!({ "url": format!("http://{}/", mute.local_addr().expect("an address")), "timeout_ms": 60_000 });
+    assert_eq!(ask(&house, Method::PATCH, &format!("webhooks/{id}"), change).await.0, 200);
+    let (status, tested) = ask(&house, Method::POST, &format!("webhooks/{id}/test"), Value::Null).await;
+    let results = tested["results"].as_array().expect("results");
+    assert_eq!((status, results.len()), (200, 9), "{tested}");
+    assert!(results.iter().all(|one| one["error"] == "no answer in time"), "{tested}");
     let log = get(&house, &format!("webhooks/{id}/deliveries?outcome=failed")).await;
-    assert_eq!(log["items"].as_array().map(Vec::len), Some(2), "{log}");
+    assert_eq!(log["items"].as_array().map(Vec::len), Some(11), "{log}");
     assert!(log["items"][0]["test"] == true && get(&house, "webhooks/file").await["failing_since"].is_null());
 }
 

@@ -31,6 +31,8 @@ const PER_ENDPOINT: usize = 8;
 const LOOK: Duration = Duration::from_secs(2);
 /// The shortest pause between two looks at what failed.
 const SHORTEST: Duration = Duration::from_millis(10);
+/// How long a sample may take: somebody waits for what comes of it, in a request that has a bound of its own.
+const TEST: Duration = Duration::from_secs(5);
 /// How long what is due may take when the server ends; the rest waits for the next one.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -71,14 +73,15 @@ impl Sender {
     }
 
     /// Sends a sample of each of these types, signed and marked `test`, once, all at the same time, whether the endpoint is
-    /// on or off. Answers what came of each; that is in the log of attempts too.
+    /// on or off, and for no longer than [`TEST`]. Answers what came of each; that is in the log of attempts too.
     ///
     /// # Errors
     /// The store cannot be written.
     pub async fn test(&self, hook: &Webhook, kinds: &[EventType]) -> Result<Vec<(Sample, Attempt)>, StoreError> {
+        let hurried = Webhook { timeout_ms: hook.timeout_ms.min(TEST.as_millis() as u64), ..hook.clone() };
         let one = async |kind: &EventType| {
             let sample = Sample::new(*kind);
-            let (attempt, _) = post::post(&self.ways, hook, &sample.id, &sample.body).await;
+            let (attempt, _) = post::post(&self.ways, &hurried, &sample.id, &sample.body).await;
             (sample, attempt)
         };
         let tried = join_all(kinds.iter().map(one)).await;

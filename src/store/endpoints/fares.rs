@@ -112,6 +112,10 @@ pub(in crate::store) async fn refused(
     why: &str,
     outcome: Outcome,
 ) -> Result<(), DbErr> {
+    // One that was deleted meanwhile fares no way, and would be remembered for ever.
+    if !hooks.iter().any(|hook| hook.id == id) {
+        return Ok(());
+    }
     let columns =
         [StateColumn::Endpoint, StateColumn::FailingSinceMs, StateColumn::LastFailedMs, StateColumn::LastError];
     let mut new = Query::insert();

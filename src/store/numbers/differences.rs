@@ -15,6 +15,9 @@ use super::MOST_NUMBERS;
 use super::entity::differences::{ActiveModel, Column, Entity, Kind, Model};
 use super::entity::sweeps;
 
+/// Rows in one statement.
+const AT_ONCE: usize = 500;
+
 /// A difference as it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -118,7 +121,7 @@ async fn set(db: &DatabaseConnection, account: &str, found: Vec<Found>) -> Resul
     let known: HashMap<String, (Kind, i64)> =
         known.into_iter().map(|known| (known.number, (known.kind, known.found_ms))).collect();
     Entity::delete_many().exec(&txn).await?;
-    for found in found.into_iter().take(MOST_NUMBERS as usize) {
+    let rows = found.into_iter().take(MOST_NUMBERS as usize).map(|found| {
         let since = known.get(&found.number).filter(|(kind, _)| *kind == found.kind).map_or(now_ms, |(_, at)| *at);
         let row = Model {
             number: found.number,
@@ -127,8 +130,11 @@ async fn set(db: &DatabaseConnection, account: &str, found: Vec<Found>) -> Resul
             detail: found.detail,
             found_ms: since,
         };
-        let row: ActiveModel = row.into();
-        Entity::insert(row.reset_all()).exec_without_returning(&txn).await?;
+        ActiveModel::from(row).reset_all()
+    });
+    let rows: Vec<ActiveModel> = rows.collect();
+    for some in rows.chunks(AT_ONCE) {
+        Entity::insert_many(some.iter().cloned()).exec_without_returning(&txn).await?;
     }
     let row = sweeps::ActiveModel {
         account: Set(account.to_owned()),

@@ -214,6 +214,20 @@ impl People {
         Ok(self.hasher().verify(password, hash).await?)
     }
 
+    /// Ends all access tokens of an agent that is gone, and its password: another of its name begins without.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn forget_agent(&self, agent: &str) -> Result<(), StoreError> {
+        self.change(async |txn| {
+            let tokens = access_tokens::Column::Agent.eq(agent);
+            access_tokens::Entity::delete_many().filter(tokens).exec(txn).await?;
+            agent_passwords::Entity::delete_by_id(agent).exec(txn).await?;
+            Ok(())
+        })
+        .await
+    }
+
     async fn agent_hash(&self, agent: &str) -> Result<Option<agent_passwords::Model>, StoreError> {
         let row = agent_passwords::Entity::find_by_id(agent);
         self.0.in_time(async { Ok(row.one(self.0.db()).await?) }).await

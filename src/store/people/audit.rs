@@ -1,9 +1,9 @@
 //! Who did what to which object and when.
 
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, Func};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
+    ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, QueryOrder as _,
     QuerySelect as _,
 };
 use serde_json::Value;
@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::People;
 pub use super::entity::audit::Model as AuditRow;
 use super::entity::audit::{ActiveModel, Column, Entity};
+use crate::store::retention::clear;
 use crate::store::{Core, StoreError, sql};
 
 /// How long it is remembered.
@@ -90,8 +91,11 @@ impl People {
             all = all.filter(Column::Who.eq(who.as_str()));
         }
         if let Some(action) = &filter.action {
-            let within = Column::Action.starts_with(format!("{action}."));
-            all = all.filter(Column::Action.eq(action.as_str()).or(within));
+            // Letter by letter: by LIKE one database asks for no case, and signs of the action stand for others.
+            let begin = format!("{action}.");
+            let length = i32::try_from(begin.chars().count()).unwrap_or(i32::MAX);
+            let first = Func::cust("substr").args([Expr::col(Column::Action), Expr::val(1), Expr::val(length)]);
+            all = all.filter(Column::Action.eq(action.as_str()).or(Expr::from(first).eq(begin)));
         }
         if let Some(since) = filter.since_ms {
             all = all.filter(Column::AtMs.gte(since));
@@ -131,18 +135,13 @@ pub(in crate::store) async fn add<C: ConnectionTrait>(
 pub(in crate::store) async fn forget(core: &Core) -> Result<(), StoreError> {
     use super::entity::{links, sessions};
     let clock = sql::clock_text(&core.db);
-    let _turn = core.turn.lock().await;
-    core.in_time(async {
-        let old = Expr::cust(format!("at_ms < {clock} - {}", KEPT_DAYS * DAY_MS));
-        Entity::delete_many().filter(old).exec(&core.db).await?;
-        // Who comes with a link of last month is told that its time is over; later it is not known any more.
-        let old = Expr::cust(format!("expires_ms < {clock} - {}", 30 * DAY_MS));
-        links::Entity::delete_many().filter(old).exec(&core.db).await?;
-        let old = Expr::cust(format!("ends_ms < {clock}"));
-        sessions::Entity::delete_many().filter(old).exec(&core.db).await?;
-        Ok(())
-    })
-    .await
+    let before =
+        |column: &str, days: i64| Condition::all().add(Expr::cust(format!("{column} < {clock} - {}", days * DAY_MS)));
+    clear::<Entity>(core, Column::Seq, before("at_ms", KEPT_DAYS)).await?;
+    // Who comes with a link of last month is told that its time is over; later it is not known any more.
+    clear::<links::Entity>(core, links::Column::Id, before("expires_ms", 30)).await?;
+    clear::<sessions::Entity>(core, sessions::Column::Id, before("ends_ms", 0)).await?;
+    Ok(())
 }
 
 const DAY_MS: i64 = 86_400_000;

@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, PaginatorTrait as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
 };
 use serde_json::json;
 
@@ -17,6 +17,8 @@ use crate::store::{IdKind, StoreError, id, sql};
 
 /// Links that can be open at once.
 const MOST: u64 = 1_000;
+/// Links for the first owner that are good at once, the newest.
+const FIRST_LINKS: u64 = 10;
 /// How long one is good: the first owner's and a new password's for a day, an invitation for a week.
 const DAY_MS: i64 = 86_400_000;
 
@@ -103,6 +105,12 @@ impl People {
             if users::any(txn).await? {
                 return Ok(None);
             }
+            // A server that is started again and again prints one each time.
+            let first = Column::Kind.eq(LinkKind::First.name());
+            let newest = Entity::find().select_only().column(Column::Id).filter(first.clone());
+            let newest =
+                newest.order_by_desc(Column::Id).limit(FIRST_LINKS - 1).into_tuple::<String>().all(txn).await?;
+            Entity::delete_many().filter(first.and(Column::Id.is_not_in(newest))).exec(txn).await?;
             let who = Principal::Operator.name();
             Ok(Some(add(txn, &who, LinkKind::First, None, Role::Owner).await?))
         })
@@ -117,8 +125,7 @@ impl People {
         rules::may_change(who, None, Some(role))?;
         self.change(async |txn| {
             rules::email_free(users::of(txn, email).await?.is_some())?;
-            let open = Entity::delete_many().filter(Column::Email.eq(email)).filter(Column::UsedMs.is_null());
-            open.exec(txn).await?;
+            end_all(txn, email).await?;
             let new = add(txn, &who.name(), LinkKind::Invitation, Some(email), role).await?;
             audit::add(txn, &who.name(), "user.invite", email, Some(json!({ "role": role.name() }))).await?;
             Ok(new)
@@ -135,8 +142,7 @@ impl People {
             let user = users::of(txn, email).await?.ok_or_else(|| rules::not_found("user"))?;
             let role = role_of(&user.role);
             rules::may_change(who, Some(role), Some(role))?;
-            let open = Entity::delete_many().filter(Column::Email.eq(email)).filter(Column::UsedMs.is_null());
-            open.exec(txn).await?;
+            end_all(txn, email).await?;
             let new = add(txn, &who.name(), LinkKind::Password, Some(email), role).await?;
             audit::add(txn, &who.name(), "user.link", email, None).await?;
             Ok(new)
@@ -217,6 +223,13 @@ impl People {
     }
 }
 
+/// Links that somebody has not used are good for nothing any more.
+pub(super) async fn end_all<C: ConnectionTrait>(db: &C, email: &str) -> Result<(), StoreError> {
+    let open = Entity::delete_many().filter(Column::Email.eq(email)).filter(Column::UsedMs.is_null());
+    open.exec(db).await?;
+    Ok(())
+}
+
 async fn add<C: ConnectionTrait>(
     db: &C,
     who: &str,
@@ -224,9 +237,10 @@ async fn add<C: ConnectionTrait>(
     email: Option<&str>,
     role: Role,
 ) -> Result<NewLink, StoreError> {
-    rules::room(Entity::find().filter(Column::UsedMs.is_null()).count(db).await?, MOST, "open links")?;
-    let secret = secret::new(SecretKind::Link)?;
     let now_ms = sql::clock_ms(db).await?;
+    let open = Column::UsedMs.is_null().and(Column::ExpiresMs.gt(now_ms));
+    rules::room(Entity::find().filter(open).count(db).await?, MOST, "open links")?;
+    let secret = secret::new(SecretKind::Link)?;
     let row = Model {
         id: id::new_at_any_rate(IdKind::Link),
         hash: secret::hash(&secret),

@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::json;
 
 use super::entity::users::{ActiveModel, Column, Entity, Model};
-use super::{People, audit, factor, role_of, sealed, sessions};
+use super::{People, audit, factor, links, role_of, sealed, sessions};
 use crate::config::{Role, Secret};
 use crate::house::people as rules;
 use crate::house::principal::Principal;
@@ -135,7 +135,7 @@ impl People {
         self.change_standing(async |txn| set_role(txn, who, id, role).await).await
     }
 
-    /// Takes somebody out of the organization, with their sessions.
+    /// Takes somebody out of the organization, with their sessions and links.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role).
@@ -316,6 +316,7 @@ async fn remove<C: ConnectionTrait>(db: &C, who: &Principal, id: &str) -> Result
         rules::owners_left(owners(db).await?.saturating_sub(1))?;
     }
     sessions::end_all(db, &user.id, None).await?;
+    links::end_all(db, &user.email).await?;
     Entity::delete_by_id(user.id).exec(db).await?;
     audit::add(db, &who.name(), "user.remove", &user.email, Some(json!({ "role": from.name() }))).await
 }

@@ -149,6 +149,8 @@ impl Callers {
     /// `not_found`: there is no such member; `number_shape`, `number_taken`, `number_limit`; or the store cannot be written.
     pub async fn add(&self, who: &str, member: &str, number: &str) -> Result<(), StoreError> {
         self.change(async |db| {
+            // Of two numbers beside each other one is first: there is a most, and each is one member's.
+            sql::changes_people_alone(db).await?;
             let Row { id, email, .. } = one(db, member).await?;
             let held = Statement::from_sql_and_values(
                 db.get_database_backend(),

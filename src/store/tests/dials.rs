@@ -26,6 +26,33 @@ async fn a_key_is_taken_once(place: Place) {
 }
 
 #[tokio::test]
+async fn a_request_and_its_call_in_lists_change_together_or_not_at_all() {
+    let place = Place::sqlite();
+    let store = place.store().await;
+    let state = |name: &str| DialChange { state: Some(name.to_owned()), ..DialChange::default() };
+    store.insert_dial("k", "hash", "queued").await.unwrap();
+    // What comes second fails, as for a server that is killed before it.
+    place.sql("CREATE TRIGGER no_new BEFORE INSERT ON listed BEGIN SELECT RAISE(ABORT, 'no'); END").await;
+    let placed = NewCall { direction: Direction::Outbound, answered: false, ..call("a") };
+    assert!(store.name_dial("k", &placed).await.is_err());
+    assert_eq!(store.dial("k").await.unwrap().unwrap().call, None);
+    place
+        .sql("DROP TRIGGER no_new; CREATE TRIGGER no BEFORE UPDATE ON listed BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .await;
+    store.name_dial("k", &placed).await.unwrap();
+    assert!(store.update_dial("k", state("busy")).await.is_err());
+    assert_eq!(
+        store.dial("k").await.unwrap().unwrap().state,
+        "queued",
+        "else the list would say for ever that it rings"
+    );
+    place.sql("DROP TRIGGER no").await;
+    store.update_dial("k", state("busy")).await.unwrap();
+    assert_eq!(store.listed("a").await.unwrap().unwrap().status, "Busy");
+    store.stop().await;
+}
+
+#[tokio::test]
 async fn the_state_of_a_placed_call_is_written_once_it_can_and_the_newest_wins() {
     let place = Place::sqlite();
     let store = place.store().await;

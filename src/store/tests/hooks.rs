@@ -12,6 +12,7 @@ on_both! {
     beyond_46_a_window_of_time_is_sent_again_in_order,
     beyond_46_an_endpoint_that_fails_for_days_is_announced_and_switched_off,
     endpoints_of_the_api_are_sealed_told_and_changed,
+    an_endpoint_that_was_deleted_while_it_failed_leaves_nothing,
     hook_03_a_deployment_that_changed_is_told_once,
     attempts_and_bodies_go_with_their_call_and_by_age,
 }
@@ -263,6 +264,19 @@ async fn an_endpoint_made_by_one_server_is_told_by_all_within_two_seconds() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     assert_eq!((store.endpoints().await.unwrap().len(), other.servers()), (2, 2));
     other.stop().await;
+    store.stop().await;
+}
+
+async fn an_endpoint_that_was_deleted_while_it_failed_leaves_nothing(place: Place) {
+    let store = place.store().await;
+    let id = add(&store, "Other").await;
+    store.begin_call(call("a"));
+    store.flush().await;
+    let row = store.claim(&id, 9).await.unwrap().remove(0);
+    assert!(store.delete_endpoint(&id).await.unwrap());
+    store.failed(&row, &refused("500"), Some(0)).await.unwrap();
+    let fares = entity::endpoint_states::Entity::find_by_id(id).one(store.db()).await.unwrap();
+    assert_eq!(fares, None);
     store.stop().await;
 }
 

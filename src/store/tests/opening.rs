@@ -87,3 +87,28 @@ async fn a_database_of_the_first_version_goes_on_with_its_data() {
     assert_eq!(place.desk().await.unwrap().find(&over, 9).await.unwrap().len(), 1);
     store.stop().await;
 }
+
+/// Each statement may take 5 s, and each question 2: the steps of a database with years of calls take minutes.
+#[tokio::test]
+async fn tables_that_take_long_to_be_brought_up_to_date_are() {
+    if Place::postgres().await.is_none() {
+        return;
+    }
+    let Some((cluster, _)) = CLUSTER.get().and_then(Option::as_ref) else { return };
+    let place = Place::at(cluster.url(&cluster.database(None)));
+    let db = sql::Place::new(place.data(), place.url.as_ref()).connect(Mode::Server, 1).await.unwrap();
+    for tables in schema::STEPS[..2].iter().flat_map(|step| *step) {
+        db.execute_unprepared(&sql::dialect(&db, tables, now_ms())).await.unwrap();
+    }
+    sql::set_version(&db, 2).await.unwrap();
+    let slow = "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS \
+        'BEGIN IF to_regclass(''users'') IS NULL THEN PERFORM pg_sleep(5.5); END IF; END'; \
+        CREATE EVENT TRIGGER slow ON ddl_command_start EXECUTE FUNCTION slow()";
+    db.execute_unprepared(slow).await.unwrap();
+    db.close().await.unwrap();
+    let begun = Instant::now();
+    let store = place.store_that(0).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "who starts it is not kept waiting");
+    until_ready(&store).await;
+    store.stop().await;
+}

@@ -1,5 +1,7 @@
 //! Users, sessions, links, keys and the log of what was done.
 
+use sea_orm::ConnectionTrait as _;
+
 use super::*;
 use crate::config::Role;
 use crate::house::Refusal;
@@ -11,6 +13,8 @@ const WHO: Principal = Principal::Operator;
 
 on_both! {
     role_07_a_link_makes_the_first_owner_once,
+    role_07_a_server_that_is_started_again_and_again_still_prints_a_link,
+    role_07_the_links_of_who_is_taken_out_are_good_for_nothing,
     role_01_two_owners_who_unmake_each_other_leave_one,
     role_07_sessions_end_by_themselves_by_log_out_and_by_what_changes,
     role_07_a_second_factor_is_confirmed_used_once_and_given_up,
@@ -18,6 +22,7 @@ on_both! {
     role_05_who_is_invited_becomes_what_the_invitation_says,
     api_02_a_key_is_known_by_its_hash_until_it_is_over,
     vis_04_access_tokens_count_their_uses_by_origin,
+    dep_05_an_agent_of_the_name_of_one_that_is_gone_has_none_of_its_tokens,
     x_10_what_was_done_is_found_by_object_who_and_kind,
 }
 
@@ -60,6 +65,43 @@ async fn role_07_a_link_makes_the_first_owner_once(place: Place) {
     for unknown in ["", "oh_link_", "%", &secret[..50]] {
         assert_eq!(rule(people.link(unknown).await).status, 404);
     }
+    store.stop().await;
+}
+
+async fn role_07_a_server_that_is_started_again_and_again_still_prints_a_link(place: Place) {
+    let store = place.store().await;
+    let people = store.people();
+    let mut last = None;
+    for _ in 0..30 {
+        last = people.first_link().await.unwrap();
+    }
+    let count = entity_count(&place, "SELECT count(*) FROM links").await;
+    assert_eq!(count, 10, "the newest are good");
+    // Those whose time is over take nobody's place, though they are remembered for a month.
+    let over = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+        INSERT INTO links (id, hash, kind, role, made_by, made_ms, expires_ms) \
+        SELECT 'a' || i, 'h' || i, 'invitation', 'member', 'x', 0, 1 FROM n";
+    place.sql(over).await;
+    assert!(people.first_link().await.unwrap().is_some());
+    people.use_link(last.unwrap().secret.expose(), Some("ann@x.org"), "$hash".into()).await.unwrap();
+    store.stop().await;
+}
+
+async fn entity_count(place: &Place, text: &str) -> i64 {
+    let db = place.connect().await;
+    let row = db.query_one_raw(sql::statement(&db, text)).await.unwrap().unwrap();
+    row.try_get_by_index(0).unwrap()
+}
+
+async fn role_07_the_links_of_who_is_taken_out_are_good_for_nothing(place: Place) {
+    let store = place.store().await;
+    let people = store.people();
+    let ann = user(&people, "ann@x.org", Role::Member).await;
+    let link = people.password_link(&WHO, "ann@x.org").await.unwrap();
+    people.remove_user(&WHO, &ann.id).await.unwrap();
+    user(&people, "ann@x.org", Role::Admin).await;
+    let used = people.use_link(link.secret.expose(), None, "$stolen".into()).await;
+    assert_eq!(rule(used).status, 404, "whoever has the old one is not who was made since");
     store.stop().await;
 }
 
@@ -326,6 +368,22 @@ async fn vis_04_access_tokens_count_their_uses_by_origin(place: Place) {
     store.stop().await;
 }
 
+async fn dep_05_an_agent_of_the_name_of_one_that_is_gone_has_none_of_its_tokens(place: Place) {
+    let store = place.store().await;
+    let people = store.people();
+    let mut secrets = Vec::new();
+    for agent in ["anna", "ben"] {
+        secrets.push(people.add_access(&WHO, agent, "partner", None).await.unwrap().1);
+        people.set_agent_password(&WHO, agent, Some("$hash".to_owned())).await.unwrap();
+    }
+    people.forget_agent("anna").await.unwrap();
+    let found = async |n: usize| people.access_of(secrets[n].expose()).await.unwrap().is_some();
+    assert_eq!((found(0).await, found(1).await), (false, true));
+    let has = async |agent: &str| people.agent_password(agent).await.unwrap().is_some();
+    assert_eq!((has("anna").await, has("ben").await), (false, true));
+    store.stop().await;
+}
+
 async fn x_10_what_was_done_is_found_by_object_who_and_kind(place: Place) {
     let store = place.store().await;
     let people = store.people();
@@ -343,6 +401,10 @@ async fn x_10_what_was_done_is_found_by_object_who_and_kind(place: Place) {
     assert_eq!(found(by, None, 10).await, ["user.add"]);
     let kind = AuditFilter { action: Some("deployment.rotate".into()), ..AuditFilter::default() };
     assert_eq!(found(kind, None, 10).await.len(), 1);
+    for other in ["USER", "us_r", "%", "deployment.ROTATE", "deploy"] {
+        let other = AuditFilter { action: Some(other.into()), ..AuditFilter::default() };
+        assert_eq!(found(other.clone(), None, 10).await, [""; 0], "{other:?}");
+    }
     let late = AuditFilter { since_ms: Some(now_ms() + 60_000), ..AuditFilter::default() };
     assert_eq!(found(late, None, 10).await, [""; 0]);
     // A command reads and adds beside the server.
@@ -351,10 +413,15 @@ async fn x_10_what_was_done_is_found_by_object_who_and_kind(place: Place) {
     desk.add_user(&WHO, "ben@x.org", Role::Member, None).await.unwrap();
     assert!(people.user_of("ben@x.org").await.unwrap().is_some_and(|ben| !ben.has_password));
     // Old entries go, as do links and sessions that are over.
-    people.first_link().await.unwrap();
+    people.invite(&WHO, "carl@x.org", Role::Member).await.unwrap();
     people.log_in(&ann.id, "", "").await.unwrap();
-    place.sql("UPDATE audit SET at_ms = at_ms - 401 * CAST(86400000 AS BIGINT); UPDATE sessions SET ends_ms = 1").await;
+    let old = "UPDATE audit SET at_ms = at_ms - 401 * CAST(86400000 AS BIGINT); UPDATE sessions SET ends_ms = 1; \
+        UPDATE links SET expires_ms = 1";
+    place.sql(old).await;
     crate::store::people::forget(&store.core).await.unwrap();
     assert_eq!(found(AuditFilter::default(), None, 10).await, [""; 0]);
+    for table in ["links", "sessions"] {
+        assert_eq!(entity_count(&place, &format!("SELECT count(*) FROM {table}")).await, 0, "{table}");
+    }
     store.stop().await;
 }

@@ -10,6 +10,7 @@ async fn sweep(store: &Store) {
 on_both! {
     what_is_old_goes_with_its_folder_and_what_was_begun_is_finished,
     no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_given_up,
+    what_is_old_goes_in_turns_and_calls_are_let_in_in_between,
 }
 
 async fn what_is_old_goes_with_its_folder_and_what_was_begun_is_finished(place: Place) {
@@ -92,6 +93,43 @@ async fn no_word_or_number_of_a_call_outlives_it_in_an_event_that_waits_or_was_g
             assert!(!found, "{} has {word}", file.display());
         }
     }
+}
+
+async fn what_is_old_goes_in_turns_and_calls_are_let_in_in_between(place: Place) {
+    let store = place.store().await;
+    until_quiet(&store).await;
+    let many = |insert: &str| {
+        format!("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) {insert} FROM n")
+    };
+    for insert in [
+        "INSERT INTO deliveries (event, endpoint, type, call, at_ms, attempt, outcome, took_ms, answer, test) \
+         SELECT 'e' || i, 'crm', 'call.ended', 'c' || i, 1, 1, 'delivered', 1, '', 1 = 0",
+        "INSERT INTO bodies (event, seq, call, type, created_ms, bytes, body) \
+         SELECT 'e' || i, i, 'c' || i, 'call.ended', 1, 1, 'x'",
+        "INSERT INTO requests (id, hash, created_ms) SELECT 'r' || i, 'x', 1",
+    ] {
+        place.sql(&many(insert)).await;
+    }
+    let count = async || {
+        use sea_orm::PaginatorTrait as _;
+        let attempts = entity::deliveries::Entity::find().count(store.db()).await.unwrap();
+        attempts + entity::bodies::Entity::find().count(store.db()).await.unwrap()
+    };
+    // Whoever lets calls in asks for the turn like this.
+    let others = async {
+        let mut left = vec![2_000];
+        while left.last() != Some(&0) {
+            let _turn = store.core.turn.lock().await;
+            left.push(count().await);
+        }
+        left.dedup();
+        left
+    };
+    let (gone, left) = tokio::join!(crate::store::deliveries::prune(&store.core), others);
+    assert_eq!((gone.unwrap(), count().await), (2_000, 0));
+    assert!(left.len() >= 10 && left.is_sorted_by(|a, b| a > b), "a few at a time: {left:?}");
+    assert_eq!(crate::store::requests::forget(&store.core).await.unwrap(), 1_000);
+    store.stop().await;
 }
 
 #[tokio::test]

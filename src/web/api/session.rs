@@ -39,6 +39,9 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .route("/welcome/{token}", routing::get(welcome).post(join))
 }
 
+/// Characters of an address that are looked at: more than any has that is known, and few enough to be counted by.
+const MAX_ACCOUNT: usize = 255;
+
 /// Who wants to log in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -176,7 +179,7 @@ struct Join {
     responses((status = 200, description = "A session has begun; its cookie comes with this answer", body = Welcomed))
 )]
 async fn log_in(State(api): State<Api>, from: Asking, Json(body): Json<LogIn>) -> Result<Response, Problem> {
-    let email = body.email.trim().to_lowercase();
+    let email: String = body.email.trim().to_lowercase().chars().take(MAX_ACCOUNT).collect();
     let user = known(&api, &from, &email, body.password, Some(body.code.as_deref().unwrap_or_default())).await?;
     begun(&api, &from, user, StatusCode::OK).await
 }

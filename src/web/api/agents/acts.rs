@@ -36,7 +36,7 @@ pub(super) struct Gone {
 
 /// An agent, deleted
 ///
-/// With its deployments; numbers go back to the pool, embed keys are dead. Running calls finish, and what is known of
+/// With its deployments; numbers go back to the pool, embed keys, access tokens and its password are dead. Running calls finish, and what is known of
 /// calls stays until its time is over. With `dry_run` the answer says what would go along.
 #[utoipa::path(
     delete,
@@ -76,6 +76,12 @@ pub(super) async fn delete(
         edits.push(Edit { doc, upon: Some(revision), to: Wanted::Gone });
     }
     change.make(edits).await?;
+    if !dry.is() {
+        // The agent is gone by now: to say that it is not would be wrong.
+        if let Err(error) = api.handle.store().people().forget_agent(&id).await {
+            tracing::error!(%error, agent = id, "access tokens and the password of an agent that is gone are still kept");
+        }
+    }
     Ok(if dry.is() { Json(gone).into_response() } else { StatusCode::NO_CONTENT.into_response() })
 }
 

@@ -8,7 +8,7 @@ mod place;
 mod sound;
 
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -343,16 +343,19 @@ async fn get(
     Who(who): Who,
     Path(id): Path<String>,
     _: Query<Nothing>,
-) -> Result<Json<CallDetail>, Problem> {
-    Ok(Json(detail(&api, &who, &id).await?))
+) -> Result<Response, Problem> {
+    let listed = seen(&api, &who, &id).await?;
+    let row = api.handle.store().call(&id).await?;
+    let (config, words) = (api.handle.config(), api.handle.feed().last_words(&id));
+    written(move || CallDetail::new(listed, row, &config.server.billing, words)).await
 }
 
-/// A call in detail.
-pub(super) async fn detail(api: &Api, who: &Principal, id: &str) -> Result<CallDetail, Problem> {
-    let listed = seen(api, who, id).await?;
-    let row = api.handle.store().call(id).await?;
-    let config = api.handle.config();
-    Ok(CallDetail::new(listed, row, &config.server.billing, api.handle.feed().last_words(id)))
+/// What is read out of a report and written as JSON, off the async threads: that of a long call takes milliseconds, which
+/// calls would feel.
+async fn written<T: Serialize>(work: impl FnOnce() -> T + Send + 'static) -> Result<Response, Problem> {
+    let written = tokio::task::spawn_blocking(move || serde_json::to_vec(&work())).await;
+    let bytes = written.map_err(|error| Problem::internal(&error))?.map_err(|error| Problem::internal(&error))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 /// What was said in a call.
@@ -381,16 +384,20 @@ async fn transcript(
     Who(who): Who,
     Path(id): Path<String>,
     _: Query<Nothing>,
-) -> Result<Json<Transcript>, Problem> {
+) -> Result<Response, Problem> {
     let listed = seen(&api, &who, &id).await?;
     let row = api.handle.store().call(&id).await?;
-    let report: Option<Report> = row.and_then(|row| serde_json::from_str(&row.report?).ok());
     let complete = !Status::from_name(&listed.status).is_some_and(Status::is_live);
-    let lines = match report {
-        Some(report) => report.lines.into_iter().map(LineItem::from).collect(),
-        None => api.handle.feed().lines(&id).unwrap_or_default().into_iter().map(LineItem::from).collect(),
+    let said = api.handle.feed().lines(&id).unwrap_or_default();
+    let transcript = move || {
+        let report: Option<Report> = row.and_then(|row| serde_json::from_str(&row.report?).ok());
+        let lines = match report {
+            Some(report) => report.lines.into_iter().map(LineItem::from).collect(),
+            None => said.into_iter().map(LineItem::from).collect(),
+        };
+        Transcript { call: id, complete, lines }
     };
-    Ok(Json(Transcript { call: id, complete, lines }))
+    written(transcript).await
 }
 
 /// What was found out about a call.

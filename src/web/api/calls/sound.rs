@@ -227,7 +227,8 @@ fn look_through(path: &PathBuf, px: u32) -> io::Result<Vec<u8>> {
     if [0..4, 8..24, 32..40].into_iter().any(|part| head[part.clone()] != ours[part]) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let frames = (length - HEADER_BYTES as u64) / FRAME;
+    // It may have been shorter a moment ago.
+    let frames = length.saturating_sub(HEADER_BYTES as u64) / FRAME;
     let mut peaks = Peaks::new(frames, px);
     let mut piece = vec![0; 4 * CHUNK];
     // What a piece has beyond its last whole frame.
