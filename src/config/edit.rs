@@ -22,7 +22,7 @@ use super::catalogue::{Applied, By, Change, DocId, InForce, Read, Revision};
 use super::diff::diff;
 use super::files::MAX_DOCUMENT_BYTES;
 use super::last_good::replace;
-use super::patch::{Others, patched};
+use super::patch::{Others, is_toml, patched};
 use super::problem::{Place, Problem, Problems};
 use super::types::Config;
 use super::watch::{Source, State, change_of};
@@ -163,7 +163,7 @@ impl Source {
         if self.is_stored() && edits.iter().any(|edit| edit.doc != DocId::Server) {
             return Err(EditError::Stored);
         }
-        let plans = state.plan(edits)?;
+        let plans = state.plan(edits, by)?;
         state.validate(&plans, rules)?;
         state.write(&plans)?;
         let changes = state.taken(plans.iter().map(|plan| &plan.doc), who, by);
@@ -183,7 +183,7 @@ impl Source {
     pub fn prepare(&self, edits: &[Edit], who: Option<&str>, by: By, rules: &Rules<'_>) -> Result<Edited, EditError> {
         let state = self.lock();
         let state = state.as_ref().ok_or(EditError::Fixed)?;
-        let plans = state.plan(edits)?;
+        let plans = state.plan(edits, by)?;
         let applied = state.validate(&plans, rules)?;
         let when = SystemTime::now();
         let changes = applied.into_iter().map(|applied| change_of(applied, who, by, when)).collect();
@@ -214,7 +214,15 @@ impl Source {
         Ok(Edited { changes, ..prepared })
     }
 
-    /// A document as it is written, with the revision to name in an [edit](Edit::upon); `None`: there is none, or it cannot
+    /// The revision of a document as it is written, to name in an [edit](Edit::upon), and why it cannot be read if it cannot;
+    /// `None`: there is none.
+    pub fn written_as(&self, doc: &DocId) -> Option<(Revision, Option<String>)> {
+        let state = self.lock();
+        let read = state.as_ref()?.folder.read_now(doc)?;
+        Some((read.revision, read.text.as_ref().err().cloned()))
+    }
+
+    /// A document as it is written, with its revision; `None`: there is none, or it cannot
     /// be read. Of one that is the store's, as it is known by now.
     pub fn written(&self, doc: &DocId) -> Option<(Arc<str>, Revision)> {
         let state = self.lock();
@@ -250,15 +258,15 @@ impl Plan {
 
 impl State {
     /// What `edits` would make of the documents, each by itself.
-    fn plan(&self, edits: &[Edit]) -> Result<Vec<Plan>, EditError> {
+    fn plan(&self, edits: &[Edit], by: By) -> Result<Vec<Plan>, EditError> {
         let mut docs = BTreeSet::new();
         if let Some(twice) = edits.iter().find(|edit| !docs.insert(&edit.doc)) {
             return Err(EditError::Patch(format!("{} is to be changed twice at once", twice.doc)));
         }
-        edits.iter().map(|edit| self.plan_one(edit)).collect()
+        edits.iter().map(|edit| self.plan_one(edit, by)).collect()
     }
 
-    fn plan_one(&self, Edit { doc, upon, to }: &Edit) -> Result<Plan, EditError> {
+    fn plan_one(&self, Edit { doc, upon, to }: &Edit, by: By) -> Result<Plan, EditError> {
         let now = self.folder.read_now(doc);
         let text = Plan::text(now.as_ref());
         let lay = |text: &str, keys, others| patched(text, keys, others).map_err(EditError::Patch);
@@ -270,10 +278,18 @@ impl State {
             (Wanted::Gone, _) | (Wanted::Patched(_), None) => None,
             (Wanted::Text(text), _) => Some(text.clone()),
             (Wanted::Patched(keys), Some(text)) => Some(lay(text, keys, Others::Stay)?),
-            (Wanted::Keys(keys), text) => Some(lay(text.as_deref().unwrap_or_default(), keys, Others::Go)?),
+            (Wanted::Keys(keys), text) => {
+                // All keys are given, so one that nobody can read is none to keep anything of.
+                let text = text.as_deref().filter(|text| is_toml(text)).unwrap_or_default();
+                Some(lay(text, keys, Others::Go)?)
+            }
         };
         if now.as_ref().map(|read| read.revision) != *upon {
             return Err(self.changed(doc, *upon, now.as_deref(), wanted.as_deref()));
+        }
+        if matches!((to, &text), (Wanted::Patched(_), None)) {
+            let why = "the document cannot be read as it is written, so its keys cannot be changed one by one";
+            return Err(EditError::Patch(why.to_owned()));
         }
         if wanted.as_ref().is_some_and(|text| text.len() as u64 > MAX_DOCUMENT_BYTES) {
             let place = Place::file(&self.folder.path(doc).display().to_string());
@@ -283,6 +299,11 @@ impl State {
         let new = match (&wanted, &now) {
             // The same text is the same document.
             (Some(wanted), Some(now)) if now.text.as_deref() == Ok(wanted) => Some(Arc::clone(now)),
+            (Some(wanted), now) if is_from_afar(to, by) => {
+                let new = self.folder.read_within(doc, wanted);
+                named_anew(now.as_deref(), &new)?;
+                Some(new)
+            }
             (Some(wanted), _) => Some(self.folder.read_text(doc, wanted)),
             (None, _) => None,
         };
@@ -399,6 +420,18 @@ impl State {
         let diff = diff(base, text.as_deref().unwrap_or_default());
         EditError::Changed { doc: doc.clone(), text, revision: now.map(|read| read.revision), diff }
     }
+}
+
+/// Whether the keys are somebody's who writes documents and has nothing else of this machine. A whole text is one that was in
+/// force already: a copy, an old version.
+fn is_from_afar(to: &Wanted, by: By) -> bool {
+    matches!(by, By::Api | By::Console) && matches!(to, Wanted::Patched(_) | Wanted::Keys(_))
+}
+
+/// Variables and files of the server that a document did not name before.
+fn named_anew(now: Option<&Read>, new: &Read) -> Result<(), EditError> {
+    let problems = new.named_anew(now);
+    if problems.is_empty() { Ok(()) } else { Err(EditError::Invalid(Problems::new(problems))) }
 }
 
 /// Writes a document's file, or removes it. `just_before` it may still object.

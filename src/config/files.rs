@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -209,7 +209,21 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
 
     /// Reads `text` as the document `id`, as if it were written.
     pub(super) fn read_text(&self, id: &DocId, text: &str) -> Arc<Read> {
-        let reading = self.reading();
+        self.read_as(id, text, self.reading())
+    }
+
+    /// The same of a text by somebody who may not look around on this machine: recordings and pictures are those beside the
+    /// documents, and those that the document names already.
+    pub(super) fn read_within(&self, id: &DocId, text: &str) -> Arc<Read> {
+        let before = self.reading();
+        if let Ok(now) = self.text(id, &self.path(id)) {
+            Read::new(id.clone(), "", Ok(now), &before, Vec::new);
+        }
+        let known = before.named.into_inner().into_iter().map(|noted| noted.path).collect();
+        self.read_as(id, text, Reading { fence: Some(known), ..self.reading() })
+    }
+
+    fn read_as(&self, id: &DocId, text: &str, reading: Reading<'_, E>) -> Arc<Read> {
         let file = show(&self.path(id));
         Arc::new(Read::new(id.clone(), &file, Ok(text.into()), &reading, || reading.recordings()))
     }
@@ -338,7 +352,7 @@ impl<E: Fn(&str) -> Option<String>> Folder<E> {
 
     fn reading(&self) -> Reading<'_, E> {
         let (dir, documents) = (&self.dir, &self.documents);
-        Reading { dir, documents, env: &self.env, sounds: &self.sounds, named: RefCell::default() }
+        Reading { dir, documents, env: &self.env, sounds: &self.sounds, named: RefCell::default(), fence: None }
     }
 }
 
@@ -386,6 +400,8 @@ struct Reading<'a, E> {
     env: &'a E,
     sounds: &'a RefCell<Sounds>,
     named: RefCell<Vec<Noted>>,
+    /// Of recordings and pictures elsewhere than beside the documents, the only ones that may be named; `None`: all.
+    fence: Option<BTreeSet<PathBuf>>,
 }
 
 /// A file that a document names, as it was read.
@@ -411,6 +427,19 @@ impl<E> Reading<'_, E> {
         bytes.map_err(|why| format!("{}: {why}", show(&path)))
     }
 
+    /// Where a recording or a picture is. What is refused is not looked at: it tells nothing of what there is.
+    fn media(&self, path: &str) -> Result<PathBuf, String> {
+        let whole = self.documents.join(path);
+        let is_beside =
+            || Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        match &self.fence {
+            Some(known) if !known.contains(&whole) && !is_beside() => {
+                Err("is not in the directory of the documents: who writes there may name it".to_owned())
+            }
+            _ => Ok(whole),
+        }
+    }
+
     fn note(&self, path: PathBuf, stamp: Stamp, content: Revision, media: Option<&str>) {
         self.named.borrow_mut().push(Noted { path, stamp, content, media: media.map(str::to_owned) });
     }
@@ -426,11 +455,11 @@ impl<E: Fn(&str) -> Option<String>> World for Reading<'_, E> {
     }
 
     fn picture(&self, path: &str, max: u64) -> Result<Vec<u8>, String> {
-        self.read(self.documents.join(path), max, Some(path))
+        self.read(self.media(path)?, max, Some(path))
     }
 
     fn recording(&self, path: &str, volume_db: f32) -> Result<Arc<[u8]>, String> {
-        let key = (self.documents.join(path), volume_db.to_bits());
+        let key = (self.media(path)?, volume_db.to_bits());
         let stamp = Stamp::of(&key.0);
         if let Some((known, content, sound)) = self.sounds.borrow().get(&key)
             && *known == stamp

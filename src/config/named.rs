@@ -46,7 +46,16 @@ pub(super) fn read(mut table: Table<'_, '_>, world: &dyn World) -> BTreeMap<Stri
 pub(super) struct Uses {
     named: Vec<Use>,
     /// Asked of the server's own environment and files.
-    direct: Vec<(Kept, Place)>,
+    direct: Vec<Direct>,
+}
+
+/// A secret that is named by its place.
+#[derive(Debug)]
+struct Direct {
+    kept: Kept,
+    place: Place,
+    /// Every host that is sent it, once that is known.
+    hosts: Vec<String>,
 }
 
 /// A named secret in one place.
@@ -84,12 +93,15 @@ impl Uses {
 
     /// Notes a secret that is not named.
     pub(super) fn note_direct(&mut self, kept: Kept, place: Place) {
-        self.direct.push((kept, place));
+        self.direct.push(Direct { kept, place, hosts: Vec::new() });
     }
 
     /// Says which hosts the request asks that is being read.
     pub(super) fn hosts(&mut self, hosts: &[String]) {
         for pending in self.named.iter_mut().filter(|pending| pending.at == At::Pending) {
+            pending.hosts = hosts.to_vec();
+        }
+        for pending in self.direct.iter_mut().filter(|pending| pending.hosts.is_empty()) {
             pending.hosts = hosts.to_vec();
         }
     }
@@ -125,7 +137,7 @@ impl Uses {
             }
         }
         let own: BTreeSet<Kept> = book.own.iter().chain(models).map(|kept| plain(kept, world)).collect();
-        for (kept, place) in &self.direct {
+        for Direct { kept, place, .. } in &self.direct {
             let of_server = own.contains(&plain(kept, world))
                 || matches!(kept, Kept::Env(name) if PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy)));
             if of_server {
@@ -136,6 +148,19 @@ impl Uses {
             }
         }
         problems
+    }
+
+    /// Those that are kept in the server's own environment and files, each as a problem, but for those that were sent to the same
+    /// hosts `before`: whoever writes documents from afar could have anything sent anywhere.
+    pub(super) fn direct_but(&self, before: Option<&Uses>) -> Vec<Problem> {
+        let before = before.map(|uses| uses.direct.as_slice()).unwrap_or_default();
+        let goes = |to: &Direct, kept: &Kept, host: &String| to.kept == *kept && to.hosts.contains(host);
+        let is_known = |new: &&Direct| {
+            let all = |host: &String| before.iter().any(|old| goes(old, &new.kept, host));
+            !new.hosts.is_empty() && new.hosts.iter().all(all)
+        };
+        let new = self.direct.iter().filter(|new| !is_known(new));
+        new.map(|new| Problem::error(&new.place, "is a secret of the server itself").allowed(NAMED)).collect()
     }
 
     /// What is wrong with the secrets that are named, which matters when the agent is met anywhere.

@@ -19,6 +19,11 @@ pub(super) fn patched(text: &str, changes: &Map<String, Value>, others: Others) 
     Ok(document.to_string())
 }
 
+/// Whether keys can be laid into it.
+pub(super) fn is_toml(text: &str) -> bool {
+    text.parse::<DocumentMut>().is_ok()
+}
+
 /// Lays `changes` into a table; `path`: where it is, for messages.
 fn merge(table: &mut dyn TableLike, changes: &Map<String, Value>, others: Others, path: &str) -> Result<(), String> {
     if others == Others::Go {

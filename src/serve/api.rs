@@ -269,8 +269,7 @@ async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config
         let message = "there is no API here: set [api] token in offhook.toml".to_owned();
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_api", message));
     };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if !given.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|given| same(&api.token, given)) {
+    if !headers.get(header::AUTHORIZATION).and_then(bearer).is_some_and(|given| same(&api.token, given)) {
         if shared.strangers.due() {
             tracing::warn!("a request to the API was refused: wrong token");
         }
@@ -283,6 +282,12 @@ async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate", message));
     }
     Ok(config)
+}
+
+/// What stands behind `Bearer`, in whichever letters that is written (RFC 9110).
+pub(crate) fn bearer(given: &HeaderValue) -> Option<&str> {
+    let (scheme, given) = given.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
 }
 
 /// Compares in a time that tells nothing of the token.

@@ -106,6 +106,7 @@ use crate::store::{self, Locked, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
+pub(crate) use api::bearer;
 pub use doors::Peer;
 pub use handle::{CallRefused, Handle, Placing, Web};
 pub use limits::raise_file_limit;

@@ -13,7 +13,7 @@ use super::once::{Upon, etag, stale};
 use super::problem::{Problem, Wrong};
 use super::{Api, Who};
 use crate::config::{
-    self, By, DocId, DocState, Edit, EditError, Edited, InForce, Revision, Wanted, Written, keys_of, with_keys,
+    self, By, DocId, DocState, Edit, EditError, Edited, InForce, Revision, Source, Wanted, Written, keys_of, with_keys,
 };
 use crate::house::{Flag, locks, visibility};
 use crate::store::{Locked, Version, written};
@@ -117,19 +117,57 @@ impl From<Flag> for Flagged {
 /// A document as it is written, off the async threads.
 ///
 /// # Errors
-/// 404: there is none.
+/// 404: there is none; 409 `unreadable`: what is written is no text, whatever is in force.
 pub(crate) async fn read(api: &Api, doc: &DocId) -> Result<(Arc<str>, Revision), Problem> {
-    found(api, doc).await?.ok_or_else(|| Problem::absent(doc.kind(), doc.name()))
+    match looked(api, doc, |source, doc| source.written(doc).ok_or_else(|| source.written_as(doc))).await? {
+        Ok(written) => Ok(written),
+        Err(Some((_, Some(why)))) => {
+            let detail = format!("The {} {} is written, and cannot be read: {why}.", doc.kind(), doc.name());
+            Err(Problem::new(StatusCode::CONFLICT, "unreadable", detail))
+        }
+        Err(_) => Err(Problem::absent(doc.kind(), doc.name())),
+    }
 }
 
-/// The same; `None`: there is none.
-pub(crate) async fn found(api: &Api, doc: &DocId) -> Result<Option<(Arc<str>, Revision)>, Problem> {
+/// The revision of a document as it is written, which may be one that nobody can read; `None`: there is none.
+pub(crate) async fn found(api: &Api, doc: &DocId) -> Result<Option<Revision>, Problem> {
     // A name from outside must lead to no other file.
     if !is_id(doc.name()) {
         return Ok(None);
     }
+    let written = looked(api, doc, Source::written_as).await?;
+    Ok(written.map(|(revision, _)| revision))
+}
+
+/// A document as it is written; `None`: there is none that can be read.
+pub(crate) async fn text(api: &Api, doc: &DocId) -> Result<Option<Arc<str>>, Problem> {
+    // A name from outside must lead to no other file.
+    if !is_id(doc.name()) {
+        return Ok(None);
+    }
+    let written = looked(api, doc, Source::written).await?;
+    Ok(written.map(|(text, _)| text))
+}
+
+/// The revision of one that must be there.
+///
+/// # Errors
+/// 404.
+pub(crate) async fn revision(api: &Api, doc: &DocId) -> Result<Revision, Problem> {
+    found(api, doc).await?.ok_or_else(|| Problem::absent(doc.kind(), doc.name()))
+}
+
+async fn looked<T: Send + 'static>(
+    api: &Api,
+    doc: &DocId,
+    look: impl FnOnce(&Source, &DocId) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    // A name from outside must lead to no other file.
+    if !is_id(doc.name()) {
+        return Err(Problem::absent(doc.kind(), doc.name()));
+    }
     let (handle, doc) = (api.handle.clone(), doc.clone());
-    let read = tokio::task::spawn_blocking(move || handle.source().written(&doc)).await;
+    let read = tokio::task::spawn_blocking(move || look(handle.source(), &doc)).await;
     read.map_err(|error| Problem::internal(&error))
 }
 
@@ -156,17 +194,19 @@ impl Change<'_> {
     pub(crate) async fn upon(&self, headers: &HeaderMap, to: Wanted) -> Result<Response, Problem> {
         let upon = Upon::of(headers)?;
         let now = found(self.api, &self.doc).await?;
-        let before = now.as_ref().map(|(text, _)| Arc::clone(text));
         // What is not there was perhaps never there: that is worth saying before versions are spoken of.
         if now.is_none() && upon != Upon::None {
             return Err(Problem::absent(self.doc.kind(), self.doc.name()));
         }
-        let revision = now.map(|(_, revision)| revision);
-        if let Err(stale) = upon.check(revision.map(|revision| revision.to_string()).as_deref()) {
-            return Err(self.by_whom(stale, revision).await);
+        let before = text(self.api, &self.doc).await?;
+        if let Err(stale) = upon.check(now.map(|revision| revision.to_string()).as_deref()) {
+            return Err(self.by_whom(stale, now).await);
         }
-        let edited = self.make(vec![Edit { doc: self.doc.clone(), upon: revision, to }]).await?;
-        let status = if revision.is_none() && !self.dry.is() { StatusCode::CREATED } else { StatusCode::OK };
+        let edited = match upon {
+            Upon::Any => self.whatever(&to).await?,
+            Upon::None | Upon::Versions(_) => self.make(vec![Edit { doc: self.doc.clone(), upon: now, to }]).await?,
+        };
+        let status = if now.is_none() && !self.dry.is() { StatusCode::CREATED } else { StatusCode::OK };
         self.answer_after(status, &edited, before.as_deref())
     }
 
@@ -187,14 +227,23 @@ impl Change<'_> {
         stale
     }
 
-    /// Changes its keys, whatever version there is: what is meant is one switch, and not the document.
+    /// Changes its keys, whatever version there is: what is meant is one switch, and not the document. But where `If-Match`
+    /// is said it counts.
     ///
     /// # Errors
-    /// 404, 409 `locked`, 422.
-    pub(crate) async fn keys(&self, keys: Map<String, Value>) -> Result<Edited, Problem> {
-        let (_, revision) = read(self.api, &self.doc).await?;
-        let edit = Edit { doc: self.doc.clone(), upon: Some(revision), to: Wanted::Patched(keys) };
-        self.write(vec![edit], Locked::Refused).await
+    /// 404, 409 `locked`, 412 when `If-Match` names another version, 422.
+    pub(crate) async fn keys(&self, headers: &HeaderMap, keys: Map<String, Value>) -> Result<Edited, Problem> {
+        let to = Wanted::Patched(keys);
+        if !headers.contains_key(header::IF_MATCH) {
+            return self.whatever(&to).await;
+        }
+        let upon = Upon::of(headers)?;
+        let now = revision(self.api, &self.doc).await?;
+        upon.check(Some(&now.to_string()))?;
+        match upon {
+            Upon::Any => self.whatever(&to).await,
+            _ => self.make(vec![Edit { doc: self.doc.clone(), upon: Some(now), to }]).await,
+        }
     }
 
     /// The same in an emergency: locked or not, and whatever is wrong with what is written, or if nothing is. Where the keys
@@ -213,7 +262,7 @@ impl Change<'_> {
     }
 
     async fn laid(&self, keys: &Map<String, Value>) -> Result<Edited, Problem> {
-        let upon = found(self.api, &self.doc).await?.map(|(_, revision)| revision);
+        let upon = found(self.api, &self.doc).await?;
         let edit = |to: Wanted| vec![Edit { doc: self.doc.clone(), upon, to }];
         let mut refused = Problem::absent(self.doc.kind(), self.doc.name());
         if upon.is_some() {
@@ -228,6 +277,21 @@ impl Change<'_> {
         self.write(edit(Wanted::Text(text)), Locked::Passed).await
     }
 
+    /// Makes a change that is meant for whatever there is: when somebody else comes in between, it is made upon what they
+    /// wrote.
+    async fn whatever(&self, to: &Wanted) -> Result<Edited, Problem> {
+        let mut tries = 0;
+        loop {
+            let upon = Some(revision(self.api, &self.doc).await?);
+            tries += 1;
+            let edits = vec![Edit { doc: self.doc.clone(), upon, to: to.clone() }];
+            match self.try_write(edits, Locked::Refused).await {
+                Err(EditError::Changed { .. }) if tries < TRIES => {}
+                done => return done.map_err(|error| refused(error, &self.doc)),
+            }
+        }
+    }
+
     /// Makes edits, unless one is of a locked document: all of them or none.
     ///
     /// # Errors
@@ -240,9 +304,12 @@ impl Change<'_> {
     }
 
     async fn write(&self, edits: Vec<Edit>, locked: Locked) -> Result<Edited, Problem> {
+        self.try_write(edits, locked).await.map_err(|error| refused(error, &self.doc))
+    }
+
+    async fn try_write(&self, edits: Vec<Edit>, locked: Locked) -> Result<Edited, EditError> {
         let name = self.who.0.name();
-        let edited = self.api.handle.edit(edits, &name, By::Api, locked, self.dry.is()).await;
-        let edited = edited.map_err(|error| refused(error, &self.doc))?;
+        let edited = self.api.handle.edit(edits, &name, By::Api, locked, self.dry.is()).await?;
         if !self.dry.is() {
             for written in edited.documents.iter().filter(|written| written.is_different()) {
                 self.api.audit(self.who, self.action, &written.doc.to_string(), Some(versions(written))).await;
@@ -286,8 +353,19 @@ impl Change<'_> {
     }
 }
 
-/// Others who change a document at the same moment, in an emergency.
-const TRIES: u32 = 4;
+/// How often something is made anew because somebody else came in between.
+pub(crate) const TRIES: u32 = 16;
+
+/// Whether something was not made only because another took in the meantime what it was to be called, which whoever asked had
+/// not chosen: those keys are in `said`.
+pub(crate) fn is_overtaken(problem: &Problem, said: &[&str]) -> bool {
+    let ours = |wrong: &Wrong| match wrong.code.as_str() {
+        "id_taken" => !said.contains(&"id"),
+        "title_taken" => !said.contains(&"title"),
+        _ => false,
+    };
+    !problem.errors.is_empty() && problem.errors.iter().all(ours)
+}
 
 /// From which version to which.
 fn versions(written: &Written) -> Value {

@@ -97,8 +97,11 @@ fn complete(operation: &mut Operation, route: &Route) {
         answers.push(("404", "It is not there, or not yours"));
     }
     if operation.request_body.is_some() {
-        answers.push(("413", "The body is too large"));
         answers.push(("415", "The body is not JSON"));
+    }
+    // A POST has its body read for its Idempotency-Key, also where none is asked for.
+    if operation.request_body.is_some() || route.method == "POST" {
+        answers.push(("413", "The body is too large"));
     }
     let documents = matches!(route.resource, Resource::Agents | Resource::Deployments | Resource::Org);
     if route.write && documents {

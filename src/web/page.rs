@@ -60,7 +60,8 @@ pub(crate) fn cursor(place: &str) -> String {
 pub(crate) fn place(cursor: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(cursor) = cursor else { return Ok(None) };
     let place = base64_simd::URL_SAFE_NO_PAD.decode_to_vec(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let place = place.filter(|place| !place.contains('\0'));
+    // One of nothing is what a variable that is not set sends: it would end the list before its first item.
+    let place = place.filter(|place| !place.is_empty() && !place.contains('\0'));
     place.map(Some).ok_or_else(no_cursor)
 }
 

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use crate::config::{Config, Role, Secret};
 use crate::house::Refusal;
 use crate::house::principal::{Principal, Scopes};
-use crate::serve::Peer;
+use crate::serve::{Peer, bearer};
 use crate::store::people::{LoggedIn, NewSession, SecretKind};
 
 /// The cookie of a session; browsers keep others from setting it, and send it by TLS alone.
@@ -36,8 +36,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// 401: there is a credential, and it is none that is good here; 403 `forged`: another site makes the browser ask; 503.
 pub(super) async fn who(api: &Api, parts: &mut Parts) -> Result<Principal, Problem> {
     if let Some(given) = parts.headers.get(header::AUTHORIZATION) {
-        let given = given.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
-        return of_token(api, given).await;
+        return of_token(api, bearer(given).unwrap_or_default()).await;
     }
     let config = api.handle.config();
     let cookie = cookie(&parts.headers, &parts.uri).map(str::to_owned);

@@ -9,6 +9,7 @@ mod api_deployments;
 mod api_documents;
 mod api_edges;
 mod api_judged;
+mod api_strangers;
 mod budget;
 #[path = "../postgres/cluster.rs"]
 mod cluster;

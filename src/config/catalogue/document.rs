@@ -291,6 +291,12 @@ impl Read {
         self.draft.is_some() && self.refused.is_none() && !self.problems.iter().any(Problem::is_error)
     }
 
+    /// Secrets of the server that an agent's document names by their place, and did not name as it was `before`.
+    pub(in crate::config) fn named_anew(&self, before: Option<&Read>) -> Vec<Problem> {
+        let Some(agent) = self.agent() else { return Vec::new() };
+        agent.uses.direct_but(before.and_then(Read::agent).map(|agent| &agent.uses))
+    }
+
     pub(super) fn server(&self) -> Option<&Server> {
         match self.draft.as_deref() {
             Some(Draft::Server(server)) => Some(server),

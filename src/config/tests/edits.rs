@@ -322,3 +322,81 @@ fn an_edit_through_a_link_leaves_the_link() {
     assert!(fs::read_to_string(dir.path().join("kept")).unwrap().contains("language = \"pl\""));
     assert!(source.documents().iter().all(|state| state.in_force == InForce::AsWritten));
 }
+
+#[test]
+fn sec_01_who_edits_over_the_api_names_no_variable_and_no_file_of_the_server() {
+    let dir = Dir::shipped();
+    let tool = |name: &str, kept: Value| json!({ "name": name, "description": "b", "http": { "url": "https://example.com", "headers": { "X-A": kept } } });
+    let tools = |tools: &[Value]| json!({ "tool": tools });
+    let kept = [
+        json!({ "env": "HOME" }),
+        json!({ "env": "NOT_SET" }),
+        json!({ "file": "/etc/hostname" }),
+        json!({ "file": "no" }),
+    ];
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    for kept in &kept {
+        let error = change(&source, &tools(&[tool("a", kept.clone())])).unwrap_err().to_string();
+        // The same for what there is and what there is not.
+        assert!(error.contains("is a secret of the server itself; allowed: { secret = \"NAME\" }"), "{kept}: {error}");
+        let other = Edit {
+            doc: DocId::Agent("other".into()),
+            upon: None,
+            to: Wanted::Keys(map(&json!({
+                "model": "rehearsal", "instructions": "x", "tool": [tool("a", kept.clone())]
+            }))),
+        };
+        source.edit(&[other], None, By::Console, &free).unwrap_err();
+    }
+    assert_eq!(fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap(), AGENT);
+    // Whoever has the files may, and what they wrote stays when something else is changed; but it is handed on to nothing new.
+    let by_hand = "\n[[tool]]\nname = \"a\"\ndescription = \"b\"\nhttp = { url = \"https://example.com\", headers = { X-A = { env = \"KEY\" } } }\n";
+    dir.write("agents/reception.toml", format!("{AGENT}{by_hand}"));
+    change(&source, &json!({ "language": "pl" })).unwrap();
+    let ours = || tool("a", json!({ "env": "KEY" }));
+    let mut astray = ours();
+    astray["http"]["url"] = json!("https://evil.example");
+    let error = change(&source, &tools(&[astray])).unwrap_err().to_string();
+    assert!(error.contains("is a secret of the server itself"), "{error}");
+    change(&source, &tools(&[ours(), tool("c", json!({ "env": "HOME" }))])).unwrap_err();
+}
+
+#[test]
+fn sec_04_who_edits_over_the_api_plays_no_recording_from_elsewhere_on_the_server() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    let elsewhere = dir.path().join("sounds/other.wav");
+    fs::copy(dir.path().join("sounds/filler.wav"), &elsewhere).unwrap();
+    for path in
+        ["../data/calls/a/recording.wav", "sounds/../sounds/filler.wav", "/etc/passwd", elsewhere.to_str().unwrap()]
+    {
+        for keys in [json!({ "hold_sound": path }), json!({ "greeting": { "play": path, "text": "x" } })] {
+            let error = change(&source, &keys).unwrap_err().to_string();
+            assert!(error.contains("is not in the directory of the documents"), "{path}: {error}");
+        }
+    }
+    change(&source, &json!({ "hold_sound": "./sounds/filler.wav" })).unwrap();
+    // What the files name already goes on.
+    let by_hand = AGENT.replace("\"sounds/hold.wav\"", &format!("{elsewhere:?}"));
+    assert_ne!(by_hand, AGENT);
+    dir.write("agents/reception.toml", by_hand);
+    change(&source, &json!({ "language": "pl" })).unwrap();
+}
+
+#[test]
+fn a_document_that_cannot_be_read_is_replaced_as_a_whole_and_never_by_a_patch() {
+    let dir = Dir::shipped();
+    let source = Source::open_with(dir.path(), env, |_| {}).unwrap();
+    for broken in [&b"model = = 1\n"[..], &[0xff, 0xfe, 0]] {
+        dir.write("agents/reception.toml", broken);
+        source.refresh();
+        let revision = source.documents().into_iter().find(|state| state.doc == reception()).unwrap().written;
+        let error = edit_one(&source, &reception(), revision, patch(&json!({ "language": "pl" }))).unwrap_err();
+        assert!(error.to_string().contains("as it is written"), "{error}");
+        assert_eq!(fs::read(dir.path().join("agents/reception.toml")).unwrap(), broken);
+        let whole = json!({ "model": "rehearsal", "instructions": "x" });
+        edit_one(&source, &reception(), revision, Wanted::Keys(map(&whole))).unwrap();
+        let text = fs::read_to_string(dir.path().join("agents/reception.toml")).unwrap();
+        assert_eq!(text, "instructions = \"x\"\nmodel = \"rehearsal\"\n");
+    }
+}

@@ -24,8 +24,8 @@ const MAX_NAME: usize = 300;
 /// Which entries are meant; all that are named must be true.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Done to this.
-    pub object: Option<String>,
+    /// Done to this, or to one of these; none: to anything.
+    pub objects: Vec<String>,
     /// Done by them.
     pub who: Option<String>,
     /// Of this kind: `user.add`; or all of `user`.
@@ -84,8 +84,8 @@ impl People {
         limit: u64,
     ) -> Result<Vec<AuditRow>, StoreError> {
         let mut all = Entity::find().order_by_desc(Column::Seq).limit(limit);
-        if let Some(object) = &filter.object {
-            all = all.filter(Column::Object.eq(object.as_str()));
+        if !filter.objects.is_empty() {
+            all = all.filter(Column::Object.is_in(filter.objects.iter().map(String::as_str)));
         }
         if let Some(who) = &filter.who {
             all = all.filter(Column::Who.eq(who.as_str()));

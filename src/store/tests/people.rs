@@ -393,7 +393,7 @@ async fn x_10_what_was_done_is_found_by_object_who_and_kind(place: Place) {
     let found = async |filter: AuditFilter, before, limit| {
         people.audited(&filter, before, limit).await.unwrap().into_iter().map(|row| row.action).collect::<Vec<_>>()
     };
-    let of_shop = AuditFilter { object: Some("shop".into()), ..AuditFilter::default() };
+    let of_shop = AuditFilter { objects: vec!["shop".into()], ..AuditFilter::default() };
     assert_eq!(found(of_shop.clone(), None, 10).await, ["deployment.change", "deployment.rotate"]);
     let newest = people.audited(&of_shop, None, 1).await.unwrap();
     assert_eq!(found(of_shop, Some(newest[0].seq), 10).await, ["deployment.rotate"]);
@@ -401,7 +401,7 @@ async fn x_10_what_was_done_is_found_by_object_who_and_kind(place: Place) {
     assert_eq!(found(by, None, 10).await, ["user.add"]);
     let kind = AuditFilter { action: Some("deployment.rotate".into()), ..AuditFilter::default() };
     assert_eq!(found(kind, None, 10).await.len(), 1);
-    for other in ["USER", "us_r", "%", "deployment.ROTATE", "deploy"] {
+    for other in ["USER", "us_r", "%", "deployment.ROTATE", "deploy", "deploy_ent", "deployment.rotat", "!"] {
         let other = AuditFilter { action: Some(other.into()), ..AuditFilter::default() };
         assert_eq!(found(other.clone(), None, 10).await, [""; 0], "{other:?}");
     }

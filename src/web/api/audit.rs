@@ -11,9 +11,11 @@ use utoipa_axum::routes;
 
 use super::members::page;
 use super::when::When;
+use crate::config::DocId;
 use crate::store::people::{AuditFilter, AuditRow};
 use crate::store::written;
 use crate::web::Api;
+use crate::web::documents::is_id;
 use crate::web::extract::Query;
 use crate::web::page::{Page, limit, no_cursor, place};
 use crate::web::problem::Problem;
@@ -27,7 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// Done to this: an id, an e-mail address, or a document's name.
+    /// Done to this: an id, an e-mail address, or a document's name; of an agent or a deployment its id or its document.
     object: Option<String>,
     /// Done by them: `user ann@example.com`, `key production`, `terminal`.
     who: Option<String>,
@@ -76,7 +78,7 @@ async fn list(State(api): State<Api>, uri: Uri, Query(filter): Query<Filter>) ->
     let before = before.transpose()?;
     let when = When::of(&api);
     let wanted = AuditFilter {
-        object: filter.object,
+        objects: filter.object.map(objects).unwrap_or_default(),
         who: filter.who,
         action: filter.action,
         since_ms: when.perhaps("since", filter.since.as_deref())?,
@@ -84,6 +86,15 @@ async fn list(State(api): State<Api>, uri: Uri, Query(filter): Query<Filter>) ->
     };
     let rows = api.handle.store().people().audited(&wanted, before, u64::from(limit) + 1).await?;
     Ok(page(rows, limit, |row| row.seq.to_string(), item).answer(&uri))
+}
+
+/// As what entries may have it: agents and deployments stand there by their documents, and are asked for by their ids.
+fn objects(object: String) -> Vec<String> {
+    if !is_id(&object) {
+        return vec![object];
+    }
+    let documents = [DocId::Agent(object.as_str().into()), DocId::Deployment(object.as_str().into())];
+    documents.iter().map(DocId::to_string).chain([object]).collect()
 }
 
 fn item(row: AuditRow) -> AuditItem {

@@ -1,6 +1,8 @@
 //! `models`: what there is to choose from, filtered for a channel and the organization's data residency (MOD-02 to MOD-05).
 
 use axum::extract::State;
+use axum::http::Uri;
+use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -12,7 +14,7 @@ use crate::house::{deployments, models, residency};
 use crate::store::minute_micros;
 use crate::web::Api;
 use crate::web::extract::{Json, Query};
-use crate::web::page::{Page, Wanted};
+use crate::web::page::{Page, Wanted, link, with_link};
 use crate::web::problem::{Problem, Wrong};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
@@ -92,7 +94,7 @@ struct Why {
     params(Filter),
     responses((status = 200, description = "Models in the catalogue's order", body = ModelPage))
 )]
-async fn list(State(api): State<Api>, Query(filter): Query<Filter>) -> Result<Json<ModelPage>, Problem> {
+async fn list(State(api): State<Api>, uri: Uri, Query(filter): Query<Filter>) -> Result<Response, Problem> {
     let config = api.handle.config();
     let (tier, billing) = (config.server.residency.tier, &config.server.billing);
     let cards = config.models.values().map(AsRef::as_ref);
@@ -113,12 +115,15 @@ async fn list(State(api): State<Api>, Query(filter): Query<Filter>) -> Result<Js
     let wanted = Wanted { limit: filter.limit, cursor: filter.cursor };
     let cards = cards.into_iter().filter(found);
     let page = Page::of(cards, &wanted, |card| card.name.clone(), |card| item(card, tier, billing))?;
-    Ok(Json(ModelPage {
+    let next = page.next.clone();
+    let page = ModelPage {
         items: page.items,
         next: page.next,
         empty: empty.map(|flag| Why { code: flag.code, message: flag.message }),
         currency: billing.currency.clone(),
-    }))
+    };
+    let link = next.as_deref().map(|next| link(&uri, next));
+    Ok(with_link(Json(page).into_response(), link))
 }
 
 fn item(card: &ModelCard, tier: Tier, billing: &Billing) -> ModelItem {

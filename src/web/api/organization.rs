@@ -1,6 +1,7 @@
 //! `org`: what the organization has chosen about its people.
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use utoipa::ToSchema;
@@ -63,7 +64,12 @@ async fn show(State(api): State<Api>, _: Query<Nothing>) -> Result<Json<OrgItem>
         (status = 422, description = "`timezone`: there is no such time zone")
     )
 )]
-async fn change(State(api): State<Api>, who: Who, Json(body): Json<OrgChange>) -> Result<Json<OrgItem>, Problem> {
+async fn change(
+    State(api): State<Api>,
+    who: Who,
+    headers: HeaderMap,
+    Json(body): Json<OrgChange>,
+) -> Result<Json<OrgItem>, Problem> {
     let people = api.handle.store().people();
     let before = people.settings().await?;
     let after = OrgSettings { second_factor: body.second_factor.unwrap_or(before.second_factor) };
@@ -75,7 +81,7 @@ async fn change(State(api): State<Api>, who: Who, Json(body): Json<OrgChange>) -
         zone::zone(timezone)?;
         let keys = Map::from_iter([("organization".to_owned(), json!({ "timezone": timezone }))]);
         let change = Change { api: &api, who: &who, doc: DocId::Server, dry: Dry::default(), action: "org.timezone" };
-        change.keys(keys).await?;
+        change.keys(&headers, keys).await?;
     }
     if after != before {
         people.set_settings(&who.0.name(), after).await?;

@@ -1,6 +1,7 @@
 //! `org/residency`: where the organization's data may go (RES-01), and what a change of that would flag (RES-05).
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -106,6 +107,7 @@ async fn change(
     State(api): State<Api>,
     who: Who,
     Query(dry): Query<Dry>,
+    headers: HeaderMap,
     Json(new): Json<NewTier>,
 ) -> Result<Json<TierChange>, Problem> {
     let tier: Tier = serde_json::from_value(new.tier.into()).map_err(|_| {
@@ -125,6 +127,6 @@ async fn change(
     let mut keys = Map::new();
     keys.insert("residency".to_owned(), json!({ "tier": tier }));
     let change = Change { api: &api, who: &who, doc: DocId::Server, dry, action: "org.residency" };
-    change.keys(keys).await?;
+    change.keys(&headers, keys).await?;
     Ok(Json(TierChange { tier: json!(tier), label: label(tier), flagged, dry_run: dry.is() }))
 }

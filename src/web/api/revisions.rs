@@ -259,7 +259,7 @@ async fn restore(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (document, doc) = found(&api, &who, &id).await?;
-    let now = documents::found(&api, &doc).await?.map(|(_, revision)| revision);
+    let now = documents::found(&api, &doc).await?;
     if let Some(now) = now {
         checked(&headers, &now.to_string())?;
     }
@@ -340,7 +340,7 @@ async fn validate(
             return Err(Problem::wrong(vec![Wrong::field("text", "missing", message)]));
         }
     };
-    let upon = documents::found(&api, &doc).await?.map(|(_, revision)| revision);
+    let upon = documents::found(&api, &doc).await?;
     let edits = vec![Edit { doc: doc.clone(), upon, to }];
     // Of what is locked too: nothing is changed.
     let problems = match api.handle.edit(edits, &who.0.name(), By::Api, Locked::Passed, true).await {

@@ -51,6 +51,8 @@ fn the_document_names_the_least_role_of_each_request_and_what_all_may_be_answere
             let schema = &operation["responses"][status]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{} {} {status}", row.method, row.path);
         }
+        // Its body is read for its Idempotency-Key, whatever it is asked for.
+        assert!(row.method != "POST" || operation["responses"]["413"].is_object(), "{}", row.path);
         // Refusals that a request describes itself are problems, too.
         for (status, answer) in operation["responses"].as_object().unwrap() {
             let refused = status.starts_with('4') || status.starts_with('5');

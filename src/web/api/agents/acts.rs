@@ -59,7 +59,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     let change = reach(&api, &who, &id, dry, "agent.delete")?;
     let config = api.handle.config();
-    let (_, revision) = documents::read(&api, &change.doc).await?;
+    let revision = documents::revision(&api, &change.doc).await?;
     checked(&headers, &revision.to_string())?;
     let calls = api.handle.store().running_calls_of(&id).await?.len() as u64;
     let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new(), calls };
@@ -67,7 +67,7 @@ pub(super) async fn delete(
     let mut met = met(&api, &config, &[id.as_str()]).await?;
     for deployment in met.remove(&id).unwrap_or_default() {
         let doc = DocId::Deployment(deployment.id.as_str().into());
-        let Some((_, revision)) = documents::found(&api, &doc).await? else { continue };
+        let Some(revision) = documents::found(&api, &doc).await? else { continue };
         gone.documents.push(doc.to_string());
         gone.numbers.extend(config.deployments.get(&deployment.id).and_then(|phone| phone.number.clone()));
         if deployment.channel == "website" {
@@ -95,6 +95,14 @@ pub(in crate::web::api) struct Copy {
     pub(in crate::web::api) title: Option<String>,
 }
 
+impl Copy {
+    /// What of it is said.
+    pub(in crate::web::api) fn said(&self) -> Vec<&'static str> {
+        let all = [("id", &self.id), ("title", &self.title)];
+        all.into_iter().filter(|(_, said)| said.is_some()).map(|(name, _)| name).collect()
+    }
+}
+
 /// A copy of an agent
 ///
 /// With the same settings, inactive. Calls, numbers, deployments, keys and schedules are not copied.
@@ -117,16 +125,27 @@ pub(super) async fn clone(
     Maybe(body): Maybe<Copy>,
 ) -> Result<Response, Problem> {
     who.0.may_ask_for(&id)?;
-    let (text, _) = documents::read(&api, &DocId::Agent(id.as_str().into())).await?;
-    let config = api.handle.config();
     let wished = body.unwrap_or_default();
+    let said = wished.said();
+    for _ in 1..documents::TRIES {
+        match make_copy(&api, &who, &id, dry, wished.clone()).await {
+            Err(problem) if documents::is_overtaken(&problem, &said) => {}
+            made => return made,
+        }
+    }
+    make_copy(&api, &who, &id, dry, wished).await
+}
+
+async fn make_copy(api: &Api, who: &Who, id: &str, dry: Dry, wished: Copy) -> Result<Response, Problem> {
+    let (text, _) = documents::read(api, &DocId::Agent(id.into())).await?;
+    let config = api.handle.config();
     let titles: BTreeSet<&str> = config.personas.values().map(|agent| agent.standing.title.as_str()).collect();
     let original = keys_of(&text).unwrap_or_default();
-    let original = original.get("title").and_then(Value::as_str).unwrap_or(&id);
+    let original = original.get("title").and_then(Value::as_str).unwrap_or(id);
     let called = wished.title.unwrap_or_else(|| copy_title(original, |title| titles.contains(title)));
     let mut fields = Map::new();
     fields.extend(wished.id.map(|id| ("id".to_owned(), Value::from(id))));
-    let copy = new_id(&api, &mut fields, |_| format!("{id}-copy"))?;
+    let copy = new_id(api, &mut fields, |_| format!("{id}-copy"))?;
     who.0.may_ask_for(&copy)?;
     let mut keys = Map::new();
     keys.insert("title".to_owned(), called.into());
@@ -135,7 +154,7 @@ pub(super) async fn clone(
     title(&keys)?;
     let text = with_keys(&text, &keys).map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
     let doc = DocId::Agent(copy.as_str().into());
-    let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "agent.clone" };
+    let change = Change { api, who, doc: doc.clone(), dry, action: "agent.clone" };
     let edited = change.make(vec![Edit { doc, upon: None, to: Wanted::Text(text) }]).await.map_err(taken)?;
     change.answer(if dry.is() { StatusCode::OK } else { StatusCode::CREATED }, &edited)
 }
@@ -215,12 +234,13 @@ pub(super) async fn switch(
     who: Who,
     Path(id): Path<String>,
     Query(dry): Query<Dry>,
+    headers: HeaderMap,
     Json(flip): Json<Flip>,
 ) -> Result<Response, Problem> {
     let change = reach(&api, &who, &id, dry, "agent.switch")?;
     let config = api.handle.config();
     let agent = config.personas.get(&id).ok_or_else(|| Problem::absent("agent", &id))?;
-    let edited = change.keys(flip.keys(&agent.standing.schedule)?).await?;
+    let edited = change.keys(&headers, flip.keys(&agent.standing.schedule)?).await?;
     change.answer(StatusCode::OK, &edited)
 }
 

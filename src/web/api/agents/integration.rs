@@ -112,7 +112,7 @@ pub(super) async fn integration(
     let mut texts: Vec<Keys> = vec![(own.to_string(), keys_of(&text).unwrap_or_default())];
     for deployment in met(&api, &config, &[id.as_str()]).await?.remove(&id).unwrap_or_default() {
         let doc = DocId::Deployment(deployment.id.as_str().into());
-        if let Some((text, _)) = documents::found(&api, &doc).await? {
+        if let Some(text) = documents::text(&api, &doc).await? {
             texts.push((doc.to_string(), keys_of(&text).unwrap_or_default()));
         }
     }

@@ -256,13 +256,24 @@ async fn create(
     State(api): State<Api>,
     who: Who,
     Query(dry): Query<Dry>,
-    Json(mut body): Json<Map<String, Value>>,
+    Json(body): Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
-    let id = new_id(&api, &mut body, |body| body.get("title").and_then(Value::as_str).unwrap_or("agent").to_owned())?;
+    let said: Vec<&str> = body.keys().map(String::as_str).collect();
+    for _ in 1..documents::TRIES {
+        match make(&api, &who, dry, body.clone()).await {
+            Err(problem) if documents::is_overtaken(&problem, &said) => {}
+            made => return made,
+        }
+    }
+    make(&api, &who, dry, body).await
+}
+
+async fn make(api: &Api, who: &Who, dry: Dry, mut body: Map<String, Value>) -> Result<Response, Problem> {
+    let id = new_id(api, &mut body, |body| body.get("title").and_then(Value::as_str).unwrap_or("agent").to_owned())?;
     who.0.may_ask_for(&id)?;
     title(&body)?;
     let doc = DocId::Agent(id.as_str().into());
-    let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "agent.create" };
+    let change = Change { api, who, doc: doc.clone(), dry, action: "agent.create" };
     let edited = change.make(vec![Edit { doc, upon: None, to: Wanted::Keys(body) }]).await.map_err(taken)?;
     change.answer(if dry.is() { StatusCode::OK } else { StatusCode::CREATED }, &edited)
 }

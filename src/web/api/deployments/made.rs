@@ -40,21 +40,32 @@ pub(super) async fn create(
     State(api): State<Api>,
     who: Who,
     Query(dry): Query<Dry>,
-    Json(mut body): Json<Map<String, Value>>,
+    Json(body): Json<Map<String, Value>>,
 ) -> Result<Response, Problem> {
+    let said: Vec<&str> = body.keys().map(String::as_str).collect();
+    for _ in 1..documents::TRIES {
+        match make(&api, &who, dry, body.clone()).await {
+            Err(problem) if documents::is_overtaken(&problem, &said) => {}
+            made => return made,
+        }
+    }
+    make(&api, &who, dry, body).await
+}
+
+async fn make(api: &Api, who: &Who, dry: Dry, mut body: Map<String, Value>) -> Result<Response, Problem> {
     let config = api.handle.config();
     let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
     let agent = text("agent");
     if let Some(agent) = &agent {
         who.0.may_ask_for(agent)?;
     }
-    let id = new_id(&api, &mut body.clone(), |_| {
+    let id = new_id(api, &mut body.clone(), |_| {
         let (agent, channel) = (agent.as_deref().unwrap_or("deployment"), text("channel").unwrap_or_default());
         format!("{agent} {channel}")
     })?;
     body.remove("id");
     let doc = DocId::Deployment(id.as_str().into());
-    let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "deployment.create" };
+    let change = Change { api, who, doc: doc.clone(), dry, action: "deployment.create" };
     let numbers = api.handle.numbers().quota().await?;
     let mut errors = fill(&config, &mut body, numbers, Timestamp::now())?;
     if !errors.is_empty() {
@@ -217,20 +228,31 @@ pub(super) async fn clone(
     Query(dry): Query<Dry>,
     Maybe(body): Maybe<Copy>,
 ) -> Result<Response, Problem> {
+    let wished = body.unwrap_or_default();
+    let said = wished.said();
+    for _ in 1..documents::TRIES {
+        match make_copy(&api, &who, &id, dry, wished.clone()).await {
+            Err(problem) if documents::is_overtaken(&problem, &said) => {}
+            made => return made,
+        }
+    }
+    make_copy(&api, &who, &id, dry, wished).await
+}
+
+async fn make_copy(api: &Api, who: &Who, id: &str, dry: Dry, wished: Copy) -> Result<Response, Problem> {
     let config = api.handle.config();
-    let original = standing(&config, &id);
-    seen(&who, original)?;
-    let original = original.ok_or_else(|| Problem::absent("deployment", &id))?;
-    let (text, _) = documents::read(&api, &DocId::Deployment(id.as_str().into())).await?;
+    let original = standing(&config, id);
+    seen(who, original)?;
+    let original = original.ok_or_else(|| Problem::absent("deployment", id))?;
+    let (text, _) = documents::read(api, &DocId::Deployment(id.into())).await?;
     let numbers = api.handle.numbers().quota().await?;
     rules::may_create(original.channel, &have(&config, &original.agent, numbers), &config.server.plan)?;
-    let wished = body.unwrap_or_default();
     let is_taken = |title: &str| standings(&config).any(|other| other.agent == original.agent && other.title == title);
     let title = wished.title.unwrap_or_else(|| copy_title(&original.title, is_taken));
     rules::may_be_called(original.channel, None, title.trim(), is_taken)?;
     let mut fields = Map::new();
     fields.extend(wished.id.map(|id| ("id".to_owned(), Value::from(id))));
-    let copy = new_id(&api, &mut fields, |_| format!("{id}-copy"))?;
+    let copy = new_id(api, &mut fields, |_| format!("{id}-copy"))?;
     let mut keys = Map::new();
     keys.insert("title".to_owned(), title.into());
     keys.insert("active".to_owned(), false.into());
@@ -243,7 +265,7 @@ pub(super) async fn clone(
     }
     let text = with_keys(&text, &keys).map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why))?;
     let doc = DocId::Deployment(copy.as_str().into());
-    let change = Change { api: &api, who: &who, doc: doc.clone(), dry, action: "deployment.clone" };
+    let change = Change { api, who, doc: doc.clone(), dry, action: "deployment.clone" };
     let edited = change.make(vec![Edit { doc, upon: None, to: Wanted::Text(text) }]).await.map_err(taken)?;
     change.answer(if dry.is() { StatusCode::OK } else { StatusCode::CREATED }, &edited)
 }

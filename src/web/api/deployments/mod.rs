@@ -299,7 +299,7 @@ async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let change = reach(&api, &who, &id, None, dry, "deployment.delete")?;
-    let (_, revision) = documents::read(&api, &change.doc).await?;
+    let revision = documents::revision(&api, &change.doc).await?;
     checked(&headers, &revision.to_string())?;
     let edit = Edit { doc: change.doc.clone(), upon: Some(revision), to: Wanted::Gone };
     change.make(vec![edit]).await?;
@@ -322,12 +322,13 @@ async fn switch(
     who: Who,
     Path(id): Path<String>,
     Query(dry): Query<Dry>,
+    headers: HeaderMap,
     Json(flip): Json<Flip>,
 ) -> Result<Response, Problem> {
     let change = reach(&api, &who, &id, None, dry, "deployment.switch")?;
     let config = api.handle.config();
     let standing = standing(&config, &id).ok_or_else(|| Problem::absent("deployment", &id))?;
-    let edited = change.keys(flip.keys(&standing.schedule)?).await?;
+    let edited = change.keys(&headers, flip.keys(&standing.schedule)?).await?;
     change.answer(StatusCode::OK, &edited)
 }
 
@@ -353,11 +354,12 @@ async fn rotate(
     who: Who,
     Path(id): Path<String>,
     _: Query<Nothing>,
+    headers: HeaderMap,
 ) -> Result<Json<NewKey>, Problem> {
     let change = reach(&api, &who, &id, None, Dry::default(), "deployment.key.rotate")?;
     let key = new_key()?;
     let mut keys = Map::new();
     keys.insert("key".to_owned(), key.as_str().into());
-    change.keys(keys).await?;
+    change.keys(&headers, keys).await?;
     Ok(Json(NewKey { key }))
 }
