@@ -8,6 +8,7 @@ mod dial;
 mod ears;
 mod erase;
 mod hear;
+mod knowledge;
 mod load;
 mod migrate;
 mod push;
@@ -71,6 +72,11 @@ enum Command {
     Callers(callers::Args),
     /// Erase all that calls with a person have left, by their number, with a receipt.
     Erase(erase::Args),
+    /// Add, list, remove and try documents that agents look things up in.
+    Knowledge(knowledge::Args),
+    /// What a server starts itself as to read one document.
+    #[command(hide = true)]
+    ReadDocument(knowledge::ReadArgs),
     /// Receive webhooks on this machine, and see to those that were given up.
     Webhooks(webhooks::Args),
     /// Make, list, change and remove users, and print links by which they set their passwords.
@@ -112,6 +118,8 @@ fn run_command(command: Command) -> ExitCode {
         Command::Calls(args) => run_async(calls::run(args)),
         Command::Callers(args) => run_async(callers::run(args)),
         Command::Erase(args) => run_async(erase::run(args)),
+        Command::Knowledge(args) => run_async(knowledge::run(args)),
+        Command::ReadDocument(args) => knowledge::read(&args),
         Command::Webhooks(args) => run_async(webhooks::run(args)),
         Command::Users(args) => run_async(users::run(args)),
         Command::Tokens(args) => run_async(tokens::run(args)),

@@ -21,6 +21,7 @@
 //! | [`base::template`] | text with variables in it |
 //! | [`config`] | documents as written, read into values as meant; errors with file, line and column; the catalogue of what is in force |
 //! | [`house`] | the rules: what may be, who may, what is in force; each says *yes*, or *no* with a code and a message |
+//! | [`knowledge`] | documents that agents look things up in: bytes in, passages out, and how they are found by their words |
 //! | [`ears::denoise`] | the caller's noise taken out: RNNoise, gain for a far talker |
 //! | [`ears::echo`] | the agent's own voice on the caller's track: subtracted and recognised |
 //! | [`ears::vad`] | how likely each short step of audio is speech: Silero's networks, earshot, loudness |
@@ -120,6 +121,7 @@ pub mod config;
 pub mod ears;
 pub mod engine;
 pub mod house;
+pub mod knowledge;
 pub mod lab;
 pub mod link;
 pub mod output;

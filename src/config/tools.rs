@@ -8,7 +8,7 @@ use super::named::At;
 use super::problem::{Place, Problem};
 use super::reader::{Field, Table};
 use super::scope::Scope;
-use super::types::{Destination, HttpTool, McpServer, Method, Schema, Spoken, Tool, ToolKind};
+use super::types::{Destination, HttpTool, KNOWLEDGE, McpServer, Method, Schema, Spoken, Tool, ToolKind};
 use super::values::{self, MAX_LINE, MAX_NAME, SecretRef};
 use super::world::World;
 
@@ -80,7 +80,7 @@ fn tool(
     let name = table.need("name", "what the model calls the tool by");
     let name = name.and_then(|field| {
         let name = field.string_that(64, super::NAME_SHAPE, super::is_name)?;
-        if ToolKind::BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
+        if name == KNOWLEDGE || ToolKind::BUILT_IN.iter().any(|(built_in, _)| *built_in == name) {
             field.wrong_allowed("is the name of a built-in tool", "another name");
         } else if others.iter().any(|other| other.name == name) {
             field.wrong("another tool has this name");

@@ -82,7 +82,7 @@ impl Running {
 impl Tools {
     /// Whether the caller waits for one: not when it is the agent who waits for the caller.
     pub(super) fn keep_caller_waiting(&self) -> bool {
-        self.running.iter().any(|r| matches!(r.kind, ToolKind::Http))
+        self.running.iter().any(|r| matches!(r.kind, ToolKind::Http | ToolKind::Knowledge))
     }
 
     /// Whether the agent waits for the caller, who may be silent meanwhile, or for a tool.
@@ -202,7 +202,7 @@ impl CallEngine {
                 self.wait_with(running, self.now.plus_ms(seconds.unwrap_or(PRESS_S) * 1_000));
             }
             ToolKind::Wait => self.wait_with(running, self.now.plus_ms(seconds.unwrap_or(PRESS_S) * 1_000)),
-            ToolKind::Http => {
+            ToolKind::Http | ToolKind::Knowledge => {
                 let effect = Effect::Tool { name: tool.name.clone(), arguments: arguments.to_string() };
                 running.effect = Some(self.begin_effect(effect));
                 self.wait_with(running, self.now.plus_ms(tool.timeout_ms));

@@ -18,6 +18,7 @@ mod facts;
 pub mod force;
 pub mod hours;
 pub mod integration;
+pub mod knowledge;
 pub mod locks;
 pub mod models;
 pub mod numbers;

@@ -136,7 +136,12 @@ impl<'s> Call<'s> {
             began,
             deployment,
             slot,
-            hands: Hands::new(shared.reach.clone(), Arc::clone(&deployment.agent), Arc::clone(&shared.metrics)),
+            hands: Hands::new(
+                shared.reach.clone(),
+                Arc::clone(&deployment.agent),
+                shared.store.knowledge(),
+                Arc::clone(&shared.metrics),
+            ),
             variables: Arc::new(settings.variables.clone()),
             fetch: None,
             engine: CallEngine::new(Arc::clone(settings)),

@@ -127,6 +127,16 @@ impl Handle {
         self.0.sender.test(hook, kinds).await
     }
 
+    /// Has it looked for jobs now: one was put in.
+    pub fn look_for_jobs(&self) {
+        self.0.store.tell_of_jobs();
+    }
+
+    /// Whether an agent has documents to look things up in: chats give it the tool then, as calls do.
+    pub fn knows(&self, agent: &str) -> bool {
+        self.0.known.has(agent)
+    }
+
     /// Whether the server is being shut down.
     pub fn is_draining(&self) -> bool {
         self.0.registry.is_draining()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,6 +18,8 @@ use super::{Shared, api, doors};
 const MAX_BODY_BYTES: usize = 64 << 10;
 /// Time for one request with its body. A media stream is no longer a request once it is upgraded.
 const REQUEST: Duration = Duration::from_secs(10);
+/// The same of one that adds a document to what an agent knows.
+const DOCUMENT: Duration = Duration::from_secs(60);
 
 /// The routes of each address that is listened on.
 pub(super) struct Faces {
@@ -84,7 +86,10 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 /// Bounds a request's time, so that a body that never ends holds nothing.
 async fn in_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST, next.run(request)).await {
+    // Documents of 10 MB come from people's desks, too.
+    let is_document = request.method() == Method::POST && request.uri().path().ends_with("/knowledge");
+    let patience = if is_document { DOCUMENT } else { REQUEST };
+    match tokio::time::timeout(patience, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             shared.metrics.rejected.add("timeout", 1);

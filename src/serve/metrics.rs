@@ -96,6 +96,8 @@ pub(super) struct Metrics {
     pub(super) files_dropped: Counter,
     /// Files that could not be written, by what.
     pub(super) files_failed: Family,
+    /// Readings of documents, by what came of them.
+    pub(super) readings: Family,
     /// Files among them that were written later, and those that still wait.
     pub(super) files_late: Counter,
     pub(super) files_late_waiting: Counter,
@@ -169,6 +171,12 @@ impl Metrics {
         page.sample("audio_dropped_bytes_total", "leg", "model", self.model_dropped_bytes.get());
         page.family("sockets_stalled_total", "Sockets given up because they took nothing.", "leg", &self.stalled);
         page.family("effects_total", "What calls asked of the world.", "result", &self.effects);
+        page.family(
+            "knowledge_readings_total",
+            "Documents of agents that were read, by what came of it.",
+            "outcome",
+            &self.readings,
+        );
         page.family("tools_total", "Tools that other servers were asked for.", "outcome", &self.tools);
         page.head("tool_seconds", "histogram", "How long a tool took, its tries included.");
         page.histogram("tool_seconds", "", &self.tool);

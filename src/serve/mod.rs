@@ -24,6 +24,7 @@
 //!   known of a call before it begins, [`budget`] what it may cost.
 //! - [`tools`] asks other servers: by [`request`], as far as [`reach`] lets it; all that goes out goes by [`outgoing`].
 //! - [`chat_model`] asks text models on behalf of conversations.
+//! - [`knowledge`] reads what agents know, each document in a process of its own, and looks things up in it.
 //! - [`after`] finds out about calls that are over, from the models of [`text`]; [`pictures`] are drawn of them.
 //! - [`keeper`] writes files on threads of its own, [`late`] those for which there was no room; the [`store`] and the sender of
 //!   [`webhooks`] run beside all calls. [`metrics`] counts, [`pressure`] tells
@@ -53,6 +54,7 @@ mod from_store;
 mod handle;
 mod http;
 mod keeper;
+pub mod knowledge;
 mod late;
 mod leg;
 mod limits;
@@ -260,6 +262,7 @@ impl Server {
             numbers: Arc::default(),
             client: outgoing.client().build().map_err(no_client)?,
             reach: Reach::new().map_err(no_client)?,
+            known: Default::default(),
             model_way: models::Way::new(outgoing.clone()),
             outgoing,
             random: SystemRandom::new(),
@@ -322,6 +325,8 @@ impl Server {
         let after = Arc::clone(&shared);
         let after = tokio::spawn(async move { after::work(after).await });
         let (pictures, draw) = Pictures::start(Arc::clone(&shared));
+        let learnt = Arc::clone(&shared);
+        let learn = tokio::spawn(async move { knowledge::work(learnt).await });
         let unwanted = Arc::clone(&shared);
         let unwanted = tokio::spawn(async move { dial::unseen::go_on(&unwanted).await });
         let looked = Arc::clone(&shared);
@@ -332,7 +337,8 @@ impl Server {
             shared,
             fronts,
             tasks: vec![
-                watch, documents, from_store, locks, orders, revise, look, after, draw, former, unwanted, numbers,
+                watch, documents, from_store, locks, orders, revise, look, after, draw, learn, former, unwanted,
+                numbers,
             ],
             pictures,
             hurried: watch::Sender::new(false),

@@ -16,6 +16,7 @@ use super::dial::{Book, Ledger};
 use super::feed::Feed;
 use super::from_store::Known;
 use super::keeper::Keeper;
+use super::knowledge::known::Known as Knowing;
 use super::late::Late;
 use super::lines::Registry;
 use super::lines::twilio::documents::Documents;
@@ -63,6 +64,8 @@ pub(super) struct Shared {
     pub(super) numbers: Arc<Desk>,
     /// What agents ask of other servers.
     pub(super) reach: Reach,
+    /// Agents that have documents to look things up in.
+    pub(super) known: Knowing,
     pub(super) after: Arc<AfterCalls>,
     pub(super) model_way: models::Way,
     /// How others are asked.

@@ -19,6 +19,7 @@ use super::Shared;
 use super::about::About;
 use super::call::Call;
 use super::keeper::{Files, Folder};
+use super::knowledge::lookup;
 use super::lines::{Carrier, Slot, Socket};
 use super::registry::Command;
 
@@ -77,7 +78,8 @@ pub(super) async fn answer(setup: Setup) -> EndReason {
         format: settings.format,
         keep: deployment.keep.clone(),
     });
-    let call = Call::new(&shared, &id, &span, began, &deployment, &settings, &slot, carrier, claimed, commanded);
+    let equipped = lookup::equipped(&deployment, &settings);
+    let call = Call::new(&shared, &id, &span, began, &equipped, &settings, &slot, carrier, claimed, commanded);
     let ran = AssertUnwindSafe(call.run(&mut files)).catch_unwind().await;
     let (mut report, journal, variables) = ran.unwrap_or_else(|panic| {
         shared.metrics.panics.add(1);

@@ -1,4 +1,4 @@
-//! What an agent asks of other servers during a call: its tools, and who the caller is.
+//! What an agent asks during a call: of other servers by its tools, who the caller is, and of its documents.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::base::template::{Values, Variables};
-use crate::config::{Agent, Fetch};
+use crate::config::{Agent, Fetch, KNOWLEDGE};
 use crate::engine::EffectResult;
 use crate::link::http::fill;
+use crate::store::Knowledge;
 
+use super::knowledge::lookup;
 use super::metrics::Metrics;
 use super::reach::Reach;
 use super::request::{Failure, send};
@@ -19,12 +21,13 @@ use super::request::{Failure, send};
 pub(super) struct Hands {
     reach: Reach,
     agent: Arc<Agent>,
+    knowledge: Knowledge,
     metrics: Arc<Metrics>,
 }
 
 impl Hands {
-    pub(super) fn new(reach: Reach, agent: Arc<Agent>, metrics: Arc<Metrics>) -> Hands {
-        Hands { reach, agent, metrics }
+    pub(super) fn new(reach: Reach, agent: Arc<Agent>, knowledge: Knowledge, metrics: Arc<Metrics>) -> Hands {
+        Hands { reach, agent, knowledge, metrics }
     }
 
     /// Runs a tool: what it answered, or why not in words that the model can act on.
@@ -45,6 +48,9 @@ impl Hands {
     }
 
     async fn ask(&self, name: &str, arguments: &str, variables: &Variables) -> Result<String, Failure> {
+        if name == KNOWLEDGE {
+            return lookup::answer(&self.knowledge, &self.agent.name, arguments).await;
+        }
         let Some(tool) = self.agent.http_tools.get(name) else {
             return Err(Failure::new("request", "there is no such tool"));
         };

@@ -24,6 +24,8 @@ pub enum Kind {
     Erasure,
     /// A phone number.
     Number,
+    /// A document that an agent can look things up in.
+    Document,
     /// An endpoint that was made by the API.
     Webhook,
     /// A user.
@@ -49,6 +51,7 @@ impl Kind {
             Kind::Home => "home",
             Kind::Erasure => "era",
             Kind::Number => "num",
+            Kind::Document => "doc",
             Kind::Webhook => "hook",
             Kind::User => "usr",
             Kind::Session => "ses",

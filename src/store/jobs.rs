@@ -23,6 +23,8 @@ use super::{Core, Store, StoreError, lease, retention, sql};
 
 /// The kind of the jobs that draw a call's pictures. They are put in as calls end, each by its call's id.
 pub const PICTURES: &str = "pictures";
+/// The kind of the jobs that read agents' documents, each by the document's id and the number of the reading.
+pub const KNOWLEDGE: &str = "knowledge";
 
 /// Jobs of one kind that may wait.
 const MAX_WAITING: u64 = 100_000;
@@ -92,6 +94,11 @@ impl Store {
             Ok(is_new)
         })
         .await
+    }
+
+    /// Tells whoever waits for jobs that one may be there.
+    pub fn tell_of_jobs(&self) {
+        self.core.work.send_replace(());
     }
 
     /// What tells of jobs that may be there to do.
@@ -250,6 +257,12 @@ pub(super) async fn add<C: ConnectionTrait>(db: &C, core: &Core, job: NewJob) ->
 
 /// `false`: it is there, or was done.
 async fn insert<C: ConnectionTrait>(db: &C, core: &Core, job: NewJob) -> Result<bool, DbErr> {
+    let home = job.here.then(|| core.me.home.clone());
+    insert_at(db, home, job).await
+}
+
+/// The same for who has no data directory, and for jobs that need none.
+pub(super) async fn insert_at<C: ConnectionTrait>(db: &C, home: Option<String>, job: NewJob) -> Result<bool, DbErr> {
     let now_ms = sql::clock_ms(db).await?;
     let row = ActiveModel {
         seq: NotSet,
@@ -265,7 +278,7 @@ async fn insert<C: ConnectionTrait>(db: &C, core: &Core, job: NewJob) -> Result<
         state: Set(State::Waiting),
         owner: Set(None),
         last_error: Set(None),
-        home: Set(job.here.then(|| core.me.home.clone())),
+        home: Set(home),
     };
     let there = OnConflict::columns([Column::Kind, Column::Key]).do_nothing().to_owned();
     Ok(Entity::insert(row).on_conflict(there).exec_without_returning(db).await? > 0)

@@ -17,6 +17,7 @@
 //!   write it.
 //! - `chores` are jobs that the store does itself, by `reconcile` and `retention`.
 //! - `lists` has a narrow row for each call, by which lists are made; `usage` sums by the hour, and what is left of budgets.
+//! - `knowledge` has what agents look things up in, and finds it.
 //! - `persons` has callers who are known, and erases people, on every server.
 //! - `outbox`, `dials`, `jobs`, `numbers` and `revisions` are also the ways in for who sends webhooks, dials, works, buys phone
 //!   numbers, and keeps documents.
@@ -38,6 +39,7 @@ mod history;
 mod id;
 mod jobs;
 mod kept;
+mod knowledge;
 mod lease;
 mod lists;
 mod lock;
@@ -93,7 +95,11 @@ pub use entity::outbox::{Model as OutboxRow, State as OutboxState};
 pub use event::VERSION as EVENT_VERSION;
 pub use history::Version;
 pub use id::{Kind as IdKind, folder as folder_name, new as new_id};
-pub use jobs::{FreshJobs, Job, NewJob, PICTURES};
+pub use jobs::{FreshJobs, Job, KNOWLEDGE, NewJob, PICTURES};
+pub use knowledge::{
+    Document as KnowledgeRow, Fetched, Hit, Knowledge, MAX_HITS, NewDocument as NewKnowledge, State as KnowledgeState,
+    Taken as KnowledgeTaken,
+};
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
 pub use notices::{Listener, Topic};
 pub use numbers::{

@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod jobs;
+mod knowledge;
 mod lists;
 mod numbers;
 mod people;
@@ -16,7 +17,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait as _}
 use super::{StoreError, now_ms, sql};
 
 /// The steps, never changed once they were shipped. What is in braces is put by `sql::dialect`.
-pub(super) const STEPS: [&[&str]; 3] = [
+pub(super) const STEPS: [&[&str]; 4] = [
     &["
 CREATE TABLE about (born_ms {int} NOT NULL) {strict};
 INSERT INTO about (born_ms) VALUES ({now});
@@ -143,8 +144,8 @@ CREATE INDEX documents_revision ON documents (revision);
         lists::TABLES,
         requests::TABLES,
         jobs::TABLES,
-        servers::TABLES,
     ],
+    &[servers::TABLES, knowledge::TABLES],
 ];
 
 /// What this program knows.

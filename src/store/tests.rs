@@ -44,6 +44,7 @@ mod found;
 mod hooks;
 mod jobs;
 mod kept;
+mod knowledge;
 mod lists;
 mod numbers;
 mod opening;

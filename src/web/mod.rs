@@ -39,6 +39,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts};
 use axum::http::request::Parts;
 use axum::middleware;
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::house::principal::Principal;
@@ -48,6 +49,16 @@ use problem::Problem;
 
 /// The largest body of a request, unless its route says otherwise (API-08).
 pub(crate) const MAX_BODY_BYTES: usize = 64 << 10;
+
+/// The largest body of a request that adds a document of an agent's knowledge.
+pub(crate) const MAX_DOCUMENT_BYTES: usize = crate::house::knowledge::MAX_BYTES as usize;
+/// Documents that are taken in at once: each is in memory while it is.
+const UPLOADS: usize = 4;
+
+/// The largest body of a request to this route.
+pub(crate) fn most_bytes(path: &str) -> usize {
+    if path == "/api/v1/agents/{id}/knowledge" { MAX_DOCUMENT_BYTES } else { MAX_BODY_BYTES }
+}
 
 /// What handlers have at hand.
 #[derive(Clone)]
@@ -62,6 +73,8 @@ pub(crate) struct Api {
     pub(crate) attempts: who::Attempts,
     /// Refusals that were noted.
     refusals: Arc<who::Noted>,
+    /// Room for documents of agents' knowledge.
+    pub(crate) uploads: Arc<Semaphore>,
     /// The API's document, as JSON.
     document: Arc<str>,
     /// Its page.
@@ -93,6 +106,7 @@ fn router(handle: Handle) -> Router {
         guesses: Arc::default(),
         attempts: Arc::default(),
         refusals: Arc::default(),
+        uploads: Arc::new(Semaphore::new(UPLOADS)),
         reference: reference::page(&document).into(),
         bare: Arc::new(openapi::bare(&document)),
         document: serde_json::to_string(&document).unwrap_or_default().into(),

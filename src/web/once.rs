@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::extract::too_large;
 use super::problem::Problem;
-use super::{Api, MAX_BODY_BYTES};
+use super::{Api, MAX_BODY_BYTES, most_bytes};
 use crate::store::KeyTaken;
 
 /// Characters of a key.
@@ -68,7 +68,8 @@ async fn keyed(api: &Api, request: Request, next: Next) -> Result<Response, Prob
     let Some(credential) = credential(request.headers()) else { return Ok(next.run(request).await) };
     let seal = Seal::new(credential, &key);
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| too_large())?;
+    let most = parts.extensions.get::<MatchedPath>().map_or(MAX_BODY_BYTES, |path| most_bytes(path.as_str()));
+    let body = to_bytes(body, most).await.map_err(|_| too_large())?;
     let hash = hash(&[parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), &body]);
     let store = api.handle.store();
     match store.take_key(&seal.id, &hash).await? {

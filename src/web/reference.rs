@@ -22,7 +22,7 @@ const RULES: &str = include_str!("../../docs/rules.md");
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
 /// What the API refuses for reasons that are not the house's.
-const PROBLEMS: [(&str, u16, &str); 33] = [
+const PROBLEMS: [(&str, u16, &str); 34] = [
     ("answered", 409, "Somebody picked up: the call can be ended, and not taken back."),
     ("content_type", 415, "The body is no JSON by its Content-Type."),
     ("document", 422, "A document would be wrong: each field with its pointer."),
@@ -55,6 +55,7 @@ const PROBLEMS: [(&str, u16, &str); 33] = [
     ("store", 503, "The store cannot be used right now."),
     ("too_large", 413, "The body is larger than it may be."),
     ("unauthenticated", 401, "No credential, or one that is not in force."),
+    ("uploads", 503, "So many documents are being taken in right now that this one has to wait."),
     ("watchers", 503, "So many watch events already that there is no room for more."),
 ];
 

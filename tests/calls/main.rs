@@ -28,6 +28,7 @@ mod hearing;
 mod house;
 mod in_force;
 mod integration;
+mod knowledge;
 mod load;
 mod model;
 mod numbers;

@@ -41,7 +41,12 @@ pub enum ToolKind {
     Wait,
     /// Asked of an HTTP server by the shell.
     Http,
+    /// `knowledge {question}`: looked up in the agent's documents by the shell. Agents that have some have it, unasked.
+    Knowledge,
 }
+
+/// What the model calls the tool by that looks things up in the agent's documents.
+pub const KNOWLEDGE: &str = "knowledge";
 
 impl ToolKind {
     /// The built-in ones, by the names under which they are known to models and in documents.
@@ -78,6 +83,9 @@ impl Destination {
     }
 }
 
+/// How long a look into documents may take: the caller waits for it.
+const KNOWLEDGE_TIMEOUT_MS: u64 = 3_000;
+
 /// Seconds that it rings unless a destination says otherwise.
 pub const RING_S: u64 = 25;
 
@@ -87,7 +95,34 @@ impl Tool {
         kinds.iter().filter_map(|kind| Tool::built_in(*kind, &[])).collect()
     }
 
-    /// A built-in tool; `destinations` are what `transfer` can choose from. `None` for [`ToolKind::Http`].
+    /// The tool that looks things up in the agent's documents, of phone and chat.
+    pub fn knowledge() -> Tool {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "question": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1_000,
+                    "description": "What to look for: the telling words, in the language of the documents."
+                }
+            },
+            "required": ["question"],
+            "additionalProperties": false
+        });
+        Tool {
+            name: KNOWLEDGE.to_owned(),
+            description: "Looks something up in the documents that you were given. Use it before you answer a question about \
+                          facts, prices, times or rules that your instructions do not answer. Answer from what it finds, \
+                          and name the source by its title. When it finds nothing, say that you do not know."
+                .to_owned(),
+            parameters: Schema::unchecked(schema),
+            does: ToolKind::Knowledge,
+            timeout_ms: KNOWLEDGE_TIMEOUT_MS,
+        }
+    }
+
+    /// A built-in tool; `destinations` are what `transfer` can choose from. `None` for [`ToolKind::Http`] and [`ToolKind::Knowledge`].
     pub fn built_in(kind: ToolKind, destinations: &[Destination]) -> Option<Tool> {
         let (name, _) = ToolKind::BUILT_IN.iter().find(|(_, built_in)| *built_in == kind)?;
         let (description, properties, required): (&str, Value, &[&str]) = match kind {
@@ -148,7 +183,7 @@ impl Tool {
                 }),
                 &["seconds"],
             ),
-            ToolKind::Http => return None,
+            ToolKind::Http | ToolKind::Knowledge => return None,
         };
         let schema = json!({
             "type": "object",

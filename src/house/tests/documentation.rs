@@ -5,6 +5,7 @@ use crate::config::{Plan, Role, Span, Tier};
 use crate::house::access::{self, Door, Visitor};
 use crate::house::caps::Cap;
 use crate::house::deployments::{self, Have};
+use crate::house::knowledge::{self, Held};
 use crate::house::models::{self, Pair};
 use crate::house::people::{self, KeyWish};
 use crate::house::principal::{Principal, Scopes};
@@ -64,6 +65,12 @@ fn refusals() -> Vec<Refusal> {
         calls::not_yet("priority"),
         calls::not_yet("not_before"),
         calls::line("").unwrap_err(),
+        knowledge::may_add(Held::default(), 0).unwrap_err(),
+        knowledge::may_add(Held { documents: 200, bytes: 0 }, 1).unwrap_err(),
+        knowledge::may_add(Held { documents: 1, bytes: 100_000_000 }, 1).unwrap_err(),
+        knowledge::too_large(),
+        knowledge::title("").unwrap_err(),
+        knowledge::page_url("x").unwrap_err(),
         callers::check_pin("123", []).unwrap_err(),
         callers::check_pin("1234", []).unwrap_err(),
         callers::check_number("5550100", "ann@example.test", None, 0).unwrap_err(),

@@ -37,6 +37,7 @@ use crate::config::{Budget, CallSettings, Config, Deployment};
 use crate::store::Direction;
 
 use super::about::About;
+use super::knowledge::lookup;
 use super::lines::twilio::Way;
 use super::lines::twilio::placing::{Carrier, Order};
 use super::lines::{Answer, Entry};
@@ -130,6 +131,7 @@ pub(super) fn place(
     let about =
         About { direction: Direction::Outbound, from: Some(from.clone()), to: Some(to.clone()), variables, budget };
     about.prepare(&mut settings, call, &deployment, started);
+    lookup::give(&shared.known, &mut settings);
     let limits = &deployment.limits;
     let (ring_s, detects) = (deployment.outbound.ring_s, deployment.outbound.detect.carrier());
     let time_limit_s = (limits.max_duration_s > 0).then(|| limits.max_duration_s + limits.farewell_s + SPARE_S);

@@ -18,6 +18,7 @@ use crate::link::twilio::twiml;
 use crate::output::words;
 use crate::serve::about::About;
 use crate::serve::dial::{self, Told};
+use crate::serve::knowledge::lookup;
 use crate::serve::lines::twilio::{self, Twiml, Way};
 use crate::serve::lines::{Answer, Carrier, Entry};
 use crate::serve::public::Public;
@@ -225,6 +226,7 @@ async fn answer(
         shared.store.admit(budget::wish(config, deployment, new)).await.map_err(|denied| budget::name(&denied))?;
     let mut settings = CallSettings::new(deployment, &config.revision, AudioFormat::PHONE, seed);
     about.prepare(&mut settings, &id, deployment, started);
+    lookup::give(&shared.known, &mut settings);
     let settings = Arc::new(settings);
     let (client, twilio) = (shared.client.clone(), config.server.twilio.clone());
     let carrier = twilio::Carrier::new(way, client, twilio, carrier_call.to_owned(), Arc::clone(&shared.documents));

@@ -32,11 +32,14 @@ pub(super) struct Gone {
     widgets: Vec<String>,
     /// Calls that are up, which finish (DEL-02).
     calls: u64,
+    /// Documents that it looked things up in, by title.
+    knowledge: Vec<String>,
 }
 
 /// An agent, deleted
 ///
-/// With its deployments; numbers go back to the pool, embed keys, access tokens and its password are dead. Running calls finish, and what is known of
+/// With its deployments and the documents that it looked things up in; numbers go back to the pool, embed keys, access tokens and its
+/// password are dead. Running calls finish, and what is known of
 /// calls stays until its time is over. With `dry_run` the answer says what would go along.
 #[utoipa::path(
     delete,
@@ -62,7 +65,13 @@ pub(super) async fn delete(
     let revision = documents::revision(&api, &change.doc).await?;
     checked(&headers, &revision.to_string())?;
     let calls = api.handle.store().running_calls_of(&id).await?.len() as u64;
-    let mut gone = Gone { documents: vec![change.doc.to_string()], numbers: Vec::new(), widgets: Vec::new(), calls };
+    let mut gone = Gone {
+        documents: vec![change.doc.to_string()],
+        numbers: Vec::new(),
+        widgets: Vec::new(),
+        calls,
+        knowledge: Vec::new(),
+    };
     let mut edits = vec![Edit { doc: change.doc.clone(), upon: Some(revision), to: Wanted::Gone }];
     let mut met = met(&api, &config, &[id.as_str()]).await?;
     for deployment in met.remove(&id).unwrap_or_default() {
@@ -75,11 +84,18 @@ pub(super) async fn delete(
         }
         edits.push(Edit { doc, upon: Some(revision), to: Wanted::Gone });
     }
+    let knowledge = api.handle.store().knowledge();
+    if dry.is() {
+        gone.knowledge = knowledge.list(&id).await?.into_iter().map(|document| document.title).collect();
+    }
     change.make(edits).await?;
     if !dry.is() {
         // The agent is gone by now: to say that it is not would be wrong.
         if let Err(error) = api.handle.store().people().forget_agent(&id).await {
             tracing::error!(%error, agent = id, "access tokens and the password of an agent that is gone are still kept");
+        }
+        if let Err(error) = knowledge.remove_all(&id).await {
+            tracing::error!(%error, agent = id, "what an agent knew that is gone is still kept");
         }
     }
     Ok(if dry.is() { Json(gone).into_response() } else { StatusCode::NO_CONTENT.into_response() })
@@ -105,7 +121,7 @@ impl Copy {
 
 /// A copy of an agent
 ///
-/// With the same settings, inactive. Calls, numbers, deployments, keys and schedules are not copied.
+/// With the same settings, inactive. Calls, numbers, deployments, keys, schedules and documents of its knowledge are not copied.
 #[utoipa::path(
     post,
     path = "/api/v1/agents/{id}/clone",

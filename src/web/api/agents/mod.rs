@@ -1,7 +1,9 @@
-//! `agents`: who talks. Their documents; [`acts`] has switches, copies and deletion, [`integration`] what programs need.
+//! `agents`: who talks. Their documents; [`acts`] has switches, copies and deletion, [`integration`] what programs need,
+//! [`knowledge`] what they look things up in.
 
 mod acts;
 mod integration;
+mod knowledge;
 
 use std::collections::HashMap;
 
@@ -37,6 +39,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(acts::switch))
         .routes(routes!(acts::emergency_off))
         .routes(routes!(integration::integration))
+        .merge(knowledge::router())
 }
 
 /// Which agents are wanted.
