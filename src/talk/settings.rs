@@ -190,7 +190,7 @@ pub fn chat_tools(tools: &[Tool], hand_off: bool) -> Arc<[ChatTool]> {
 
 fn chat_tool(tool: &Tool) -> Option<ChatTool> {
     match tool.does {
-        ToolKind::Http => Some(ChatTool {
+        ToolKind::Http | ToolKind::Knowledge => Some(ChatTool {
             spec: ToolSpec {
                 name: tool.name.as_str().into(),
                 description: tool.description.as_str().into(),

@@ -131,7 +131,10 @@ async fn dep_04_vis_05_vis_07_vis_08_what_says_no_is_named_and_dep_09_the_plans_
     third
         .said((409, "deployment_limit"), "You have reached the limit of 2 deployments. Upgrade your plan to add more.");
     let effective = || async { web.get("/deployments/desk").await.body["effective"].take() };
-    assert_eq!(effective().await, json!({"live": true, "because": null, "words": null, "until": null}));
+    assert_eq!(
+        effective().await,
+        json!({"live": true, "because": null, "words": null, "until": null, "until_shown": null})
+    );
     let set = |path: &'static str, body: Value| {
         let web = &web;
         async move {
@@ -168,7 +171,7 @@ async fn dep_04_vis_05_vis_07_vis_08_what_says_no_is_named_and_dep_09_the_plans_
         effective().await,
         json!({
             "live": false, "because": "schedule", "words": "The agent's schedule keeps it off until later.",
-            "until": "2090-01-01T00:00:00Z"
+            "until": "2090-01-01T00:00:00Z", "until_shown": "2090-01-01 00:00 UTC"
         })
     );
     let past = flip("/agents/mia/switch", json!({"active": false, "until": "2020-01-01T00:00:00Z"})).await;

@@ -50,6 +50,8 @@ struct There {
     gone_webhook: String,
     delivery: String,
     erasure: String,
+    document: String,
+    gone_document: String,
 }
 
 impl There {
@@ -77,6 +79,14 @@ impl There {
         let invited = make("/invitations", json!({ "email": "eve@example.com", "role": "builder" })).await;
         let asked = make("/invitations", json!({ "email": "joe@example.com", "role": "builder" })).await;
         let link = id(&asked, "/link");
+        let known_text = async |title: &str| -> String {
+            let address = house.url(&format!("/api/v1/agents/mia/knowledge?title={title}"));
+            let request = reqwest::Client::new().post(address).bearer_auth(KEY).header("content-type", "text/plain");
+            let answer = request.body("We are open from nine to five.").send().await.expect("an answer");
+            let (status, text) = (answer.status(), answer.text().await.expect("a body"));
+            assert!(status.is_success(), "{status}: {text}");
+            id(&serde_json::from_str(&text).expect("JSON"), "/id")
+        };
         let key = |name: &str| json!({ "name": name, "role": "builder" });
         let webhook = |name: &str| json!({ "name": name, "url": "http://127.0.0.1:9/hook" });
         let hook = id(&make("/webhooks", webhook("One")).await, "/id");
@@ -97,6 +107,8 @@ impl There {
             number: id(&make("/numbers/by-hand", json!({ "number": "+15550100300" })).await, "/id"),
             gone_number: id(&make("/numbers/by-hand", json!({ "number": "+15550100301" })).await, "/id"),
             delivery: id(&log, "/items/0/id"),
+            document: known_text("Hours").await,
+            gone_document: known_text("Moods").await,
             webhook: hook,
             gone_webhook: id(&make("/webhooks", webhook("Two")).await, "/id"),
             erasure: id(&make("/erasures", json!({ "number": "+15550107008" })).await, "/id"),
@@ -132,6 +144,7 @@ impl There {
             ("number", number),
             ("token", token),
             ("delivery", self.delivery.as_str()),
+            ("document", one(deletes, &self.gone_document, &self.document)),
         ];
         all.into_iter().filter(|(name, _)| route.path.contains(&format!("{{{name}}}"))).collect()
     }
@@ -161,7 +174,8 @@ impl There {
             let path = self.parts(route).iter().fold(route.path.to_owned(), |path, (name, value)| {
                 path.replace(&format!("{{{name}}}"), &value.replace('+', "%2B"))
             });
-            let request = reqwest::Client::new().get(house.url(&path)).bearer_auth(KEY);
+            let asked = if path.ends_with("/search") { "?query=open" } else { "" };
+            let request = reqwest::Client::new().get(house.url(&format!("{path}{asked}"))).bearer_auth(KEY);
             // A stream is over when nobody listens.
             let answer = request.send().await.expect("an answer");
             assert_eq!(answer.status().as_u16(), 200, "{path}");

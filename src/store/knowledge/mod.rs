@@ -58,7 +58,7 @@ pub struct NewDocument {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Taken {
     /// It is there, and waits to be read.
-    New(Document),
+    New(Box<Document>),
     /// It is beyond a bound.
     No(Refusal),
 }
@@ -487,7 +487,7 @@ async fn add<C: ConnectionTrait>(db: &C, agent: &str, new: NewDocument) -> Resul
     if !new.bytes.is_empty() {
         set_bytes(db, &document.id, &new.bytes).await?;
     }
-    ask(db, document).await.map(Taken::New)
+    ask(db, document).await.map(|document| Taken::New(Box::new(document)))
 }
 
 /// What an agent has; of a page that is to be fetched, what it may come to have.

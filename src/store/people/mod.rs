@@ -3,7 +3,7 @@
 //!
 //! The rules are the house's; here they are asked within the transaction that would break them. No secret is kept that could
 //! be used: random ones by their SHA-256, passwords by argon2id. The second factor's secret has to be known to hold a code against
-//! it: it is sealed with the operator's key ([`sealed`]).
+//! it: it is sealed with the operator's key (`sealed`).
 
 mod access;
 mod audit;

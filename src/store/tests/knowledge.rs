@@ -22,7 +22,7 @@ fn text(title: &str, text: &str) -> NewKnowledge {
 impl KnowledgeTaken {
     fn row(self) -> KnowledgeRow {
         match self {
-            KnowledgeTaken::New(row) => row,
+            KnowledgeTaken::New(row) => *row,
             KnowledgeTaken::No(no) => panic!("{no}"),
         }
     }

@@ -205,7 +205,7 @@ async fn add(
         KnowledgeTaken::New(document) => {
             api.handle.look_for_jobs();
             api.audit(&who, "knowledge.add", &format!("{id}/{}", document.id), None).await;
-            Ok((StatusCode::CREATED, Json(DocumentItem::of(document))).into_response())
+            Ok((StatusCode::CREATED, Json(DocumentItem::of(*document))).into_response())
         }
         KnowledgeTaken::No(no) => Err(no.into()),
     }

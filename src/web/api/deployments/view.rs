@@ -1,6 +1,6 @@
 //! How deployments are shown: whether they answer, why they cannot work, and where their data sits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use axum::extract::State;
 use jiff::Timestamp;
@@ -163,6 +163,8 @@ pub(super) struct Facts {
     changed: HashMap<String, Version>,
     flags: HashMap<DocId, Vec<Flagged>>,
     who: Somebody,
+    /// Agents that have something to look things up in.
+    knowing: BTreeSet<String>,
 }
 
 impl Facts {
@@ -184,6 +186,7 @@ impl Facts {
             changed: changed.into_iter().map(|version| (version.name.clone(), version)).collect(),
             flags: flags.collect(),
             who,
+            knowing: api.handle.store().knowledge().agents().await?,
         })
     }
 }
@@ -211,7 +214,7 @@ pub(super) fn item(api: &Api, config: &Config, standing: &config::Standing, fact
     let cannot: Vec<Flagged> = cannot.unwrap_or_default().into_iter().map(Flagged::from).collect();
     let mut flags = facts.flags.get(&doc).cloned().unwrap_or_default();
     flags.retain(|flag| !cannot.iter().any(|other| other.code == flag.code));
-    let rows = rows(config, standing);
+    let rows = rows(config, standing, facts.knowing.contains(&standing.agent));
     DeploymentItem {
         id: standing.name.clone(),
         agent: standing.agent.clone(),
@@ -294,12 +297,14 @@ pub(super) async fn assessment(
     let config = api.handle.config();
     let standing = standing(&config, &id);
     seen(&who, standing)?;
-    let rows = rows(&config, standing.ok_or_else(|| Problem::absent("deployment", &id))?);
+    let standing = standing.ok_or_else(|| Problem::absent("deployment", &id))?;
+    let knows = api.handle.store().knowledge().has_any(&standing.agent).await?;
+    let rows = rows(&config, standing, knows);
     let countries = panel::countries(&rows).into_iter().map(str::to_owned).collect();
     Ok(Json(Assessment { countries, rows: rows.into_iter().map(row).collect() }))
 }
 
-fn rows(config: &Config, standing: &config::Standing) -> Vec<panel::Row> {
+fn rows(config: &Config, standing: &config::Standing, has_knowledge: bool) -> Vec<panel::Row> {
     let card = |name: &str| config.models.get(name).map(AsRef::as_ref);
     let (phone, chat) = (config.deployments.get(&standing.name), config.chats.get(&standing.name));
     let model = phone.map(|phone| phone.agent.model.name.as_str()).or(chat.map(|chat| chat.model.name.as_str()));
@@ -310,11 +315,11 @@ fn rows(config: &Config, standing: &config::Standing) -> Vec<panel::Row> {
         channel: standing.channel,
         model: model.and_then(card),
         backup: chat.and_then(|chat| chat.backup.as_ref()).and_then(|backup| card(&backup.name)),
-        // No document lets a website's visitors talk, and none has knowledge; what transcribes is the model's own vendor's.
+        // No document lets a website's visitors talk; what transcribes is the model's own vendor's.
         voice_model: None,
         others: others.collect(),
         carrier: phone.map(|_| config.server.twilio.profile.title()),
-        has_knowledge: false,
+        has_knowledge,
     };
     panel::rows(&made, &config.server.residency)
 }
