@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_token_has_its_price_and_time_has_one_too() {
+    fn cost_02_each_kind_of_token_has_its_price_and_time_has_one_too() {
         let price = Price {
             text_in_micros: 4_000_000,
             audio_in_micros: 32_000_000,

@@ -384,7 +384,13 @@ pub(crate) fn refused(error: EditError, doc: &DocId) -> Problem {
         }
         EditError::Locked(why) => Problem::new(StatusCode::CONFLICT, "locked", why),
         EditError::Patch(why) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "patch", why),
-        error @ EditError::Io(..) => Problem::internal(&error),
+        EditError::Io(path, error) => {
+            // Where it lies is for who has the machine.
+            tracing::error!(path = %path.display(), %error, "a document cannot be written");
+            let why = error.kind();
+            let detail = format!("Nothing is changed: the document cannot be written ({why}). The log says where.");
+            Problem::unavailable("unwritable", detail, 10)
+        }
         EditError::Unavailable(why) => Problem::unavailable("documents", format!("{}.", capital(&why)), 1),
         error @ (EditError::Fixed | EditError::Stored | EditError::Mixed) => {
             Problem::new(StatusCode::CONFLICT, "fixed", format!("{}.", capital(&error.to_string())))

@@ -10,7 +10,7 @@ use crate::house::{place, until, write};
 use crate::web::{Web, until_listed};
 
 #[tokio::test]
-async fn api_04_api_07_api_08_what_is_wrong_with_a_request_is_said_as_a_problem() {
+async fn x_02_x_03_api_04_api_07_api_08_what_is_wrong_with_a_request_is_said_as_a_problem() {
     let web = Web::build("").await;
     for (path, pointer) in [("/agents?limit=101", "?limit"), ("/agents?limit=0", "?limit"), ("/agents?foo=1", "?foo")] {
         let answer = web.get(path).await;

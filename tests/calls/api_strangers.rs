@@ -108,6 +108,16 @@ async fn x_06_what_is_broken_on_the_disk_is_said_and_mended_and_vis_06_never_kee
     assert_eq!((off.status, &off.body), (200, &json!({ "calls": 1, "silent": [] })), "{}", off.text);
     call.await.expect("a call");
     assert_eq!(web.house.report(0).await.0.end, EndReason::Operator);
+    // What lies in the way of its file is no fault of the request, nor of the program.
+    let (good, beside) =
+        (web.file("agents/mia.toml"), agent.with_file_name(format!(".mia.toml.{}.tmp", std::process::id())));
+    std::fs::create_dir(&beside).expect("a folder");
+    let full = web.patch("/agents/mia", json!({ "language": "de" })).await;
+    assert_eq!((full.code(), full.header("retry-after")), ((503, "unwritable"), "10"), "{}", full.text);
+    assert!(!full.text.contains("agents/"), "{}", full.text);
+    assert_eq!(web.file("agents/mia.toml"), good);
+    std::fs::remove_dir(&beside).expect("no folder");
+    assert_eq!(web.patch("/agents/mia", json!({ "language": "de" })).await.status, 200);
     // It is no text at all, and there all the same.
     std::fs::write(&agent, [0xff, 0xfe, 0]).expect("written");
     assert_eq!(web.get("/agents/mia").await.code(), (409, "unreadable"));

@@ -290,7 +290,7 @@ async fn the_carriers_detection_is_asked_for_and_believed() {
 }
 
 #[tokio::test]
-async fn the_api_is_for_who_holds_the_token_and_says_what_is_wrong() {
+async fn c_23_the_api_is_for_who_holds_the_token_and_says_what_is_wrong() {
     let closed = House::build(Plan::default()).await;
     let nobody = api(&closed.url("")).get("/v1/calls").await.expect("an answer");
     assert_eq!((nobody.status, &nobody.body["error"]["code"]), (404, &json!("no_api")));

@@ -98,7 +98,7 @@ async fn a_caller_is_put_through_once_what_was_said_before_is_heard() {
 }
 
 #[tokio::test]
-async fn a_transfer_that_nobody_answers_gives_the_caller_back_to_the_agent() {
+async fn phn_13_a_transfer_that_nobody_answers_gives_the_caller_back_to_the_agent() {
     for (status, why) in [("busy", "busy"), ("no-answer", "no answer"), ("failed", "failed")] {
         let house = House::build(transfer()).await;
         let put_through = VecDeque::from([PutThrough { rings_ms: 400, status, talks_ms: 0 }]);
@@ -200,7 +200,7 @@ async fn a_key_puts_the_caller_through_and_digits_are_told_to_the_model() {
 }
 
 #[tokio::test]
-async fn a_caller_who_says_nothing_is_spoken_to_and_then_the_call_ends_politely() {
+async fn phn_11_a_caller_who_says_nothing_is_spoken_to_and_then_the_call_ends_politely() {
     let agent = "greeting = { say = \"Greet.\" }\nfarewell = { say = \"Goodbye then.\" }\n\
         [idle]\nafter_s = 2\ntimes = 1\nlines = [{ say = \"Are you there?\" }]\n";
     let house = House::build(Plan { agent: agent.to_owned(), ..Plan::default() }).await;

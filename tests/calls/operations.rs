@@ -110,7 +110,7 @@ async fn a_folder_that_cannot_be_written_costs_the_files_and_not_the_call() {
 }
 
 #[tokio::test]
-async fn a_changed_configuration_applies_to_the_next_call() {
+async fn x_07_a_changed_configuration_applies_to_the_next_call() {
     let house = House::build(Plan::default()).await;
     assert!(house.ring("CA1", NUMBER, TOKEN).await.1.contains("<Stream"));
     let document = house.site.config().join("deployments/desk.toml");

@@ -13,7 +13,7 @@ pub(crate) fn speech(ms: u64) -> Step {
 }
 
 #[tokio::test]
-async fn a_caller_is_greeted_and_answered_and_all_of_it_is_kept() {
+async fn phn_01_phn_10_a_caller_is_greeted_and_answered_and_all_of_it_is_kept() {
     let house = House::build(Plan::default()).await;
     let agent_done = Step::WaitAgentSilent { for_ms: 600, max_ms: 10_000 };
     let agent_speaks = Step::WaitAgentSpeaking { after_ms: 100, max_ms: 10_000 };

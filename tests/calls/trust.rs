@@ -56,7 +56,7 @@ async fn the_public_url_may_be_spelled_in_capitals_here_and_there() {
 }
 
 #[tokio::test]
-async fn a_media_upgrade_with_a_wrong_signature_is_forbidden_and_the_call_never_connects() {
+async fn sec_08_a_media_upgrade_with_a_wrong_signature_is_forbidden_and_the_call_never_connects() {
     let plan = Plan { deployment: "[limits]\nmedia_start_s = 1\n".to_owned(), ..Plan::default() };
     let house = House::build(plan).await;
     let mut caller = house.caller(vec![]);
