@@ -57,9 +57,9 @@ pub struct CallOptions {
     pub carrier: Option<Carrier>,
     /// Told what happens; what does not fit is counted.
     pub events: Option<mpsc::Sender<PhoneEvent>>,
-    /// Whether [`PhoneReport::audio`] is kept: 8 kB per second.
+    /// Whether [`PhoneReport::audio`](crate::stage::phone::report::PhoneReport::audio) is kept: 8 kB per second.
     pub keep_audio: bool,
-    /// Whether [`PhoneReport::sent`] and [`PhoneReport::received`] are kept.
+    /// Whether [`PhoneReport::sent`](crate::stage::phone::report::PhoneReport::sent) and [`PhoneReport::received`](crate::stage::phone::report::PhoneReport::received) are kept.
     pub keep_probes: bool,
     /// Milliseconds that the stream lasts at most.
     pub max_ms: u64,
