@@ -4,5 +4,6 @@
 
 pub mod address;
 pub mod audio;
+pub mod hex;
 pub mod template;
 pub mod time;

@@ -1,7 +1,6 @@
 //! `offhook tokens`.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use offhook::config::Role;
 use offhook::house::people::{self as rules, KeyWish};
@@ -67,7 +66,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
                 role,
                 scopes: scopes.map_err(|no| no.to_string())?,
                 agents: (!agents.is_empty()).then_some(agents),
-                expires_ms: expires_days.map(|days| now_ms() + days * DAY_MS),
+                expires_ms: expires_days.map(|days| store::now_ms() + days * DAY_MS),
             };
             let (key, secret) = people.add_key(&who, wish).await.map_err(|error| error.to_string())?;
             remark(format!("{} ({}): shown this once", key.name, key.id));
@@ -90,7 +89,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
                             "created": store::written(key.made_ms),
                             "expires": key.expires_ms.map(store::written),
                             "used": key.used_ms.map(store::written),
-                            "rotate": rules::is_old(key.made_ms, now_ms()).is_some(),
+                            "rotate": rules::is_old(key.made_ms, store::now_ms()).is_some(),
                         })
                     })
                     .collect();
@@ -108,8 +107,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
             let moment = |ms: i64| store::written(ms).replace('T', " ");
             for key in keys {
                 let state = match key.expires_ms {
-                    Some(at) if at <= now_ms() => "over",
-                    _ if rules::is_old(key.made_ms, now_ms()).is_some() => "rotate: older than 90 days",
+                    Some(at) if at <= store::now_ms() => "over",
+                    _ if rules::is_old(key.made_ms, store::now_ms()).is_some() => "rotate: older than 90 days",
                     _ => "",
                 };
                 table.row([
@@ -137,7 +136,3 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Failure> {
 const DAY_MS: i64 = 86_400_000;
 /// More keys than an organization can have.
 const MOST: u64 = 100_000;
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
-}

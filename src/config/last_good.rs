@@ -13,6 +13,7 @@ use std::sync::Arc;
 use ring::digest;
 
 use super::catalogue::{Change, DocId};
+use crate::base::hex::hex;
 
 /// Where each document's last good version is kept. A folder, as long as the store does not do it.
 pub trait LastGood: Send {
@@ -175,6 +176,5 @@ fn opened(sealed: &str) -> Option<String> {
 }
 
 fn hash(text: &str) -> String {
-    let digest = digest::digest(&digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }

@@ -13,7 +13,6 @@
 mod rate;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,11 +26,12 @@ use ring::{digest, hmac};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::base::hex::hex;
 use crate::config::{Config, Secret, is_e164};
 use crate::engine::{Control, EndReason};
 
 use super::dial::{self, Inserted, Placed, Record, Refused, State, View, Wanted};
-use super::public::Public;
+use super::public::{Public, bearer};
 use super::registry::Command;
 use super::wall;
 use super::{Shared, budget, force};
@@ -284,12 +284,6 @@ async fn allowed(shared: &Arc<Shared>, headers: &HeaderMap) -> Result<Arc<Config
     Ok(config)
 }
 
-/// What stands behind `Bearer`, in whichever letters that is written (RFC 9110).
-pub(crate) fn bearer(given: &HeaderValue) -> Option<&str> {
-    let (scheme, given) = given.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
-}
-
 /// Compares in a time that tells nothing of the token.
 fn same(token: &Secret, given: &str) -> bool {
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.expose().as_bytes());
@@ -364,12 +358,7 @@ fn wanted(config: &Config, headers: &HeaderMap, body: Body) -> Result<Wanted, Pr
 /// What a request is, however its JSON is written.
 fn hash(body: &Body) -> String {
     let text = json!([body.deployment, body.to, body.variables]).to_string();
-    let mut hex = String::with_capacity(64);
-    for byte in digest::digest(&digest::SHA256, text.as_bytes()).as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 /// Whether the carrier's word on it is known, and it is over or was lost from sight.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::Value;
 
+use crate::base::hex::hex;
+
 /// Time for one request: the server itself waits up to eight seconds for the carrier.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer that is read.
@@ -112,5 +114,5 @@ impl Client {
 pub fn new_key() -> Result<String, Unreachable> {
     let mut bytes = [0u8; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| Unreachable("the system gives no random numbers".to_owned()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }

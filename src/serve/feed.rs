@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ use crate::base::time::CallTime;
 use crate::engine::{CallEvent, Role};
 use crate::house::calls::Status;
 use crate::report::Report;
-use crate::store::{self, Listed, NewCall};
+use crate::store::{self, Listed, NewCall, now_ms};
 
 /// Events that are remembered.
 const RING: usize = 8_192;
@@ -301,10 +301,6 @@ impl Feed {
 
 fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }
 
 #[cfg(test)]

@@ -108,12 +108,12 @@ use crate::store::{self, Locked, Store, StoreError, StoreOptions};
 
 pub(crate) use crate::base::time::date::rfc3339;
 pub use about::About;
-pub(crate) use api::bearer;
 pub use doors::Peer;
 pub use handle::{CallRefused, Handle, Placing, Web};
 pub use limits::raise_file_limit;
 pub use observer::Observer;
 pub use orders::{Ended, Order};
+pub(crate) use public::bearer;
 pub(crate) use tls::http_client;
 
 use after::AfterCalls;

@@ -1,6 +1,6 @@
 //! How the world reaches the server, for one request.
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 
 use crate::config::Server;
 
@@ -83,6 +83,12 @@ fn plain(scheme: &str, host: &str) -> String {
         }
         _ => host.strip_suffix('.').unwrap_or(host).to_owned(),
     }
+}
+
+/// What stands behind `Bearer`, in whichever letters that is written (RFC 9110).
+pub(crate) fn bearer(given: &HeaderValue) -> Option<&str> {
+    let (scheme, given) = given.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| given.trim())
 }
 
 #[cfg(test)]

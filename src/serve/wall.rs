@@ -8,6 +8,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::base::hex::hex;
 use crate::store::{self, IdKind};
 
 /// What a new call is given beside its id: its stream's token, and the seed of what it leaves to chance.
@@ -55,10 +56,6 @@ pub(super) fn token(random: &SystemRandom) -> Result<String, Unspecified> {
     let mut bytes = [0u8; 32];
     random.fill(&mut bytes)?;
     Ok(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

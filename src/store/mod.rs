@@ -44,6 +44,7 @@ mod lease;
 mod lists;
 mod lock;
 mod locks;
+mod moment;
 mod near;
 mod notices;
 mod numbers;
@@ -70,14 +71,13 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::base::time::date;
 use crate::config::{EventType, KeepDays, Secret, StoreSettings, Webhook};
 use crate::house::Refusal;
 
@@ -101,6 +101,7 @@ pub use knowledge::{
     Taken as KnowledgeTaken,
 };
 pub use lists::{ListFilter, ListPage, ListPlace, Listed, MAX_PAGE, listed_as, listed_of};
+pub use moment::{now_ms, read, written};
 pub use notices::{Listener, Topic};
 pub use numbers::{
     Difference, DifferenceKind, Entered, Found, MOST_NUMBERS, NewNumber, NumberChange, NumberOrigin, NumberRow,
@@ -114,6 +115,7 @@ pub use share::{Limits, minute_micros};
 pub use usage::{MAX_USAGE_ROWS, Spent, Usage, UsageBy, UsageFilter};
 
 use lease::Me;
+use moment::{ms_of, time_of};
 use sql::{Mode, Place};
 use writer::{Work, Writer};
 
@@ -585,26 +587,3 @@ impl Core {
 
 /// How often trouble is said.
 const SELDOM: Duration = Duration::from_secs(60);
-
-/// A moment of the store, which counts milliseconds since 1970, as RFC 3339 in UTC.
-pub fn written(ms: i64) -> String {
-    date::rfc3339(time_of(ms))
-}
-
-/// Such a moment, from a date or RFC 3339 in UTC.
-pub fn read(text: &str) -> Option<i64> {
-    date::parse(text).map(ms_of)
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> i64 {
-    ms_of(SystemTime::now())
-}
-
-fn ms_of(at: SystemTime) -> i64 {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
-}
-
-fn time_of(ms: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(ms.max(0) as u64)
-}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::SystemTime;
 
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, TransactionTrait as _};
 use serde_json::json;
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::*;
+use crate::base::time::date;
 use crate::engine::{EndReason, NotAnswered};
 use crate::report::{Recording, Report};
 

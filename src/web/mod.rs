@@ -140,9 +140,3 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
         parts.extensions.get::<Who>().cloned().ok_or_else(|| Problem::internal(&"a route without a gate"))
     }
 }
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default().as_millis() as i64
-}

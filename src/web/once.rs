@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::too_large;
 use super::problem::Problem;
 use super::{Api, MAX_BODY_BYTES, most_bytes};
+use crate::base::hex::hex;
 use crate::store::KeyTaken;
 
 /// Characters of a key.
@@ -190,10 +191,6 @@ fn hash(parts: &[&[u8]]) -> String {
         context.update(part);
     }
     hex(context.finish().as_ref())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Answers may hold secrets that are shown once, so they are kept sealed: only who shows the same credential with the same

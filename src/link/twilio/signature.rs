@@ -5,11 +5,11 @@
 //! that the server sees, followed for a form POST by its sorted parameters. All comparisons take constant time.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use base64_simd::STANDARD;
 use ring::{digest, hmac};
 
+use crate::base::hex::hex;
 use crate::config::Secret;
 
 /// The header, in lower case.
@@ -54,12 +54,7 @@ pub fn verify_upgrade(token: &Secret, wss_url: &str, signature: &str) -> bool {
 
 /// Lower-case hex of a body's SHA-256, as in `bodySHA256`.
 pub fn body_hash(body: &[u8]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in digest::digest(&digest::SHA256, body).as_ref() {
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    hex(digest::digest(&digest::SHA256, body).as_ref())
 }
 
 fn key(token: &Secret) -> hmac::Key {

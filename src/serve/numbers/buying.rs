@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ring::digest;
 
+use crate::base::hex::hex;
 use crate::house::Refusal;
 use crate::house::numbers::market::{self, Search};
 use crate::house::numbers::{self as rules, Held};
@@ -224,11 +225,7 @@ pub(super) fn held_of(row: &NumberRow) -> Held<'_> {
 
 /// What a request is, whoever repeats it.
 fn request(wanted: &Wanted) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in digest::digest(&digest::SHA256, wanted.key.as_bytes()).as_ref() {
-        hex.push_str(&format!("{byte:02x}"));
-    }
-    hex
+    hex(digest::digest(&digest::SHA256, wanted.key.as_bytes()).as_ref())
 }
 
 /// The same request was here before.

@@ -10,6 +10,7 @@ use base64_simd::STANDARD;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::base::hex::hex;
 use crate::config::{SECRET_PREFIX, Secret, Webhook};
 
 /// The header with the event's id, the same at every attempt.
@@ -66,8 +67,7 @@ pub fn sign_by_all(hook: &Webhook, now_ms: i64, id: &str, timestamp_s: u64, body
 /// # Errors
 /// [`Refusal::Secret`].
 pub fn plain(secret: &Secret, body: &[u8]) -> Result<String, Refusal> {
-    let tag = hmac::sign(&key(secret)?, body);
-    Ok(tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hmac::sign(&key(secret)?, body).as_ref()))
 }
 
 /// Whether one of the signatures in `given`, which spaces part, is that of the event, and it was signed about `now_s`.

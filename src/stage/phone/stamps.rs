@@ -1,10 +1,10 @@
 //! Ids and moments, as the carrier writes them.
 
-use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::base::hex::hex;
 use crate::config::CarrierProfile;
 
 /// Two letters and 32 hexadecimal digits.
@@ -14,12 +14,7 @@ pub(in crate::stage) fn new_sid(prefix: &str) -> String {
     if SystemRandom::new().fill(&mut bytes).is_err() {
         bytes = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_le_bytes();
     }
-    let mut sid = prefix.to_owned();
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(sid, "{byte:02x}");
-    }
-    sid
+    format!("{prefix}{}", hex(&bytes))
 }
 
 /// An id as that carrier makes them: a UUID, or as [`new_sid`] says.

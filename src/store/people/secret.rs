@@ -4,6 +4,7 @@
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::base::hex::hex;
 use crate::store::StoreError;
 
 /// What a secret is for.
@@ -68,7 +69,7 @@ pub fn new_embed_key() -> Result<String, StoreError> {
 
 /// As it is kept.
 pub(super) fn hash(secret: &str) -> String {
-    digest(&SHA256, secret.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest(&SHA256, secret.as_bytes()).as_ref())
 }
 
 /// By which people tell one secret from another.

@@ -26,6 +26,7 @@ use tokio::time::sleep;
 
 use super::rows::erasures::Model as Receipt;
 use super::rows::{erased, erasures};
+use crate::base::hex::hex;
 use crate::house::callers;
 use crate::store::entity::{calls, dials, holds, jobs, outbox};
 use crate::store::people::add_audit;
@@ -226,10 +227,6 @@ async fn subject<C: ConnectionTrait>(db: &C, number: &str) -> Result<String, Sto
     let key: String = row.ok_or(StoreError::Gone)?.try_get_by_index(0)?;
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.as_bytes()), number.as_bytes());
     Ok(format!("hmac-sha256:{}", hex(&tag.as_ref()[..16])))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn erasure<C: ConnectionTrait>(db: &C, id: &str) -> Result<Option<Erasure>, StoreError> {

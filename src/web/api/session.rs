@@ -16,12 +16,12 @@ use crate::config::Secret;
 use crate::house::people as rules;
 use crate::house::principal::Principal;
 use crate::store::people::{Session, User, factor_address};
-use crate::store::written;
+use crate::store::{now_ms, written};
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::page::{Page, Wanted};
 use crate::web::problem::Problem;
 use crate::web::who::From as Asking;
-use crate::web::{Api, Who, now_ms};
+use crate::web::{Api, Who};
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::default()

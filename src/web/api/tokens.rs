@@ -348,7 +348,7 @@ async fn drop_password(State(api): State<Api>, who: Who, Path(agent): Path<Strin
 }
 
 fn item(key: ApiKey, secret: Option<Secret>) -> KeyItem {
-    let rotate = rules::is_old(key.made_ms, crate::web::now_ms()).map(|flag| flag.message);
+    let rotate = rules::is_old(key.made_ms, crate::store::now_ms()).map(|flag| flag.message);
     KeyItem {
         scopes: key.scopes.names(),
         id: key.id,

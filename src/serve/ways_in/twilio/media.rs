@@ -17,7 +17,7 @@ use crate::output::words;
 use crate::serve::doors::Ticket;
 use crate::serve::leg::READ_BUFFER_BYTES;
 use crate::serve::lines::twilio::TOKEN;
-use crate::serve::public::Public;
+use crate::serve::public::{Public, bearer};
 use crate::serve::{Shared, lines, registry};
 
 /// How long a socket may take to introduce itself.
@@ -40,7 +40,9 @@ pub(in crate::serve) async fn upgrade(
     if config.server.twilio.check_signatures {
         let is_trusted = match manner::of(config.server.twilio.profile).signs_upgrades {
             true => signed(&config.server, &uri, &headers),
-            false => bearer(&headers).is_some_and(|token| shared.registry.awaits(token)),
+            false => {
+                headers.get(header::AUTHORIZATION).and_then(bearer).is_some_and(|token| shared.registry.awaits(token))
+            }
         };
         if !is_trusted {
             shared.metrics.media_rejected.add("signature", 1);
@@ -68,11 +70,6 @@ fn signed(server: &Server, uri: &Uri, headers: &HeaderMap) -> bool {
     let url = Public::of(server, headers).media(uri);
     let given = headers.get(signature::HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
     server.twilio.signs_with().is_some_and(|token| signature::verify_upgrade(token, &url, given))
-}
-
-/// The token that an upgrade shows. It is spent by the stream's `start`, which has it too.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 /// Reads up to the stream's `start`, and hands the socket to the call whose token it shows.

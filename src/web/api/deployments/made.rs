@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Map, Value, json};
 
 use crate::config::{self, Access, Channel, ChatSettings, Config, DocId, Edit, Wanted, with_keys};
 use crate::house::deployments::{self as rules, Have};
 use crate::house::{Refusal, models, phone, zone};
 use crate::serve::numbers::Quota;
+use crate::store::people::new_embed_key;
 use crate::web::documents::{self, Change, DocumentAnswer, Dry};
 use crate::web::extract::{Json, Maybe, Path, Query};
 use crate::web::problem::{Problem, Wrong};
@@ -156,7 +156,7 @@ fn fill(config: &Config, body: &mut Map<String, Value>, numbers: Quota, now: Tim
     let today = zone::today(&config.server.organization.zone(), now);
     let title = rules::unique_title(&rules::default_title(channel, today), is_taken);
     default("title", title.into());
-    default("key", new_key()?.into());
+    default("key", new_embed_key()?.into());
     if channel == Channel::Phone {
         // Selected is what is said, else what the agent has.
         let agents = config.agents.get(&agent).and_then(|agent| config.models.get(&agent.model.name));
@@ -187,25 +187,6 @@ fn have(config: &Config, agent: &str, numbers: Quota) -> Have {
         spare_numbers: numbers.spare,
     }
 }
-
-/// A new embed key.
-pub(super) fn new_key() -> Result<String, Problem> {
-    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    let random = SystemRandom::new();
-    let mut key = "oh_pub_".to_owned();
-    while key.len() < "oh_pub_".len() + KEY_LETTERS {
-        let mut bytes = [0; 32];
-        random.fill(&mut bytes).map_err(|_| Problem::internal(&"the system gives no random numbers"))?;
-        // Of 256 values the last eight would make some letters likelier.
-        let letters = bytes.iter().filter(|byte| **byte < 248).map(|byte| LETTERS[usize::from(byte % 62)] as char);
-        let left = "oh_pub_".len() + KEY_LETTERS - key.len();
-        key.extend(letters.take(left));
-    }
-    Ok(key)
-}
-
-/// Letters and digits of an embed key: 190 bits.
-const KEY_LETTERS: usize = 32;
 
 /// A copy of a deployment
 ///
@@ -256,7 +237,7 @@ async fn make_copy(api: &Api, who: &Who, id: &str, dry: Dry, wished: Copy) -> Re
     let mut keys = Map::new();
     keys.insert("title".to_owned(), title.into());
     keys.insert("active".to_owned(), false.into());
-    keys.insert("key".to_owned(), new_key()?.into());
+    keys.insert("key".to_owned(), new_embed_key()?.into());
     for gone in ["schedule", "number"] {
         keys.insert(gone.to_owned(), Value::Null);
     }

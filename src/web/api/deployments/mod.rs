@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use crate::config::{self, Channel, DocId, Edit, Wanted, keys_of};
 use crate::house::deployments as rules;
-use crate::store::people::Somebody;
+use crate::store::people::{Somebody, new_embed_key};
 use crate::web::documents::{self, Change, DocumentAnswer, Dry, is_id};
 use crate::web::extract::{Json, Nothing, Path, Query};
 use crate::web::once::{etag, is_known};
@@ -26,7 +26,6 @@ use crate::web::problem::{Problem, Wrong, set};
 use crate::web::{Api, Who};
 
 use super::agents::{Flip, checked, schedule};
-use made::new_key;
 use view::{DeploymentItem, Facts, effective, item, somebody, standing, standings};
 pub(super) use view::{Met, met};
 
@@ -357,7 +356,7 @@ async fn rotate(
     headers: HeaderMap,
 ) -> Result<Json<NewKey>, Problem> {
     let change = reach(&api, &who, &id, None, Dry::default(), "deployment.key.rotate")?;
-    let key = new_key()?;
+    let key = new_embed_key()?;
     let mut keys = Map::new();
     keys.insert("key".to_owned(), key.as_str().into());
     change.keys(&headers, keys).await?;
